@@ -1,0 +1,23 @@
+"""Physical and astronomical constants, each with its unit in the name and its source."""
+
+import math
+from typing import Final
+
+#: Height of the Sun above the Galactic plane. O'Callaghan et al. (2025), section 2.1.1.
+Z_SUN_PC: Final = 25.0
+
+#: Distance of the Sun from the Galactic centre. O'Callaghan et al. (2025), section 2.1.1.
+R_SUN_PC: Final = 8000.0
+
+#: Magnitudes per unit of relative flux error, 2.5 / ln 10 (Pogson's ratio).
+MAG_PER_RELATIVE_FLUX: Final = 2.5 / math.log(10.0)
+
+#: Distance at which the distance modulus is zero, by definition.
+DISTANCE_MODULUS_ZERO_PC: Final = 10.0
+
+#: Default limits of the uniform reddening prior. O'Callaghan et al. (2025), eq. 14.
+EBV_MIN_MAG: Final = -0.05
+EBV_MAX_MAG: Final = 0.5
+
+#: Lowest absolute Galactic latitude for which the method is meant. O'Callaghan et al. (2025), section 1.
+LATITUDE_MIN_DEG: Final = 20.0

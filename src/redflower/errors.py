@@ -1,0 +1,25 @@
+"""The exceptions that redflower raises on purpose.
+
+A message says what was asked, what must hold, what arrived and what to do. The command line turns every
+`RedflowerError` into that one message and exit code 2, without a traceback.
+"""
+
+
+class RedflowerError(Exception):
+    """Base of every error that a user can mend."""
+
+
+class InputError(RedflowerError, ValueError):
+    """A value or a file given by the user breaks a stated condition."""
+
+
+class TableError(InputError):
+    """A table cannot be read, or lacks a column, a unit or rows that the request needs."""
+
+
+class ModelError(RedflowerError):
+    """A model file is damaged, foreign, or does not fit the request."""
+
+
+class TrainingError(RedflowerError):
+    """Training cannot start or go on (for instance, the loss is no longer finite)."""

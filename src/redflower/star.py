@@ -1,0 +1,36 @@
+"""What the model reads of one star: the container that every likelihood and engine shares."""
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float
+
+
+class Star(eqx.Module):
+    """The data of one star. A batch is the same object with a leading ``star`` axis on every field.
+
+    All values are finite, so that gradients are: where something was not observed, its flag is False and
+    its value is a filler that no density may read.
+
+    Attributes
+    ----------
+    magnitude_mag : apparent magnitudes in the order of `redflower.bands.BANDS`. [mag]
+    magnitude_error_mag : their standard errors, floor included, > 0. [mag]
+    observed : which of the bands were observed.
+    parallax_mas : parallax, zero point already removed. [mas]
+    parallax_error_mas : its standard error, > 0. [mas]
+    has_parallax : whether there is a parallax.
+    l_deg, b_deg : Galactic longitude and latitude. [deg]
+    prior_log_length_pc, prior_alpha, prior_beta : generalised gamma distance prior of the star's position,
+        natural log of its length scale in pc and its two exponents (docs/model.md, E13).
+    """
+
+    magnitude_mag: Float[Array, "*star band"]
+    magnitude_error_mag: Float[Array, "*star band"]
+    observed: Bool[Array, "*star band"]
+    parallax_mas: Float[Array, "*star"]
+    parallax_error_mas: Float[Array, "*star"]
+    has_parallax: Bool[Array, "*star"]
+    l_deg: Float[Array, "*star"]
+    b_deg: Float[Array, "*star"]
+    prior_log_length_pc: Float[Array, "*star"]
+    prior_alpha: Float[Array, "*star"]
+    prior_beta: Float[Array, "*star"]

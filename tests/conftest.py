@@ -1,0 +1,25 @@
+"""Shared fixtures: the folder of real survey files, and a guard on global JAX settings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of public survey files beside the project; tests that need it skip without it."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the real survey files are not at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _jax_settings_unchanged() -> Iterator[None]:
+    """Fail any test that leaves a global JAX setting changed."""
+    before = jax.config.jax_enable_x64
+    yield
+    assert jax.config.jax_enable_x64 == before, "the test left jax_enable_x64 changed"
