@@ -1,1 +1,31 @@
+"""The edge between files and tables and the arrays of the core: reading, checking, preparing, writing."""
 
+from redflower.catalogue.column_map import ColumnMap as ColumnMap
+from redflower.catalogue.column_map import read_column_map as read_column_map
+from redflower.catalogue.cut_report import Cut as Cut
+from redflower.catalogue.cut_report import CutReport as CutReport
+from redflower.catalogue.distance_prior import DistancePrior as DistancePrior
+from redflower.catalogue.distance_prior import default_distance_prior as default_distance_prior
+from redflower.catalogue.distance_prior import read_distance_prior as read_distance_prior
+from redflower.catalogue.dust_map import DustMap as DustMap
+from redflower.catalogue.dust_map import read_dust_map as read_dust_map
+from redflower.catalogue.prepare import TRAINING_EBV_MAX_MAG as TRAINING_EBV_MAX_MAG
+from redflower.catalogue.prepare import PreparedStars as PreparedStars
+from redflower.catalogue.prepare import prepare as prepare
+from redflower.catalogue.prepared import is_prepared as is_prepared
+from redflower.catalogue.prepared import prepared_error_name as prepared_error_name
+from redflower.catalogue.prepared import require_prepared as require_prepared
+from redflower.catalogue.provenance import file_sha256 as file_sha256
+from redflower.catalogue.quality import QualityLimits as QualityLimits
+from redflower.catalogue.reader import read_stars as read_stars
+from redflower.catalogue.schema import INPUT_COLUMNS as INPUT_COLUMNS
+from redflower.catalogue.schema import InputColumn as InputColumn
+from redflower.catalogue.stars import StarBatch as StarBatch
+from redflower.catalogue.stars import to_stars as to_stars
+from redflower.catalogue.tables import ENDINGS as ENDINGS
+from redflower.catalogue.tables import META_KEY as META_KEY
+from redflower.catalogue.tables import check_writable as check_writable
+from redflower.catalogue.tables import read_table as read_table
+from redflower.catalogue.tables import write_table as write_table
+from redflower.catalogue.zero_point import ZeroPointStatus as ZeroPointStatus
+from redflower.catalogue.zero_point import parallax_zero_point as parallax_zero_point

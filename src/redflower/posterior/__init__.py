@@ -1,1 +1,14 @@
+"""The posterior of one star's reddening and distance: one log density, its engines, its summaries."""
 
+from redflower.posterior.engine import InferenceSettings as InferenceSettings
+from redflower.posterior.engine import infer_stars as infer_stars
+from redflower.posterior.log_density import Target as Target
+from redflower.posterior.log_density import log_posterior as log_posterior
+from redflower.posterior.log_density import make_target as make_target
+from redflower.posterior.nuts import PAPER_SETTINGS as PAPER_SETTINGS
+from redflower.posterior.nuts import NutsSettings as NutsSettings
+from redflower.posterior.nuts import sample_stars as sample_stars
+from redflower.posterior.status import FLAG_MESSAGES as FLAG_MESSAGES
+from redflower.posterior.status import STATUS_MESSAGES as STATUS_MESSAGES
+from redflower.posterior.status import Flag as Flag
+from redflower.posterior.status import Status as Status

@@ -1,0 +1,48 @@
+# Every command of the project. `make demo` and `make test` set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# More than this many test workers only get in each other's way: JAX uses the cores itself.
+WORKERS ?= 2
+
+.PHONY: help setup demo test test-slow lint format bench docs clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: $(STAMP) ## create .venv with pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "redflower needs Python 3.11 or later; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	touch $(STAMP)
+
+demo: $(STAMP) ## simulate a two-cloud sightline, infer every star, find the dust (offline)
+	$(BIN)/redflower demo demo-output
+
+test: $(STAMP) ## the tests (under 12 minutes on two cores)
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
+
+test-slow: $(STAMP) ## the long tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) ## ruff and mypy
+	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/mypy
+
+format: $(STAMP) ## let ruff mend what it can
+	$(BIN)/ruff check --fix src tests scripts benchmarks
+	$(BIN)/ruff format src tests scripts benchmarks
+
+bench: $(STAMP) ## every promised figure, as ratios within one run
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+docs: $(STAMP) ## HTML documentation in docs/_build
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
+
+clean: ## remove what the other commands made
+	rm -rf $(VENV) demo-output docs/_build benchmarks/output .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,131 @@
+"""Checks of a whole table: what must be there, and columns that must agree with each other."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.table import Table
+
+from redflower.bands import BANDS, Band
+from redflower.catalogue.column_map import did_you_mean
+from redflower.catalogue.schema import INPUT_COLUMNS, flux_over_error_column, magnitude_error_column
+from redflower.errors import InputError, TableError
+
+# Positions of one star in two frames agree to rounding and proper motion; a tenth of a degree is a mistake.
+_COORDINATES_AGREE_DEG: Final = 0.1
+# Gaia's magnitudes are its fluxes with a constant zero point; recalibrated magnitudes scatter by 0.03 mag.
+_MAGNITUDE_FLUX_SCATTER_MAG: Final = 0.1
+
+
+def error_sources(band: Band, names: Iterable[str]) -> list[str]:
+    """The forms in which a table gives a band's errors, best first: ``fluxes``, ``ratio``, ``magnitude``."""
+    names = set(names)
+    found = []
+    if band.flux_column in names and band.flux_error_column in names:
+        found.append("fluxes")
+    if flux_over_error_column(band) in names:
+        found.append("ratio")
+    if magnitude_error_column(band) in names:
+        found.append("magnitude")
+    return found
+
+
+def check_required(
+    source: Mapping[str, str], constants: Mapping[str, Any], where: str, unused: Sequence[str]
+) -> None:
+    """Refuse a table that lacks what every use needs: a position, G and its error, a parallax with its error.
+
+    Raises
+    ------
+    TableError
+        If a required column is absent; the message names the nearest column that is there.
+    """
+    have = {*source, *constants}
+    missing = [name for name, spec in INPUT_COLUMNS.items() if spec.required and name not in have]
+    if not {"ra", "dec"} <= have and not {"l", "b"} <= have:
+        missing += [name for name in ("ra", "dec") if name not in have]
+    g = BANDS[0]
+    if g.magnitude_column in have and not error_sources(g, have):
+        missing += [str(name) for name in (g.flux_column, g.flux_error_column) if name not in have]
+    if "parallax" in have and "parallax_error" not in have:
+        missing.append("parallax_error")
+    if missing:
+        first = missing[0]
+        raise TableError(
+            f"{where} lacks {', '.join(repr(name) for name in missing)}, which redflower needs "
+            f"({INPUT_COLUMNS[first].description}).{did_you_mean(first, unused)} "
+            "Name the table's own columns in a column map (--columns MAP.toml)."
+        )
+
+
+def check_coordinates_agree(stars: Table) -> None:
+    """Refuse a table whose Galactic coordinates are not those of its equatorial ones.
+
+    Raises
+    ------
+    InputError
+        If more than one star in a hundred is off by more than a tenth of a degree.
+    """
+    values = [np.asarray(stars[name], dtype=float) for name in ("ra", "dec", "l", "b")]
+    finite = np.isfinite(values).all(axis=0)
+    if not finite.any():
+        raise InputError(f"no star of {len(stars)} has a position; ra and dec, or l and b, are required.")
+    ra_deg, dec_deg, l_deg, b_deg = (value[finite] for value in values)
+    galactic = SkyCoord(l_deg, b_deg, unit="deg", frame="galactic")
+    separation = SkyCoord(ra_deg, dec_deg, unit="deg").galactic.separation(galactic)
+    off = separation > _COORDINATES_AGREE_DEG * u.deg
+    if off.mean() > 0.01:
+        raise InputError(
+            f"l and b must be the Galactic coordinates of ra and dec (ICRS); for {off.sum()} of {off.size} "
+            f"stars they are off by up to {separation.deg.max():.3g} deg. Columns may be swapped, in hours "
+            "or radians, or of another equinox; map only the pair that is right."
+        )
+
+
+def check_magnitudes_match_fluxes(stars: Table, band: Band) -> None:
+    """Refuse a magnitude and a flux of two different bands: their zero point would not be one number.
+
+    Raises
+    ------
+    InputError
+        If magnitude + 2.5 log10(flux) scatters by more than recalibration can explain.
+    """
+    if band.flux_column not in stars.colnames or band.magnitude_column not in stars.colnames:
+        return
+    flux = np.asarray(stars[band.flux_column], dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        zero_point = np.asarray(stars[band.magnitude_column], dtype=float) + 2.5 * np.log10(flux)
+    zero_point = zero_point[np.isfinite(zero_point)]
+    if zero_point.size < 10:
+        return
+    scatter = 1.4826 * float(np.median(np.abs(zero_point - np.median(zero_point))))
+    if scatter > _MAGNITUDE_FLUX_SCATTER_MAG:
+        raise InputError(
+            f"columns {band.magnitude_column!r} and {band.flux_column!r} must be of one band; magnitude "
+            f"+ 2.5 log10(flux) should be one number and scatters by {scatter:.2f} mag. Check the column map."
+        )
+
+
+def notes_on_absent_columns(names: Iterable[str]) -> list[str]:
+    """What is lost for want of optional columns, one sentence each."""
+    names = set(names)
+    notes = []
+    photometric = set()
+    for band in BANDS:
+        group = {band.magnitude_column, band.flux_column, band.flux_error_column}
+        group |= {magnitude_error_column(band), flux_over_error_column(band)}
+        photometric |= group
+        if band.magnitude_column not in names:
+            notes.append(f"no {band.magnitude_column}: {INPUT_COLUMNS[band.magnitude_column].without}")
+        elif not error_sources(band, names):
+            notes.append(f"no error of {band.magnitude_column}: band {band.label} is missing for every star")
+    for name, spec in INPUT_COLUMNS.items():
+        passed_on = name.startswith("r_") and name.endswith("_geo")
+        if name in names or name in photometric or passed_on:
+            continue
+        if name == "ph_qual" and "j_m" not in names:
+            continue
+        notes.append(f"no {name}: {spec.without}")
+    return notes

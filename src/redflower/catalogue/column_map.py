@@ -1,0 +1,199 @@
+"""Which column of a user's table is which of ours: the column map, aliases, and helpful errors.
+
+A column map is a TOML file::
+
+    [columns]                     # our name = "their name"
+    phot_g_mean_flux = "FLUX_G"
+
+    [units]                       # of our columns, where the table states none
+    parallax = "mas"
+
+    [constants]                   # one value for every star, where the table has no such column
+    astrometric_params_solved = 31
+
+    [extra]                       # further columns to carry through under a name of your choice
+    membership = "HDBscan_MemProb"
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redflower.catalogue.schema import INPUT_COLUMNS
+from redflower.catalogue.units import parse_unit
+from redflower.errors import InputError, TableError
+
+#: Columns with these beginnings pass through every step: the truths of a simulation.
+PASSED_PREFIXES = ("true_",)
+
+# Too short to match another case safely: `B` is as likely a magnitude as a latitude.
+_EXACT_CASE_ONLY = ("l", "b")
+
+
+@dataclass(frozen=True)
+class ColumnMap:
+    """The user's statements about a table; see the module's text for the file that holds them."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for section in ("columns", "units", "constants"):
+            for name in getattr(self, section):
+                if name not in INPUT_COLUMNS and not (section == "units" and name in self.extra):
+                    raise InputError(
+                        f"column map: [{section}] has the key {name!r}, which is no column of redflower."
+                        f"{did_you_mean(name, INPUT_COLUMNS)} Other columns can be carried along in [extra]."
+                    )
+        for section in ("columns", "units", "extra"):
+            for name, value in getattr(self, section).items():
+                if not isinstance(value, str):
+                    raise InputError(
+                        f"column map: [{section}] {name} must be a text in quotes; got {value!r}."
+                    )
+        for name, value in self.constants.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+                raise InputError(f"column map: [constants] {name} must be one number or text; got {value!r}.")
+        for name, unit in self.units.items():
+            try:
+                parse_unit(unit)
+            except ValueError as problem:
+                raise InputError(
+                    f"column map: [units] {name} = {unit!r} is no unit that astropy knows ({problem})."
+                ) from None
+        for name in self.extra:
+            if name in INPUT_COLUMNS:
+                raise InputError(
+                    f"column map: [extra] {name} is one of redflower's own columns; put it under [columns]."
+                )
+        twice = set(self.columns) & set(self.constants)
+        if twice:
+            raise InputError(
+                f"column map: {_listed(twice)} stands under [columns] and [constants]; keep one of them."
+            )
+        ours_of: dict[str, str] = {}
+        for name, theirs in self.columns.items():
+            if theirs in ours_of:
+                raise InputError(
+                    f"column map: [columns] maps {theirs!r} to both {ours_of[theirs]!r} and {name!r}; "
+                    "one column of the table can be only one of redflower's."
+                )
+            ours_of[theirs] = name
+
+
+def read_column_map(path: "str | Path") -> ColumnMap:
+    """Read a column map from a TOML file.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, is not TOML, or states something that makes no sense.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as problem:
+        raise InputError(f"column map {path} cannot be read: {problem.strerror or problem}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise InputError(f"column map {path} is not valid TOML: {problem}.") from None
+    sections = ("columns", "units", "constants", "extra")
+    for section, value in content.items():
+        if section not in sections:
+            raise InputError(
+                f"column map {path}: unknown section or key {section!r}.{did_you_mean(section, sections)} "
+                f"The sections are {_listed(sections)}."
+            )
+        if not isinstance(value, dict):
+            raise InputError(f"column map {path}: {section!r} must be a section, written [{section}].")
+    for section in ("columns", "constants", "extra", "units"):
+        for name, value in content.get(section, {}).items():
+            if isinstance(value, dict):
+                raise InputError(
+                    f"column map {path}: [{section}] {name} is nested; put a name with a dot in it in quotes."
+                )
+    try:
+        return ColumnMap(**content)
+    except InputError as problem:
+        raise InputError(f"{path}: {problem}") from None
+
+
+@dataclass(frozen=True)
+class ColumnChoice:
+    """Which column of a table serves as which of ours.
+
+    Attributes
+    ----------
+    source : our name -> name in the table, for schema columns that the table has.
+    extra : our name -> name in the table, for columns carried through.
+    notes : what a user should know, for instance which aliases were taken.
+    """
+
+    source: dict[str, str]
+    extra: dict[str, str]
+    notes: list[str]
+
+
+def choose_columns(names: Sequence[str], column_map: ColumnMap) -> ColumnChoice:
+    """Match a table's column names with ours: the map first, then equal names, aliases, and other case.
+
+    Raises
+    ------
+    TableError
+        If a mapped column is not in the table.
+    """
+    present = set(names)
+    source: dict[str, str] = {}
+    notes: list[str] = []
+    for section, mapped in (("columns", column_map.columns), ("extra", column_map.extra)):
+        for name, theirs in mapped.items():
+            if theirs not in present:
+                raise TableError(
+                    f"column map: [{section}] {name} = {theirs!r}, but the table has no column {theirs!r}."
+                    f"{did_you_mean(theirs, names)}"
+                )
+    taken = set(column_map.columns.values())
+    lower: dict[str, list[str]] = {}
+    for theirs in names:
+        lower.setdefault(theirs.lower(), []).append(theirs)
+    for name, column in INPUT_COLUMNS.items():
+        if name in column_map.columns:
+            source[name] = column_map.columns[name]
+        elif name in column_map.constants:
+            continue
+        elif name in present and name not in taken:
+            source[name] = name
+        else:
+            found = [alias for alias in column.aliases if alias in present]
+            if not found and name not in _EXACT_CASE_ONLY and len(lower.get(name, ())) == 1:
+                found = lower[name]
+            found = [theirs for theirs in found if theirs not in taken and theirs not in INPUT_COLUMNS]
+            if found:
+                source[name] = found[0]
+                taken.add(found[0])
+                notes.append(f"column {found[0]!r} is read as {name!r}")
+    extra = dict(column_map.extra)
+    for theirs in names:
+        if theirs.startswith(PASSED_PREFIXES) and theirs not in extra:
+            extra[theirs] = theirs
+    return ColumnChoice(source, extra, notes)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest known name, with a leading space; empty if none is near."""
+    known = list(known)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if not nearest:
+        folded = {other.lower(): other for other in known}
+        close = difflib.get_close_matches(name.lower(), list(folded), n=1, cutoff=0.6)
+        nearest = [folded[close[0]]] if close else []
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names))

@@ -1,0 +1,96 @@
+"""The report of `prepare`: how many stars each cut left, which bands there are, and what was assumed."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table as RichTable
+
+from redflower.errors import TableError
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One cut: its name, the condition a star had to meet, and the number of stars before and after."""
+
+    name: str
+    condition: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class CutReport:
+    """What `prepare` did.
+
+    Attributes
+    ----------
+    purpose : ``training`` or ``inference``.
+    cuts : in the order in which they were made.
+    bands : label of each band -> number of the remaining stars that have it.
+    zero_point : what was done about the parallax zero point.
+    notes : what was assumed, set missing, or could not be done for want of a column.
+    """
+
+    purpose: str
+    cuts: tuple[Cut, ...]
+    bands: dict[str, int]
+    zero_point: str
+    notes: tuple[str, ...]
+
+    @property
+    def n_before(self) -> int:
+        """Stars before the first cut."""
+        return self.cuts[0].before
+
+    @property
+    def n_after(self) -> int:
+        """Stars after the last cut."""
+        return self.cuts[-1].after
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain lists and dictionaries."""
+        content = asdict(self)
+        return {**content, "cuts": list(content["cuts"]), "notes": list(self.notes)}
+
+    def write_json(self, path: "str | Path") -> None:
+        """Write the report to a JSON file, whole or not at all.
+
+        Raises
+        ------
+        TableError
+            If the file cannot be written.
+        """
+        path = Path(path)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+            os.replace(part, path)
+        except OSError as problem:
+            raise TableError(f"the report {path} cannot be written: {problem.strerror or problem}.") from None
+        finally:
+            part.unlink(missing_ok=True)
+
+    def rich_table(self) -> RichTable:
+        """The cuts as a table for the terminal."""
+        table = RichTable(title=f"Stars for {self.purpose}")
+        table.add_column("cut")
+        table.add_column("stars must have")
+        table.add_column("before", justify="right")
+        table.add_column("after", justify="right")
+        for cut in self.cuts:
+            table.add_row(cut.name, cut.condition, f"{cut.before:,}", f"{cut.after:,}")
+        return table
+
+    def text(self) -> str:
+        """The whole report as lines of text."""
+        width = max(len(cut.name) for cut in self.cuts)
+        lines = [
+            f"{cut.name:<{width}}  {cut.before:>11,} -> {cut.after:>11,}  ({cut.condition})"
+            for cut in self.cuts
+        ]
+        lines.append("bands: " + ", ".join(f"{label} {count:,}" for label, count in self.bands.items()))
+        lines.append(f"zero point: {self.zero_point}")
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

@@ -1,0 +1,140 @@
+"""Distance priors by position: generalised gamma parameters on a HEALPix grid (docs/model.md, E13)."""
+
+import csv
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import astropy.units as u
+import numpy as np
+from astropy_healpix import HEALPix
+
+from redflower.catalogue.provenance import file_sha256
+from redflower.errors import InputError
+
+_BAILER_JONES_ROWS: Final = 12_288
+_PACKAGED: Final = "mock_distance_prior.csv"
+
+
+@dataclass(frozen=True)
+class DistancePrior:
+    """Generalised gamma parameters of distance per HEALPix pixel, nested, ICRS.
+
+    Attributes
+    ----------
+    log_length_pc : natural log of the length scale in pc; the scale itself spans ten decades.
+    alpha : the exponent inside the exponential, > 0.
+    beta : the exponent of distance, > -1.
+    name : what the prior is, for provenance.
+    sha256 : checksum of the file it was read from.
+    """
+
+    log_length_pc: np.ndarray
+    alpha: np.ndarray
+    beta: np.ndarray
+    name: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        n = len(self.log_length_pc)
+        nside = round((n / 12) ** 0.5) if n else 0
+        if n == 0 or 12 * nside**2 != n or nside & (nside - 1):
+            raise InputError(f"distance prior {self.name}: {n} pixels are no full HEALPix grid (12 NSIDE^2).")
+        if not (len(self.alpha) == len(self.beta) == n):
+            raise InputError(f"distance prior {self.name}: its three columns differ in length.")
+        for label, values, low in (
+            ("log_length_pc", self.log_length_pc, -np.inf),
+            ("alpha", self.alpha, 0.0),
+            ("beta", self.beta, -1.0),
+        ):
+            bad = ~(np.isfinite(values) & (values > low))
+            if bad.any():
+                raise InputError(
+                    f"distance prior {self.name}: {label} must be finite and above {low:g}; pixel "
+                    f"{int(np.flatnonzero(bad)[0])} has {values[bad][0]!r}."
+                )
+
+    @property
+    def nside(self) -> int:
+        """HEALPix resolution."""
+        return round((len(self.log_length_pc) / 12) ** 0.5)
+
+    def pixel(self, ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+        """The nested HEALPix pixel of each position, which must be finite."""
+        grid = HEALPix(self.nside, order="nested")
+        return np.asarray(grid.lonlat_to_healpix(np.asarray(ra_deg) * u.deg, np.asarray(dec_deg) * u.deg))
+
+    def lookup(self, ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The natural log of the length in pc, alpha and beta at ICRS positions; NaN where those are not finite."""
+        ra_deg, dec_deg = np.asarray(ra_deg, float), np.asarray(dec_deg, float)
+        finite = np.isfinite(ra_deg) & np.isfinite(dec_deg)
+        found = [np.full(ra_deg.shape, np.nan) for _ in range(3)]
+        pixels = self.pixel(ra_deg[finite], dec_deg[finite])
+        for out, table in zip(found, (self.log_length_pc, self.alpha, self.beta), strict=True):
+            out[finite] = table[pixels]
+        return found[0], found[1], found[2]
+
+
+def read_distance_prior(path: "str | Path") -> DistancePrior:
+    """Read a distance prior from a CSV file.
+
+    Either the table of Bailer-Jones et al. 2021 (AJ 161, 147; columns ``healpix GGDrlen GGDalpha GGDbeta`` among
+    others, HEALPix level 5, nested, ICRS, ``GGDrlen`` in pc), or one of redflower's own (``healpix log_length_pc
+    alpha beta``, any level). Lines that begin with ``#`` are comments.
+
+    Raises
+    ------
+    InputError
+        If the file is absent or damaged, lacks a column, or does not cover the sky exactly once.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"distance prior {path} cannot be read: {problem}.") from None
+    rows = list(csv.DictReader(line for line in text.splitlines() if line.strip() and line[0] != "#"))
+    names = set(rows[0]) if rows else set()
+    if {"healpix", "GGDrlen", "GGDalpha", "GGDbeta"} <= names:
+        columns, bailer_jones = ("GGDrlen", "GGDalpha", "GGDbeta"), True
+    elif {"healpix", "log_length_pc", "alpha", "beta"} <= names:
+        columns, bailer_jones = ("log_length_pc", "alpha", "beta"), False
+    else:
+        raise InputError(
+            f"distance prior {path} must have the columns healpix, GGDrlen, GGDalpha, GGDbeta (Bailer-Jones "
+            "et al. 2021) or healpix, log_length_pc, alpha, beta (redflower)."
+        )
+    try:
+        pixels = np.array([int(row["healpix"]) for row in rows])
+        values = np.array([[float(row[name]) for name in columns] for row in rows])
+    except (TypeError, ValueError):
+        raise InputError(
+            f"distance prior {path} is damaged: a row is cut short or holds no number."
+        ) from None
+    if bailer_jones and len(rows) != _BAILER_JONES_ROWS:
+        raise InputError(
+            f"distance prior {path}: the table of Bailer-Jones et al. 2021 has {_BAILER_JONES_ROWS} rows; "
+            f"this file has {len(rows)}. Fetch it again."
+        )
+    if not np.array_equal(np.sort(pixels), np.arange(len(rows))):
+        raise InputError(f"distance prior {path}: every HEALPix pixel must stand in it exactly once.")
+    values = values[np.argsort(pixels)]
+    length = values[:, 0]
+    if bailer_jones:
+        if not (length > 0).all():
+            raise InputError(f"distance prior {path}: every GGDrlen must be positive.")
+        length = np.log(length)
+    name = f"Bailer-Jones et al. 2021 ({path.name})" if bailer_jones else path.name
+    return DistancePrior(length, values[:, 1], values[:, 2], name, file_sha256(path))
+
+
+def default_distance_prior() -> DistancePrior:
+    """The prior that comes with redflower, made from its mock Galaxy; for real stars prefer Bailer-Jones et al. 2021.
+
+    Raises
+    ------
+    InputError
+        If the installation lacks the table.
+    """
+    with resources.as_file(resources.files("redflower") / "data" / _PACKAGED) as path:
+        return read_distance_prior(path)

@@ -1,0 +1,157 @@
+"""HEALPix maps of reddening: reading, checking, and looking up stars."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits
+from astropy_healpix import HEALPix
+
+from redflower.catalogue.provenance import file_sha256
+from redflower.errors import InputError
+
+Frame = Literal["galactic", "icrs"]
+
+_FRAMES: Final[dict[str, Frame]] = {
+    "g": "galactic", "galactic": "galactic",
+    "c": "icrs", "celestial": "icrs", "celestial2000": "icrs", "equatorial": "icrs", "icrs": "icrs",
+}  # fmt: skip
+
+# HEALPix writes -1.6375e30 for "never observed".
+_UNSEEN_BELOW: Final = -1e30
+# No reddening map has a median of more than this over the sky; a column density has.
+_MEDIAN_MAX_MAG: Final = 10.0
+
+
+@dataclass(frozen=True)
+class DustMap:
+    """A full-sky map of E(B-V).
+
+    Attributes
+    ----------
+    ebv_mag : one value per pixel, NaN where the map has none. [mag]
+    nside : HEALPix resolution.
+    order : ``ring`` or ``nested``.
+    frame : the coordinates of the pixels.
+    name, sha256 : the file's name and checksum.
+    notes : what was assumed in reading it.
+    """
+
+    ebv_mag: np.ndarray
+    nside: int
+    order: Literal["ring", "nested"]
+    frame: Frame
+    name: str
+    sha256: str
+    notes: tuple[str, ...]
+
+    def lookup(
+        self, ra_deg: np.ndarray, dec_deg: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
+    ) -> np.ndarray:
+        """E(B-V) of the pixel of each star, NaN where the map or the position has none. [mag]"""
+        lon, lat = (l_deg, b_deg) if self.frame == "galactic" else (ra_deg, dec_deg)
+        found = np.full(len(lon), np.nan)
+        finite = np.isfinite(lon) & np.isfinite(lat)
+        pixels = HEALPix(self.nside, order=self.order).lonlat_to_healpix(
+            lon[finite] * u.deg, lat[finite] * u.deg
+        )
+        found[finite] = self.ebv_mag[pixels]
+        return found
+
+
+def read_dust_map(path: "str | Path", *, scale: float = 1.0) -> DustMap:
+    """Read a reddening map from a HEALPix FITS file; order and coordinates come from its header.
+
+    Parameters
+    ----------
+    path : a FITS file with one HEALPix table; the first column is the map.
+    scale : factor from the map's values to E(B-V), such as 1 / 8.8e21 for a column density of hydrogen
+        (Lenz, Hensley & Dore 2017).
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no HEALPix map, contradicts itself, or holds no reddening.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"dust map {path} does not exist or is no file.")
+    if not (np.isfinite(scale) and scale > 0):
+        raise InputError(f"the scale of a dust map must be a positive number; got {scale!r}.")
+    try:
+        with fits.open(path, memmap=False) as file:
+            hdu = next((part for part in file if isinstance(part, fits.BinTableHDU)), None)
+            if hdu is None:
+                raise InputError(f"dust map {path} holds no HEALPix table.")
+            header = hdu.header.copy()
+            data = hdu.data
+            columns = [np.asarray(data[name]) for name in data.names]
+    except InputError:
+        raise
+    except Exception as problem:
+        raise InputError(
+            f"dust map {path} cannot be read as FITS: {str(problem).splitlines()[0]}. Fetch it again."
+        ) from problem
+    notes: list[str] = []
+    order = _order(path, header)
+    frame = _frame(path, header, notes)
+    values, nside = _pixels(path, header, columns)
+    values = np.where(np.isfinite(values) & (values > _UNSEEN_BELOW), values, np.nan) * scale
+    if not np.isfinite(values).any():
+        raise InputError(f"dust map {path} has no finite value.")
+    median = float(np.nanmedian(values))
+    if not 0.0 <= median <= _MEDIAN_MAX_MAG:
+        raise InputError(
+            f"dust map {path} must hold E(B-V) in mag; its median is {median:.3g}. For a column density give "
+            "the factor to E(B-V): --ebv-map-scale (1.136e-22 for hydrogen atoms per cm^2)."
+        )
+    return DustMap(values, nside, order, frame, path.name, file_sha256(path), tuple(notes))
+
+
+def _order(path: Path, header: fits.Header) -> Literal["ring", "nested"]:
+    text = str(header.get("ORDERING", "")).strip().lower()
+    if text.startswith("ring"):
+        return "ring"
+    if text.startswith("nest"):
+        return "nested"
+    raise InputError(f"dust map {path}: the header must say ORDERING = RING or NESTED; it says {text!r}.")
+
+
+def _frame(path: Path, header: fits.Header, notes: list[str]) -> Frame:
+    text = str(header.get("COORDSYS", "")).strip().lower()
+    if not text:
+        notes.append(f"{path.name} does not state its coordinates (COORDSYS); Galactic ones are assumed")
+        return "galactic"
+    if text not in _FRAMES:
+        raise InputError(
+            f"dust map {path}: COORDSYS is {text!r}; only Galactic (G) and equatorial (C) are supported."
+        )
+    return _FRAMES[text]
+
+
+def _pixels(path: Path, header: fits.Header, columns: list[np.ndarray]) -> tuple[np.ndarray, int]:
+    """All pixels of the sky in the map's order, and nside, checked against the header."""
+    stated = header.get("NSIDE")
+    if str(header.get("INDXSCHM", "IMPLICIT")).strip().upper() == "EXPLICIT":
+        if stated is None or len(columns) < 2:
+            raise InputError(f"dust map {path} lists its pixels but lacks NSIDE or a column of values.")
+        nside = int(stated)
+        index, listed = columns[0].ravel().astype(np.int64), columns[1].ravel().astype(float)
+        if index.size and (index.min() < 0 or index.max() >= 12 * nside**2):
+            raise InputError(f"dust map {path}: pixel numbers must lie below 12 NSIDE^2 = {12 * nside**2}.")
+        values = np.full(12 * nside**2, np.nan)
+        values[index] = listed
+        return values, nside
+    values = columns[0].ravel().astype(float)
+    nside = round((values.size / 12) ** 0.5)
+    if 12 * nside**2 != values.size or nside & (nside - 1):
+        raise InputError(
+            f"dust map {path} must hold 12 NSIDE^2 pixels, NSIDE a power of two; it holds {values.size}."
+        )
+    if stated is not None and int(stated) != nside:
+        raise InputError(
+            f"dust map {path}: the header says NSIDE = {stated}, its {values.size} pixels say {nside}."
+        )
+    return values, nside

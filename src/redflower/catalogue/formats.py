@@ -1,0 +1,230 @@
+"""The readers and writers of FITS, ECSV, VOTable and CSV tables, one pair each; Parquet has its own module.
+
+A reader may raise anything on a damaged file: `redflower.catalogue.tables` turns it into one clear message.
+"""
+
+import csv
+import gzip
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import astropy.units as u
+import numpy as np
+from astropy.io import fits, votable
+from astropy.table import Column, MaskedColumn, Table
+from astropy.utils.exceptions import AstropyUserWarning
+
+from redflower.catalogue.units import parse_unit
+from redflower.errors import TableError
+
+_LOG: Final = logging.getLogger(__name__)
+
+#: The key of ``table.meta`` that holds provenance and survives every format but CSV.
+META_KEY: Final = "redflower"
+
+_FITS_KEYWORD: Final = "REDFLOWR"
+_ROWS_KEY: Final = "redflower_rows"
+# How catalogues write "no value" in text files; Gaia's bulk ECSV files say "null".
+_TEXT_MISSING: Final = [("", "0"), ("null", "0"), ("NULL", "0")]
+
+
+def read_fits(path: Path) -> Table:
+    with warnings.catch_warnings():
+        # astropy only warns of a file that is shorter than its header says.
+        warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
+        warnings.filterwarnings("ignore", category=u.UnitsWarning)
+        with fits.open(path, memmap=False) as file:
+            tables = [hdu for hdu in file if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU))]
+            if not tables:
+                raise TableError(f"{path} holds no table, only images or headers.")
+            if len(tables) > 1:
+                _LOG.warning("%s holds %d tables; the first is read.", path, len(tables))
+            header = tables[0].header
+            table = Table.read(tables[0], format="fits", character_as_bytes=False)
+    table.meta.pop(_FITS_KEYWORD, None)
+    text = header.get(_FITS_KEYWORD)
+    for i, name in enumerate(table.colnames, start=1):
+        table[name].description = table[name].description or header.get(f"TCOMM{i}")
+    if text:
+        table.meta[META_KEY] = json.loads(text)
+    return table
+
+
+def write_fits(table: Table, path: Path) -> None:
+    bare = _bare(table)
+    for name in bare.colnames:
+        column = bare[name]
+        if isinstance(column, MaskedColumn) and column.mask.any():
+            if column.dtype.kind == "b":
+                raise TableError(
+                    f"column {name!r}: FITS cannot hold missing true/false values; use .parquet."
+                )
+            if column.dtype.kind in "iu":
+                info = np.iinfo(column.dtype)
+                # The default marker, 999999, is a value that may occur.
+                column.fill_value = info.min if column.dtype.kind == "i" else info.max
+            bare[name] = column
+        bare[name].unit = None
+        bare[name].description = None
+    hdu = fits.table_to_hdu(bare)
+    for i, name in enumerate(table.colnames, start=1):
+        if table[name].unit is not None:
+            hdu.header[f"TUNIT{i}"] = _unit_text(table[name].unit)
+        if table[name].description:
+            hdu.header[f"TCOMM{i}"] = table[name].description.encode("ascii", "replace").decode()
+    if META_KEY in table.meta:
+        hdu.header[_FITS_KEYWORD] = _json(table)
+    hdu.writeto(path, output_verify="exception")
+
+
+def _unit_text(unit: object) -> str:
+    """A unit in the FITS spelling where there is one, else in astropy's own (electron / s has none)."""
+    try:
+        return u.Unit(unit).to_string("fits")
+    except ValueError:
+        return str(unit)
+
+
+def read_votable(path: Path) -> Table:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        file = votable.parse(path)
+        status = _query_status(file)
+        if status.upper() == "OVERFLOW":
+            raise TableError(
+                f"{path} holds only the first part of a query's result (QUERY_STATUS OVERFLOW): the server's "
+                "limit on rows was reached. Repeat the query asynchronously or in smaller regions."
+            )
+        if status.upper() == "ERROR":
+            raise TableError(f"{path} holds a server's error message (QUERY_STATUS ERROR), not a table.")
+        first = next(iter(file.iter_tables()), None)
+        if first is None:
+            raise TableError(f"{path} holds no table.")
+        table = first.to_table(use_names_over_ids=True)
+    table.meta.clear()
+    for name in table.colnames:
+        # Units outside the VOTable standard come as strangers of the same name (electron / s); name them again.
+        table[name].unit = None if table[name].unit is None else str(table[name].unit)
+    for resource in file.resources:
+        for info in resource.infos:
+            if info.name == META_KEY:
+                table.meta[META_KEY] = json.loads(info.value)
+    return table
+
+
+def _query_status(file: Any) -> str:
+    """The last QUERY_STATUS of a VOTable; servers append OVERFLOW after the table."""
+    status = "OK"
+    for resource in file.resources:
+        for info in [*resource.infos, *(i for t in resource.tables for i in t.infos)]:
+            if info.name == "QUERY_STATUS":
+                status = info.value
+    return status
+
+
+def write_votable(table: Table, path: Path) -> None:
+    bare = _bare(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # units outside the VOTable standard are written as astropy spells them
+        file = votable.from_table(bare)
+        for field in file.get_first_table().fields:
+            shape = bare[field.name].shape[1:]
+            if len(shape) > 1:
+                # astropy writes the shape of an array in Python's order; the standard wants the reverse.
+                field.arraysize = "x".join(str(size) for size in reversed(shape))
+        if META_KEY in table.meta:
+            resource = file.resources[0]
+            resource.infos.append(votable.tree.Info(name=META_KEY, value=_json(table)))
+        file.to_xml(str(path), tabledata_format="binary2")
+
+
+def read_ecsv(path: Path) -> Table:
+    table = Table.read(path, format="ascii.ecsv", fill_values=_TEXT_MISSING)
+    expected = table.meta.pop(_ROWS_KEY, None)
+    if expected is not None and expected != len(table):
+        raise TableError(f"{path} was cut short: it was written with {expected} rows and holds {len(table)}.")
+    return table
+
+
+def write_ecsv(table: Table, path: Path) -> None:
+    counted = table.copy(copy_data=False)
+    # A text table that loses its end still reads well; the count tells.
+    counted.meta[_ROWS_KEY] = len(table)
+    counted.write(path, format="ascii.ecsv")
+
+
+def read_csv(path: Path) -> Table:
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", newline="") as file:
+        header = next(csv.reader(file), None)
+        if not header:
+            raise TableError(f"{path} is empty.")
+        last = header
+        for line in file:
+            if line.strip():
+                last = next(csv.reader([line]))
+    if len(last) < len(header):
+        raise TableError(
+            f"{path} was cut short: its last line has {len(last)} of {len(header)} cells. "
+            "Fetch or write it again."
+        )
+    table = Table.read(path, format="ascii.csv", fill_values=_TEXT_MISSING)
+    for name in table.colnames:
+        column = table[name]
+        if column.dtype.kind == "U" and len(column):
+            words = set(np.unique(np.ma.filled(column, "True")))
+            if words <= {"True", "False"}:
+                table[name] = column_like(column, np.asarray(column) == "True")
+    return table
+
+
+def write_csv(table: Table, path: Path) -> None:
+    deep = [name for name in table.colnames if table[name].ndim > 1]
+    if deep:
+        raise TableError(
+            f"CSV cannot hold columns of arrays ({', '.join(deep)}); write .parquet, .fits or .ecsv instead."
+        )
+    table.write(path, format="ascii.csv")
+
+
+def _bare(table: Table) -> Table:
+    """A shallow copy without meta, and with empty text where text is missing: FITS and VOTable mask none."""
+    bare = table.copy(copy_data=False)
+    bare.meta.clear()
+    for name in bare.colnames:
+        column = bare[name]
+        if column.dtype.kind == "U" and isinstance(column, MaskedColumn):
+            bare[name] = Column(column.filled(""), name=name, description=column.description)
+    return bare
+
+
+def column_like(column: Column, values: np.ndarray) -> Column:
+    """A column with new values and the old mask, unit and description."""
+    kept = {"name": column.name, "unit": _known_unit(column.unit), "description": column.description}
+    mask = np.ma.getmaskarray(column) if isinstance(column, MaskedColumn) else None
+    if mask is None or not mask.any():
+        return Column(values, **kept)
+    if values.dtype.kind == "f":
+        values = np.where(mask, np.nan, values).astype(values.dtype)
+    return MaskedColumn(values, mask=mask, **kept)
+
+
+def _known_unit(unit: Any) -> Any:
+    """The unit as astropy parses it; where it cannot, as the file spells it."""
+    try:
+        return parse_unit(unit)
+    except ValueError:
+        return unit
+
+
+def _json(table: Table) -> str:
+    try:
+        return json.dumps(table.meta[META_KEY], allow_nan=False)
+    except (TypeError, ValueError) as problem:
+        raise TableError(f"the table's provenance cannot be written as JSON: {problem}.") from None

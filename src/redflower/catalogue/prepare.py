@@ -1,0 +1,191 @@
+"""From raw stars to a prepared table: magnitudes with errors, parallaxes without zero point, quality cuts."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from astropy.table import Column, Table
+
+import redflower
+from redflower.bands import BANDS
+from redflower.catalogue.cleaning import as_floats
+from redflower.catalogue.column_map import ColumnMap
+from redflower.catalogue.cut_report import Cut, CutReport
+from redflower.catalogue.dust_map import DustMap, read_dust_map
+from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name
+from redflower.catalogue.quality import Photometry, Purpose, QualityLimits, photometry, quality_cuts
+from redflower.catalogue.reader import Duplicates, read_stars
+from redflower.catalogue.schema import INPUT_COLUMNS
+from redflower.catalogue.tables import META_KEY
+from redflower.catalogue.zero_point import ParallaxZeroPoint, ZeroPoint, ZeroPointStatus, parallax_zero_point
+from redflower.errors import InputError
+
+#: Below this E(B-V) a star counts as free of dust (O'Callaghan et al. 2025, section 4). [mag]
+TRAINING_EBV_MAX_MAG = 0.018
+
+#: Input columns that a prepared table keeps for figures and diagnostics.
+_PASSED_ON = ("ruwe", "astrometric_params_solved", "r_med_geo", "r_lo_geo", "r_hi_geo")
+
+
+@dataclass(frozen=True)
+class PreparedStars:
+    """A prepared table and the report of how it came about."""
+
+    table: Table
+    report: CutReport
+
+
+def prepare(
+    stars: "str | Path | Table",
+    *,
+    purpose: Purpose,
+    columns: "str | Path | ColumnMap | None" = None,
+    limits: QualityLimits | None = None,
+    zero_point: ZeroPoint = "auto",
+    ebv_map: "str | Path | DustMap | None" = None,
+    ebv_map_scale: float = 1.0,
+    ebv_max_mag: float = TRAINING_EBV_MAX_MAG,
+    duplicates: Duplicates = "error",
+) -> PreparedStars:
+    """Make a table ready for training or inference.
+
+    Parameters
+    ----------
+    stars : a raw table or the file of one.
+    purpose : ``training`` also needs parallaxes above 0 and, with a dust map, E(B-V) below ``ebv_max_mag``.
+    columns : a column map, where the table's names are not those of the Gaia archive.
+    limits : of the quality cuts; those of O'Callaghan et al. 2025, section 3, without it.
+    zero_point : see `redflower.catalogue.zero_point.parallax_zero_point`.
+    ebv_map : HEALPix FITS map of E(B-V). Its value for each star becomes the column ``ebv_map``; only for training
+        are stars cut by it.
+    ebv_map_scale : factor from the map's values to E(B-V) in mag.
+    ebv_max_mag : upper limit of the map's E(B-V) for training. [mag]
+    duplicates : what to do with rows that share a ``source_id``.
+
+    Returns
+    -------
+    The prepared table with its report. For each band ``<band>`` and ``<band>_error`` [mag] (NaN in both where the
+    band is missing), ``parallax`` with its zero point removed and ``parallax_error`` [mas],
+    ``parallax_zero_point`` [mas], ``zero_point_status``, position, and the columns that are passed on.
+
+    Raises
+    ------
+    InputError
+        If the table is prepared already, breaks a condition of `read_stars`, or no star is left.
+    """
+    if purpose not in get_args(Purpose):
+        raise InputError(f"prepare(purpose) must be 'training' or 'inference'; got {purpose!r}.")
+    limits = limits or QualityLimits()
+    if not ebv_max_mag > 0:
+        raise InputError(f"ebv_max_mag must be positive; got {ebv_max_mag!r}.")
+    dust = read_dust_map(ebv_map, scale=ebv_map_scale) if isinstance(ebv_map, (str, Path)) else ebv_map
+    raw = read_stars(stars, columns, duplicates=duplicates)
+    if purpose == "training" and not np.isfinite(as_floats(raw, "parallax")).any():
+        raise InputError(
+            "training needs parallaxes, and the table has none (columns parallax, parallax_error)."
+        )
+
+    zero = parallax_zero_point(raw, zero_point)
+    parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
+    bands = photometry(raw, limits)
+    ebv_map_mag: np.ndarray | None = None
+    if dust is not None:
+        ebv_map_mag = dust.lookup(*(as_floats(raw, name) for name in ("ra", "dec", "l", "b")))
+
+    keep = np.ones(len(raw), dtype=bool)
+    cuts: list[Cut] = []
+    conditions = list(quality_cuts(raw, bands, parallax_mas, limits, purpose))
+    if purpose == "training" and dust is not None and ebv_map_mag is not None:
+        with np.errstate(invalid="ignore"):
+            clear = np.asarray(ebv_map_mag < ebv_max_mag)
+        conditions.append(("dust map", f"E(B-V) < {ebv_max_mag:g} mag in {dust.name}", clear))
+    for name, condition, meets in conditions:
+        before = int(keep.sum())
+        keep &= meets
+        cuts.append(Cut(name, condition, before, int(keep.sum())))
+    notes = [*raw.meta[META_KEY]["notes"], *bands.notes, *(dust.notes if dust else ())]
+    if purpose == "training" and dust is None:
+        notes.append("no dust map is given: every star is taken to be free of dust")
+    report = CutReport(
+        purpose,
+        tuple(cuts),
+        {band.label: int(bands.observed[keep, i].sum()) for i, band in enumerate(BANDS)},
+        zero.description,
+        tuple(notes),
+    )
+    if not keep.any():
+        last = next(cut for cut in cuts if cut.after == 0)
+        raise InputError(
+            f"no star is left for {purpose}: the cut on {last.name} ({last.condition}) took the last "
+            f"{last.before} of {len(raw)}.\n{report.text()}"
+        )
+    table = _assembled(raw, keep, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag)
+    table.meta[META_KEY] = {
+        "stage": STAGE_PREPARED,
+        "purpose": purpose,
+        "redflower": redflower.__version__,
+        **{key: value for key, value in raw.meta[META_KEY].items() if key not in ("stage", "notes")},
+        "settings": {
+            "limits": asdict(limits),
+            "zero_point": zero_point if isinstance(zero_point, str) else float(zero_point),
+            "ebv_map": {"file": dust.name, "sha256": dust.sha256, "scale": ebv_map_scale} if dust else None,
+            "ebv_max_mag": ebv_max_mag if dust and purpose == "training" else None,
+            "duplicates": duplicates,
+        },
+        "report": report.as_dict(),
+    }
+    return PreparedStars(table, report)
+
+
+def _parallaxes(raw: Table, zero: ParallaxZeroPoint) -> tuple[np.ndarray, np.ndarray]:
+    """Parallaxes with the zero point removed, and their errors; NaN in both where there is no parallax."""
+    parallax_mas, error_mas = as_floats(raw, "parallax"), as_floats(raw, "parallax_error")
+    gone = zero.status == ZeroPointStatus.NO_PARALLAX
+    parallax_mas, error_mas = parallax_mas - zero.zero_point_mas, error_mas.copy()
+    parallax_mas[gone], error_mas[gone] = np.nan, np.nan
+    return parallax_mas, error_mas
+
+
+def _assembled(
+    raw: Table,
+    keep: np.ndarray,
+    bands: Photometry,
+    parallax_mas: np.ndarray,
+    parallax_error_mas: np.ndarray,
+    zero: ParallaxZeroPoint,
+    ebv_map_mag: np.ndarray | None,
+) -> Table:
+    """The prepared table of the stars that are kept."""
+    table = Table()
+
+    def add(name: str, values: Any, unit: str | None, description: str) -> None:
+        table[name] = Column(np.asarray(values)[keep], unit=unit, description=description)
+
+    for name in ("source_id", "ra", "dec", "l", "b"):
+        spec = INPUT_COLUMNS[name]
+        add(name, raw[name], spec.unit, spec.description)
+    add("parallax", parallax_mas, "mas", "parallax, zero point removed")
+    add("parallax_error", parallax_error_mas, "mas", "standard error of the parallax")
+    add("parallax_zero_point", zero.zero_point_mas, "mas", "zero point removed from the parallax")
+    add(
+        "zero_point_status",
+        zero.status,
+        None,
+        "0 Lindegren et al. 2021, 1 the same at the edge of its range, 2 constant, 3 none, 4 no parallax",
+    )
+    for i, band in enumerate(BANDS):
+        what = f"{band.label} ({band.survey}, {band.system})"
+        add(band.name, bands.magnitude_mag[:, i], "mag", f"apparent magnitude in {what}")
+        add(
+            prepared_error_name(band),
+            bands.error_mag[:, i],
+            "mag",
+            f"standard error in {what}, {band.error_floor_mag:g} mag added in quadrature",
+        )
+    if ebv_map_mag is not None:
+        add("ebv_map", ebv_map_mag, "mag", "E(B-V) of the dust map towards the star")
+    carried = [name for name in raw.colnames if name not in INPUT_COLUMNS]
+    for name in (*(name for name in _PASSED_ON if name in raw.colnames), *carried):
+        table[name] = raw[name][keep]
+    return table

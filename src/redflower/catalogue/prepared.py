@@ -1,0 +1,56 @@
+"""What a prepared table is: the names of its columns, and how to tell one from a raw table."""
+
+from typing import Final
+
+from astropy.table import Table
+
+from redflower.bands import BANDS, Band
+from redflower.catalogue.tables import META_KEY
+from redflower.errors import InputError
+
+#: ``meta["redflower"]["stage"]`` of a prepared table.
+STAGE_PREPARED: Final = "prepared"
+
+ALREADY_PREPARED: Final = (
+    "is a prepared table already: its magnitudes carry their error floors and its parallaxes their zero "
+    "point. Go on with it (train, infer), or prepare the raw table it came from."
+)
+
+
+def prepared_error_name(band: Band) -> str:
+    """The prepared column of a band's magnitude error; the magnitude's is the band's own name."""
+    return f"{band.name}_error"
+
+
+#: The columns that `prepare` may write beside those it passes on.
+PREPARED_NAMES: Final = frozenset(
+    {
+        "source_id", "ra", "dec", "l", "b", "parallax", "parallax_error", "parallax_zero_point",
+        "zero_point_status", "ebv_map",
+    }
+    | {name for band in BANDS for name in (band.name, prepared_error_name(band))}
+)  # fmt: skip
+
+
+def is_prepared(table: Table) -> bool:
+    """Whether a table came from `prepare`: by its provenance, or by its columns where a CSV has lost that."""
+    stage = table.meta.get(META_KEY, {}).get("stage")
+    if stage is not None:
+        return bool(stage == STAGE_PREPARED)
+    g = BANDS[0]
+    return {g.name, prepared_error_name(g), "parallax", "l", "b"} <= set(table.colnames)
+
+
+def require_prepared(table: Table, what: str = "this table") -> None:
+    """Refuse a raw table where a prepared one is needed.
+
+    Raises
+    ------
+    InputError
+        If the table did not come from `prepare`.
+    """
+    if not is_prepared(table):
+        raise InputError(
+            f"{what} is not a prepared table: it has no columns such as {BANDS[0].name!r}. Run `redflower "
+            "prepare RAW OUT --for inference` (or --for training) on it first, and use OUT."
+        )

@@ -1,0 +1,181 @@
+"""Quality cuts on stars, and on single bands of a star (O'Callaghan et al. 2025, section 3)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from astropy.table import Table
+
+from redflower.bands import BANDS, Band
+from redflower.catalogue.checks import error_sources
+from redflower.catalogue.cleaning import as_floats
+from redflower.catalogue.schema import flux_over_error_column, magnitude_error_column
+from redflower.catalogue.zero_point import FIVE_PARAMETERS, solution_kind
+from redflower.constants import LATITUDE_MIN_DEG
+from redflower.errors import InputError
+from redflower.physics.photometry import magnitude_error_mag
+
+Purpose = Literal["training", "inference"]
+
+#: Fewer bands than this, G among them, say nothing about reddening.
+BANDS_MIN: Final = 3
+
+#: Where Pan-STARRS1 saturates (O'Callaghan et al. 2025, section 3.2; Chambers et al. 2016). [mag]
+PS1_SATURATION_MAG: Final[dict[str, float]] = {
+    "ps1_g": 13.5, "ps1_r": 13.5, "ps1_i": 13.5, "ps1_z": 13.0, "ps1_y": 12.0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class QualityLimits:
+    """The limits of the cuts; None leaves a cut out.
+
+    Attributes
+    ----------
+    g_bright_mag, g_faint_mag : limits in observed G, between which the sample is complete enough for the Malmquist
+        term; the model of a training sample keeps them. [mag]
+    ruwe_max : upper limit of RUWE.
+    visibility_periods_min : least number of visibility periods.
+    g_observations_min : least number of G observations.
+    latitude_min_deg : lower limit of |b|. [deg]
+    five_parameter_only : whether only five-parameter solutions are kept.
+    tmass_aaa_only : whether 2MASS bands count only with photometric quality AAA.
+    ps1_unsaturated_only : whether PS1 bands count only fainter than saturation.
+    """
+
+    g_bright_mag: float | None = 13.5
+    g_faint_mag: float | None = 20.5
+    ruwe_max: float | None = 2.0
+    visibility_periods_min: int | None = 9
+    g_observations_min: int | None = 3
+    latitude_min_deg: float | None = LATITUDE_MIN_DEG
+    five_parameter_only: bool = True
+    tmass_aaa_only: bool = True
+    ps1_unsaturated_only: bool = True
+
+    def __post_init__(self) -> None:
+        low, high = self.g_bright_mag, self.g_faint_mag
+        if low is not None and high is not None and not low < high:
+            raise InputError(f"the limits in G must rise: g_bright_mag = {low}, g_faint_mag = {high}.")
+        if self.latitude_min_deg is not None and not 0.0 <= self.latitude_min_deg < 90.0:
+            raise InputError(f"latitude_min_deg must lie in 0 to 90; got {self.latitude_min_deg}.")
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """Magnitudes and errors of all bands, NaN in both where a band is missing.
+
+    Attributes
+    ----------
+    magnitude_mag, error_mag : shape (star, band), floors included in the errors. [mag]
+    notes : how many bands were set missing, and why.
+    """
+
+    magnitude_mag: np.ndarray
+    error_mag: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def observed(self) -> np.ndarray:
+        """Which bands each star has."""
+        return np.isfinite(self.magnitude_mag)
+
+
+def photometry(stars: Table, limits: QualityLimits) -> Photometry:
+    """Magnitudes and their errors, with the survey floors, of the bands that pass their own quality cuts."""
+    shape = (len(stars), len(BANDS))
+    magnitude, error = np.full(shape, np.nan), np.full(shape, np.nan)
+    notes: list[str] = []
+    for i, band in enumerate(BANDS):
+        magnitude[:, i], error[:, i] = _band(stars, band, notes)
+    if limits.tmass_aaa_only and "ph_qual" in stars.colnames:
+        tmass = np.array([band.survey == "2mass" for band in BANDS])
+        poor = np.char.strip(np.asarray(stars["ph_qual"]).astype(str)) != "AAA"
+        lost = poor & np.isfinite(magnitude[:, tmass]).any(axis=1)
+        magnitude[np.ix_(poor, tmass)] = np.nan
+        if lost.any():
+            notes.append(f"2MASS set missing for {lost.sum()} stars whose photometric quality is not AAA")
+    if limits.ps1_unsaturated_only:
+        for i, band in enumerate(BANDS):
+            with np.errstate(invalid="ignore"):
+                saturated = magnitude[:, i] < PS1_SATURATION_MAG.get(band.name, -np.inf)
+            magnitude[saturated, i] = np.nan
+            if saturated.any():
+                notes.append(
+                    f"{band.label} set missing for {saturated.sum()} stars brighter than its saturation at "
+                    f"{PS1_SATURATION_MAG[band.name]} mag"
+                )
+    gone = ~(np.isfinite(magnitude) & np.isfinite(error))
+    magnitude[gone], error[gone] = np.nan, np.nan
+    return Photometry(magnitude, error, tuple(notes))
+
+
+def quality_cuts(
+    stars: Table,
+    bands: Photometry,
+    parallax_mas: np.ndarray,
+    limits: QualityLimits,
+    purpose: Purpose,
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """The cuts of a purpose that the table's columns allow: name, condition, and which stars meet it.
+
+    Parameters
+    ----------
+    parallax_mas : zero point removed, NaN where there is none. [mas]
+    """
+    position = np.isfinite(as_floats(stars, "ra")) & np.isfinite(as_floats(stars, "dec"))
+    yield "position", "a position", position
+    observed = bands.observed
+    yield "G band", "a G magnitude with an error", observed[:, 0]
+    yield "bands", f"at least {BANDS_MIN} bands", observed.sum(axis=1) >= BANDS_MIN
+    solved = solution_kind(stars)
+    if limits.five_parameter_only and solved.any():
+        yield "solution", "a five-parameter astrometric solution", solved == FIVE_PARAMETERS
+    # NaN meets no condition: a star without RUWE has no solution to judge.
+    with np.errstate(invalid="ignore"):
+        if limits.ruwe_max is not None and "ruwe" in stars.colnames:
+            yield "RUWE", f"ruwe < {limits.ruwe_max:g}", as_floats(stars, "ruwe") < limits.ruwe_max
+        for name, column, least in (
+            ("visibility periods", "visibility_periods_used", limits.visibility_periods_min),
+            ("G observations", "phot_g_n_obs", limits.g_observations_min),
+        ):
+            if least is not None and column in stars.colnames:
+                yield name, f"{column} >= {least}", as_floats(stars, column) >= least
+        if limits.latitude_min_deg is not None:
+            b_deg = np.abs(as_floats(stars, "b"))
+            yield "latitude", f"|b| > {limits.latitude_min_deg:g} deg", b_deg > limits.latitude_min_deg
+        g_mag = bands.magnitude_mag[:, 0]
+        if limits.g_bright_mag is not None:
+            yield "bright limit", f"G > {limits.g_bright_mag:g} mag", g_mag > limits.g_bright_mag
+        if limits.g_faint_mag is not None:
+            yield "faint limit", f"G < {limits.g_faint_mag:g} mag", g_mag < limits.g_faint_mag
+        if purpose == "training":
+            yield "parallax", "parallax > 0 mas, zero point removed", parallax_mas > 0.0
+
+
+def _band(stars: Table, band: Band, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Magnitude and error of one band; NaN in both where either is missing."""
+    magnitude = as_floats(stars, band.magnitude_column)
+    sources = error_sources(band, stars.colnames)
+    if not sources or band.magnitude_column not in stars.colnames:
+        return np.full(len(stars), np.nan), np.full(len(stars), np.nan)
+    if sources[0] == "fluxes":
+        flux, flux_error = (
+            as_floats(stars, str(band.flux_column)),
+            as_floats(stars, str(band.flux_error_column)),
+        )
+        error = magnitude_error_mag(flux, flux_error, band.error_floor_mag)  # EP2
+    elif sources[0] == "ratio":
+        ratio = as_floats(stars, str(flux_over_error_column(band)))
+        error = magnitude_error_mag(ratio, np.ones_like(ratio), band.error_floor_mag)  # EP2
+    else:
+        stated = as_floats(stars, magnitude_error_column(band))
+        finite = stated[np.isfinite(stated)]
+        if finite.size > 1 and finite.min() == finite.max():
+            notes.append(f"every error of {band.label} is {finite[0]:g} mag, which looks like a placeholder")
+        error = np.sqrt(stated**2 + band.error_floor_mag**2)
+    missing_error = np.isfinite(magnitude) & ~np.isfinite(error)
+    if missing_error.any():
+        notes.append(f"{band.label} set missing for {missing_error.sum()} stars without a usable error")
+    return magnitude, error

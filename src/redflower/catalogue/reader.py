@@ -1,0 +1,231 @@
+"""From a file or a table of any survey to a table in redflower's names and units, with NaN for missing."""
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.table import Column, Table
+
+from redflower.bands import BANDS
+from redflower.catalogue.checks import (
+    check_coordinates_agree,
+    check_magnitudes_match_fluxes,
+    check_required,
+    notes_on_absent_columns,
+)
+from redflower.catalogue.cleaning import clean_identifiers, clean_numbers, clean_text
+from redflower.catalogue.column_map import ColumnChoice, ColumnMap, choose_columns, read_column_map
+from redflower.catalogue.prepared import ALREADY_PREPARED, PREPARED_NAMES, is_prepared
+from redflower.catalogue.provenance import file_sha256
+from redflower.catalogue.schema import INPUT_COLUMNS
+from redflower.catalogue.tables import META_KEY, column_names, plain_table, read_table
+from redflower.errors import InputError, TableError
+
+Duplicates = Literal["error", "keep_first"]
+
+#: ``meta["redflower"]["stage"]`` of a table that `read_stars` returned.
+STAGE_STARS: Final = "stars"
+
+
+def read_stars(
+    source: "str | Path | Table",
+    columns: "str | Path | ColumnMap | None" = None,
+    *,
+    duplicates: Duplicates = "error",
+) -> Table:
+    """Read stars into redflower's column names and units.
+
+    Parameters
+    ----------
+    source : a table file, an astropy table or a pandas data frame.
+    columns : a column map or the TOML file of one, where the table's names are not those of the Gaia archive.
+    duplicates : what to do with rows that share a ``source_id``.
+
+    Returns
+    -------
+    A table with the columns of `redflower.catalogue.schema.INPUT_COLUMNS` that the source has, in their
+    units, floats NaN where missing; ``ra dec l b`` always; ``true_*`` and the map's ``[extra]`` columns as
+    they were. ``meta["redflower"]`` holds the source's checksum and, under ``notes``, all that was assumed.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read, or a column that every use needs is absent.
+    InputError
+        If a unit is wrong, values are impossible, identifiers repeat, or nothing is left to work with.
+    """
+    column_map = columns if isinstance(columns, ColumnMap) else ColumnMap()
+    if isinstance(columns, (str, Path)):
+        column_map = read_column_map(columns)
+    if isinstance(source, Table) and _stage(source) == STAGE_STARS and columns is None:
+        return source
+    table, names, choice, origin = _opened(source, column_map)
+    if _stage(table) == STAGE_STARS and columns is None:
+        return table
+    if is_prepared(table):
+        raise InputError(f"{origin['file']} {ALREADY_PREPARED}")
+    if len(table) == 0:
+        raise InputError(f"{origin['file']} has no rows; there is no star to work on.")
+    unused = sorted(set(names) - set(choice.source.values()))
+    check_required(choice.source, column_map.constants, origin["file"], unused)
+
+    notes = list(choice.notes)
+    stars = Table()
+    unitless: list[str] = []
+    with_unit: list[str] = []
+    units: dict[str, u.UnitBase | None] = {}
+    for name, spec in INPUT_COLUMNS.items():
+        if name in choice.source:
+            column = table[choice.source[name]]
+        elif name in column_map.constants:
+            column = Column(np.full(len(table), column_map.constants[name]), name=name)
+        else:
+            continue
+        if column.ndim > 1:
+            raise TableError(f"column {name!r} must hold one value per star; it has shape {column.shape}.")
+        if name == "source_id":
+            stars[name] = clean_identifiers(column, notes)
+        elif spec.kind == "text":
+            stars[name] = clean_text(column)
+        else:
+            cleaned = clean_numbers(column, spec, column_map.units.get(name))
+            stars[name] = cleaned.column
+            units[name] = cleaned.unit
+            notes += cleaned.notes
+            if spec.unit is not None and not spec.any_unit and name not in column_map.constants:
+                (unitless if cleaned.unit is None else with_unit).append(f"{name} [{spec.unit}]")
+        stars[name].description = spec.description
+    if unitless:
+        which = ", ".join(unitless) if with_unit else "all columns (deg, mas, mag)"
+        notes.append(f"no unit is stated, so redflower's are assumed, for {which}")
+    _match_flux_units(stars, units)
+    for name, theirs in choice.extra.items():
+        if name in PREPARED_NAMES:
+            raise InputError(f"column map: [extra] {name} is a name that redflower writes; choose another.")
+        stars[name] = table[theirs].copy()
+        stars[name].name = name
+
+    if "source_id" not in stars.colnames:
+        stars.add_column(np.arange(len(stars), dtype=np.int64), name="source_id", index=0)
+        notes.append("no source_id: rows are numbered from 0")
+    _fill_coordinates(stars, notes)
+    check_coordinates_agree(stars)
+    for band in BANDS:
+        check_magnitudes_match_fluxes(stars, band)
+    g_mag = stars[BANDS[0].magnitude_column]
+    if not np.isfinite(g_mag).any():
+        raise InputError(f"column {g_mag.name!r} has no usable value in {len(stars)} rows; G is required.")
+    for band in BANDS[1:]:
+        if band.magnitude_column in stars.colnames and np.isnan(stars[band.magnitude_column]).all():
+            notes.append(
+                f"{band.magnitude_column} has no usable value: band {band.label} is missing for every star"
+            )
+    stars, rows_dropped = _without_duplicates(stars, duplicates)
+    if rows_dropped:
+        notes.append(f"{rows_dropped} rows repeat a source_id; the first of each was kept")
+    notes += notes_on_absent_columns(stars.colnames)
+    stars.meta[META_KEY] = {
+        "stage": STAGE_STARS,
+        "input": origin,
+        "columns": {name: theirs for name, theirs in choice.source.items() if name != theirs},
+        "constants": dict(column_map.constants),
+        "units": dict(column_map.units),
+        "notes": notes,
+    }
+    if META_KEY in table.meta:
+        stars.meta[META_KEY]["source"] = table.meta[META_KEY]
+    return stars
+
+
+def _stage(table: Table) -> str | None:
+    return table.meta.get(META_KEY, {}).get("stage")
+
+
+def _opened(source: Any, column_map: ColumnMap) -> tuple[Table, list[str], ColumnChoice, dict[str, Any]]:
+    """The source as a plain table of at least the wanted columns, all its names, the choice, the origin."""
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        names = column_names(path)
+        if names is None:
+            table = read_table(path)
+            names = list(table.colnames)
+            choice = choose_columns(names, column_map)
+        else:
+            choice = choose_columns(names, column_map)
+            wanted = dict.fromkeys([*choice.source.values(), *choice.extra.values()])
+            table = read_table(path, [name for name in names if name in wanted] or names)
+        return table, names, choice, {"file": path.name, "sha256": file_sha256(path), "rows": len(table)}
+    if not isinstance(source, Table):
+        if not hasattr(source, "columns"):
+            raise InputError(
+                "read_stars(source) needs a table file, an astropy table or a pandas data frame; "
+                f"got {type(source)}."
+            )
+        source = Table.from_pandas(source)
+    table = plain_table(source)
+    origin = {"file": "a table in memory", "sha256": None, "rows": len(table)}
+    names = list(table.colnames)
+    return table, names, choose_columns(names, column_map), origin
+
+
+def _match_flux_units(stars: Table, units: dict[str, u.UnitBase | None]) -> None:
+    """Bring each flux error into the unit of its flux; only their ratio is used."""
+    for band in BANDS:
+        flux, error = band.flux_column, band.flux_error_column
+        if flux is None or error is None or units.get(flux) is None or units.get(error) is None:
+            continue
+        try:
+            factor = float(units[error].to(units[flux]))  # type: ignore[union-attr]
+        except (u.UnitConversionError, AttributeError):
+            raise InputError(
+                f"columns {flux!r} and {error!r} must be in one unit; "
+                f"they are in {units[flux]} and {units[error]}."
+            ) from None
+        stars[error] = Column(
+            np.asarray(stars[error]) * factor, name=error, description=stars[error].description
+        )
+
+
+def _fill_coordinates(stars: Table, notes: list[str]) -> None:
+    """Add the pair of coordinates that is absent, and single values missing in one pair but not the other."""
+    pairs = (("ra", "dec", "icrs"), ("l", "b", "galactic"))
+    for (lon, lat, frame), (other_lon, other_lat, other_frame) in (pairs, pairs[::-1]):
+        known = lon in stars.colnames and lat in stars.colnames
+        values = (
+            [np.array(stars[lon], float), np.array(stars[lat], float)]
+            if known
+            else [np.full(len(stars), np.nan), np.full(len(stars), np.nan)]
+        )
+        gap = ~(np.isfinite(values[0]) & np.isfinite(values[1]))
+        if gap.any() and other_lon in stars.colnames and other_lat in stars.colnames:
+            there = SkyCoord(
+                np.asarray(stars[other_lon])[gap],
+                np.asarray(stars[other_lat])[gap],
+                unit="deg",
+                frame=other_frame,
+            ).transform_to(frame)
+            values[0][gap] = there.spherical.lon.deg
+            values[1][gap] = there.spherical.lat.deg
+            if not known:
+                notes.append(f"{lon} and {lat} are computed from {other_lon} and {other_lat}")
+        for name, filled in zip((lon, lat), values, strict=True):
+            stars[name] = Column(filled, unit="deg", description=INPUT_COLUMNS[name].description)
+
+
+def _without_duplicates(stars: Table, duplicates: Duplicates) -> tuple[Table, int]:
+    ids = np.asarray(stars["source_id"])
+    _, first = np.unique(ids, return_index=True)
+    repeated = len(ids) - len(first)
+    if repeated == 0:
+        return stars, 0
+    if duplicates == "error":
+        again = np.setdiff1d(np.arange(len(ids)), first)
+        shown = ", ".join(str(value) for value in np.unique(ids[again])[:3])
+        raise InputError(
+            f"source_id must be unique; {repeated} of {len(ids)} rows repeat an earlier one (such as "
+            f"{shown}). A cross-match with several neighbours of a star does this: keep the nearest of each, "
+            "or ask to keep the first row of each (--duplicates keep_first)."
+        )
+    return stars[np.sort(first)], repeated

@@ -1,0 +1,215 @@
+"""The columns that redflower reads of a catalogue: meaning, unit, range, and what is lost without each.
+
+Names are those of the Gaia archive; the photometric ones come from `redflower.bands`. A value is missing
+where it is NaN, masked, infinite, one of the column's sentinels, or outside the column's range.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from redflower.bands import BANDS, Band
+
+Kind = Literal["float", "integer", "text"]
+
+#: What surveys write for "no value". Each column has those that cannot be a value of it: 999 is a possible
+#: number of observations, 99.9 a possible parallax.
+SENTINELS: Final = (-9999.0, -999.0)
+ASTROMETRY_SENTINELS: Final = (*SENTINELS, 999.0, 9999.0, 1e10)
+PHOTOMETRY_SENTINELS: Final = (*ASTROMETRY_SENTINELS, -99.0, -9.9, -9.0, 99.0, 99.9, 99.99, 99.999)
+
+
+@dataclass(frozen=True)
+class InputColumn:
+    """One column of an input catalogue.
+
+    Attributes
+    ----------
+    name : its name in redflower, that of the Gaia archive.
+    description : what it holds.
+    unit : the unit that redflower works in, as astropy writes it; None for counts, text and ratios. A column
+        in another unit of the same kind is converted.
+    any_unit : True where only a ratio of two columns is used (fluxes and their errors).
+    valid : the range of possible values, ends excluded except for angles; None for text.
+    sentinels : values that mean "missing".
+    plausible_median : the range in which the median of a whole table lies if the unit is right.
+    required : whether no table can do without it.
+    without : what is lost where the column is absent.
+    aliases : other names under which surveys publish the same column.
+    """
+
+    name: str
+    description: str
+    unit: str | None
+    kind: Kind = "float"
+    any_unit: bool = False
+    valid: tuple[float, float] | None = None
+    sentinels: tuple[float, ...] = SENTINELS
+    plausible_median: tuple[float, float] | None = None
+    required: bool = False
+    without: str = ""
+    aliases: tuple[str, ...] = ()
+
+
+_POSITION = (
+    InputColumn(
+        "source_id", "identifier of the star, unique in the table", None, "integer",
+        without="rows are numbered from 0", aliases=("Source",),
+    ),
+    InputColumn(
+        "ra", "right ascension, ICRS", "deg", valid=(0.0, 360.0), sentinels=ASTROMETRY_SENTINELS,
+        without="computed from l and b; one pair of coordinates is required", aliases=("RA_ICRS",),
+    ),
+    InputColumn(
+        "dec", "declination, ICRS", "deg", valid=(-90.0, 90.0), sentinels=ASTROMETRY_SENTINELS,
+        without="computed from l and b; one pair of coordinates is required", aliases=("DE_ICRS",),
+    ),
+    InputColumn(
+        "l", "Galactic longitude", "deg", valid=(0.0, 360.0), sentinels=ASTROMETRY_SENTINELS,
+        without="computed from ra and dec", aliases=("GLON",),
+    ),
+    InputColumn(
+        "b", "Galactic latitude", "deg", valid=(-90.0, 90.0), sentinels=ASTROMETRY_SENTINELS,
+        without="computed from ra and dec", aliases=("GLAT",),
+    ),
+)  # fmt: skip
+
+# Parallax errors: no Gaia star is measured to better than 0.005 mas, and none of a five-parameter solution
+# worse than a few mas; a median outside this range is a table in arcsec or microarcsec (Lindegren et al.
+# 2021, A&A 649, A2, table 4).
+_ASTROMETRY = (
+    InputColumn(
+        "parallax", "parallax as in the catalogue, zero point not removed", "mas", valid=(-2000.0, 2000.0),
+        sentinels=ASTROMETRY_SENTINELS,
+        without="no training; in inference the distance comes from photometry and the prior alone",
+        aliases=("Plx",),
+    ),
+    InputColumn(
+        "parallax_error", "standard error of the parallax", "mas", valid=(0.0, 100.0),
+        sentinels=ASTROMETRY_SENTINELS,
+        plausible_median=(0.004, 10.0), without="required wherever there is a parallax", aliases=("e_Plx",),
+    ),
+    InputColumn(
+        "ruwe", "renormalised unit weight error of the astrometric solution", None, valid=(0.0, 1000.0),
+        sentinels=ASTROMETRY_SENTINELS, without="no cut on RUWE",
+    ),
+    InputColumn(
+        "visibility_periods_used", "number of visibility periods of the astrometric solution", None,
+        "integer", valid=(-0.5, 1000.0), without="no cut on visibility periods",
+    ),
+    InputColumn(
+        "astrometric_params_solved", "3, 31 or 95 for solutions with 2, 5 or 6 parameters", None, "integer",
+        valid=(2.5, 95.5),
+        without="read off nu_eff_used_in_astrometry and pseudocolour if those are there; else no cut on the "
+        "kind of solution",
+    ),
+    InputColumn(
+        "phot_g_n_obs", "number of G observations", None, "integer", valid=(-0.5, 1e6),
+        without="no cut on the number of G observations",
+    ),
+    InputColumn(
+        "nu_eff_used_in_astrometry", "effective wavenumber, 5-parameter solutions", "1 / um",
+        valid=(0.5, 3.0), plausible_median=(1.0, 2.2),
+        without="no parallax zero point for 5-parameter solutions",
+    ),
+    InputColumn(
+        "pseudocolour", "astrometrically estimated wavenumber, 6-parameter solutions", "1 / um",
+        valid=(-10.0, 10.0), plausible_median=(1.0, 2.2),
+        without="no parallax zero point for 6-parameter solutions",
+    ),
+    InputColumn(
+        "ecl_lat", "ecliptic latitude", "deg", valid=(-90.0, 90.0), without="computed from ra and dec",
+    ),
+)  # fmt: skip
+
+_DISTANCES = tuple(
+    InputColumn(
+        f"r_{which}_geo", f"geometric distance of Bailer-Jones et al. 2021, {text}", "pc", valid=(0.0, 1e6),
+        plausible_median=(25.0, 1e5), without="not passed on",
+    )
+    for which, text in (("med", "median"), ("lo", "16th percentile"), ("hi", "84th percentile"))
+)  # fmt: skip
+
+
+def magnitude_error_column(band: Band) -> str:
+    """The input column of a band's magnitude error; for Gaia the one used where fluxes are absent."""
+    return band.error_column or f"{band.magnitude_column}_error"
+
+
+def flux_over_error_column(band: Band) -> str | None:
+    """The Gaia archive's column of flux over flux error; None for surveys that publish magnitudes."""
+    return f"{band.flux_column}_over_error" if band.flux_column else None
+
+
+#: VizieR's names of the Gaia DR3 photometry (catalogue I/355), by the short name of the band.
+_VIZIER_GAIA: Final = {"g": "G", "bp": "BP", "rp": "RP"}
+
+
+def _aliases(band: Band) -> dict[str, tuple[str, ...]]:
+    """Other names of a band's magnitude, error and flux columns: HATS collections, 2MASS itself, VizieR."""
+    if band.survey == "gaia":
+        short = _VIZIER_GAIA[band.name.removeprefix("gaia_")]
+        return {
+            "magnitude": (f"{short}mag",),
+            "error": (f"e_{short}mag",),
+            "flux": (f"F{short}",),
+            "flux_error": (f"e_F{short}",),
+        }
+    if band.survey == "ps1":
+        return {"magnitude": (f"{band.label}MeanPSFMag",), "error": (f"{band.label}MeanPSFMagErr",)}
+    if band.label == "Ks":
+        return {"magnitude": ("k_m",), "error": ("k_msigcom",)}
+    return {}
+
+
+def _band_columns(band: Band) -> tuple[InputColumn, ...]:
+    """The input columns of one band: magnitude, and its error in each form that catalogues publish."""
+    lost = f"band {band.label} is missing for every star"
+    other = _aliases(band)
+    error_text = f"standard error of the {band.label} magnitude"
+    if band.flux_column:
+        error_text += ", used where no fluxes are given"
+    columns = [
+        InputColumn(
+            band.magnitude_column, f"apparent magnitude in {band.label} ({band.survey}, {band.system})",
+            "mag", valid=(-3.0, 30.0), sentinels=PHOTOMETRY_SENTINELS, plausible_median=(2.0, 25.0),
+            required=band is BANDS[0], without=lost, aliases=other.get("magnitude", ()),
+        ),
+        InputColumn(
+            magnitude_error_column(band),
+            error_text, "mag", valid=(0.0, 5.0), sentinels=PHOTOMETRY_SENTINELS, plausible_median=(0.0, 1.0),
+            without="taken from the fluxes" if band.flux_column else lost, aliases=other.get("error", ()),
+        ),
+    ]  # fmt: skip
+    over_error = flux_over_error_column(band)
+    if band.flux_column and band.flux_error_column and over_error:
+        text = f"band {band.label} needs the flux and its error, their ratio, or a magnitude error"
+        columns += [
+            InputColumn(
+                band.flux_column, f"mean {band.label} flux", "electron / s", any_unit=True, valid=(0.0, 1e15),
+                without=text, aliases=other.get("flux", ()),
+            ),
+            InputColumn(
+                band.flux_error_column, f"standard error of the mean {band.label} flux", "electron / s",
+                any_unit=True, valid=(0.0, 1e15), without=text, aliases=other.get("flux_error", ()),
+            ),
+            InputColumn(
+                over_error, f"mean {band.label} flux over its error", None,
+                valid=(0.0, 1e9), without=text,
+            ),
+        ]  # fmt: skip
+    return tuple(columns)
+
+
+_PHOTOMETRY = tuple(column for band in BANDS for column in _band_columns(band))
+
+_QUALITY = (
+    InputColumn(
+        "ph_qual", "2MASS photometric quality, a letter each for J, H and Ks", None, "text",
+        without="2MASS bands are kept on their errors alone, without the cut on quality AAA",
+    ),
+)  # fmt: skip
+
+#: Every input column by its name, in the order in which they are described to users.
+INPUT_COLUMNS: Final[dict[str, InputColumn]] = {
+    column.name: column for column in (*_POSITION, *_ASTROMETRY, *_PHOTOMETRY, *_QUALITY, *_DISTANCES)
+}

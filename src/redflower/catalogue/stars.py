@@ -1,0 +1,88 @@
+"""From a prepared table to the arrays that the model reads."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import jax.numpy as jnp
+import numpy as np
+from astropy.table import Table
+
+from redflower.bands import BANDS, G
+from redflower.catalogue.cleaning import as_floats
+from redflower.catalogue.distance_prior import DistancePrior
+from redflower.catalogue.prepared import prepared_error_name, require_prepared
+from redflower.catalogue.quality import BANDS_MIN
+from redflower.star import Star
+
+USABLE: Final = "usable"
+NO_POSITION: Final = "no position"
+NO_G: Final = "no G magnitude"
+FEW_BANDS: Final = f"fewer than {BANDS_MIN} bands"
+
+
+@dataclass(frozen=True)
+class StarBatch:
+    """Stars as arrays, one for each row of the table, and which of them can be inferred at all.
+
+    Attributes
+    ----------
+    stars : the arrays, with fillers where something is missing.
+    usable : whether a row can be inferred; the others keep their place, filled with finite values.
+    reason : `USABLE`, `NO_POSITION`, `NO_G` or `FEW_BANDS`, for each row.
+    """
+
+    stars: Star
+    usable: np.ndarray
+    reason: np.ndarray
+
+
+def to_stars(table: Table, prior: DistancePrior) -> StarBatch:
+    """The arrays of a prepared table, a row for a row.
+
+    Parameters
+    ----------
+    table : from `prepare`.
+    prior : of distance, looked up at each position.
+
+    Raises
+    ------
+    InputError
+        If the table is not prepared.
+    """
+    require_prepared(table)
+    n = len(table)
+    ra_deg, dec_deg, l_deg, b_deg = (as_floats(table, name) for name in ("ra", "dec", "l", "b"))
+    magnitude = np.stack([as_floats(table, band.name) for band in BANDS], axis=1).reshape(n, len(BANDS))
+    error = np.stack([as_floats(table, prepared_error_name(band)) for band in BANDS], axis=1).reshape(n, -1)
+    with np.errstate(invalid="ignore"):
+        observed = np.isfinite(magnitude) & np.isfinite(error) & (error > 0)
+    parallax, parallax_error = as_floats(table, "parallax"), as_floats(table, "parallax_error")
+    with np.errstate(invalid="ignore"):
+        has_parallax = np.isfinite(parallax) & np.isfinite(parallax_error) & (parallax_error > 0)
+    placed = np.isfinite(np.stack([ra_deg, dec_deg, l_deg, b_deg])).all(axis=0)
+    log_length, alpha, beta = prior.lookup(np.where(placed, ra_deg, 0.0), np.where(placed, dec_deg, 0.0))
+
+    # The first reason that holds; np.select takes them in order.
+    reason = np.select(
+        [~placed, ~observed[:, G], observed.sum(axis=1) < BANDS_MIN],
+        [NO_POSITION, NO_G, FEW_BANDS],
+        default=USABLE,
+    )
+
+    def filled(values: np.ndarray, there: np.ndarray, filler: float) -> jnp.ndarray:
+        return jnp.asarray(np.where(there, values, filler), dtype=jnp.float32)
+
+    stars = Star(
+        magnitude_mag=filled(magnitude, observed, 0.0),
+        magnitude_error_mag=filled(error, observed, 1.0),
+        observed=jnp.asarray(observed),
+        parallax_mas=filled(parallax, has_parallax, 0.0),
+        parallax_error_mas=filled(parallax_error, has_parallax, 1.0),
+        has_parallax=jnp.asarray(has_parallax),
+        l_deg=filled(l_deg, placed, 0.0),
+        b_deg=filled(b_deg, placed, 90.0),
+        prior_log_length_pc=jnp.asarray(log_length, dtype=jnp.float32),
+        prior_alpha=jnp.asarray(alpha, dtype=jnp.float32),
+        prior_beta=jnp.asarray(beta, dtype=jnp.float32),
+    )
+    return StarBatch(stars, reason == USABLE, reason)

@@ -1,0 +1,232 @@
+"""Reading and writing tables by the ending of the file's name, whole or not at all.
+
+==========  =====  ============  ==============  ==========
+ending      units  descriptions  missing values  provenance
+==========  =====  ============  ==============  ==========
+.parquet    yes    yes           yes             yes
+.fits       yes    yes           yes             yes
+.ecsv       yes    yes           yes             yes
+.vot        yes    yes           yes             yes
+.csv        no     no            as empty cells  no
+==========  =====  ============  ==============  ==========
+
+Provenance is the JSON-able dictionary ``table.meta["redflower"]``. FITS and VOTable cannot tell a missing
+float from NaN (both come back as missing), nor a missing text from an empty one (both come back as empty).
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from astropy.table import Column, Table
+
+from redflower.catalogue.formats import (
+    META_KEY,
+    column_like,
+    read_csv,
+    read_ecsv,
+    read_fits,
+    read_votable,
+    write_csv,
+    write_ecsv,
+    write_fits,
+    write_votable,
+)
+from redflower.catalogue.parquet import parquet_column_names, read_parquet, write_parquet
+from redflower.errors import InputError, TableError
+
+__all__ = [
+    "ENDINGS",
+    "META_KEY",
+    "check_writable",
+    "column_names",
+    "plain_table",
+    "read_table",
+    "write_table",
+]
+
+_LOG: Final = logging.getLogger(__name__)
+
+#: Endings that are read and written. All but Parquet are also read with ``.gz`` behind.
+ENDINGS: Final = (".parquet", ".fits", ".ecsv", ".vot", ".csv")
+
+
+def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Table:
+    """Read a table, its format known by the ending of the file's name.
+
+    Parameters
+    ----------
+    path : a file that ends in one of `ENDINGS`.
+    columns : names of the columns to keep; all without it. Only Parquet spares the reading of the others.
+
+    Returns
+    -------
+    A plain table, numbers in native byte order, text as str, units parsed where astropy knows them. Missing
+    values are masked; under the mask, floats are NaN.
+
+    Raises
+    ------
+    TableError
+        If the file is absent, of another kind, damaged, cut short, or holds no table.
+    """
+    path = Path(path)
+    ending = _ending(path, reading=True)
+    _check_is_file(path)
+    reader: Callable[[Path], Table] = {
+        ".parquet": lambda file: read_parquet(file, columns),
+        ".fits": read_fits,
+        ".ecsv": read_ecsv,
+        ".vot": read_votable,
+        ".csv": read_csv,
+    }[ending]
+    try:
+        table = reader(path)
+    except TableError:
+        raise
+    except Exception as problem:  # whatever a reader of a damaged file raises, the user needs one sentence
+        raise TableError(
+            f"{path} cannot be read as {ending}: {_first_line(problem)}. The file is damaged, was cut "
+            "short, or is of another kind than its ending says; fetch or write it again."
+        ) from problem
+    if columns is not None:
+        table = table[list(columns)]
+    return _tidied(table)
+
+
+def column_names(path: "str | Path") -> list[str] | None:
+    """The names of a file's columns if they can be had without reading it whole (Parquet), else None."""
+    path = Path(path)
+    if _ending(path, reading=True) != ".parquet":
+        return None
+    _check_is_file(path)
+    return parquet_column_names(path)
+
+
+def write_table(table: Table, path: "str | Path", *, overwrite: bool = False) -> Path:
+    """Write a table, its format known by the ending of the file's name, whole or not at all.
+
+    Raises
+    ------
+    TableError
+        If the ending is unknown, the folder absent, the file there already (without ``overwrite``), or the
+        table holds something that the format cannot.
+    """
+    path = Path(path)
+    ending = _ending(path, reading=False)
+    check_writable(path, overwrite=overwrite)
+    plain = plain_table(table)
+    # In the same folder, so that the last step is a rename and nobody ever sees half a file.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    writer: Callable[[Table, Path], None] = {
+        ".parquet": write_parquet,
+        ".fits": write_fits,
+        ".ecsv": write_ecsv,
+        ".vot": write_votable,
+        ".csv": write_csv,
+    }[ending]
+    try:
+        writer(plain, part)
+        os.replace(part, path)
+    except TableError:
+        raise
+    except Exception as problem:
+        raise TableError(f"{path} cannot be written: {_first_line(problem)}.") from problem
+    finally:
+        part.unlink(missing_ok=True)
+    if ending == ".csv":
+        _LOG.warning(
+            "%s: CSV keeps no units, descriptions or provenance; .parquet, .fits, .ecsv and .vot keep them.",
+            path,
+        )
+    return path
+
+
+def check_writable(path: "str | Path", *, overwrite: bool = False) -> None:
+    """Refuse an output path that cannot be written, before any work is done.
+
+    Raises
+    ------
+    TableError
+        If the ending is unknown, the folder absent, or the file there already (without ``overwrite``).
+    """
+    path = Path(path)
+    _ending(path, reading=False)
+    if path.is_dir():
+        raise TableError(f"{path} is a folder; name a file that ends in one of {', '.join(ENDINGS)}.")
+    if not path.parent.is_dir():
+        raise TableError(f"{path} cannot be written: there is no folder {path.parent}. Make it first.")
+    if path.exists() and not overwrite:
+        raise TableError(f"{path} exists already; choose another name or ask to overwrite it (--overwrite).")
+
+
+def plain_table(table: Table) -> Table:
+    """The same table with plain columns (quantities turned into columns with units), data shared.
+
+    Raises
+    ------
+    TableError
+        If a column is an object, such as a SkyCoord, that tables of numbers and text cannot hold.
+    """
+    plain = Table(table, copy=False)
+    for name in plain.colnames:
+        column = plain[name]
+        if not isinstance(column, Column):
+            raise TableError(
+                f"column {name!r} holds a {type(column).__name__}; turn it into numbers or text first."
+            )
+        if column.dtype.kind == "O":
+            if not all(isinstance(value, str) for value in column if value is not np.ma.masked):
+                raise TableError(f"column {name!r} holds Python objects; turn it into numbers or text first.")
+            text = np.array(["" if v is np.ma.masked else v for v in column], dtype=str)
+            plain[name] = column_like(column, text)
+        elif column.dtype.kind == "S":
+            plain[name] = column_like(column, np.char.decode(np.asarray(column), "utf-8"))
+    return plain
+
+
+def _tidied(table: Table) -> Table:
+    """Native byte order, text as str, NaN under the mask of floats, and no mask where nothing is missing."""
+    table = Table(table, copy=False)
+    for name in table.colnames:
+        column = table[name]
+        values = np.asarray(column)
+        if values.dtype.kind == "S":
+            values = np.char.decode(values, "utf-8", "replace")
+        elif values.dtype.kind == "O":
+            values = np.array(["" if value is None else str(value) for value in values], dtype=str)
+        elif not values.dtype.isnative:
+            values = values.astype(values.dtype.newbyteorder("="))
+        table[name] = column_like(column, values)
+    return table
+
+
+def _ending(path: Path, *, reading: bool) -> str:
+    name = path.name.lower()
+    if reading and name.endswith(".gz") and not name.endswith(".parquet.gz"):
+        name = name.removesuffix(".gz")
+    ending = Path(name).suffix
+    if ending not in ENDINGS:
+        raise TableError(
+            f"{path}: the ending {ending or '(none)'!r} is not known; "
+            f"tables end in one of {', '.join(ENDINGS)}."
+        )
+    return ending
+
+
+def _check_is_file(path: Path) -> None:
+    if path.is_dir():
+        raise TableError(f"{path} is a folder; name one table file.")
+    if not path.exists():
+        raise TableError(f"{path} does not exist.")
+    if path.stat().st_size == 0:
+        raise TableError(f"{path} is empty (0 bytes).")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path} cannot be read: permission denied.")
+
+
+def _first_line(problem: Exception) -> str:
+    lines = [line for line in str(problem).strip().splitlines() if line.strip()]
+    return (lines[0] if lines else type(problem).__name__).rstrip(". ")

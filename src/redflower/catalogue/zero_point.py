@@ -1,0 +1,215 @@
+"""The zero point of Gaia parallaxes: which number is subtracted from each, and why.
+
+Lindegren et al. 2021 (A&A 649, A4) give it for Gaia (E)DR3 as a function of G, colour and ecliptic latitude,
+for solutions with five and six parameters. Their function holds for 6 < G < 21 and wavenumbers 1.1 to 1.9 (five
+parameters) or 1.24 to 1.72 per micron (six). Beyond, the value at the nearest edge is taken and the star flagged.
+"""
+
+import warnings
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from typing import Any, Final, Literal
+
+import numpy as np
+from astropy.table import Table
+
+from redflower.catalogue.cleaning import as_floats
+from redflower.errors import InputError
+
+#: ``lindegren2021`` where the columns allow, ``none``, or one number in mas for every star.
+ZeroPoint = Literal["auto", "none"] | float
+
+#: Values of ``astrometric_params_solved``.
+TWO_PARAMETERS, FIVE_PARAMETERS, SIX_PARAMETERS = 3, 31, 95
+
+G_RANGE_MAG: Final = (6.0, 21.0)
+NU_EFF_RANGE_PER_UM: Final = (1.1, 1.9)
+PSEUDOCOLOUR_RANGE_PER_UM: Final = (1.24, 1.72)
+
+# Obliquity of the ecliptic at J2000, as in the Gaia archive's coordinates (Gaia DR3 documentation, 4.1.7).
+_OBLIQUITY_DEG: Final = 84381.41100 / 3600.0
+
+
+class ZeroPointStatus(IntEnum):
+    """What was done to the parallax of a star; the prepared column ``zero_point_status``."""
+
+    LINDEGREN_2021 = 0
+    LINDEGREN_2021_AT_EDGE = 1
+    CONSTANT = 2
+    NOT_APPLIED = 3
+    NO_PARALLAX = 4
+
+
+@dataclass(frozen=True)
+class ParallaxZeroPoint:
+    """The zero point of every star of a table.
+
+    Attributes
+    ----------
+    zero_point_mas : to be subtracted from the parallax; 0 where none is applied. [mas]
+    status : a `ZeroPointStatus` for each star.
+    description : one sentence for the report and the provenance.
+    """
+
+    zero_point_mas: np.ndarray
+    status: np.ndarray
+    description: str
+
+
+def parallax_zero_point(stars: Table, zero_point: ZeroPoint = "auto") -> ParallaxZeroPoint:
+    """The parallax zero point of each star.
+
+    Parameters
+    ----------
+    stars : a table from `redflower.catalogue.read_stars`.
+    zero_point : ``auto`` for Lindegren et al. 2021 if the table has its columns, ``none``, or one value for all
+        stars, such as -0.029 for Gaia DR2. [mas]
+
+    Raises
+    ------
+    InputError
+        If ``zero_point`` is neither a finite number of at most 1 mas nor one of the two words.
+    """
+    n = len(stars)
+    has_parallax = np.isfinite(as_floats(stars, "parallax")) & np.isfinite(as_floats(stars, "parallax_error"))
+    solved = solution_kind(stars)
+    has_parallax &= solved != TWO_PARAMETERS
+    status = np.full(n, ZeroPointStatus.NO_PARALLAX, dtype=np.int16)
+    if not isinstance(zero_point, str):
+        constant_mas = _checked_constant(zero_point)
+        status[has_parallax] = ZeroPointStatus.CONSTANT
+        return ParallaxZeroPoint(
+            np.where(has_parallax, constant_mas, 0.0),
+            status,
+            f"a constant parallax zero point of {constant_mas:g} mas, removed from every parallax",
+        )
+    if zero_point not in ("auto", "none"):
+        raise InputError(
+            f'zero_point must be "auto", "none" or a number of mas, such as -0.029 for Gaia DR2; got {zero_point!r}.'
+        )
+    status[has_parallax] = ZeroPointStatus.NOT_APPLIED
+    nothing = np.zeros(n)
+    if zero_point == "none":
+        return ParallaxZeroPoint(nothing, status, "no parallax zero point removed, as asked")
+    if not has_parallax.any():
+        return ParallaxZeroPoint(nothing, status, "no parallaxes, so no zero point")
+    g_mag = as_floats(stars, "phot_g_mean_mag")
+    nu_eff, pseudocolour = as_floats(stars, "nu_eff_used_in_astrometry"), as_floats(stars, "pseudocolour")
+    colour = np.where(solved == SIX_PARAMETERS, pseudocolour, nu_eff)
+    known = has_parallax & np.isfinite(g_mag) & np.isfinite(colour)
+    known &= (solved == FIVE_PARAMETERS) | (solved == SIX_PARAMETERS)
+    if not known.any():
+        return ParallaxZeroPoint(
+            nothing,
+            status,
+            "no parallax zero point removed: the table has no nu_eff_used_in_astrometry or pseudocolour of "
+            "Gaia DR3 (for Gaia DR2 give a constant, such as --zero-point -0.029)",
+        )
+    ecl_lat_deg = as_floats(stars, "ecl_lat")
+    computed = ecliptic_latitude_deg(as_floats(stars, "ra"), as_floats(stars, "dec"))
+    ecl_lat_deg = np.where(np.isfinite(ecl_lat_deg), ecl_lat_deg, computed)
+    known &= np.isfinite(ecl_lat_deg)
+    value_mas, at_edge = lindegren21_zero_point_mas(
+        g_mag[known], nu_eff[known], pseudocolour[known], ecl_lat_deg[known], solved[known]
+    )
+    zero_point_mas = nothing.copy()
+    zero_point_mas[known] = value_mas
+    status[known] = np.where(at_edge, ZeroPointStatus.LINDEGREN_2021_AT_EDGE, ZeroPointStatus.LINDEGREN_2021)
+    description = (
+        f"parallax zero point of Lindegren et al. 2021 removed from {known.sum()} of {has_parallax.sum()} "
+        f"parallaxes (median {np.median(value_mas):.4f} mas)"
+    )
+    if at_edge.any():
+        description += f"; {at_edge.sum()} of them outside its range, with the value at the edge"
+    if known.sum() < has_parallax.sum():
+        description += f"; none removed from {has_parallax.sum() - known.sum()} for want of G or colour"
+    return ParallaxZeroPoint(zero_point_mas, status, description)
+
+
+def solution_kind(stars: Table) -> np.ndarray:
+    """``astrometric_params_solved`` of each star: 3, 31 or 95; 0 where the table does not tell.
+
+    Where the column is absent, the colours tell: the archive gives ``nu_eff_used_in_astrometry`` for solutions
+    with five parameters alone, and ``pseudocolour`` for those with six.
+    """
+    solved = np.nan_to_num(as_floats(stars, "astrometric_params_solved"), nan=0.0).astype(int)
+    if "astrometric_params_solved" not in stars.colnames:
+        has_parallax = np.isfinite(as_floats(stars, "parallax"))
+        six = has_parallax & np.isfinite(as_floats(stars, "pseudocolour"))
+        five = has_parallax & np.isfinite(as_floats(stars, "nu_eff_used_in_astrometry")) & ~six
+        solved[six], solved[five] = SIX_PARAMETERS, FIVE_PARAMETERS
+    return solved
+
+
+def lindegren21_zero_point_mas(
+    g_mag: np.ndarray,
+    nu_eff_per_um: np.ndarray,
+    pseudocolour_per_um: np.ndarray,
+    ecl_lat_deg: np.ndarray,
+    solved: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Zero points of Gaia (E)DR3 parallaxes, solutions with five and six parameters mixed at will.
+
+    Source: Lindegren et al. (2021), A&A 649, A4, section 5 and tables 9, 10, through ``gaiadr3-zeropoint``.
+
+    Parameters
+    ----------
+    g_mag : apparent G. [mag]
+    nu_eff_per_um : effective wavenumber; read where ``solved`` is 31. [1/um]
+    pseudocolour_per_um : pseudocolour; read where ``solved`` is 95. [1/um]
+    ecl_lat_deg : ecliptic latitude. [deg]
+    solved : 31 or 95.
+
+    Returns
+    -------
+    The zero points, to be subtracted from the parallaxes [mas], and whether G or colour was outside the range of
+    the function, in which case it was taken at the nearest edge.
+    """
+    if len(g_mag) == 0:
+        return np.zeros(0), np.zeros(0, dtype=bool)
+    six = solved == SIX_PARAMETERS
+    g = np.clip(g_mag, *G_RANGE_MAG)
+    nu_eff = np.clip(nu_eff_per_um, *NU_EFF_RANGE_PER_UM)
+    pseudocolour = np.clip(pseudocolour_per_um, *PSEUDOCOLOUR_RANGE_PER_UM)
+    at_edge = (g != g_mag) | np.where(six, pseudocolour != pseudocolour_per_um, nu_eff != nu_eff_per_um)
+    with warnings.catch_warnings():
+        # The package warns at the very edges; what lies beyond has been moved to them and is flagged.
+        warnings.simplefilter("ignore")
+        value_mas = _lindegren_package().get_zpt(
+            g,
+            np.where(six, 1.5, nu_eff),
+            np.where(six, pseudocolour, 1.5),
+            ecl_lat_deg,
+            solved.astype(float),
+        )
+    return np.asarray(value_mas, dtype=float), at_edge
+
+
+def ecliptic_latitude_deg(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+    """Ecliptic latitude at J2000 of equatorial positions. [deg]"""
+    obliquity, ra, dec = np.deg2rad(_OBLIQUITY_DEG), np.deg2rad(ra_deg), np.deg2rad(dec_deg)
+    sine = np.sin(dec) * np.cos(obliquity) - np.cos(dec) * np.sin(obliquity) * np.sin(ra)
+    return np.rad2deg(np.arcsin(np.clip(sine, -1.0, 1.0)))
+
+
+def _checked_constant(zero_point: Any) -> float:
+    try:
+        value_mas = float(zero_point)
+    except (TypeError, ValueError):
+        value_mas = float("nan")
+    if not abs(value_mas) <= 1.0:
+        raise InputError(
+            f"a constant parallax zero point must be a number of mas between -1 and 1; got {zero_point!r}. "
+            "Gaia DR2: -0.029 (Lindegren et al. 2018)."
+        )
+    return value_mas
+
+
+@cache
+def _lindegren_package() -> Any:
+    """The package of the published function, with its tables of coefficients loaded into it."""
+    from zero_point import zpt
+
+    zpt.load_tables()
+    return zpt

@@ -1,0 +1,213 @@
+"""Model files: everything that inference needs of a trained flow, as arrays and JSON, never code."""
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from redflower.bands import leading_bands
+from redflower.errors import ModelError
+from redflower.flow.bnaf import BlockAutoregressiveNetwork
+from redflower.flow.conditional import ConditionalFlow
+from redflower.flow.coverage import N_CELLS, Coverage
+from redflower.flow.standardise import Standardisation
+from redflower.physics import ExtinctionLaw, make_law
+
+FORMAT = "redflower-model"
+FORMAT_VERSION = 1
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained flow with all that belongs to it.
+
+    Attributes
+    ----------
+    name : what the model is called, for instance ``mock-sky``.
+    description : one sentence on what it was trained on and what it is good for.
+    flow : the conditional density of dust-free stars.
+    law : the extinction law with which synthetic and inferred reddening are meant.
+    g_bright_mag, g_faint_mag : limits of the training sample in apparent G. [mag]
+    coverage : where in (R, Z) it had stars.
+    distance_prior : name and checksum of the distance prior it was trained with.
+    config : the training configuration, resolved.
+    provenance : versions, input checksum, sample size, evidence reached.
+    """
+
+    name: str
+    description: str
+    flow: ConditionalFlow
+    law: ExtinctionLaw
+    g_bright_mag: float
+    g_faint_mag: float
+    coverage: Coverage
+    distance_prior: dict[str, str] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_bands(self) -> int:
+        return self.flow.n_bands
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        return tuple(band.name for band in leading_bands(self.n_bands))
+
+    @property
+    def model_id(self) -> str:
+        """Name and a digest of every array and setting: two models with one id are the same model."""
+        arrays, header = _to_parts(self)
+        digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+        for key in sorted(arrays):
+            digest.update(key.encode() + arrays[key].tobytes())
+        return f"{self.name}-{digest.hexdigest()[:10]}"
+
+
+def save_model(model: Model, path: str | Path) -> Path:
+    """Write a model file, whole or not at all.
+
+    Parameters
+    ----------
+    model : the model.
+    path : the file; ``.safetensors`` is appended when it has no such ending.
+
+    Returns
+    -------
+    The path written.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        path = path.with_name(path.name + SUFFIX)
+    arrays, header = _to_parts(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(arrays, temporary, metadata={"redflower": json.dumps(header, sort_keys=True)})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def load_model(name_or_path: str | Path) -> Model:
+    """Read a model by its shipped name or from a file. Reading never runs code from the file.
+
+    Raises
+    ------
+    ModelError : no such model; or the file is damaged, foreign, or of a newer format.
+    """
+    path = _find(name_or_path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, struct.error) as error:
+        raise ModelError(
+            f"load_model({str(path)!r}): the file is damaged or not a model file ({error}). "
+            "Fetch it again, or train a new one with `redflower train`."
+        ) from error
+    if "redflower" not in metadata:
+        raise ModelError(
+            f"load_model({str(path)!r}): a safetensors file, but not of redflower "
+            "(its metadata has no 'redflower' entry). Give a file written by `redflower train`."
+        )
+    try:
+        header = json.loads(metadata["redflower"])
+        if header["format"] != FORMAT or header["format_version"] > FORMAT_VERSION:
+            raise ModelError(
+                f"load_model({str(path)!r}): format {header['format']!r} version {header['format_version']}; "
+                f"this redflower reads {FORMAT!r} up to version {FORMAT_VERSION}. Update redflower."
+            )
+        return _from_parts(arrays, header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"load_model({str(path)!r}): the file is damaged: {type(error).__name__}: {error}. "
+            "Fetch it again, or train a new one with `redflower train`."
+        ) from error
+
+
+def shipped_models() -> dict[str, Path]:
+    """Names and files of the models that come with the package."""
+    folder = resources.files("redflower") / "data" / "models"
+    paths = (Path(str(entry)) for entry in folder.iterdir()) if folder.is_dir() else ()
+    return {path.stem: path for path in sorted(paths) if path.suffix == SUFFIX}
+
+
+def _find(name_or_path: str | Path) -> Path:
+    shipped = shipped_models()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    path = Path(name_or_path)
+    for candidate in (path, path.with_name(path.name + SUFFIX)):
+        if candidate.is_file():
+            return candidate
+    raise ModelError(
+        f"load_model({str(name_or_path)!r}): neither a file nor a shipped model. Shipped models: "
+        f"{', '.join(shipped) or 'none'}. Give one of these names, or the path that `redflower train` wrote."
+    )
+
+
+def _to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter((model.flow, model.coverage), eqx.is_array))
+    arrays = {jax.tree_util.keystr(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
+    network = model.flow.network
+    header = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": model.name,
+        "description": model.description,
+        "bands": list(model.band_names),
+        "network": {"cond_dim": 2, "depth": network.depth, "block_dim": network.block_dim},
+        "law": model.law.to_spec(),
+        "g_bright_mag": model.g_bright_mag,
+        "g_faint_mag": model.g_faint_mag,
+        "distance_prior": model.distance_prior,
+        "config": model.config,
+        "provenance": model.provenance,
+    }
+    return arrays, header
+
+
+def _from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Model:
+    bands = header["bands"]
+    expected = [band.name for band in leading_bands(len(bands))]
+    if bands != expected:
+        raise ValueError(f"bands {bands} are not in the order {expected}")
+    dim = len(bands)
+    template = eqx.filter_eval_shape(_template, dim, **header["network"])
+    paths, structure = jax.tree_util.tree_flatten_with_path(template)
+    leaves = []
+    for path, shape in paths:
+        array = arrays[jax.tree_util.keystr(path)]
+        if array.shape != shape.shape or not np.isfinite(array).all():
+            raise ValueError(
+                f"array {jax.tree_util.keystr(path)} has shape {array.shape} (expected {shape.shape}) or "
+                "values that are not finite"
+            )
+        leaves.append(jax.numpy.asarray(array))
+    flow, coverage = jax.tree_util.tree_unflatten(structure, leaves)
+    keys = ("name", "description", "g_bright_mag", "g_faint_mag", "distance_prior", "config", "provenance")
+    return Model(
+        flow=flow, coverage=coverage, law=make_law(header["law"]), **{key: header[key] for key in keys}
+    )
+
+
+def _template(dim: int, *, cond_dim: int, depth: int, block_dim: int) -> tuple[ConditionalFlow, Coverage]:
+    zeros = jax.numpy.zeros
+    network = BlockAutoregressiveNetwork(
+        jax.random.key(0), dim=dim, cond_dim=cond_dim, depth=depth, block_dim=block_dim
+    )
+    standardisation = Standardisation(zeros(dim), zeros((dim, dim)), zeros(cond_dim), zeros(cond_dim))
+    coverage = Coverage(zeros(N_CELLS + 1), zeros(N_CELLS + 1), zeros((N_CELLS, N_CELLS)))
+    return ConditionalFlow(network, standardisation), coverage

@@ -1,0 +1,74 @@
+"""Likelihoods of what was measured of one star: magnitudes and parallax."""
+
+import math
+from typing import Final
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from redflower.physics._types import ScalarLike
+from redflower.physics.coordinates import DISTANCE_FLOOR_PC
+
+#: Parallax times distance. Parallaxes are in milliarcseconds everywhere in redflower. [mas pc]
+PARALLAX_DISTANCE_MAS_PC: Final = 1000.0
+
+LOG_SQRT_2PI: Final = 0.5 * math.log(2.0 * math.pi)
+
+
+def log_photometric_likelihood(
+    magnitude_mag: Float[Array, " band"],
+    magnitude_error_mag: Float[Array, " band"],
+    observed: Bool[ArrayLike, " band"],
+    model_magnitude_mag: Float[Array, " band"],
+) -> Float[Array, ""]:
+    r"""Log likelihood of the observed apparent magnitudes.
+
+    .. math:: \ln p(\hat m \mid x, E, d) = \sum_{i\ \mathrm{observed}} \ln N(\hat m_i \mid m_i, \sigma_i^2),
+       \qquad m = \Lambda^{-1} x + R(E, C) E + \mu(d)
+
+    Equation: E5 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 5, with a diagonal covariance: the
+    errors of *magnitudes* are independent. Those of colours are not
+    (`redflower.physics.photometry.colour_covariance`); as the determinant of Lambda is 1, the density is the
+    same in either.
+
+    Parameters
+    ----------
+    magnitude_mag : apparent magnitudes. [mag]
+    magnitude_error_mag : their standard errors, floor included, > 0 where observed. [mag]
+    observed : which of the bands count. Values and errors of the others are not read, not even a NaN.
+    model_magnitude_mag : apparent magnitudes of the model, extinction and distance modulus included. [mag]
+
+    Returns
+    -------
+    Natural log of the density in mag^-(number of observed bands); 0 where no band was observed.
+    """
+    # The inner `where`s keep fillers out of the arithmetic, and so out of the gradient.
+    error_mag = jnp.where(observed, magnitude_error_mag, 1.0)
+    z = jnp.where(observed, magnitude_mag - model_magnitude_mag, 0.0) / error_mag
+    log_density = -0.5 * z**2 - jnp.log(error_mag) - LOG_SQRT_2PI  # E5
+    return jnp.sum(jnp.where(observed, log_density, 0.0))
+
+
+def log_parallax_likelihood(
+    parallax_mas: ScalarLike, parallax_error_mas: ScalarLike, distance_pc: ScalarLike
+) -> Float[Array, ""]:
+    r"""Log likelihood of the parallax given the distance.
+
+    .. math:: \ln p(\varpi \mid d) = \ln N(\varpi \mid 1000\,\mathrm{pc}/d,\ \sigma_\varpi^2)\ \text{in mas}
+
+    Equation: E6 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 6. The zero point that stands there
+    is already taken off the parallax (the catalogue does it), so it is not here.
+
+    Parameters
+    ----------
+    parallax_mas : parallax, zero point removed; may be negative. [mas]
+    parallax_error_mas : its standard error, > 0. [mas]
+    distance_pc : heliocentric distance, >= 0; below `DISTANCE_FLOOR_PC` it acts as that (D5). [pc]
+
+    Returns
+    -------
+    Natural log of the density in 1/mas.
+    """
+    model_mas = PARALLAX_DISTANCE_MAS_PC / jnp.maximum(distance_pc, DISTANCE_FLOOR_PC)  # D5
+    z = (parallax_mas - model_mas) / parallax_error_mas
+    return -0.5 * z**2 - jnp.log(parallax_error_mas) - LOG_SQRT_2PI  # E6

@@ -1,0 +1,93 @@
+"""Magnitudes, colours relative to G, and their errors."""
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from redflower.constants import MAG_PER_RELATIVE_FLUX
+
+AnyArray = TypeVar("AnyArray", jax.Array, np.ndarray)
+
+
+def absolute_to_colour(absolute_mag: Float[Array, " band"]) -> Float[Array, " band"]:
+    r"""The colour-magnitude vector of the flow: M_G, then every other magnitude less M_G.
+
+    .. math:: x = \Lambda M,\qquad
+       \Lambda = \begin{bmatrix}1 & 0 & \cdots\\ -1 & 1 & \\ \vdots & & \ddots\end{bmatrix}
+
+    Equations: E3, E4 (docs/model.md). Source: O'Callaghan et al. (2025), eqs 3, 4.
+
+    Parameters
+    ----------
+    absolute_mag : absolute magnitudes of a leading part of `redflower.bands.BANDS`. [mag]
+
+    Returns
+    -------
+    M_G and the colours relative to G. [mag]
+    """
+    return jnp.concatenate([absolute_mag[:1], absolute_mag[1:] - absolute_mag[0]])  # E3, E4
+
+
+def colour_to_absolute(x: Float[Array, " band"]) -> Float[Array, " band"]:
+    r"""The absolute magnitudes of a colour-magnitude vector, :math:`M = \Lambda^{-1} x`.
+
+    Equations: E3, E4 (docs/model.md).
+
+    Parameters
+    ----------
+    x : M_G and the colours relative to G. [mag]
+
+    Returns
+    -------
+    Absolute magnitudes. [mag]
+    """
+    return jnp.concatenate([x[:1], x[1:] + x[0]])  # E3, E4
+
+
+def colour_covariance(magnitude_error_mag: Float[Array, " band"]) -> Float[Array, "band band"]:
+    r"""Error covariance of the colour-magnitude vector: the colours share the error of G.
+
+    .. math:: \Lambda \Sigma \Lambda^T,\qquad \Sigma = \mathrm{diag}(\sigma^2)
+
+    Equation: EP3 (docs/model.md).
+
+    Parameters
+    ----------
+    magnitude_error_mag : standard errors of the magnitudes, independent of each other, >= 0. [mag]
+
+    Returns
+    -------
+    Covariance of M_G and the colours; every off-diagonal element is plus or minus the variance of G. [mag^2]
+    """
+    variance_mag2 = magnitude_error_mag**2
+    first_column = jnp.ones_like(variance_mag2).at[1:].set(-1.0)
+    own = jnp.diag(variance_mag2.at[0].set(0.0))
+    return variance_mag2[0] * jnp.outer(first_column, first_column) + own  # EP3
+
+
+def magnitude_error_mag(flux: AnyArray, flux_error: AnyArray, floor_mag: float | AnyArray) -> AnyArray:
+    r"""Standard error of a magnitude from a flux and its error, with a floor in quadrature.
+
+    .. math:: \sigma_m = \sqrt{\left(\frac{2.5}{\ln 10}\,\frac{\sigma_F}{F}\right)^2 + \sigma_0^2}
+
+    Equation: EP2 (docs/model.md). It divides by the *flux*, never by the magnitude.
+
+    Works alike on NumPy arrays (a catalogue) and on JAX arrays (a simulation), of any shape.
+
+    Parameters
+    ----------
+    flux : flux in any unit. Where it is not > 0 it has no magnitude, and the result is NaN.
+    flux_error : its standard error in the same unit, >= 0.
+    floor_mag : systematic error of the survey, >= 0. [mag]
+
+    Returns
+    -------
+    Standard errors of the shape of the flux. [mag]
+    """
+    xp = jnp if isinstance(flux, jax.Array) else np
+    positive = flux > 0
+    relative = MAG_PER_RELATIVE_FLUX * flux_error / xp.where(positive, flux, 1.0)
+    return xp.where(positive, xp.sqrt(relative**2 + floor_mag**2), xp.nan)  # EP2

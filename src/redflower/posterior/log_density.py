@@ -1,0 +1,201 @@
+"""The one log density of a star's reddening, distance and intrinsic magnitudes, and its whitened form.
+
+Every engine and every test uses `log_posterior`. `Whitening` is a change of variables around it, chosen so that
+the posterior is near a standard normal: the reddened magnitudes that the model predicts are kept at the
+observed ones, apart from a noise vector in units of the errors.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from redflower.bands import BP, RP
+from redflower.flow.conditional import PreparedFlow
+from redflower.flow.model import Model
+from redflower.physics import (
+    ExtinctionLaw,
+    absolute_to_colour,
+    distance_pc_of_modulus,
+    extinction_mag,
+    flow_condition,
+    intrinsic_bp_rp,
+    log_distance_prior,
+    log_parallax_likelihood,
+    log_photometric_likelihood,
+    log_reddening_prior,
+    log_within_limits,
+)
+from redflower.star import Star
+
+LOG_LN10_OVER_5 = -0.7754548897852702
+#: BP - RP about which a star without BP or RP is whitened; it moves the centre only, not the density. [mag]
+TYPICAL_BP_RP_MAG = 0.9
+
+
+class Target(eqx.Module):
+    """What the posterior needs beside the star: the flow, the law, and the limits."""
+
+    flow: PreparedFlow
+    law: ExtinctionLaw
+    g_bright_mag: float = eqx.field(static=True)
+    g_faint_mag: float = eqx.field(static=True)
+    ebv_min_mag: float = eqx.field(static=True)
+    ebv_max_mag: float = eqx.field(static=True)
+
+    @property
+    def n_bands(self) -> int:
+        return self.flow.n_bands
+
+
+def make_target(model: Model, *, ebv_min_mag: float, ebv_max_mag: float) -> Target:
+    """The target of a model with given ends of the uniform reddening prior [mag]."""
+    return Target(
+        model.flow.prepared(), model.law, model.g_bright_mag, model.g_faint_mag, ebv_min_mag, ebv_max_mag
+    )
+
+
+def log_posterior(
+    target: Target,
+    star: Star,
+    ebv_mag: Float[Array, ""],
+    distance_modulus_mag: Float[Array, ""],
+    absolute_mag: Float[Array, "band"],
+) -> Float[Array, ""]:
+    """ln of the unnormalised posterior density in (E(B-V), distance modulus, intrinsic absolute magnitudes).
+
+    Equation: E16 (docs/model.md), with p(d) dd/dmu for p(d). Source: O'Callaghan et al. (2025), eq. 16.
+
+    Bands that the star lacks have no likelihood; if an observed band follows them, their flow factors stay and
+    they are integrated over by the engine. Factors after the last observed band integrate to one and are left
+    out.
+    """
+    n = target.n_bands
+    observed = star.observed[:n]
+    distance_pc = distance_pc_of_modulus(distance_modulus_mag)
+    reddening_mag = extinction_mag(target.law, ebv_mag, absolute_mag[BP] - absolute_mag[RP])[:n]
+    log_likelihood = log_photometric_likelihood(
+        star.magnitude_mag[:n],
+        star.magnitude_error_mag[:n],
+        observed,
+        absolute_mag + reddening_mag + distance_modulus_mag,
+    )
+    log_parallax = jnp.where(
+        star.has_parallax,
+        log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, distance_pc),
+        0.0,
+    )
+    terms = target.flow.log_prob_terms(
+        absolute_to_colour(absolute_mag), flow_condition(distance_pc, star.l_deg, star.b_deg)
+    )
+    log_intrinsic = jnp.sum(jnp.where(needed_bands(observed), terms, 0.0))
+    log_limits = log_within_limits(
+        absolute_mag[0] + distance_modulus_mag, target.g_bright_mag, target.g_faint_mag
+    )
+    log_distance = (
+        log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
+        + jnp.log(distance_pc)
+        + LOG_LN10_OVER_5
+    )
+    log_reddening = log_reddening_prior(ebv_mag, target.ebv_min_mag, target.ebv_max_mag)
+    return log_likelihood + log_parallax + log_intrinsic + log_limits + log_distance + log_reddening  # E16
+
+
+def needed_bands(observed: Array) -> Array:
+    """Bands up to the last observed one: those whose flow factors do not integrate to one."""
+    return jnp.cumsum(observed[::-1])[::-1] > 0
+
+
+class Position(eqx.Module):
+    """A point of the posterior in physical variables."""
+
+    ebv_mag: Float[Array, ""]
+    distance_modulus_mag: Float[Array, ""]
+    absolute_mag: Float[Array, "band"]
+
+
+class Whitening(eqx.Module):
+    """Map from R^(band + 2) to (E, distance modulus, absolute magnitudes) for one star.
+
+    theta[0] is the logit of E within its limits, theta[1] the distance modulus in units of its prior spread
+    about its prior centre, theta[2:] the noise in the bands in units of the errors. For a band without a
+    magnitude, the centre is its linear prediction from the bands before it and the unit its spread about that.
+    """
+
+    modulus_centre_mag: Float[Array, ""]
+    modulus_scale_mag: Float[Array, ""]
+    fill: Float[Array, "band band"]
+    fill_offset: Float[Array, "band"]
+    scale_mag: Float[Array, "band"]
+
+    def __call__(
+        self, target: Target, star: Star, theta: Float[Array, "theta"]
+    ) -> tuple[Position, Float[Array, ""]]:
+        """The position and ln |d position / d theta|. Equation: E16b (docs/model.md)."""
+        width_mag = target.ebv_max_mag - target.ebv_min_mag
+        ebv_mag = target.ebv_min_mag + width_mag * jax.nn.sigmoid(theta[0])
+        log_jacobian = jnp.log(width_mag) + jax.nn.log_sigmoid(theta[0]) + jax.nn.log_sigmoid(-theta[0])
+        modulus_mag = self.modulus_centre_mag + self.modulus_scale_mag * theta[1]
+        z = theta[2:]
+        centre_mag = self._unreddened(target, star, ebv_mag) - modulus_mag
+        observed = star.observed[: target.n_bands]
+        seen = jnp.where(observed, centre_mag + self.scale_mag * z, 0.0)
+        # In colour-magnitude space, where the bands that are missing are predicted from those before them.
+        x = (
+            self.fill @ absolute_to_colour(seen)
+            + self.fill_offset
+            + jnp.where(observed, 0.0, self.scale_mag * z)
+        )
+        absolute_mag = jnp.where(observed, seen, x + seen[0])
+        log_jacobian += jnp.sum(jnp.log(self.scale_mag)) + jnp.log(self.modulus_scale_mag)  # E16b
+        return Position(ebv_mag, modulus_mag, absolute_mag), log_jacobian
+
+    def _unreddened(self, target: Target, star: Star, ebv_mag: Float[Array, ""]) -> Float[Array, "band"]:
+        """Observed magnitudes without the extinction of a star of the observed colour: the centre, not a model."""
+        has_colour = star.observed[BP] & star.observed[RP]
+        colour_mag = jnp.where(has_colour, star.magnitude_mag[BP] - star.magnitude_mag[RP], TYPICAL_BP_RP_MAG)
+        intrinsic_mag = jnp.where(
+            has_colour, intrinsic_bp_rp(target.law, colour_mag, ebv_mag), TYPICAL_BP_RP_MAG
+        )
+        reddening_mag = extinction_mag(target.law, ebv_mag, intrinsic_mag)
+        return (star.magnitude_mag - reddening_mag)[: target.n_bands]
+
+
+def make_whitening(
+    target: Target,
+    star: Star,
+    modulus_centre_mag: Float[Array, ""],
+    modulus_scale_mag: Float[Array, ""],
+) -> Whitening:
+    """The whitening of one star; centre and scale of the distance modulus come from its distance posterior."""
+    n = target.n_bands
+    observed = star.observed[:n]
+    standard = target.flow.standardisation
+    inverse, diagonal = standard.x_inverse_cholesky, jnp.diagonal(standard.x_inverse_cholesky)
+    # Row k of `predict` gives x_k - mean_k from the coordinates before it, where the standardised residual is 0.
+    predict = -(inverse - jnp.diag(diagonal)) / diagonal[:, None]
+    fill = jnp.zeros((n, n))
+    for k in range(n):
+        fill = fill.at[k].set(jnp.where(observed[k], jnp.eye(n)[k], predict[k] @ fill))
+    offset = standard.x_mean - fill @ standard.x_mean
+    return Whitening(
+        modulus_centre_mag,
+        modulus_scale_mag,
+        fill,
+        jnp.where(observed, 0.0, offset),
+        jnp.where(observed, star.magnitude_error_mag[:n], 1.0 / diagonal),
+    )
+
+
+def log_whitened(
+    target: Target, star: Star, whitening: Whitening, theta: Float[Array, "theta"]
+) -> Float[Array, ""]:
+    """ln posterior density in theta, with a standard normal for coordinates that nothing constrains."""
+    position, log_jacobian = whitening(target, star, theta)
+    value = log_posterior(
+        target, star, position.ebv_mag, position.distance_modulus_mag, position.absolute_mag
+    )
+    idle = ~needed_bands(star.observed[: target.n_bands])
+    # Idle coordinates get a normalised standard normal in place of their (absent) factor and Jacobian.
+    dummy = -0.5 * theta[2:] ** 2 - 0.9189385332046727 - jnp.log(whitening.scale_mag)
+    return value + log_jacobian + jnp.sum(jnp.where(idle, dummy, 0.0))

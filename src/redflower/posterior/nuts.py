@@ -1,0 +1,180 @@
+"""The reference engine: NumPyro's No-U-Turn sampler on the whitened posterior, many stars at once."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from numpyro.infer.hmc import hmc
+
+from redflower.bands import BP, RP
+from redflower.physics import (
+    absolute_to_colour,
+    distance_modulus,
+    distance_pc_of_modulus,
+    distance_posterior_quantiles,
+    flow_condition,
+)
+from redflower.posterior.log_density import (
+    Position,
+    Target,
+    Whitening,
+    log_whitened,
+    make_whitening,
+    needed_bands,
+)
+from redflower.star import Star
+
+#: Grid of starting points: levels of E within its limits, and of the distance posterior.
+START_EBV_LEVELS = 24
+START_DISTANCE_LEVELS = 16
+#: The starting points are drawn from the density to this power, so that they are more dispersed than it.
+START_TEMPER = 0.2
+
+
+@dataclass(frozen=True)
+class NutsSettings:
+    """Length of the chains. The paper's are `PAPER_SETTINGS` (section 2.11); the defaults are shorter."""
+
+    n_chains: int = 4
+    n_warmup: int = 250
+    n_draws: int = 250
+    target_accept: float = 0.85
+    max_tree_depth: int = 7
+
+
+PAPER_SETTINGS = NutsSettings(n_chains=1, n_warmup=4000, n_draws=10_000, target_accept=0.8, max_tree_depth=10)
+
+
+class Draws(eqx.Module):
+    """Posterior draws of one star; a batch has a leading ``star`` axis.
+
+    Attributes
+    ----------
+    ebv_mag, distance_modulus_mag : the draws. [mag]
+    bp_rp_mag : intrinsic BP - RP of the draws. [mag]
+    flow_chi2 : squared length of the draws in the flow's normal coordinates, over the bands that count.
+    theta : the draws in whitened coordinates.
+    log_density : ln posterior density in theta at the draws.
+    diverging : whether the trajectory that ended there diverged.
+    n_leapfrog : leapfrog steps of that trajectory.
+    whitening : the change of variables of the star.
+    """
+
+    ebv_mag: Float[Array, "*star chain draw"]
+    distance_modulus_mag: Float[Array, "*star chain draw"]
+    bp_rp_mag: Float[Array, "*star chain draw"]
+    flow_chi2: Float[Array, "*star chain draw"]
+    theta: Float[Array, "*star chain draw theta"]
+    log_density: Float[Array, "*star chain draw"]
+    diverging: Bool[Array, "*star chain draw"]
+    n_leapfrog: Int[Array, "*star chain draw"]
+    whitening: Whitening
+
+
+def whitening_of(target: Target, star: Star) -> tuple[Whitening, Float[Array, "level"]]:
+    """The whitening of a star, and quantiles of its distance modulus given parallax and prior alone [mag]."""
+    levels = (jnp.arange(START_DISTANCE_LEVELS) + 0.5) / START_DISTANCE_LEVELS
+    quantiles_pc = distance_posterior_quantiles(
+        levels,
+        star.parallax_mas,
+        star.parallax_error_mas,
+        star.has_parallax,
+        star.prior_log_length_pc,
+        star.prior_alpha,
+        star.prior_beta,
+    ).quantiles_pc
+    moduli_mag = distance_modulus(quantiles_pc)
+    middle = START_DISTANCE_LEVELS // 2
+    spread_mag = jnp.maximum(0.6 * (moduli_mag[-3] - moduli_mag[2]), 1e-3)
+    return make_whitening(target, star, moduli_mag[middle], spread_mag), moduli_mag
+
+
+def starting_points(
+    target: Target, star: Star, whitening: Whitening, moduli_mag: Float[Array, "level"], keys: PRNGKeyArray
+) -> Float[Array, "chain theta"]:
+    """One point per key, drawn from the tempered density on a grid of (E, distance modulus) with zero noise."""
+    levels = (jnp.arange(START_EBV_LEVELS) + 0.5) / START_EBV_LEVELS
+    logits = jnp.log(levels) - jnp.log1p(-levels)
+    scaled = (moduli_mag - whitening.modulus_centre_mag) / whitening.modulus_scale_mag
+    grid = jnp.stack([a.ravel() for a in jnp.meshgrid(logits, scaled, indexing="ij")], axis=-1)
+    theta = jnp.concatenate([grid, jnp.zeros((len(grid), target.n_bands))], axis=-1)
+    log_density = jax.vmap(lambda t: log_whitened(target, star, whitening, t))(theta)
+    log_density = jnp.where(jnp.isfinite(log_density), log_density, -1e30)
+    best = jnp.max(log_density)
+    tempered = START_TEMPER * jnp.maximum(log_density - best, -1e4)
+    chosen = jax.vmap(lambda key: jax.random.categorical(key, tempered))(keys)
+    return theta[chosen]
+
+
+def sample_star(target: Target, star: Star, key: PRNGKeyArray, settings: NutsSettings) -> Draws:
+    """Posterior draws of one star by NUTS, several chains.
+
+    Equation: E16, E16b (docs/model.md).
+    """
+    whitening, moduli_mag = whitening_of(target, star)
+    init_kernel, sample_kernel = hmc(
+        potential_fn_gen=lambda star, whitening: lambda theta: -log_whitened(target, star, whitening, theta),
+        algo="NUTS",
+    )
+    start_key, chain_key = jax.random.split(key)
+    starts = starting_points(
+        target, star, whitening, moduli_mag, jax.random.split(start_key, settings.n_chains)
+    )
+
+    def chain(start: Float[Array, "theta"], key: PRNGKeyArray) -> tuple[Array, Array, Array, Array]:
+        model_args = (star, whitening)
+        state = init_kernel(
+            start,
+            settings.n_warmup,
+            step_size=0.3,
+            dense_mass=True,
+            target_accept_prob=settings.target_accept,
+            max_tree_depth=settings.max_tree_depth,
+            model_args=model_args,
+            rng_key=key,
+        )
+
+        def step(state, _):
+            state = sample_kernel(state, model_args)
+            return state, (state.z, state.potential_energy, state.diverging, state.num_steps)
+
+        state, _ = jax.lax.scan(lambda s, x: (step(s, x)[0], None), state, length=settings.n_warmup)
+        return jax.lax.scan(step, state, length=settings.n_draws)[1]
+
+    theta, potential, diverging, n_leapfrog = jax.vmap(chain)(
+        starts, jax.random.split(chain_key, settings.n_chains)
+    )
+    needed = needed_bands(star.observed[: target.n_bands])
+
+    def describe(theta: Float[Array, "theta"]) -> tuple[Position, Array]:
+        position = whitening(target, star, theta)[0]
+        condition = flow_condition(
+            distance_pc_of_modulus(position.distance_modulus_mag), star.l_deg, star.b_deg
+        )
+        u = target.flow.forward(absolute_to_colour(position.absolute_mag), condition)[0]
+        return position, jnp.sum(jnp.where(needed, u * u, 0.0))
+
+    position, flow_chi2 = jax.vmap(jax.vmap(describe))(theta)
+    return Draws(
+        ebv_mag=position.ebv_mag,
+        distance_modulus_mag=position.distance_modulus_mag,
+        bp_rp_mag=position.absolute_mag[..., BP] - position.absolute_mag[..., RP],
+        flow_chi2=flow_chi2,
+        theta=theta,
+        log_density=-potential,
+        diverging=diverging,
+        n_leapfrog=n_leapfrog,
+        whitening=whitening,
+    )
+
+
+def sample_stars(target: Target, stars: Star, keys: PRNGKeyArray, settings: NutsSettings) -> Draws:
+    """`sample_star` over a batch of one size, compiled once per size, target structure and settings."""
+    return _sample_batch(target, stars, keys, settings)
+
+
+@eqx.filter_jit
+def _sample_batch(target: Target, stars: Star, keys: PRNGKeyArray, settings: NutsSettings) -> Draws:
+    return jax.vmap(lambda star, key: sample_star(target, star, key, settings))(stars, keys)

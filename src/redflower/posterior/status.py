@@ -1,0 +1,56 @@
+"""The status word and the flags of a star's posterior."""
+
+from enum import IntFlag, StrEnum
+
+
+class Status(StrEnum):
+    """One word per star: may the row be used? Anything but `OK` says why to look twice, or not at all."""
+
+    OK = "ok"
+    LOW_ESS = "low_ess"
+    NOT_CONVERGED = "not_converged"
+    DIVERGENT = "divergent"
+    EDGE_OF_PRIOR = "edge_of_prior"
+    OUTSIDE_COVERAGE = "outside_coverage"
+    NONFINITE = "nonfinite"
+    NO_BANDS = "no_bands"
+    OUTSIDE_LIMITS = "outside_limits"
+
+
+STATUS_MESSAGES: dict[Status, str] = {
+    Status.OK: "the posterior was sampled well and lies inside the prior and the model's coverage",
+    Status.LOW_ESS: "fewer than 100 effective draws of E(B-V) or distance: moments are noisy",
+    Status.NOT_CONVERGED: "chains disagree (split R-hat above 1.05): a second mode, or too few draws",
+    Status.DIVERGENT: "more than 1 % of the trajectories diverged: part of the posterior may be missed",
+    Status.EDGE_OF_PRIOR: "more than 10 % of the posterior lies within 0.01 mag of an end of the reddening prior",
+    Status.OUTSIDE_COVERAGE: "the star's (R, Z) is where the model had no training stars",
+    Status.NONFINITE: "data or density are not finite; nothing was inferred",
+    Status.NO_BANDS: "no G magnitude, or fewer than three bands of the model; nothing was inferred",
+    Status.OUTSIDE_LIMITS: "apparent G outside the model's magnitude limits; nothing was inferred",
+}
+
+
+class Flag(IntFlag):
+    """Bits of the column ``flags``; they add up."""
+
+    MISSING_BAND = 1
+    NO_PARALLAX = 2
+    ENTERED_BY_EXTINCTION = 4
+    LOW_FLOW_PROBABILITY = 8
+    COEFFICIENT_OUT_OF_RANGE = 16
+    OUTSIDE_COVERAGE = 32
+    LOW_LATITUDE = 64
+
+
+FLAG_MESSAGES: dict[Flag, str] = {
+    Flag.MISSING_BAND: "at least one band of the model is missing; it was integrated over or left out exactly",
+    Flag.NO_PARALLAX: "no parallax: distance comes from photometry and prior alone",
+    Flag.ENTERED_BY_EXTINCTION: (
+        "without dust as thick as the reddening prior allows the star would be brighter than the sample's bright limit "
+        "(O'Callaghan et al. 2025, section 2.9.2)"
+    ),
+    Flag.LOW_FLOW_PROBABILITY: "the star is unlike nearly every training star, whatever its reddening",
+    Flag.COEFFICIENT_OUT_OF_RANGE: "an extinction coefficient was clipped to the range in which it was measured",
+    Flag.OUTSIDE_COVERAGE: "the star's (R, Z) is where the model had no training stars",
+    Flag.LOW_LATITUDE: "|b| < 20 deg, outside what the method is meant for",
+}

@@ -1,0 +1,143 @@
+"""From draws to one row per star: moments, quantiles, evidence, convergence, status and flags."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+from scipy.stats import chi2
+
+from redflower.bands import G
+from redflower.constants import LATITUDE_MIN_DEG
+from redflower.flow.model import Model
+from redflower.physics import distance_pc_of_modulus, flow_condition
+from redflower.posterior.bridge import log_evidence_by_bridge
+from redflower.posterior.log_density import Target, log_whitened, needed_bands
+from redflower.posterior.nuts import Draws
+from redflower.posterior.status import Flag, Status
+from redflower.star import Star
+
+QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.50, "q84": 0.84, "q95": 0.95}
+MIN_ESS = 100.0
+MAX_R_HAT = 1.05
+MAX_DIVERGENT_SHARE = 0.01
+EDGE_MAG = 0.01
+MAX_EDGE_SHARE = 0.10
+#: A star is called unlike the training stars when its median squared length in the flow's normal coordinates is
+#: beyond this quantile of chi-squared: one star of the trained population in ten thousand.
+UNLIKELY_QUANTILE = 0.9999
+
+
+@eqx.filter_jit
+def log_evidences(target: Target, stars: Star, draws: Draws, keys: PRNGKeyArray) -> Float[Array, "star"]:
+    """ln evidence of every star of a batch, by bridge sampling. Equation: E16c."""
+
+    def one(star: Star, draws: Draws, key: PRNGKeyArray) -> Float[Array, ""]:
+        theta = draws.theta.reshape(-1, draws.theta.shape[-1])
+        return log_evidence_by_bridge(lambda t: log_whitened(target, star, draws.whitening, t), theta, key)
+
+    return jax.vmap(one)(stars, draws, keys)
+
+
+def summarise(model: Model, target: Target, stars: Star, draws: Draws) -> dict[str, np.ndarray]:
+    """Columns of the output table, but for the identifiers and the evidence, as arrays over the batch.
+
+    Returns
+    -------
+    ``ebv_*`` [mag] and ``distance_*`` [pc] (mean, std, quantiles), ``ebv_distance_corr``, ``ess`` (the smaller
+    of E's and distance's), ``r_hat``, ``divergences``, ``status`` and ``flags``.
+    """
+    ebv_mag = np.asarray(draws.ebv_mag, dtype=np.float64)
+    modulus_mag = np.asarray(draws.distance_modulus_mag, dtype=np.float64)
+    distance_pc = np.asarray(distance_pc_of_modulus(modulus_mag), dtype=np.float64)
+    columns: dict[str, np.ndarray] = {}
+    for name, values in (("ebv", ebv_mag), ("distance", distance_pc)):
+        flat = values.reshape(len(values), -1)
+        columns[f"{name}_mean"], columns[f"{name}_std"] = flat.mean(axis=1), flat.std(axis=1, ddof=1)
+        levels = np.quantile(flat, list(QUANTILES.values()), axis=1)
+        columns |= {f"{name}_{label}": level for label, level in zip(QUANTILES, levels, strict=True)}
+    flat_e, flat_d = (v.reshape(len(v), -1) for v in (ebv_mag, distance_pc))
+    covariance = ((flat_e - flat_e.mean(1, keepdims=True)) * (flat_d - flat_d.mean(1, keepdims=True))).sum(1)
+    columns["ebv_distance_corr"] = (
+        covariance / (flat_e.shape[1] - 1) / (columns["ebv_std"] * columns["distance_std"])
+    )
+    # numpyro's diagnostics want (chain, draw, ...).
+    by_chain = [np.moveaxis(values, 0, -1) for values in (ebv_mag, modulus_mag)]
+    columns["ess"] = np.min([effective_sample_size(v) for v in by_chain], axis=0)
+    columns["r_hat"] = np.max([split_gelman_rubin(v) for v in by_chain], axis=0)
+    diverging = np.asarray(draws.diverging).reshape(len(ebv_mag), -1)
+    columns["divergences"] = diverging.sum(axis=1)
+
+    covered = _covered(model, stars, np.median(modulus_mag.reshape(len(modulus_mag), -1), axis=1))
+    columns["status"] = _status(target, columns, flat_e, diverging, covered)
+    columns["flags"] = _flags(model, target, stars, columns, draws, covered)
+    return columns
+
+
+def _covered(model: Model, stars: Star, modulus_mag: np.ndarray) -> np.ndarray:
+    conditions = jax.vmap(flow_condition)(
+        jnp.asarray(distance_pc_of_modulus(modulus_mag), dtype=jnp.float32),
+        jnp.asarray(stars.l_deg),
+        jnp.asarray(stars.b_deg),
+    )
+    return np.asarray(model.coverage.contains(conditions))
+
+
+def _status(
+    target: Target,
+    columns: dict[str, np.ndarray],
+    ebv_mag: np.ndarray,
+    diverging: np.ndarray,
+    covered: np.ndarray,
+) -> np.ndarray:
+    edge_share = np.maximum(
+        (ebv_mag < target.ebv_min_mag + EDGE_MAG).mean(axis=1),
+        (ebv_mag > target.ebv_max_mag - EDGE_MAG).mean(axis=1),
+    )
+    finite = np.isfinite(columns["ebv_mean"] + columns["distance_mean"] + columns["distance_std"])
+    # The first condition that holds is the word; the others are in flags and columns.
+    conditions = {
+        Status.NONFINITE: ~finite,
+        Status.NOT_CONVERGED: ~(columns["r_hat"] <= MAX_R_HAT),
+        Status.DIVERGENT: diverging.mean(axis=1) > MAX_DIVERGENT_SHARE,
+        Status.LOW_ESS: ~(columns["ess"] >= MIN_ESS),
+        Status.OUTSIDE_COVERAGE: ~covered,
+        Status.EDGE_OF_PRIOR: edge_share > MAX_EDGE_SHARE,
+    }
+    return np.select(list(conditions.values()), [s.value for s in conditions], default=Status.OK.value)
+
+
+def _flags(
+    model: Model,
+    target: Target,
+    stars: Star,
+    columns: dict[str, np.ndarray],
+    draws: Draws,
+    covered: np.ndarray,
+) -> np.ndarray:
+    n = target.n_bands
+    observed = np.asarray(stars.observed)[:, :n]
+    colour_mag = np.median(np.asarray(draws.bp_rp_mag).reshape(len(observed), -1), axis=1)
+    ebv_mag = np.maximum(columns["ebv_mean"], 0.0)
+    law = model.law
+    in_range = jax.vmap(law.in_range)(jnp.asarray(ebv_mag, jnp.float32), jnp.asarray(colour_mag, jnp.float32))
+    g_coefficient = jax.vmap(law.coefficients)(
+        jnp.full(len(observed), target.ebv_max_mag, dtype=jnp.float32), jnp.asarray(colour_mag, jnp.float32)
+    )[:, G]
+    bright_mag = target.g_bright_mag + np.asarray(g_coefficient) * target.ebv_max_mag
+    needed = np.asarray(jax.vmap(needed_bands)(jnp.asarray(observed))).sum(axis=1)
+    length = np.median(np.asarray(draws.flow_chi2).reshape(len(observed), -1), axis=1)
+    bits: dict[Flag, Array | np.ndarray] = {
+        Flag.MISSING_BAND: ~observed.all(axis=1),
+        Flag.NO_PARALLAX: ~np.asarray(stars.has_parallax),
+        Flag.ENTERED_BY_EXTINCTION: np.asarray(stars.magnitude_mag)[:, G] < bright_mag,
+        Flag.LOW_FLOW_PROBABILITY: length > chi2.ppf(UNLIKELY_QUANTILE, np.maximum(needed, 1)),
+        Flag.COEFFICIENT_OUT_OF_RANGE: (~np.asarray(in_range)[:, :n] & observed).any(axis=1),
+        Flag.OUTSIDE_COVERAGE: ~covered,
+        Flag.LOW_LATITUDE: np.abs(np.asarray(stars.b_deg)) < LATITUDE_MIN_DEG,
+    }
+    flags = np.zeros(len(observed), dtype=np.int64)
+    for flag, rows in bits.items():
+        flags |= np.where(np.asarray(rows), int(flag), 0)
+    return flags

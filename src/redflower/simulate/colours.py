@@ -1,0 +1,146 @@
+"""Intrinsic colours of the mock stars, from relations fitted to real stars.
+
+`scripts/fit_colour_relations.py` fits them and writes ``data/mock_colours.json``: for dwarfs and for giants, each
+colour (band - G) is a natural cubic spline in BP - RP plus [Fe/H] times a second one plus a term in [Fe/H]^2, and goes
+on linearly outside the fitted range. The residual covariance between colours is in the same file.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.interpolate import CubicSpline
+
+from redflower.bands import BANDS, N_BANDS
+
+FEH_RANGE_DEX = (-2.0, 0.4)
+
+
+class LinearEndSpline:
+    """A natural cubic spline through node values that goes on as its end tangents outside the nodes."""
+
+    def __init__(self, nodes: np.ndarray, values: np.ndarray) -> None:
+        self._low, self._high = float(nodes[0]), float(nodes[-1])
+        self._spline = CubicSpline(nodes, values, bc_type="natural")
+        self._low_slope = self._spline(self._low, 1)
+        self._high_slope = self._spline(self._high, 1)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        x = np.asarray(x, float)
+        below = np.minimum(x - self._low, 0.0)[..., None]
+        above = np.maximum(x - self._high, 0.0)[..., None]
+        inside = self._spline(np.clip(x, self._low, self._high))
+        return inside + below * self._low_slope + above * self._high_slope
+
+
+def metallicity_weight(bp_rp_mag: np.ndarray) -> np.ndarray:
+    """How much of the dwarfs' [Fe/H] terms applies: 1 for F to K dwarfs, fading to 0 for A and M dwarfs.
+
+    The spectroscopic [Fe/H] of the hottest and coolest stars of the fit is not trustworthy, so it is not used.
+    """
+    bp_rp_mag = np.asarray(bp_rp_mag, float)
+    return np.clip((bp_rp_mag - 0.1) / 0.2, 0.0, 1.0) * np.clip((1.75 - bp_rp_mag) / 0.35, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class ColourClass:
+    """The relations of one luminosity class."""
+
+    main: LinearEndSpline
+    feh: LinearEndSpline
+    feh2_mag: np.ndarray
+    fades: bool
+
+    def colours(self, bp_rp_mag: np.ndarray, feh_dex: np.ndarray) -> np.ndarray:
+        """Colours (band - G) in the one band order; the first column, G - G, is zero."""
+        feh = np.clip(feh_dex, *FEH_RANGE_DEX)
+        if self.fades:
+            feh = feh * metallicity_weight(bp_rp_mag)
+        feh = feh[..., None]
+        return self.main(bp_rp_mag) + feh * self.feh(bp_rp_mag) + feh**2 * self.feh2_mag
+
+
+@dataclass(frozen=True)
+class ColourRelations:
+    """Intrinsic colours of dwarfs and giants, and their scatter."""
+
+    dwarf: ColourClass
+    giant: ColourClass
+    scatter_bp_rp_mag: np.ndarray
+    scatter_factor: np.ndarray
+
+    def colours(
+        self,
+        bp_rp_mag: Float[np.ndarray, " star"],
+        feh_dex: Float[np.ndarray, " star"],
+        giant_weight: Float[np.ndarray, " star"],
+    ) -> Float[np.ndarray, "star band"]:
+        """Mean colours (band - G) of stars of given BP - RP, [Fe/H] and luminosity class.
+
+        Parameters
+        ----------
+        bp_rp_mag : intrinsic Gaia BP - RP. [mag]
+        feh_dex : metallicity; clipped to `FEH_RANGE_DEX`. [dex]
+        giant_weight : 0 for dwarfs, 1 for giants; between them the relations are mixed.
+        """
+        mixed = self.dwarf.colours(bp_rp_mag, feh_dex)
+        some = giant_weight > 0
+        if some.any():
+            weight = giant_weight[some, None]
+            giants = self.giant.colours(bp_rp_mag[some], feh_dex[some])
+            mixed[some] = (1 - weight) * mixed[some] + weight * giants
+        return mixed
+
+    def scatter(
+        self, bp_rp_mag: Float[np.ndarray, " star"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "star band"]:
+        """Draws of the intrinsic residual of every colour at fixed BP - RP; BP and RP move together."""
+        normal = rng.standard_normal((len(bp_rp_mag), N_BANDS))
+        index = np.searchsorted(self.scatter_bp_rp_mag, bp_rp_mag)
+        out = np.empty_like(normal)
+        for i, factor in enumerate(self.scatter_factor):
+            here = index == i
+            out[here] = normal[here] @ factor.T
+        return out
+
+
+def _class_of(entry: dict[str, Any], *, fades: bool) -> ColourClass:
+    """Build one class from the file; G - G is 0, and RP - G is (BP - G) - (BP - RP)."""
+    nodes, feh_nodes = np.array(entry["bp_rp_mag"]), np.array(entry["feh_bp_rp_mag"])
+    main, feh = np.zeros((len(nodes), N_BANDS)), np.zeros((len(feh_nodes), N_BANDS))
+    feh2 = np.zeros(N_BANDS)
+    for i, band in enumerate(BANDS):
+        if band.label in entry["colours"]:
+            term = entry["colours"][band.label]
+            main[:, i], feh[:, i], feh2[i] = term["value_mag"], term["feh_mag"], term["feh2_mag"]
+    main[:, 2] = main[:, 1] - nodes
+    feh[:, 2], feh2[2] = feh[:, 1], feh2[1]
+    return ColourClass(LinearEndSpline(nodes, main), LinearEndSpline(feh_nodes, feh), feh2, fades)
+
+
+@cache
+def mock_coefficients() -> dict[str, Any]:
+    """Everything that ``scripts/fit_colour_relations.py`` fitted, read once."""
+    text = (resources.files("redflower") / "data" / "mock_colours.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+def colour_relations(content: dict[str, Any]) -> ColourRelations:
+    """The relations of a set of coefficients, as `mock_coefficients` gives one."""
+    scatter = content["scatter"]
+    return ColourRelations(
+        _class_of(content["classes"]["dwarf"], fades=True),
+        _class_of(content["classes"]["giant"], fades=False),
+        np.array(scatter["bp_rp_edges_mag"]),
+        np.array(scatter["factor_mag"]),
+    )
+
+
+@cache
+def load_colour_relations() -> ColourRelations:
+    """The packaged relations."""
+    return colour_relations(mock_coefficients())

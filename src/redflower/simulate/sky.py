@@ -1,0 +1,234 @@
+"""The mock sky: a catalogue of stars on chosen sightlines, as the Gaia archive would give it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import astropy.units as u
+import jax
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable
+
+from redflower.bands import BANDS, BP, RP, G
+from redflower.errors import InputError
+from redflower.physics.extinction import Zhang23Law, extinction_mag
+from redflower.simulate import survey
+from redflower.simulate.galaxy import COMPONENTS, galactic_position
+from redflower.simulate.photometry import system_magnitudes
+from redflower.simulate.populations import Library, draw_library
+from redflower.simulate.sightlines import MU_NODES_MAG, Cone, HighLatitudeSky, draw_distances
+from redflower.simulate.table import MockStars, catalogue_table
+
+#: How far intrinsic scatter, metallicity gradients and noise may carry G past the limits used to propose stars. [mag]
+_WINDOW_PAD_MAG: Final = 0.8
+_LIBRARY_SIZE: Final = 250_000
+_CHUNK: Final = 16_384
+_CHUNKS_PER_LIBRARY: Final = 16
+#: More than any law's coefficient in G. [mag per mag]
+_G_COEFFICIENT_MAX: Final = 3.6
+_FLOOR_MAG: Final = np.array([band.error_floor_mag for band in BANDS])
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A place on the sky, None for the whole high-latitude sky, and the clouds that lie there by default."""
+
+    cone: Cone | None
+    clouds: tuple[tuple[float, float], ...]
+
+
+#: The two calibration regions of O'Callaghan et al. (2025, section 5), with clouds of about the size seen there.
+PRESETS: Final[dict[str, Preset]] = {
+    "high-latitude": Preset(None, ()),
+    "two-cloud": Preset(Cone(104.08, 22.31, 0.16), ((370.0, 0.12), (1500.0, 0.08))),
+    "one-cloud": Preset(Cone(103.90, 21.97, 0.16), ((370.0, 0.12),)),
+    "cone": Preset(None, ()),
+}
+
+
+def simulate_stars(
+    n_stars: int,
+    *,
+    seed: int,
+    preset: str = "high-latitude",
+    clouds: Sequence[tuple[float, float]] | None = None,
+    l_deg: float | None = None,
+    b_deg: float | None = None,
+    radius_deg: float | None = None,
+    cloud_scatter: float = 0.0,
+    g_bright_mag: float = 13.5,
+    g_faint_mag: float = 20.5,
+    include_truth: bool = False,
+) -> QTable:
+    """Simulate a catalogue of stars in Gaia, Pan-STARRS1 and 2MASS.
+
+    Three components, each exponential in (R, Z), of single stars, unresolved binaries, giants and white dwarfs. The
+    distribution of intrinsic colours and magnitudes depends on (R, Z) alone. Distances follow the density along each
+    sightline; stars outside the limits in observed G are left out.
+
+    Parameters
+    ----------
+    n_stars : number of stars in the catalogue, >= 1.
+    seed : of the random numbers; the same seed gives the same catalogue.
+    preset : ``high-latitude`` (the sky at |b| > 20 deg north of declination -30 deg, no dust), ``two-cloud``,
+        ``one-cloud``, or ``cone``, which needs ``l_deg`` and ``b_deg``.
+    clouds : (distance in pc, E(B-V) in mag) of each dust cloud; None for those of the preset.
+    l_deg, b_deg, radius_deg : centre and radius of the cone, in place of the preset's. [deg]
+    cloud_scatter : relative scatter, star by star, of a cloud's E(B-V).
+    g_bright_mag, g_faint_mag : limits in observed G. [mag]
+    include_truth : whether to add ``true_x_<band>`` (M_G and colours relative to G, intrinsic), ``true_feh`` and
+        ``true_component``.
+
+    Returns
+    -------
+    A table with the columns of the Gaia archive, and ``true_ebv`` and ``true_distance``. What a survey would not have
+    seen is NaN. The parallax still has its zero point; the columns ``r_*_geo`` are NaN.
+
+    Raises
+    ------
+    InputError
+        If a parameter is out of its range or the limits leave no stars.
+    """
+    place = _place(preset, l_deg, b_deg, radius_deg)
+    dust = _checked_clouds(PRESETS[preset].clouds if clouds is None else clouds)
+    if n_stars < 1:
+        raise InputError(f"simulate_stars(n_stars) needs at least one star; got {n_stars}.")
+    if not g_bright_mag < g_faint_mag:
+        raise InputError(
+            f"simulate_stars needs g_bright_mag < g_faint_mag; got {g_bright_mag} and {g_faint_mag}."
+        )
+    if not 0.0 <= cloud_scatter < 1.0:
+        raise InputError(f"simulate_stars(cloud_scatter) needs 0 <= cloud_scatter < 1; got {cloud_scatter}.")
+
+    rng = np.random.default_rng(seed)
+    # A star may pass the bright limit only because dust dims it.
+    dimming_mag = _G_COEFFICIENT_MAX * (1.0 + 3.0 * cloud_scatter) * sum(ebv for _, ebv in dust)
+    limits = (g_bright_mag, g_faint_mag)
+    padded = (g_bright_mag - dimming_mag - _WINDOW_PAD_MAG, g_faint_mag + _WINDOW_PAD_MAG)
+    # Whole chunks of one size, so that the compiled functions are compiled once.
+    chunk = min(_CHUNK, max(1024, 2 ** int(np.ceil(np.log2(1.5 * n_stars)))))
+    parts: list[MockStars] = []
+    n_found, n_chunks = 0, 0
+    while n_found < n_stars:
+        if n_chunks % _CHUNKS_PER_LIBRARY == 0:
+            libraries = [draw_library(component, _LIBRARY_SIZE, rng) for component in COMPONENTS]
+            window = _window(libraries, padded)
+            sky = place if place is not None else HighLatitudeSky(window)
+        l_all, b_all = sky.draw(chunk, rng)
+        parts.append(_observe(l_all, b_all, libraries, window, padded, limits, dust, cloud_scatter, rng))
+        n_found += len(parts[-1].l_deg)
+        n_chunks += 1
+        if n_chunks == 50 and n_found == 0:
+            raise InputError(
+                f"simulate_stars found no star with {g_bright_mag} < G < {g_faint_mag} among {50 * chunk}. "
+                "Widen the limits."
+            )
+    table = catalogue_table(MockStars.join(parts).at(slice(n_stars)), include_truth=include_truth)
+    table.meta["simulation"] = {
+        "preset": preset, "seed": seed, "clouds_pc_mag": [list(cloud) for cloud in dust],
+        "cloud_scatter": cloud_scatter, "g_limits_mag": list(limits),
+        "cone_deg": None if place is None else [place.l_deg, place.b_deg, place.radius_deg],
+    }  # fmt: skip
+    return table
+
+
+def _place(
+    preset: str, l_deg: float | None, b_deg: float | None, radius_deg: float | None
+) -> Cone | None:
+    """The cone that was asked for, or None for the high-latitude sky."""
+    if preset not in PRESETS:
+        raise InputError(f"simulate_stars(preset) needs one of {', '.join(PRESETS)}; got {preset!r}.")
+    given = (l_deg, b_deg, radius_deg)
+    if preset == "high-latitude":
+        if any(value is not None for value in given):
+            raise InputError(
+                "simulate_stars(preset='high-latitude') takes no l_deg, b_deg or radius_deg; "
+                f"got {given}. Use preset='cone'."
+            )
+        return None
+    default = PRESETS[preset].cone or Cone(np.nan, np.nan, 0.16)
+    own = (default.l_deg, default.b_deg, default.radius_deg)
+    cone = Cone(*(float(mine if value is None else value) for value, mine in zip(given, own, strict=True)))
+    if not (np.isfinite(cone.l_deg) and -90.0 <= cone.b_deg <= 90.0 and 0.0 < cone.radius_deg <= 90.0):
+        raise InputError(
+            f"simulate_stars(preset={preset!r}) needs l_deg, b_deg within +-90 and 0 < radius_deg <= 90; "
+            f"got {given}."
+        )
+    return cone
+
+
+def _checked_clouds(clouds: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    for cloud in clouds:
+        if len(cloud) != 2 or not (np.isfinite(cloud).all() and cloud[0] > 0 and cloud[1] >= 0):
+            raise InputError(
+                f"simulate_stars(clouds) needs pairs (distance_pc > 0, ebv_mag >= 0); got {cloud!r}."
+            )
+    return tuple((float(distance), float(ebv)) for distance, ebv in clouds)
+
+
+def _window(libraries: list[Library], padded_limits: tuple[float, float]) -> np.ndarray:
+    """Share of each component's systems inside the padded limits, at every node of the distance modulus."""
+    bright, faint = (limit - MU_NODES_MAG for limit in padded_limits)
+    return np.stack([library.share_below(faint) - library.share_below(bright) for library in libraries])
+
+
+def _observe(
+    l_deg: np.ndarray,
+    b_deg: np.ndarray,
+    libraries: list[Library],
+    window: np.ndarray,
+    padded_limits: tuple[float, float],
+    limits: tuple[float, float],
+    clouds: tuple[tuple[float, float], ...],
+    cloud_scatter: float,
+    rng: np.random.Generator,
+) -> MockStars:
+    """One star on each sightline, observed; those outside the limits are left out."""
+    n = len(l_deg)
+    mu, component = draw_distances(l_deg, b_deg, window, rng)
+    distance_pc = 10.0 ** (1.0 + mu / 5.0)
+    radius_pc, height_pc = galactic_position(distance_pc, l_deg, b_deg)
+    absolute, feh = np.empty((n, len(BANDS))), np.empty(n)
+    for k, (parent, library) in enumerate(zip(COMPONENTS, libraries, strict=True)):
+        here = np.flatnonzero(component == k)
+        row = library.draw_between(padded_limits[0] - mu[here], padded_limits[1] - mu[here], rng)
+        feh[here] = library.feh_dex[row] + parent.feh_shift_dex(radius_pc[here], height_pc[here])
+        absolute[here] = system_magnitudes(library, row, feh[here], rng)
+    ebv = np.zeros(n)
+    for cloud_pc, cloud_ebv in clouds:
+        uneven = np.maximum(1.0 + cloud_scatter * rng.standard_normal(n), 0.0) if cloud_scatter else 1.0
+        ebv += np.where(distance_pc > cloud_pc, cloud_ebv * uneven, 0.0)
+    apparent = absolute + mu[:, None]
+    if clouds:
+        apparent = apparent + np.asarray(_extinction()(ebv, absolute[:, BP] - absolute[:, RP]))
+    dec_deg = SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic").icrs.dec.deg
+    error = survey.catalogue_errors(apparent, rng)
+    # The catalogue's error is not all of the scatter: the calibration adds the floor that the likelihood adds.
+    observed = apparent + np.hypot(error, _FLOOR_MAG) * rng.standard_normal(apparent.shape)
+    listed = survey.listed(observed, error, dec_deg)
+    stars = MockStars(
+        l_deg=l_deg,
+        b_deg=b_deg,
+        distance_pc=distance_pc,
+        ebv_mag=ebv,
+        absolute_mag=absolute,
+        feh_dex=feh,
+        component=component.astype(np.int16),
+        observed_mag=np.where(listed, observed, np.nan),
+        error_mag=np.where(listed, error, np.nan),
+        parallax_error_mas=survey.parallax_errors(apparent[:, G], rng),
+        parallax_noise=rng.standard_normal(n),
+        ruwe=np.exp(0.02 + 0.05 * rng.standard_normal(n)),
+        visibility_periods=rng.integers(12, 30, n),
+        g_observations=rng.integers(150, 450, n),
+    )
+    return stars.at((observed[:, G] > limits[0]) & (observed[:, G] < limits[1]))
+
+
+@cache
+def _extinction() -> Any:
+    """Extinction of every band for arrays of stars."""
+    law = Zhang23Law()
+    return jax.jit(jax.vmap(lambda ebv_mag, bp_rp_mag: extinction_mag(law, ebv_mag, bp_rp_mag)))

@@ -1,0 +1,128 @@
+"""The mock catalogue as a table with the columns of the Gaia archive, units and descriptions."""
+
+import importlib.metadata
+from dataclasses import dataclass, fields
+
+import astropy.units as u
+import numpy as np
+from astropy.coordinates import BarycentricMeanEcliptic, SkyCoord
+from astropy.table import QTable
+from astropy_healpix import HEALPix
+
+from redflower.bands import BANDS, BP, RP, G
+from redflower.simulate import survey
+
+#: Gaia source identifiers hold the HEALPix index (level 12, nested, ICRS) above bit 35 and a running number below.
+_SOURCE_ID_PIXEL_UNIT = 34359738368
+_SOURCE_ID_RUNNING_UNIT = 128
+
+
+@dataclass(frozen=True)
+class MockStars:
+    """Columns of the mock stars before they become a table; magnitudes have a trailing ``band`` axis."""
+
+    l_deg: np.ndarray
+    b_deg: np.ndarray
+    distance_pc: np.ndarray
+    ebv_mag: np.ndarray
+    absolute_mag: np.ndarray
+    feh_dex: np.ndarray
+    component: np.ndarray
+    observed_mag: np.ndarray
+    error_mag: np.ndarray
+    parallax_error_mas: np.ndarray
+    parallax_noise: np.ndarray
+    ruwe: np.ndarray
+    visibility_periods: np.ndarray
+    g_observations: np.ndarray
+
+    def at(self, keep: np.ndarray | slice) -> "MockStars":
+        """The chosen stars."""
+        return MockStars(*(getattr(self, field.name)[keep] for field in fields(self)))
+
+    @staticmethod
+    def join(parts: "list[MockStars]") -> "MockStars":
+        """All stars of several lots."""
+        return MockStars(
+            *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(MockStars))
+        )
+
+
+def catalogue_table(stars: MockStars, *, include_truth: bool) -> QTable:
+    """The table that `simulate_stars` returns."""
+    table = QTable()
+    galactic = SkyCoord(stars.l_deg * u.deg, stars.b_deg * u.deg, frame="galactic")
+    icrs = galactic.icrs
+    ecl_lat_deg = icrs.transform_to(BarycentricMeanEcliptic()).lat.deg
+    n_stars = len(stars.l_deg)
+    pixel = HEALPix(nside=2**12, order="nested").lonlat_to_healpix(icrs.ra, icrs.dec).astype(np.int64)
+    running = np.arange(1, n_stars + 1, dtype=np.int64)
+    table["source_id"] = pixel * _SOURCE_ID_PIXEL_UNIT + running * _SOURCE_ID_RUNNING_UNIT
+    table["ra"], table["dec"] = icrs.ra.deg * u.deg, icrs.dec.deg * u.deg
+    table["l"], table["b"] = stars.l_deg * u.deg, stars.b_deg * u.deg
+    _add_astrometry(table, stars, ecl_lat_deg)
+    _add_photometry(table, stars)
+    for name in ("r_med_geo", "r_lo_geo", "r_hi_geo"):
+        table[name] = np.full(n_stars, np.nan) * u.pc
+    table["true_ebv"] = stars.ebv_mag * u.mag
+    table["true_distance"] = stars.distance_pc * u.pc
+    if include_truth:
+        for i, band in enumerate(BANDS):
+            from_g = stars.absolute_mag[:, G] if i != G else 0.0
+            table[f"true_x_{band.label}"] = (stars.absolute_mag[:, i] - from_g) * u.mag
+        table["true_feh"] = stars.feh_dex
+        table["true_component"] = stars.component
+    _describe(table)
+    table.meta["origin"] = "simulated"
+    table.meta["redflower_version"] = importlib.metadata.version("redflower")
+    return table
+
+
+def _add_astrometry(table: QTable, stars: MockStars, ecl_lat_deg: np.ndarray) -> None:
+    """Parallax with zero point and noise, and the columns that its correction needs."""
+    n_stars = len(stars.l_deg)
+    nu_eff = survey.effective_wavenumber(stars.observed_mag[:, BP] - stars.observed_mag[:, RP])
+    zero_point = survey.parallax_zero_point(stars.observed_mag[:, G], nu_eff, ecl_lat_deg)
+    parallax = 1000.0 / stars.distance_pc + zero_point + stars.parallax_error_mas * stars.parallax_noise
+    table["parallax"] = parallax * u.mas
+    table["parallax_error"] = stars.parallax_error_mas * u.mas
+    table["ruwe"] = stars.ruwe
+    table["visibility_periods_used"] = stars.visibility_periods.astype(np.int16)
+    table["astrometric_params_solved"] = np.full(n_stars, 31, np.int16)
+    table["phot_g_n_obs"] = stars.g_observations.astype(np.int16)
+    table["nu_eff_used_in_astrometry"] = nu_eff / u.micron
+    table["pseudocolour"] = np.full(n_stars, np.nan) / u.micron
+    table["ecl_lat"] = ecl_lat_deg * u.deg
+
+
+def _add_photometry(table: QTable, stars: MockStars) -> None:
+    """Magnitudes, and fluxes or errors as each survey gives them; what was not seen is NaN."""
+    for i, band in enumerate(BANDS):
+        magnitude, error = stars.observed_mag[:, i], stars.error_mag[:, i]
+        table[band.magnitude_column] = magnitude * u.mag
+        if band.error_column is not None:
+            table[band.error_column] = error * u.mag
+        if band.flux_column is not None and band.flux_error_column is not None:
+            flux = 10.0 ** (-0.4 * (magnitude - survey.GAIA_ZERO_POINT_MAG[band.label]))
+            table[band.flux_column] = flux * u.electron / u.s
+            table[band.flux_error_column] = flux * error * (np.log(10.0) / 2.5) * u.electron / u.s
+    tmass_seen = np.isfinite(stars.observed_mag[:, -1])
+    table["ph_qual"] = np.where(tmass_seen, "AAA", "")
+
+
+def _describe(table: QTable) -> None:
+    """Descriptions of the columns whose names do not say it all."""
+    words = {
+        "source_id": "unique identifier, encoded as in Gaia",
+        "parallax": "parallax with the zero point of Lindegren et al. (2021) still in it",
+        "true_ebv": "reddening E(B-V) put in",
+        "true_distance": "distance put in",
+        "true_x_G": "intrinsic absolute magnitude in G put in",
+    }
+    for name, text in words.items():
+        if name in table.colnames:
+            table[name].info.description = text
+    for band in BANDS[1:]:
+        name = f"true_x_{band.label}"
+        if name in table.colnames:
+            table[name].info.description = f"intrinsic colour {band.label} - G put in"

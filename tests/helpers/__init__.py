@@ -1,0 +1,1 @@
+"""Small objects that several tests share."""
