@@ -6,10 +6,11 @@ from typing import Final
 import astropy.units as u
 import numpy as np
 from astropy.table import Column, MaskedColumn, Table
+from jaxtyping import Float
 
 from redflower.bands import BANDS
 from redflower.catalogue.schema import InputColumn
-from redflower.catalogue.units import check_plausible_median, factor_to, parse_unit, wrong_unit
+from redflower.catalogue.units import AnyUnit, check_plausible_median, factor_to, parse_unit, wrong_unit
 from redflower.errors import InputError
 
 # Relative width within which a number is a sentinel: float32 rounding of 99.9 and the like.
@@ -23,7 +24,7 @@ class CleanColumn:
     """A cleaned column, the unit that was stated for it (None if none was), and what a user should know."""
 
     column: Column
-    unit: u.UnitBase | None
+    unit: AnyUnit | None
     notes: list[str]
 
 
@@ -136,7 +137,7 @@ def clean_text(column: Column) -> Column:
     return Column(np.asarray(column).astype(str))
 
 
-def _unit_of(column: Column, spec: InputColumn, stated_unit: str | None) -> u.UnitBase | None:
+def _unit_of(column: Column, spec: InputColumn, stated_unit: str | None) -> AnyUnit | None:
     """The unit of a column: what the table says, or else the column map; the two must not differ."""
     if spec.unit is None:
         return None
@@ -157,13 +158,13 @@ def _unit_of(column: Column, spec: InputColumn, stated_unit: str | None) -> u.Un
     return own
 
 
-def _can_be_flux(unit: u.UnitBase) -> bool:
+def _can_be_flux(unit: AnyUnit) -> bool:
     return not isinstance(unit, u.function.FunctionUnitBase) and not any(
         unit.is_equivalent(other) for other in (u.mag, u.deg, u.m)
     )
 
 
-def _as_floats(column: Column, name: str) -> np.ndarray:
+def _as_floats(column: Column, name: str) -> Float[np.ndarray, " star"]:
     """A new float64 array of the column, NaN where masked."""
     missing = np.ma.getmaskarray(column) if isinstance(column, MaskedColumn) else None
     values = np.asarray(column)
@@ -188,7 +189,9 @@ def _as_floats(column: Column, name: str) -> np.ndarray:
     return floats
 
 
-def _within_range(values: np.ndarray, spec: InputColumn) -> tuple[np.ndarray, int]:
+def _within_range(
+    values: Float[np.ndarray, " star"], spec: InputColumn
+) -> tuple[Float[np.ndarray, " star"], int]:
     """Values outside the range of the column set to NaN, and their number; impossible angles are refused."""
     if spec.valid is None:
         return values, 0
@@ -208,7 +211,7 @@ def _within_range(values: np.ndarray, spec: InputColumn) -> tuple[np.ndarray, in
     return np.where(bad, np.nan, values), int(bad.sum())
 
 
-def as_floats(stars: Table, name: str) -> np.ndarray:
+def as_floats(stars: Table, name: str) -> Float[np.ndarray, " star"]:
     """A column as float64 with NaN where it is missing or absent."""
     if name not in stars.colnames:
         return np.full(len(stars), np.nan)

@@ -9,6 +9,7 @@ from typing import Final
 import astropy.units as u
 import numpy as np
 from astropy_healpix import HEALPix
+from jaxtyping import Float, Int
 
 from redflower.catalogue.provenance import file_sha256
 from redflower.errors import InputError
@@ -30,9 +31,9 @@ class DistancePrior:
     sha256 : checksum of the file it was read from.
     """
 
-    log_length_pc: np.ndarray
-    alpha: np.ndarray
-    beta: np.ndarray
+    log_length_pc: Float[np.ndarray, " pixel"]
+    alpha: Float[np.ndarray, " _"]
+    beta: Float[np.ndarray, " _"]
     name: str
     sha256: str
 
@@ -60,12 +61,16 @@ class DistancePrior:
         """HEALPix resolution."""
         return round((len(self.log_length_pc) / 12) ** 0.5)
 
-    def pixel(self, ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
-        """The nested HEALPix pixel of each position, which must be finite."""
+    def pixel(
+        self, ra_deg: Float[np.ndarray, " star"], dec_deg: Float[np.ndarray, " star"]
+    ) -> Int[np.ndarray, " star"]:
+        """The nested HEALPix pixel of each ICRS position, which must be finite."""
         grid = HEALPix(self.nside, order="nested")
         return np.asarray(grid.lonlat_to_healpix(np.asarray(ra_deg) * u.deg, np.asarray(dec_deg) * u.deg))
 
-    def lookup(self, ra_deg: np.ndarray, dec_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def lookup(
+        self, ra_deg: Float[np.ndarray, " star"], dec_deg: Float[np.ndarray, " star"]
+    ) -> tuple[Float[np.ndarray, " star"], Float[np.ndarray, " star"], Float[np.ndarray, " star"]]:
         """The natural log of the length in pc, alpha and beta at ICRS positions; NaN where those are not finite."""
         ra_deg, dec_deg = np.asarray(ra_deg, float), np.asarray(dec_deg, float)
         finite = np.isfinite(ra_deg) & np.isfinite(dec_deg)

@@ -1,5 +1,6 @@
 """HEALPix maps of reddening: reading, checking, and looking up stars."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -7,7 +8,9 @@ from typing import Final, Literal
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
 from astropy_healpix import HEALPix
+from jaxtyping import Float
 
 from redflower.catalogue.provenance import file_sha256
 from redflower.errors import InputError
@@ -39,7 +42,7 @@ class DustMap:
     notes : what was assumed in reading it.
     """
 
-    ebv_mag: np.ndarray
+    ebv_mag: Float[np.ndarray, " pixel"]
     nside: int
     order: Literal["ring", "nested"]
     frame: Frame
@@ -48,8 +51,12 @@ class DustMap:
     notes: tuple[str, ...]
 
     def lookup(
-        self, ra_deg: np.ndarray, dec_deg: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
-    ) -> np.ndarray:
+        self,
+        ra_deg: Float[np.ndarray, " star"],
+        dec_deg: Float[np.ndarray, " star"],
+        l_deg: Float[np.ndarray, " star"],
+        b_deg: Float[np.ndarray, " star"],
+    ) -> Float[np.ndarray, " star"]:
         """E(B-V) of the pixel of each star, NaN where the map or the position has none. [mag]"""
         lon, lat = (l_deg, b_deg) if self.frame == "galactic" else (ra_deg, dec_deg)
         found = np.full(len(lon), np.nan)
@@ -81,13 +88,10 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0) -> DustMap:
     if not (np.isfinite(scale) and scale > 0):
         raise InputError(f"the scale of a dust map must be a positive number; got {scale!r}.")
     try:
-        with fits.open(path, memmap=False) as file:
-            hdu = next((part for part in file if isinstance(part, fits.BinTableHDU)), None)
-            if hdu is None:
-                raise InputError(f"dust map {path} holds no HEALPix table.")
-            header = hdu.header.copy()
-            data = hdu.data
-            columns = [np.asarray(data[name]) for name in data.names]
+        with warnings.catch_warnings():
+            # astropy only warns of a file that is shorter than its header says.
+            warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
+            header, columns = _first_table(path)
     except InputError:
         raise
     except Exception as problem:
@@ -105,9 +109,17 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0) -> DustMap:
     if not 0.0 <= median <= _MEDIAN_MAX_MAG:
         raise InputError(
             f"dust map {path} must hold E(B-V) in mag; its median is {median:.3g}. For a column density give "
-            "the factor to E(B-V): --ebv-map-scale (1.136e-22 for hydrogen atoms per cm^2)."
+            "the factor to E(B-V): ebv_map_scale (1.136e-22 for hydrogen atoms per cm^2)."
         )
     return DustMap(values, nside, order, frame, path.name, file_sha256(path), tuple(notes))
+
+
+def _first_table(path: Path) -> tuple[fits.Header, list[np.ndarray]]:
+    with fits.open(path, memmap=False) as file:
+        hdu = next((part for part in file if isinstance(part, fits.BinTableHDU)), None)
+        if hdu is None:
+            raise InputError(f"dust map {path} holds no HEALPix table.")
+        return hdu.header.copy(), [np.asarray(hdu.data[name]) for name in hdu.data.names]
 
 
 def _order(path: Path, header: fits.Header) -> Literal["ring", "nested"]:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 from astropy.table import Column, Table
+from jaxtyping import Bool, Float
 
 import redflower
 from redflower.bands import BANDS
@@ -138,7 +139,9 @@ def prepare(
     return PreparedStars(table, report)
 
 
-def _parallaxes(raw: Table, zero: ParallaxZeroPoint) -> tuple[np.ndarray, np.ndarray]:
+def _parallaxes(
+    raw: Table, zero: ParallaxZeroPoint
+) -> tuple[Float[np.ndarray, " star"], Float[np.ndarray, " star"]]:
     """Parallaxes with the zero point removed, and their errors; NaN in both where there is no parallax."""
     parallax_mas, error_mas = as_floats(raw, "parallax"), as_floats(raw, "parallax_error")
     gone = zero.status == ZeroPointStatus.NO_PARALLAX
@@ -149,12 +152,12 @@ def _parallaxes(raw: Table, zero: ParallaxZeroPoint) -> tuple[np.ndarray, np.nda
 
 def _assembled(
     raw: Table,
-    keep: np.ndarray,
+    keep: Bool[np.ndarray, " star"],
     bands: Photometry,
-    parallax_mas: np.ndarray,
-    parallax_error_mas: np.ndarray,
+    parallax_mas: Float[np.ndarray, " star"],
+    parallax_error_mas: Float[np.ndarray, " star"],
     zero: ParallaxZeroPoint,
-    ebv_map_mag: np.ndarray | None,
+    ebv_map_mag: Float[np.ndarray, " star"] | None,
 ) -> Table:
     """The prepared table of the stars that are kept."""
     table = Table()

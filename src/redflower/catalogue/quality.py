@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 from astropy.table import Table
+from jaxtyping import Bool, Float
 
 from redflower.bands import BANDS, Band
 from redflower.catalogue.checks import error_sources
@@ -72,12 +73,12 @@ class Photometry:
     notes : how many bands were set missing, and why.
     """
 
-    magnitude_mag: np.ndarray
-    error_mag: np.ndarray
+    magnitude_mag: Float[np.ndarray, "star band"]
+    error_mag: Float[np.ndarray, "star band"]
     notes: tuple[str, ...]
 
     @property
-    def observed(self) -> np.ndarray:
+    def observed(self) -> Bool[np.ndarray, "star band"]:
         """Which bands each star has."""
         return np.isfinite(self.magnitude_mag)
 
@@ -114,10 +115,10 @@ def photometry(stars: Table, limits: QualityLimits) -> Photometry:
 def quality_cuts(
     stars: Table,
     bands: Photometry,
-    parallax_mas: np.ndarray,
+    parallax_mas: Float[np.ndarray, " star"],
     limits: QualityLimits,
     purpose: Purpose,
-) -> Iterator[tuple[str, str, np.ndarray]]:
+) -> Iterator[tuple[str, str, Bool[np.ndarray, " star"]]]:
     """The cuts of a purpose that the table's columns allow: name, condition, and which stars meet it.
 
     Parameters
@@ -154,7 +155,9 @@ def quality_cuts(
             yield "parallax", "parallax > 0 mas, zero point removed", parallax_mas > 0.0
 
 
-def _band(stars: Table, band: Band, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _band(
+    stars: Table, band: Band, notes: list[str]
+) -> tuple[Float[np.ndarray, " star"], Float[np.ndarray, " star"]]:
     """Magnitude and error of one band; NaN in both where either is missing."""
     magnitude = as_floats(stars, band.magnitude_column)
     sources = error_sources(band, stars.colnames)

@@ -21,6 +21,7 @@ from redflower.catalogue.prepared import ALREADY_PREPARED, PREPARED_NAMES, is_pr
 from redflower.catalogue.provenance import file_sha256
 from redflower.catalogue.schema import INPUT_COLUMNS
 from redflower.catalogue.tables import META_KEY, column_names, plain_table, read_table
+from redflower.catalogue.units import AnyUnit
 from redflower.errors import InputError, TableError
 
 Duplicates = Literal["error", "keep_first"]
@@ -75,7 +76,7 @@ def read_stars(
     stars = Table()
     unitless: list[str] = []
     with_unit: list[str] = []
-    units: dict[str, u.UnitBase | None] = {}
+    units: dict[str, AnyUnit | None] = {}
     for name, spec in INPUT_COLUMNS.items():
         if name in choice.source:
             column = table[choice.source[name]]
@@ -170,7 +171,7 @@ def _opened(source: Any, column_map: ColumnMap) -> tuple[Table, list[str], Colum
     return table, names, choose_columns(names, column_map), origin
 
 
-def _match_flux_units(stars: Table, units: dict[str, u.UnitBase | None]) -> None:
+def _match_flux_units(stars: Table, units: dict[str, AnyUnit | None]) -> None:
     """Bring each flux error into the unit of its flux; only their ratio is used."""
     for band in BANDS:
         flux, error = band.flux_column, band.flux_error_column
@@ -226,6 +227,6 @@ def _without_duplicates(stars: Table, duplicates: Duplicates) -> tuple[Table, in
         raise InputError(
             f"source_id must be unique; {repeated} of {len(ids)} rows repeat an earlier one (such as "
             f"{shown}). A cross-match with several neighbours of a star does this: keep the nearest of each, "
-            "or ask to keep the first row of each (--duplicates keep_first)."
+            "or ask to keep the first row of each (--keep-first)."
         )
     return stars[np.sort(first)], repeated

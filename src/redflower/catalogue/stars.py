@@ -6,6 +6,7 @@ from typing import Final
 import jax.numpy as jnp
 import numpy as np
 from astropy.table import Table
+from jaxtyping import Array, Bool, Float, Shaped
 
 from redflower.bands import BANDS, G
 from redflower.catalogue.cleaning import as_floats
@@ -32,8 +33,8 @@ class StarBatch:
     """
 
     stars: Star
-    usable: np.ndarray
-    reason: np.ndarray
+    usable: Bool[np.ndarray, " star"]
+    reason: Shaped[np.ndarray, " star"]
 
 
 def to_stars(table: Table, prior: DistancePrior) -> StarBatch:
@@ -50,10 +51,9 @@ def to_stars(table: Table, prior: DistancePrior) -> StarBatch:
         If the table is not prepared.
     """
     require_prepared(table)
-    n = len(table)
     ra_deg, dec_deg, l_deg, b_deg = (as_floats(table, name) for name in ("ra", "dec", "l", "b"))
-    magnitude = np.stack([as_floats(table, band.name) for band in BANDS], axis=1).reshape(n, len(BANDS))
-    error = np.stack([as_floats(table, prepared_error_name(band)) for band in BANDS], axis=1).reshape(n, -1)
+    magnitude = np.stack([as_floats(table, band.name) for band in BANDS], axis=1)
+    error = np.stack([as_floats(table, prepared_error_name(band)) for band in BANDS], axis=1)
     with np.errstate(invalid="ignore"):
         observed = np.isfinite(magnitude) & np.isfinite(error) & (error > 0)
     parallax, parallax_error = as_floats(table, "parallax"), as_floats(table, "parallax_error")
@@ -69,7 +69,9 @@ def to_stars(table: Table, prior: DistancePrior) -> StarBatch:
         default=USABLE,
     )
 
-    def filled(values: np.ndarray, there: np.ndarray, filler: float) -> jnp.ndarray:
+    def filled(
+        values: Float[np.ndarray, "*shape"], there: Bool[np.ndarray, "*shape"], filler: float
+    ) -> Float[Array, "*shape"]:
         return jnp.asarray(np.where(there, values, filler), dtype=jnp.float32)
 
     stars = Star(

@@ -159,7 +159,7 @@ def check_writable(path: "str | Path", *, overwrite: bool = False) -> None:
     if not path.parent.is_dir():
         raise TableError(f"{path} cannot be written: there is no folder {path.parent}. Make it first.")
     if path.exists() and not overwrite:
-        raise TableError(f"{path} exists already; choose another name or ask to overwrite it (--overwrite).")
+        raise TableError(f"{path} exists already; choose another name, or remove it first.")
 
 
 def plain_table(table: Table) -> Table:

@@ -1,11 +1,15 @@
 """Units of catalogue columns: reading what files say, and converting to the units of the schema."""
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import astropy.units as u
 import numpy as np
+from jaxtyping import Float
 
 from redflower.errors import InputError
+
+#: Any unit: mag(AB) and its like are of a family of their own in astropy.
+AnyUnit: TypeAlias = u.UnitBase | u.function.FunctionUnitBase
 
 #: Spellings that catalogues use and astropy does not know.
 _SPELLINGS: Final = {
@@ -15,7 +19,7 @@ _SPELLINGS: Final = {
 }  # fmt: skip
 
 
-def parse_unit(text: "str | u.UnitBase | None") -> u.UnitBase | None:
+def parse_unit(text: str | AnyUnit | None) -> AnyUnit | None:
     """The unit that a file states, or None where it states none.
 
     Raises
@@ -36,7 +40,7 @@ def parse_unit(text: "str | u.UnitBase | None") -> u.UnitBase | None:
     return u.Unit(spelled.replace("'", ""))
 
 
-def factor_to(unit: u.UnitBase, wanted: str) -> float:
+def factor_to(unit: AnyUnit, wanted: str) -> float:
     """The number by which values in ``unit`` are multiplied to be in ``wanted``.
 
     Raises
@@ -63,7 +67,7 @@ def wrong_unit(name: str, theirs: str, unit: object, wanted: str) -> InputError:
 
 
 def check_plausible_median(
-    values: np.ndarray, name: str, unit: str, plausible: tuple[float, float], said: str
+    values: Float[np.ndarray, " star"], name: str, unit: str, plausible: tuple[float, float], said: str
 ) -> None:
     """Refuse values whose median is impossible in the unit they are taken to be in.
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from astropy.table import Table
+from jaxtyping import Bool, Float, Int
 
 from redflower.catalogue.cleaning import as_floats
 from redflower.errors import InputError
@@ -52,8 +53,8 @@ class ParallaxZeroPoint:
     description : one sentence for the report and the provenance.
     """
 
-    zero_point_mas: np.ndarray
-    status: np.ndarray
+    zero_point_mas: Float[np.ndarray, " star"]
+    status: Int[np.ndarray, " star"]
     description: str
 
 
@@ -127,7 +128,7 @@ def parallax_zero_point(stars: Table, zero_point: ZeroPoint = "auto") -> Paralla
     return ParallaxZeroPoint(zero_point_mas, status, description)
 
 
-def solution_kind(stars: Table) -> np.ndarray:
+def solution_kind(stars: Table) -> Int[np.ndarray, " star"]:
     """``astrometric_params_solved`` of each star: 3, 31 or 95; 0 where the table does not tell.
 
     Where the column is absent, the colours tell: the archive gives ``nu_eff_used_in_astrometry`` for solutions
@@ -143,12 +144,12 @@ def solution_kind(stars: Table) -> np.ndarray:
 
 
 def lindegren21_zero_point_mas(
-    g_mag: np.ndarray,
-    nu_eff_per_um: np.ndarray,
-    pseudocolour_per_um: np.ndarray,
-    ecl_lat_deg: np.ndarray,
-    solved: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+    g_mag: Float[np.ndarray, " star"],
+    nu_eff_per_um: Float[np.ndarray, " star"],
+    pseudocolour_per_um: Float[np.ndarray, " star"],
+    ecl_lat_deg: Float[np.ndarray, " star"],
+    solved: Int[np.ndarray, " star"],
+) -> tuple[Float[np.ndarray, " star"], Bool[np.ndarray, " star"]]:
     """Zero points of Gaia (E)DR3 parallaxes, solutions with five and six parameters mixed at will.
 
     Source: Lindegren et al. (2021), A&A 649, A4, section 5 and tables 9, 10, through ``gaiadr3-zeropoint``.
@@ -186,7 +187,9 @@ def lindegren21_zero_point_mas(
     return np.asarray(value_mas, dtype=float), at_edge
 
 
-def ecliptic_latitude_deg(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+def ecliptic_latitude_deg(
+    ra_deg: Float[np.ndarray, " star"], dec_deg: Float[np.ndarray, " star"]
+) -> Float[np.ndarray, " star"]:
     """Ecliptic latitude at J2000 of equatorial positions. [deg]"""
     obliquity, ra, dec = np.deg2rad(_OBLIQUITY_DEG), np.deg2rad(ra_deg), np.deg2rad(dec_deg)
     sine = np.sin(dec) * np.cos(obliquity) - np.cos(dec) * np.sin(obliquity) * np.sin(ra)

@@ -1,0 +1,229 @@
+"""The Python front door: tables in, tables and small results out. The command line calls nothing else."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from astropy.table import Column, Table
+
+import redflower
+from redflower.bands import SURVEY_ENDS, G
+from redflower.catalogue import (
+    META_KEY,
+    DistancePrior,
+    default_distance_prior,
+    require_prepared,
+    to_stars,
+)
+from redflower.errors import InputError, ModelError
+from redflower.flow import Model, fit_coverage, load_model
+from redflower.physics import ExtinctionLaw, Zhang23Law
+from redflower.posterior import InferenceSettings, Status, infer_stars
+from redflower.posterior.status import STATUS_MESSAGES
+from redflower.train import Epoch, TrainConfig, TrainResult, train_flow
+
+#: Unit and description of every column of `infer`'s table that has them.
+_DESCRIPTIONS = {
+    "mean": "posterior mean",
+    "std": "posterior standard deviation",
+    "q05": "5 % quantile",
+    "q16": "16 % quantile",
+    "q50": "median",
+    "q84": "84 % quantile",
+    "q95": "95 % quantile",
+}
+OUTPUT_COLUMNS: dict[str, tuple[str | None, str]] = {
+    **{f"ebv_{k}": ("mag", f"E(B-V), {v}") for k, v in _DESCRIPTIONS.items()},
+    **{f"distance_{k}": ("pc", f"distance, {v}") for k, v in _DESCRIPTIONS.items()},
+    "ebv_distance_corr": (None, "posterior correlation of E(B-V) and distance"),
+    "log_evidence": (None, "natural log of the evidence, by bridge sampling"),
+    "bands": (None, "bands used"),
+    "model": (None, "model id"),
+    "engine": (None, "how the posterior was computed"),
+    "ess": (None, "effective draws, the smaller of E(B-V)'s and distance's"),
+    "r_hat": (None, "split R-hat, the larger of E(B-V)'s and distance's"),
+    "divergences": (None, "diverging trajectories"),
+    "status": (None, "one word: ok, or why to look twice"),
+    "flags": (None, "bit mask, see redflower.posterior.Flag"),
+}
+
+
+def train(
+    stars: Table,
+    *,
+    name: str,
+    description: str = "",
+    config: TrainConfig | None = None,
+    n_bands: int = SURVEY_ENDS["2mass"],
+    law: ExtinctionLaw | None = None,
+    distance_prior: DistancePrior | None = None,
+    start_from: Model | None = None,
+    max_minutes: float | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    progress: Callable[[Epoch], None] | None = None,
+) -> tuple[Model, TrainResult]:
+    """Train a flow on a prepared table of stars believed free of dust.
+
+    Parameters
+    ----------
+    stars : a prepared table (`redflower.prepare`, purpose ``training``).
+    name, description : what the model will be called and what it is.
+    config : the training configuration; the paper's without it.
+    n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
+    law : extinction law stored with the model; Zhang & Yuan (2023) without it.
+    distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
+    start_from : a model to go on from.
+    max_minutes, checkpoint, resume, progress : see `redflower.train.train_flow`.
+
+    Returns
+    -------
+    The model and how it was reached.
+
+    Raises
+    ------
+    InputError, TrainingError : see `redflower.train.train_flow`.
+    """
+    config = config or TrainConfig()
+    if n_bands not in SURVEY_ENDS.values():
+        raise InputError(f"train(n_bands) must be one of {sorted(SURVEY_ENDS.values())}; got {n_bands}.")
+    prior = distance_prior or default_distance_prior()
+    batch = to_stars(stars, prior)
+    g_mag = np.asarray(batch.stars.magnitude_mag)[:, G]
+    bright_mag, faint_mag = _magnitude_limits(stars, config, g_mag[batch.usable])
+    rows = np.flatnonzero(batch.usable & (g_mag > bright_mag) & (g_mag < faint_mag))
+    arrays = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)
+    result = train_flow(
+        arrays,
+        config,
+        n_bands=n_bands,
+        g_bright_mag=bright_mag,
+        g_faint_mag=faint_mag,
+        start_from=start_from.flow if start_from else None,
+        max_minutes=max_minutes,
+        checkpoint=checkpoint,
+        resume=resume,
+        progress=progress,
+    )
+    meta = stars.meta.get(META_KEY, {})
+    model = Model(
+        name=name,
+        description=description,
+        flow=result.flow,
+        law=law or Zhang23Law(),
+        g_bright_mag=bright_mag,
+        g_faint_mag=faint_mag,
+        coverage=fit_coverage(result.condition),
+        distance_prior={"name": prior.name, "sha256": prior.sha256},
+        config=config.model_dump(mode="json"),
+        provenance={
+            "redflower": redflower.__version__,
+            "jax": jax.__version__,
+            "stars": len(rows),
+            "input": {k: meta[k] for k in ("source", "input", "sha256", "settings") if k in meta},
+            "validation_log_evidence": result.validation_log_evidence,
+            "epochs": len(result.history),
+            "stopped_because": result.stopped_because,
+            "started_from": start_from.model_id if start_from else None,
+        },
+    )
+    return model, result
+
+
+def infer(
+    stars: Table,
+    model: Model | str | Path,
+    *,
+    settings: InferenceSettings | None = None,
+    distance_prior: DistancePrior | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Table:
+    """Posterior summaries of E(B-V) and distance, a row per star of a prepared table, in its order.
+
+    Parameters
+    ----------
+    stars : a prepared table (`redflower.prepare`, purpose ``inference``).
+    model : a model, the name of a shipped one, or the path of a model file.
+    settings : reddening prior, chain lengths, batch size, seed.
+    distance_prior : must be the one that the model was trained with; the mock Galaxy's without it.
+    progress : called with the number of stars done.
+
+    Returns
+    -------
+    A table with `OUTPUT_COLUMNS`, units and descriptions; what was used stands in ``meta["redflower"]``.
+
+    Raises
+    ------
+    InputError : the table is not prepared, or lacks every band of the model.
+    ModelError : the distance prior is not the one that the model was trained with.
+    """
+    settings = settings or InferenceSettings()
+    require_prepared(stars, "infer's input")
+    model = model if isinstance(model, Model) else load_model(model)
+    prior = distance_prior or default_distance_prior()
+    trained_with = model.distance_prior.get("sha256")
+    if trained_with and trained_with != prior.sha256:
+        raise ModelError(
+            f"infer: model {model.name!r} was trained with the distance prior {model.distance_prior['name']!r}, "
+            f"but {prior.name!r} was given. The two must be the same; pass that prior, or train again."
+        )
+    batch = to_stars(stars, prior)
+    if not np.asarray(batch.stars.observed)[:, : model.n_bands].any():
+        raise InputError(
+            f"infer: no star has any of the model's bands ({', '.join(model.band_names)}). Check the column map."
+        )
+    source_id = np.asarray(stars["source_id"])
+    columns = infer_stars(model, batch.stars, source_id, settings, progress=progress)
+    placed = batch.reason != "no position"
+    columns["status"][~placed] = Status.NONFINITE.value
+    for values in columns.values():
+        if values.dtype.kind == "f":
+            values[~placed] = np.nan
+    columns["model"] = np.full(len(stars), model.model_id)
+    columns["engine"] = np.full(len(stars), "nuts")
+    table = Table()
+    table["source_id"] = Column(source_id, description="Gaia source identifier")
+    for column, (unit, text) in OUTPUT_COLUMNS.items():
+        table[column] = Column(columns[column], unit=unit, description=text)
+    for column in stars.colnames:
+        if column.startswith("true_") or column in ("l", "b"):
+            table[column] = stars[column]
+    table.meta[META_KEY] = {
+        "stage": "posteriors",
+        "redflower": redflower.__version__,
+        "model": {"id": model.model_id, "description": model.description},
+        "distance_prior": {"name": prior.name, "sha256": prior.sha256},
+        "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
+        "nuts": vars(settings.nuts).copy(),
+        "seed": settings.seed,
+        "input": stars.meta.get(META_KEY, {}),
+    }
+    return table
+
+
+def status_counts(posteriors: Table) -> dict[str, int]:
+    """How many stars have each status, the most frequent first."""
+    words, counts = np.unique(np.asarray(posteriors["status"]).astype(str), return_counts=True)
+    return {str(words[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
+
+
+def describe_statuses(counts: dict[str, int]) -> Sequence[str]:
+    """A line per status: the count, the word and its meaning."""
+    return [f"{count:>7,}  {word}: {STATUS_MESSAGES[Status(word)]}" for word, count in counts.items()]
+
+
+def _magnitude_limits(stars: Table, config: TrainConfig, g_mag: np.ndarray) -> tuple[float, float]:
+    """Limits of the sample in G: from the configuration, else from `prepare`'s settings, else from the stars."""
+    recorded: dict[str, Any] = stars.meta.get(META_KEY, {}).get("settings", {}).get("limits", {})
+    limits = []
+    for key, extreme in (("g_bright_mag", np.min), ("g_faint_mag", np.max)):
+        configured = getattr(config, key)
+        value = configured if configured is not None else recorded.get(key)
+        if value is None or not np.isfinite(value):
+            if len(g_mag) == 0:
+                raise InputError("train: no star of the table can be used; see the report of `prepare`.")
+            value = float(extreme(g_mag))
+        limits.append(float(value))
+    return limits[0], limits[1]

@@ -1,0 +1,56 @@
+"""The commands, and how errors become one message and an exit code."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from redflower import __version__
+from redflower.cli.demo import demo
+from redflower.cli.infer import infer
+from redflower.cli.models import cite, models
+from redflower.cli.prepare import prepare
+from redflower.cli.simulate import simulate
+from redflower.cli.train import train
+from redflower.errors import RedflowerError
+
+EXIT_INPUT = 2
+
+app = typer.Typer(
+    name="redflower",
+    help=(
+        "Dust reddening E(B-V) and distance of stars at |b| > 20 deg, from Gaia + Pan-STARRS1 (+ 2MASS) and a "
+        "normalising flow of dust-free stars (FLOWER, O'Callaghan et al. 2025).\n\n"
+        "A usual run: prepare RAW STARS --for inference; infer STARS OUT --model MODEL. "
+        "Start with: redflower demo."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, simulate, prepare, train, infer, models, cite):
+    app.command()(command)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"redflower {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a user's error is one message on stderr and exit code 2."""
+    try:
+        app()
+    except RedflowerError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
+        sys.exit(EXIT_INPUT)

@@ -1,0 +1,104 @@
+"""`redflower demo`: the whole line, offline, on a mock sightline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from astropy.table import Table
+
+from redflower.api import describe_statuses, infer, status_counts
+from redflower.catalogue import META_KEY, QualityLimits, prepare, write_table
+from redflower.cli.progress import counter, say
+from redflower.errors import InputError
+from redflower.flow import load_model
+from redflower.plot import colour_magnitude_figure, reddening_distance_figure
+from redflower.posterior import InferenceSettings
+from redflower.report import write_page
+from redflower.sightline import Profile, binned_profile
+from redflower.simulate import simulate_stars
+
+MODEL = "mock-sky"
+N_STARS = 320
+SEED = 7
+CLOUDS = ((370.0, 0.12), (1500.0, 0.08))
+#: Bins are kept clear of the clouds by this share of their distance: distances are uncertain.
+CLEARANCE = 0.15
+PROFILE_EDGES_PC = np.array([100, 200, 320, 430, 600, 850, 1200, 1700, 2400, 3400, 5000, 8000], dtype=float)
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder for tables, figures and report.html")] = Path("redflower-demo"),
+) -> None:
+    """Simulate a two-cloud sightline, infer every star with the shipped model, show the dust. Offline."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"demo {out}: a folder is needed; this is a file.")
+    out.mkdir(parents=True, exist_ok=True)
+    model = load_model(MODEL)
+    limits = {"g_bright_mag": model.g_bright_mag, "g_faint_mag": model.g_faint_mag}
+    say(f"simulating {N_STARS} stars towards l, b = 104.1, +22.3 deg behind clouds at 370 and 1500 pc ...")
+    raw = simulate_stars(N_STARS, seed=SEED, preset="two-cloud", clouds=CLOUDS, **limits)
+    write_table(raw, out / "stars.fits")
+    prepared = prepare(raw, purpose="inference", limits=QualityLimits(**limits))
+    write_table(prepared.table, out / "prepared.fits")
+    with counter("stars inferred", len(prepared.table)) as progress:
+        posteriors = infer(prepared.table, model, settings=InferenceSettings(), progress=progress)
+    write_table(posteriors, out / "posteriors.fits")
+    write_table(posteriors, out / "posteriors.ecsv")
+
+    good = posteriors[np.asarray(posteriors["status"]).astype(str) == "ok"]
+    profile = profile_of(good, PROFILE_EDGES_PC)
+    summary = found(good, posteriors)
+    dust = reddening_distance_figure(posteriors, profile, CLOUDS)
+    diagram = colour_magnitude_figure(prepared.table, posteriors)
+    for name, figure in (("reddening-distance", dust), ("colour-magnitude", diagram)):
+        for ending in ("png", "pdf"):
+            figure.savefig(out / f"{name}.{ending}")
+    rows = [
+        (f"{low:.0f} - {high:.0f}", f"{n}", f"{mean:.3f}", f"{error:.3f}")
+        for low, high, n, mean, error in zip(
+            profile.edges_pc[:-1], profile.edges_pc[1:], profile.n_stars, profile.ebv_mag, profile.ebv_error_mag,
+            strict=True,
+        )
+        if n
+    ]  # fmt: skip
+    write_page(
+        out / "report.html",
+        title="redflower demo: two dust clouds on one sightline",
+        summary=summary,
+        figures=[
+            ("Posterior mean reddening against distance of every star.", dust),
+            ("Observed colour-magnitude diagram of the stars.", diagram),
+        ],
+        tables=[
+            ("Mean reddening", ("distance [pc]", "stars", "E(B-V) [mag]", "error [mag]"), rows),
+            ("Status", ("status", "stars"), [(w, str(n)) for w, n in status_counts(posteriors).items()]),
+        ],
+        provenance=posteriors.meta[META_KEY],
+    )
+    for line in describe_statuses(status_counts(posteriors)):
+        say(line)
+    typer.echo(summary)
+    say(f"tables, figures and report.html are in {out}")
+
+
+def profile_of(posteriors: Table, edges_pc: np.ndarray) -> Profile:
+    """The binned profile of a table of posteriors."""
+    columns = (np.asarray(posteriors[name], dtype=float) for name in ("ebv_mean", "ebv_std", "distance_mean"))
+    return binned_profile(*columns, edges_pc)
+
+
+def found(good: Table, posteriors: Table) -> str:
+    """The sentence that says what the stars show, beside what was simulated."""
+    (near_pc, near_mag), (far_pc, far_mag) = CLOUDS
+    edges = [10.0, near_pc * (1 - CLEARANCE), near_pc * (1 + CLEARANCE), far_pc * (1 - CLEARANCE)]
+    edges += [far_pc * (1 + CLEARANCE), 1e5]
+    profile = profile_of(good, np.array(edges))
+    levels = [f"{profile.ebv_mag[k]:.3f} +- {profile.ebv_error_mag[k]:.3f}" for k in (0, 2, 4)]
+    steps = np.diff(profile.ebv_mag[[0, 2, 4]])
+    return (
+        f"Of {len(posteriors)} stars {len(good)} have status ok. Their mean E(B-V) is {levels[0]} mag in front of "
+        f"both clouds, {levels[1]} mag between them and {levels[2]} mag behind them: steps of {steps[0]:.3f} and "
+        f"{steps[1]:.3f} mag, where {near_mag:.3f} mag at {near_pc:.0f} pc and {far_mag:.3f} mag at {far_pc:.0f} pc "
+        "were simulated."
+    )

@@ -1,0 +1,62 @@
+"""`redflower simulate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redflower.catalogue import check_writable, write_table
+from redflower.cli.progress import say
+from redflower.errors import InputError
+from redflower.simulate import simulate_stars
+
+
+def parse_clouds(text: str) -> list[tuple[float, float]]:
+    """Clouds from ``distance:ebv,distance:ebv``; an empty text means no cloud."""
+    clouds = []
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        try:
+            distance_pc, ebv_mag = (float(value) for value in part.split(":"))
+        except ValueError:
+            raise InputError(
+                f'--clouds {text!r}: {part!r} is not DISTANCE_PC:EBV_MAG. Write, for instance, "370:0.12,1500:0.08".'
+            ) from None
+        clouds.append((distance_pc, ebv_mag))
+    return clouds
+
+
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Table to write: .parquet .fits .ecsv .vot .csv")],
+    preset: Annotated[
+        str, typer.Option(help="high-latitude (dust-free sky), two-cloud, one-cloud, or cone")
+    ] = "two-cloud",
+    stars: Annotated[int, typer.Option(help="Number of stars")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 1,
+    clouds: Annotated[
+        str | None, typer.Option(help='Clouds as DISTANCE_PC:EBV_MAG, e.g. "370:0.12,1500:0.08"; "" for none')
+    ] = None,
+    cone: Annotated[
+        str | None, typer.Option(help="For --preset cone: L,B,RADIUS in degrees, e.g. 104.1,22.3,0.16")
+    ] = None,
+    g_bright: Annotated[float, typer.Option(help="Bright limit in G [mag]")] = 13.5,
+    g_faint: Annotated[float, typer.Option(help="Faint limit in G [mag]")] = 20.5,
+) -> None:
+    """Write a mock sky in Gaia-archive columns, with true_ebv [mag] and true_distance [pc]."""
+    check_writable(out)
+    place: dict[str, float | None] = {"l_deg": None, "b_deg": None, "radius_deg": None}
+    if cone is not None:
+        try:
+            place = dict(zip(place, (float(value) for value in cone.split(",")), strict=True))
+        except ValueError:
+            raise InputError(f"--cone {cone!r}: three numbers are needed, L,B,RADIUS in degrees.") from None
+    table = simulate_stars(
+        stars,
+        seed=seed,
+        preset=preset,
+        clouds=None if clouds is None else parse_clouds(clouds),
+        g_bright_mag=g_bright,
+        g_faint_mag=g_faint,
+        **place,
+    )
+    write_table(table, out)
+    say(f"{len(table):,} stars written to {out}")

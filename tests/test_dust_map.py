@@ -1,0 +1,109 @@
+"""Dust maps: order, coordinates and pixels from the header, and the stars they cut."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy_healpix import HEALPix
+
+from redflower.catalogue import prepare, read_dust_map
+from redflower.errors import InputError
+
+from .helpers.raw_stars import raw_stars
+
+
+def write_healpix(path: Path, values: np.ndarray, **header: object) -> Path:
+    hdu = fits.BinTableHDU.from_columns([fits.Column("EBV", "D", array=values)])
+    hdu.header.update({"PIXTYPE": "HEALPIX", "ORDERING": "RING", "INDXSCHM": "IMPLICIT", **header})
+    hdu.writeto(path, overwrite=True)
+    return path
+
+
+def test_training_stars_are_cut_by_the_dust_map_and_inference_stars_are_not(tmp_path):
+    raw = raw_stars()
+    values = np.full(12, 0.010)
+    pixels = HEALPix(1, order="ring").lonlat_to_healpix(raw["l"].quantity, raw["b"].quantity)
+    dusty, unseen = np.unique(pixels)[:2]
+    values[dusty], values[unseen] = 0.030, -1.6375e30
+    path = write_healpix(tmp_path / "map.fits", values, COORDSYS="G", NSIDE=1)
+    training = prepare(raw, purpose="training", ebv_map=path)
+    gone = np.isin(pixels, [dusty, unseen])
+    assert np.array_equal(training.table["source_id"], raw["source_id"][~gone])
+    assert training.report.cuts[-1].condition == "E(B-V) < 0.018 mag in map.fits"
+    assert (training.table["ebv_map"] == 0.010).all()
+    inference = prepare(raw, purpose="inference", ebv_map=path)
+    assert len(inference.table) == 50
+    assert np.isnan(inference.table["ebv_map"]).sum() == (pixels == unseen).sum()
+    without = prepare(raw, purpose="training").report
+    assert any("no dust map is given" in note for note in without.notes)
+
+
+@pytest.mark.parametrize("coordsys", ["G", "C"])
+@pytest.mark.parametrize("ordering", ["RING", "NESTED"])
+def test_order_and_coordinates_come_from_the_header(tmp_path, ordering, coordsys):
+    raw = raw_stars()
+    grid = HEALPix(8, order=ordering.lower())
+    lon, lat = ("l", "b") if coordsys == "G" else ("ra", "dec")
+    pixels = grid.lonlat_to_healpix(raw[lon].quantity, raw[lat].quantity)
+    path = write_healpix(
+        tmp_path / "m.fits", np.arange(768) / 1000, ORDERING=ordering, COORDSYS=coordsys, NSIDE=8
+    )
+    table = prepare(raw, purpose="inference", ebv_map=path).table
+    assert np.array_equal(table["ebv_map"], pixels / 1000)
+
+
+def test_listed_pixels_and_long_rows_are_read(tmp_path):
+    columns = [fits.Column("PIXEL", "J", array=[3, 5]), fits.Column("EBV", "E", array=[0.5, 0.25])]
+    hdu = fits.BinTableHDU.from_columns(columns)
+    hdu.header.update({"ORDERING": "NESTED", "INDXSCHM": "EXPLICIT", "NSIDE": 1, "COORDSYS": "G"})
+    hdu.writeto(tmp_path / "partial.fits")
+    partial = read_dust_map(tmp_path / "partial.fits")
+    assert partial.ebv_mag[[3, 5]].tolist() == [0.5, 0.25]
+    assert np.isnan(partial.ebv_mag).sum() == 10
+    rows = fits.BinTableHDU.from_columns([fits.Column("EBV", "4E", array=np.arange(12).reshape(3, 4) / 100)])
+    rows.header.update({"ORDERING": "RING", "COORDSYS": "G"})
+    rows.writeto(tmp_path / "rows.fits")
+    assert np.allclose(read_dust_map(tmp_path / "rows.fits").ebv_mag, np.arange(12) / 100)
+
+
+@pytest.mark.parametrize(
+    ("values", "header", "message"),
+    [
+        (np.full(12, 0.1), {"ORDERING": ""}, "must say ORDERING"),
+        (np.full(12, 0.1), {"NSIDE": 2}, "NSIDE = 2, its 12 pixels say 1"),
+        (np.full(13, 0.1), {}, "must hold 12 NSIDE"),
+        (np.full(12 * 9, 0.1), {}, "must hold 12 NSIDE"),
+        (np.full(12, 0.1), {"COORDSYS": "E"}, "only Galactic"),
+        (np.full(12, np.nan), {}, "no finite value"),
+        (np.full(12, 1e20), {}, "factor to E"),
+    ],
+)
+def test_maps_that_contradict_themselves_are_refused(tmp_path, values, header, message):
+    with pytest.raises(InputError, match=message):
+        read_dust_map(write_healpix(tmp_path / "m.fits", values, **header))
+
+
+def test_a_map_cut_short_is_refused(tmp_path):
+    path = write_healpix(tmp_path / "m.fits", np.full(12 * 64**2, 0.1))
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(InputError, match="cannot be read as FITS"):
+        read_dust_map(path)
+
+
+def test_the_real_sfd_map_gives_published_values(shared_data):
+    """441 values of the full map at single positions: pixels of 0.9 deg scatter around them, without bias."""
+    l_deg, b_deg, expected = np.loadtxt(shared_data / "sfd_benchmark.dat", delimiter=",", unpack=True)
+    dust = read_dust_map(shared_data / "dust_ebv_SFD_healpix_lowres.fits")
+    assert (dust.nside, dust.order, dust.frame) == (64, "ring", "galactic")
+    assert "Galactic ones are assumed" in dust.notes[0]
+    ratio = dust.lookup(l_deg, b_deg, l_deg, b_deg) / expected
+    assert abs(np.median(ratio) - 1) < 0.02  # seen: 1.003
+    assert np.diff(np.percentile(ratio, [16, 84])) < 0.35  # seen: 0.22; in the wrong order it is above 2
+
+
+def test_the_hydrogen_map_needs_its_factor(shared_data):
+    path = shared_data / "h1_nh_HI4PI_healpix_lowres.fits"
+    with pytest.raises(InputError, match="ebv_map_scale"):
+        read_dust_map(path)
+    assert np.nanmedian(read_dust_map(path, scale=1 / 8.8e21).ebv_mag) == pytest.approx(0.06, abs=0.01)
