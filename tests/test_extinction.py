@@ -84,9 +84,9 @@ def test_every_band_equals_the_published_formula_in_float64_and_float32_follows(
     np.testing.assert_allclose(in_float64, expected, atol=1e-11)
     in_float32 = on_grid(LAW)
     assert in_float32.dtype == jnp.float32
-    # Teff is rounded by 1e-3 K, which moves R of PS1 g by up to 2e-6 (1.8e-3 per K at 4000 K); the sum adds a few
-    # 1e-7. In powers of Teff/K the error would be 1e-5.
-    np.testing.assert_allclose(in_float32, expected, atol=3e-6)
+    # Four products round Teff by 2e-3 K, and R of PS1 g changes by 1.4e-3 per K at 4000 K: 2.8e-6 (seen: 2.8e-6).
+    # In powers of Teff/K it would be above 1e-5.
+    np.testing.assert_allclose(in_float32, expected, atol=5e-6)
 
 
 @pytest.mark.equation("EP4")

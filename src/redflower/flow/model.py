@@ -94,6 +94,7 @@ def save_model(model: Model, path: str | Path) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(arrays, temporary, metadata={"redflower": json.dumps(header, sort_keys=True)})
+        temporary.chmod(0o644)  # safetensors leaves it readable by its owner alone
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
