@@ -6,13 +6,13 @@ __version__: Final = "0.1.0"
 
 # After the version, which they record. `train` and `simulate` are packages too: importing the functions
 # last makes the plain names mean the functions.
-from redflower.catalogue import prepare as prepare  # noqa: E402
+from redflower.catalogue import prepare as prepare  # noqa: E402, I001
 from redflower.catalogue import read_distance_prior as read_distance_prior  # noqa: E402
 from redflower.catalogue import read_stars as read_stars  # noqa: E402
 from redflower.catalogue import read_table as read_table  # noqa: E402
 from redflower.catalogue import write_table as write_table  # noqa: E402
 from redflower.flow import load_model as load_model  # noqa: E402
 from redflower.flow import save_model as save_model  # noqa: E402
-from redflower.simulate import simulate_stars as simulate  # noqa: E402
+from redflower.simulate import simulate_stars as simulate  # noqa: E402, F401
 from redflower.api import infer as infer  # noqa: E402  isort: skip
 from redflower.api import train as train  # noqa: E402  isort: skip

@@ -19,7 +19,7 @@ from redflower.sightline import Profile, binned_profile
 from redflower.simulate import simulate_stars
 
 MODEL = "mock-sky"
-N_STARS = 320
+N_STARS = 256
 SEED = 7
 CLOUDS = ((370.0, 0.12), (1500.0, 0.08))
 #: Bins are kept clear of the clouds by this share of their distance: distances are uncertain.

@@ -145,8 +145,9 @@ def sample_star(target: Target, star: Star, key: PRNGKeyArray, settings: NutsSet
             state = sample_kernel(state, model_args)
             return state, (state.z, state.potential_energy, state.diverging, state.num_steps)
 
-        state, _ = jax.lax.scan(lambda s, x: (step(s, x)[0], None), state, length=settings.n_warmup)
-        return jax.lax.scan(step, state, length=settings.n_draws)[1]
+        # One scan for warm-up and draws, so that the kernel is compiled once.
+        _, steps = jax.lax.scan(step, state, length=settings.n_warmup + settings.n_draws)
+        return jax.tree.map(lambda values: values[settings.n_warmup :], steps)
 
     theta, potential, diverging, n_leapfrog = jax.vmap(chain)(
         starts, jax.random.split(chain_key, settings.n_chains)

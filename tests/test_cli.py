@@ -1,0 +1,100 @@
+"""The commands as a user types them: what they write, and one clear message for bad input."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from redflower.cli.app import main
+
+
+def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
+    """Run the command line in this process; exit code, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["redflower", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    captured = capsys.readouterr()
+    code = stopped.value.code
+    return (0 if code is None else int(code)), captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", [(), ("demo",), ("simulate",), ("prepare",), ("train",), ("infer",), ("models",)])
+def test_help_of_every_command(capsys, monkeypatch, command) -> None:
+    code, out, _ = run(capsys, monkeypatch, *command, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
+    """The whole line on a few stars; one star without G keeps its row, NaN and a status, and exit code 1."""
+    raw, stars, out = (tmp_path / name for name in ("raw.fits", "stars.parquet", "out.ecsv"))
+    limits = ("--g-faint", "18.5")
+    code, _, _ = run(capsys, monkeypatch, "simulate", raw, "--stars", "6", "--clouds", "300:0.2", *limits)
+    assert code == 0
+    assert run(capsys, monkeypatch, "prepare", raw, stars, "--for", "inference", *limits)[0] == 0
+    table = Table.read(stars)
+    assert table["gaia_g"].unit == "mag"
+    table["gaia_g"][2] = np.nan
+    from redflower import read_table, write_table
+
+    prepared = read_table(stars)
+    prepared["gaia_g"][2] = np.nan
+    broken = tmp_path / "broken.fits"
+    write_table(prepared, broken)
+    short = ("--warmup", "80", "--draws", "60", "--chains", "2")
+    code, _, err = run(capsys, monkeypatch, "infer", broken, out, "--model", "mock-sky", *short)
+    assert code == 1, err
+    posteriors = read_table(out)
+    assert len(posteriors) == 6
+    assert posteriors["ebv_mean"].unit == "mag"
+    assert posteriors["distance_mean"].unit == "pc"
+    status = np.asarray(posteriors["status"]).astype(str)
+    assert status[2] == "no_bands"
+    assert np.isnan(posteriors["ebv_mean"][2])
+    rest = np.delete(np.arange(6), 2)
+    assert np.isfinite(posteriors["ebv_mean"][rest]).all()
+    assert np.isfinite(posteriors["log_evidence"][rest]).all()
+    assert (np.asarray(posteriors["ebv_std"])[rest] > 0).all()
+    assert posteriors.meta["redflower"]["model"]["id"].startswith("mock-sky-")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("infer", "none.fits", "out.fits", "--model", "mock-sky"), "none.fits"),
+        (("simulate", "out.xyz"), ".xyz"),
+        (("simulate", "out.fits", "--clouds", "near"), "DISTANCE_PC:EBV_MAG"),
+        (("simulate", "out.fits", "--preset", "everywhere"), "everywhere"),
+        (("models", "no-such-model"), "Shipped models"),
+        (("train", "none.fits", "m", "--bands", "ugriz"), "ugriz"),
+        (("prepare", "none.fits", "out.fits", "--for", "fun"), "fun"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(tmp_path, capsys, monkeypatch, arguments, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, monkeypatch, *arguments)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_infer_refuses_a_raw_table(tmp_path: Path, capsys, monkeypatch) -> None:
+    raw = tmp_path / "raw.fits"
+    run(capsys, monkeypatch, "simulate", raw, "--stars", "3")
+    code, _, err = run(capsys, monkeypatch, "infer", raw, tmp_path / "out.fits", "--model", "mock-sky")
+    assert code == 2
+    assert "redflower prepare" in " ".join(err.split())
+    assert not (tmp_path / "out.fits").exists()
+
+
+def test_the_program_is_installed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from redflower.cli import main; main()", "--version"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "redflower" in done.stdout

@@ -1,0 +1,122 @@
+"""The one log density, its whitened form, bridge sampling, and the engine's bookkeeping."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from redflower.errors import InputError
+from redflower.posterior import InferenceSettings, Status, log_posterior, make_target
+from redflower.posterior.bridge import log_evidence_by_bridge
+from redflower.posterior.engine import star_keys, unusable_status
+from redflower.posterior.log_density import log_whitened, make_whitening, needed_bands
+from redflower.star import Star
+
+from .helpers.flows import random_model
+
+
+def example_star(missing: tuple[int, ...] = ()) -> Star:
+    """A star near the middle of the random model's magnitudes."""
+    observed = np.ones(11, dtype=bool)
+    observed[list(missing)] = False
+    f = jnp.float32
+    magnitude = np.array([16.0, 16.4, 15.4, 16.6, 16.1, 15.9, 15.8, 15.7, 14.8, 14.4, 14.3])
+    return Star(
+        magnitude_mag=jnp.asarray(np.where(observed, magnitude, 0.0), f),
+        magnitude_error_mag=jnp.asarray(np.where(observed, 0.02, 1.0), f),
+        observed=jnp.asarray(observed),
+        parallax_mas=f(1.1),
+        parallax_error_mas=f(0.1),
+        has_parallax=jnp.asarray(True),
+        l_deg=f(104.0),
+        b_deg=f(30.0),
+        prior_log_length_pc=f(np.log(400.0)),
+        prior_alpha=f(1.0),
+        prior_beta=f(2.0),
+    )
+
+
+def target(dim: int = 11):
+    return make_target(random_model(3, dim), ebv_min_mag=-0.05, ebv_max_mag=0.5)
+
+
+@pytest.mark.equation("E16b")
+@pytest.mark.parametrize("missing", [(), (1,), (3, 4), (8, 9, 10), (2, 9)])
+def test_whitening_has_the_jacobian_it_states(missing: tuple[int, ...]) -> None:
+    star, model = example_star(missing), target()
+    whitening = make_whitening(model, star, jnp.float32(9.8), jnp.float32(0.2))
+    theta = 0.5 * jax.random.normal(jax.random.key(0), (13,))
+
+    def flat(theta):
+        p = whitening(model, star, theta)[0]
+        return jnp.concatenate([p.ebv_mag[None], p.distance_modulus_mag[None], p.absolute_mag])
+
+    _, log_det = jnp.linalg.slogdet(jax.jacfwd(flat)(theta))
+    assert float(whitening(model, star, theta)[1]) == pytest.approx(float(log_det), abs=2e-3)
+
+
+@pytest.mark.equation("E16")
+def test_whitened_density_is_the_log_posterior_with_its_jacobian() -> None:
+    star, model = example_star(), target()
+    whitening = make_whitening(model, star, jnp.float32(9.8), jnp.float32(0.2))
+    theta = 0.3 * jax.random.normal(jax.random.key(1), (13,))
+    position, log_jacobian = whitening(model, star, theta)
+    direct = log_posterior(
+        model, star, position.ebv_mag, position.distance_modulus_mag, position.absolute_mag
+    )
+    assert float(log_whitened(model, star, whitening, theta)) == pytest.approx(
+        float(direct + log_jacobian), rel=1e-6
+    )
+    gradient = jax.grad(lambda t: log_whitened(model, star, whitening, t))(theta)
+    assert bool(jnp.all(jnp.isfinite(gradient)))
+
+
+def test_bands_after_the_last_observed_one_change_nothing() -> None:
+    """A star without 2MASS under 11 bands has the density it has under the 8-band marginal."""
+    star = example_star((8, 9, 10))
+    model = target()
+    short = type(model)(model.flow.leading(8), model.law, 13.5, 20.5, -0.05, 0.5)
+    m = star.magnitude_mag - 10.0
+    long_value = log_posterior(model, star, jnp.float32(0.1), jnp.float32(10.0), m)
+    short_value = log_posterior(short, star, jnp.float32(0.1), jnp.float32(10.0), m[:8])
+    assert float(long_value) == pytest.approx(float(short_value), rel=1e-5)
+    assert needed_bands(star.observed).tolist() == [True] * 8 + [False] * 3
+
+
+@pytest.mark.equation("E16c")
+def test_bridge_sampling_gives_the_integral_of_a_known_density() -> None:
+    """A correlated normal of 5 dimensions times e^3: the error of 2000 draws is about 0.02."""
+    factor = np.tril(np.random.default_rng(0).normal(size=(5, 5))) + 2 * np.eye(5)
+    precision = jnp.asarray(np.linalg.inv(factor @ factor.T), jnp.float32)
+    theta = jax.random.normal(jax.random.key(0), (4000, 5)) @ jnp.asarray(factor.T, jnp.float32)
+    expected = 3.0 + 2.5 * np.log(2 * np.pi) + np.linalg.slogdet(factor)[1]
+    value = log_evidence_by_bridge(lambda t: 3.0 - 0.5 * t @ precision @ t, theta, jax.random.key(1))
+    assert float(value) == pytest.approx(expected, abs=0.1)
+
+
+def test_keys_come_from_the_source_id_alone() -> None:
+    ids = np.array([4_295_806_720, 7, -3, 9_223_372_036_854_775_000])
+    keys = jax.random.key_data(star_keys(ids, 0))
+    again = jax.random.key_data(star_keys(ids[::-1], 0))[::-1]
+    np.testing.assert_array_equal(keys, again)
+    assert len(np.unique(np.asarray(keys), axis=0)) == len(ids)
+    assert not np.array_equal(keys, jax.random.key_data(star_keys(ids, 1)))
+
+
+def test_stars_that_cannot_be_inferred_get_a_word() -> None:
+    stars = jax.tree.map(lambda *a: np.stack([np.asarray(x) for x in a]), *[example_star() for _ in range(5)])
+    observed = stars.observed.copy()
+    observed[1, 0] = False
+    observed[2, 2:] = False
+    magnitude = stars.magnitude_mag.copy()
+    magnitude[3, 0] = 25.0
+    magnitude[4, 5] = np.inf
+    fields = dict(vars(stars)) | {"observed": observed, "magnitude_mag": magnitude}
+    words = unusable_status(random_model(), Star(**fields)).tolist()
+    assert words == ["", Status.NO_BANDS, Status.NO_BANDS, Status.OUTSIDE_LIMITS, Status.NONFINITE]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 0.1), (-2.0, 0.5), (0.0, 0.0)])
+def test_reddening_limits_must_rise(low: float, high: float) -> None:
+    with pytest.raises(InputError, match="ebv_min < ebv_max"):
+        InferenceSettings(ebv_min_mag=low, ebv_max_mag=high)

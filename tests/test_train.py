@@ -1,0 +1,134 @@
+"""The evidence estimator against quadrature, and the loop's promises."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate
+
+from redflower.errors import InputError
+from redflower.physics import absolute_to_colour, distance_modulus, flow_condition, log_distance_prior
+from redflower.train import FlowConfig, StageConfig, TrainConfig, read_config, train_flow
+from redflower.train.dataset import make_training_star
+from redflower.train.evidence import log_evidence, log_selected_fraction
+
+from .helpers.flows import random_flow
+from .test_posterior import example_star
+
+LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 20.5}
+
+
+@pytest.mark.equation("E23")
+@pytest.mark.equation("EA3")
+@pytest.mark.parametrize("proposal", ["posterior", "gaussian"])
+def test_estimate_agrees_with_quadrature_over_distance(proposal: str) -> None:
+    """One band, tiny magnitude error: the integral is over distance alone. 20,000 draws leave below 0.02."""
+    flow = random_flow(4, dim=1).prepared()
+    star = example_star(tuple(range(1, 11)))
+    data = make_training_star(star)
+    estimate = log_evidence(flow, data, jax.random.key(0), n_draws=20_000, proposal=proposal, **LIMITS)
+    distance = np.linspace(300.0, 4000.0, 6001)
+
+    def log_integrand(d):
+        x = absolute_to_colour(star.magnitude_mag[:1] - distance_modulus(d))
+        value = flow.log_prob(x, flow_condition(d, star.l_deg, star.b_deg))
+        value += log_distance_prior(d, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
+        z = (star.parallax_mas - 1000.0 / d) / star.parallax_error_mas
+        return value - 0.5 * z**2 - 0.5 * jnp.log(2 * jnp.pi) - jnp.log(star.parallax_error_mas)
+
+    values = np.asarray(jax.vmap(log_integrand)(jnp.asarray(distance, jnp.float32)), dtype=np.float64)
+    expected = np.log(integrate.simpson(np.exp(values), x=distance))
+    expected -= float(log_selected_fraction(flow, data, **LIMITS))
+    assert float(estimate) == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.equation("E24")
+def test_selected_fraction_agrees_with_quadrature() -> None:
+    """32 equal-probability nodes against a fine grid: a midpoint rule for a smooth share, good to 1 %."""
+    flow = random_flow(4, dim=3).prepared()
+    star = example_star()
+    data = make_training_star(star)
+    distance = np.geomspace(5.0, 2e4, 4000)
+
+    def integrand(d):
+        mu = distance_modulus(d)
+        condition = flow_condition(d, star.l_deg, star.b_deg)
+        log_mass = flow.log_mass_between(15.0 - mu, 17.0 - mu, condition)
+        prior = log_distance_prior(d, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
+        return jnp.exp(log_mass + prior)
+
+    values = np.asarray(jax.vmap(integrand)(jnp.asarray(distance, jnp.float32)), dtype=np.float64)
+    expected = np.log(integrate.simpson(values, x=distance))
+    value = log_selected_fraction(flow, data, 15.0, 17.0)
+    assert float(value) == pytest.approx(expected, abs=0.01)
+
+
+def sample(n: int):
+    """Stars drawn about `example_star`, with colours that vary."""
+    rng = np.random.default_rng(0)
+    star = example_star()
+    shift = rng.normal(0.0, 1.0, (n, 1)) * np.linspace(0.2, 0.5, 11) + rng.normal(0, 0.02, (n, 11))
+    fields = {k: np.broadcast_to(np.asarray(v), (n, *np.shape(v))) for k, v in vars(star).items()}
+    fields["magnitude_mag"] = (np.asarray(star.magnitude_mag) + shift).astype(np.float32)
+    fields["parallax_mas"] = (1.1 + 0.1 * rng.normal(size=n)).astype(np.float32)
+    return type(star)(**fields)
+
+
+CONFIG = TrainConfig(
+    flow=FlowConfig(depth=1, block_dim=2),
+    stages=(StageConfig(n_draws=2, batch_size=128, max_epochs=4, learning_rate=1e-2),),
+    validation_draws=4,
+)
+
+
+def test_training_raises_the_evidence_and_resumes_to_the_same_flow(tmp_path: Path) -> None:
+    """A run stopped after two of four epochs and resumed ends with the weights of one that was not."""
+    stars, path = sample(600), tmp_path / "run.checkpoint"
+    settings = {"n_bands": 3, **LIMITS}
+    whole = train_flow(stars, CONFIG, **settings)
+    assert whole.history[-1].validation_log_evidence > whole.history[0].validation_log_evidence
+
+    class KilledError(Exception):
+        pass
+
+    def kill(epoch) -> None:
+        if epoch.epoch == 1:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_flow(stars, CONFIG, **settings, checkpoint=path, progress=kill)
+    resumed = train_flow(stars, CONFIG, **settings, checkpoint=path, resume=True)
+    for a, b in zip(jax.tree.leaves(whole.flow), jax.tree.leaves(resumed.flow), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not path.exists()
+
+
+def test_too_few_stars_and_a_foreign_checkpoint_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at least 500"):
+        train_flow(sample(20), CONFIG, n_bands=3, **LIMITS)
+    with pytest.raises(InputError, match="no checkpoint"):
+        train_flow(sample(600), CONFIG, n_bands=3, **LIMITS, checkpoint=tmp_path / "none", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[flow]\nblock_dims = 4", "block_dims"),
+        ('[[stages]]\nn_draws = "32"', "n_draws"),
+        ("[flow", "not valid TOML"),
+        ("validation_fraction = 0.9", "validation_fraction"),
+    ],
+)
+def test_a_wrong_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_config(path)
+
+
+def test_the_configurations_of_the_repository_are_valid() -> None:
+    folder = Path(__file__).parents[1] / "configs"
+    assert read_config(folder / "paper.toml").stages[0].n_draws == 32
+    assert len(read_config(folder / "laptop.toml").stages) == 2
