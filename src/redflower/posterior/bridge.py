@@ -1,50 +1,58 @@
-"""The evidence of one star from its draws, by bridge sampling."""
+"""The evidence of stars from their draws, by bridge sampling."""
 
-import jax
-import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
-from jax.scipy.special import logsumexp
-from jaxtyping import Array, Float, PRNGKeyArray
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import logsumexp
 
 N_ITERATIONS = 30
 
 
 def log_evidence_by_bridge(
-    log_density_fn, theta: Float[Array, "draw theta"], key: PRNGKeyArray
-) -> Float[Array, ""]:
-    """ln of the integral of a density, given draws from it.
+    theta: Float[np.ndarray, "star draw theta"],
+    log_density: Float[np.ndarray, "star draw"],
+    normal: Float[np.ndarray, "star half theta"],
+    density_fn: Callable[[np.ndarray], np.ndarray],
+) -> Float[np.ndarray, "star"]:
+    """ln of the integral of each star's density, given draws from it.
 
     Equation: E16c (docs/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831, eq. 4.1: the optimal
-    bridge to a normal distribution fitted to every other draw, iterated to its fixed point.
+    bridge to a normal distribution fitted to every other draw, iterated to its fixed point. The linear algebra is
+    numpy's, in float64.
 
     Parameters
     ----------
-    log_density_fn : ln density of one theta, not normalised.
-    theta : draws from that density.
-    key : random key of the draws from the normal distribution.
+    theta : draws from the densities, an even number for each star.
+    log_density : ln density at the draws, not normalised.
+    normal : standard normal numbers, half as many as draws.
+    density_fn : ln density at points of shape (star, half, theta), each star's own.
     """
-    fitted, kept = theta[0::2], theta[1::2]
-    n, dim = kept.shape
-    mean = fitted.mean(axis=0)
+    theta = np.asarray(theta, dtype=np.float64)
+    n_stars, n_draws, dim = theta.shape
+    fitted, kept = theta[:, 0::2], theta[:, 1::2]
+    mean = fitted.mean(axis=1, keepdims=True)
     centred = fitted - mean
-    covariance = centred.T @ centred / (len(fitted) - 1) + 1e-6 * jnp.eye(dim)
-    cholesky = jnp.linalg.cholesky(covariance)
-    log_det = jnp.sum(jnp.log(jnp.diagonal(cholesky))) + 0.5 * dim * jnp.log(2.0 * jnp.pi)
+    covariance = centred.transpose(0, 2, 1) @ centred / (fitted.shape[1] - 1) + 1e-6 * np.eye(dim)
+    finite = np.isfinite(covariance).all(axis=(1, 2))
+    covariance[~finite] = np.eye(dim)
+    cholesky = np.linalg.cholesky(covariance)
+    inverse = np.linalg.inv(cholesky)
+    log_det = np.log(np.diagonal(cholesky, axis1=1, axis2=2)).sum(axis=1) + 0.5 * dim * np.log(2.0 * np.pi)
 
-    def log_normal(points: Float[Array, "draw theta"]) -> Float[Array, "draw"]:
-        scaled = solve_triangular(cholesky, (points - mean).T, lower=True)
-        return -0.5 * jnp.sum(scaled**2, axis=0) - log_det
+    def log_normal(points: np.ndarray) -> np.ndarray:
+        scaled = (points - mean) @ inverse.transpose(0, 2, 1)
+        return -0.5 * (scaled**2).sum(axis=2) - log_det[:, None]
 
-    proposed = mean + jax.random.normal(key, (n, dim)) @ cholesky.T
-    density = jax.vmap(log_density_fn)
-    ratio_kept = density(kept) - log_normal(kept)
-    ratio_proposed = density(proposed) - log_normal(proposed)
-    ratio_proposed = jnp.where(jnp.isfinite(ratio_proposed), ratio_proposed, -1e30)
-
-    def iterate(_: int, log_z: Float[Array, ""]) -> Float[Array, ""]:
+    proposed = mean + np.asarray(normal, dtype=np.float64) @ cholesky.transpose(0, 2, 1)
+    ratio_kept = np.asarray(log_density, dtype=np.float64)[:, 1::2] - log_normal(kept)
+    ratio_proposed = np.asarray(density_fn(proposed), dtype=np.float64) - log_normal(proposed)
+    ratio_proposed = np.where(np.isfinite(ratio_proposed), ratio_proposed, -1e30)
+    log_z = np.median(ratio_kept, axis=1)
+    for _ in range(N_ITERATIONS):
         # Equal numbers of draws from both, so that s1 = s2 = 1/2 and drops out.
-        numerator = logsumexp(ratio_proposed - jnp.logaddexp(ratio_proposed, log_z))
-        denominator = logsumexp(-jnp.logaddexp(ratio_kept, log_z))
-        return numerator - denominator  # E16c
-
-    return jax.lax.fori_loop(0, N_ITERATIONS, iterate, jnp.median(ratio_kept))
+        column = log_z[:, None]
+        numerator = logsumexp(ratio_proposed - np.logaddexp(ratio_proposed, column), axis=1)
+        denominator = logsumexp(-np.logaddexp(ratio_kept, column), axis=1)
+        log_z = numerator - denominator  # E16c
+    return np.where(finite, log_z, np.nan)

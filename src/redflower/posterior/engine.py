@@ -95,9 +95,8 @@ def infer_stars(
         keys = star_keys(source_id[padded], settings.seed)
         draws = sample_stars(target, part, keys, settings.nuts)
         result = summarise(model, target, part, draws)
-        result["log_evidence"] = np.asarray(
-            log_evidences(target, part, draws, jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys))
-        )
+        evidence_keys = jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys)
+        result["log_evidence"] = log_evidences(target, part, draws, evidence_keys)
         for name, values in result.items():
             columns[name][batch] = values[: len(batch)]
         failed = batch[columns["status"][batch] == Status.NONFINITE.value]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
@@ -39,9 +40,9 @@ class NutsSettings:
 
     # Chains of all stars advance in step, so one long trajectory costs all of them its length. On the whitened
     # target 7 leapfrogs suffice for most stars; those that want more than the caps allow show a low ess.
-    n_chains: int = 2
-    n_warmup: int = 250
-    n_draws: int = 400
+    n_chains: int = 4
+    n_warmup: int = 150
+    n_draws: int = 200
     target_accept: float = 0.85
     max_tree_depth_warmup: int = 4
     max_tree_depth: int = 5
@@ -113,20 +114,42 @@ def starting_points(
     return theta[chosen]
 
 
-def sample_star(target: Target, star: Star, key: PRNGKeyArray, settings: NutsSettings) -> Draws:
-    """Posterior draws of one star by NUTS, several chains.
+class Frame(eqx.Module):
+    """An affine frame of theta, in which the chains run: theta = centre + factor @ phi."""
+
+    centre: Float[Array, "*star theta"]
+    factor: Float[Array, "*star theta theta"]
+
+
+def sample_star(
+    target: Target,
+    star: Star,
+    key: PRNGKeyArray,
+    frame: Frame,
+    settings: NutsSettings,
+    *,
+    pilot: bool | Array,
+) -> Draws:
+    """Posterior draws of one star by NUTS, several chains, in a given frame with a diagonal mass matrix.
 
     Equation: E16, E16b (docs/model.md).
     """
     whitening, moduli_mag = whitening_of(target, star)
+
+    def theta_of(phi: Float[Array, "theta"]) -> Float[Array, "theta"]:
+        return frame.centre + frame.factor @ phi
+
     init_kernel, sample_kernel = hmc(
-        potential_fn_gen=lambda star, whitening: lambda theta: -log_whitened(target, star, whitening, theta),
+        potential_fn_gen=lambda star, whitening: (
+            lambda phi: -log_whitened(target, star, whitening, theta_of(phi))
+        ),
         algo="NUTS",
     )
     start_key, chain_key = jax.random.split(key)
-    starts = starting_points(
-        target, star, whitening, moduli_mag, jax.random.split(start_key, settings.n_chains)
-    )
+    start_keys = jax.random.split(start_key, settings.n_chains)
+    # The pilot starts all over the posterior's support; the chains that count, dispersed about what it found.
+    dispersed = 1.5 * jax.vmap(lambda k: jax.random.normal(k, frame.centre.shape))(start_keys)
+    starts = jnp.where(pilot, starting_points(target, star, whitening, moduli_mag, start_keys), dispersed)
 
     def chain(start: Float[Array, "theta"], key: PRNGKeyArray) -> tuple[Array, Array, Array, Array]:
         model_args = (star, whitening)
@@ -134,7 +157,7 @@ def sample_star(target: Target, star: Star, key: PRNGKeyArray, settings: NutsSet
             start,
             settings.n_warmup,
             step_size=0.3,
-            dense_mass=True,
+            dense_mass=False,
             target_accept_prob=settings.target_accept,
             max_tree_depth=(settings.max_tree_depth_warmup, settings.max_tree_depth),
             model_args=model_args,
@@ -152,6 +175,7 @@ def sample_star(target: Target, star: Star, key: PRNGKeyArray, settings: NutsSet
     theta, potential, diverging, n_leapfrog = jax.vmap(chain)(
         starts, jax.random.split(chain_key, settings.n_chains)
     )
+    theta = jax.vmap(jax.vmap(theta_of))(theta)
     needed = needed_bands(star.observed[: target.n_bands])
 
     def describe(theta: Float[Array, "theta"]) -> tuple[Position, Array]:
@@ -177,10 +201,32 @@ def sample_star(target: Target, star: Star, key: PRNGKeyArray, settings: NutsSet
 
 
 def sample_stars(target: Target, stars: Star, keys: PRNGKeyArray, settings: NutsSettings) -> Draws:
-    """`sample_star` over a batch of one size, compiled once per size, target structure and settings."""
-    return _sample_batch(target, stars, keys, settings)
+    """Posterior draws of a batch of stars: a pilot run, then the chains in the frame of its covariance.
+
+    The linear algebra of the frame is numpy's, in float64. (A dense mass matrix inside the compiled program would
+    do as well, but XLA's batched LAPACK calls have been seen to wait for themselves for ever on two threads.)
+    Compiled once per batch size, structure of the target, and settings.
+    """
+    n_stars, dim = len(keys), target.n_bands + 2
+    identity = Frame(jnp.zeros((n_stars, dim)), jnp.broadcast_to(jnp.eye(dim), (n_stars, dim, dim)))
+    pilot_keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
+    pilot = _sample_batch(target, stars, pilot_keys, identity, settings, jnp.asarray(True))  # noqa: FBT003
+    theta = np.asarray(pilot.theta, dtype=np.float64).reshape(n_stars, -1, dim)
+    centre = theta.mean(axis=1)
+    centred = theta - centre[:, None]
+    covariance = centred.transpose(0, 2, 1) @ centred / (theta.shape[1] - 1) + 1e-4 * np.eye(dim)
+    covariance[~np.isfinite(covariance).all(axis=(1, 2))] = np.eye(dim)
+    frame = Frame(
+        jnp.asarray(np.nan_to_num(centre), jnp.float32),
+        jnp.asarray(np.linalg.cholesky(covariance), jnp.float32),
+    )
+    return _sample_batch(target, stars, keys, frame, settings, jnp.asarray(False))  # noqa: FBT003
 
 
 @eqx.filter_jit
-def _sample_batch(target: Target, stars: Star, keys: PRNGKeyArray, settings: NutsSettings) -> Draws:
-    return jax.vmap(lambda star, key: sample_star(target, star, key, settings))(stars, keys)
+def _sample_batch(
+    target: Target, stars: Star, keys: PRNGKeyArray, frame: Frame, settings: NutsSettings, pilot: Array
+) -> Draws:
+    return jax.vmap(lambda star, key, frame: sample_star(target, star, key, frame, settings, pilot=pilot))(
+        stars, keys, frame
+    )

@@ -13,7 +13,7 @@ from redflower.constants import LATITUDE_MIN_DEG
 from redflower.flow.model import Model
 from redflower.physics import distance_pc_of_modulus, flow_condition
 from redflower.posterior.bridge import log_evidence_by_bridge
-from redflower.posterior.log_density import Target, log_whitened, needed_bands
+from redflower.posterior.log_density import Target, Whitening, log_whitened, needed_bands
 from redflower.posterior.nuts import Draws
 from redflower.posterior.status import Flag, Status
 from redflower.star import Star
@@ -29,15 +29,28 @@ MAX_EDGE_SHARE = 0.10
 UNLIKELY_QUANTILE = 0.9999
 
 
-@eqx.filter_jit
-def log_evidences(target: Target, stars: Star, draws: Draws, keys: PRNGKeyArray) -> Float[Array, "star"]:
+def log_evidences(target: Target, stars: Star, draws: Draws, keys: PRNGKeyArray) -> Float[np.ndarray, "star"]:
     """ln evidence of every star of a batch, by bridge sampling. Equation: E16c."""
+    n_stars, n_chains, n_draws, dim = draws.theta.shape
+    n_kept = n_chains * n_draws // 2 * 2
+    theta = np.asarray(draws.theta).reshape(n_stars, -1, dim)[:, :n_kept]
+    log_density = np.asarray(draws.log_density).reshape(n_stars, -1)[:, :n_kept]
+    normal = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (n_kept // 2, dim)))(keys))
 
-    def one(star: Star, draws: Draws, key: PRNGKeyArray) -> Float[Array, ""]:
-        theta = draws.theta.reshape(-1, draws.theta.shape[-1])
-        return log_evidence_by_bridge(lambda t: log_whitened(target, star, draws.whitening, t), theta, key)
+    def density(points: np.ndarray) -> np.ndarray:
+        return np.asarray(_log_densities(target, stars, draws.whitening, jnp.asarray(points, jnp.float32)))
 
-    return jax.vmap(one)(stars, draws, keys)
+    return log_evidence_by_bridge(theta, log_density, normal, density)
+
+
+@eqx.filter_jit
+def _log_densities(
+    target: Target, stars: Star, whitening: Whitening, theta: Float[Array, "star draw theta"]
+) -> Float[Array, "star draw"]:
+    def one(star: Star, whitening: Whitening, theta: Float[Array, "draw theta"]) -> Float[Array, "draw"]:
+        return jax.vmap(lambda t: log_whitened(target, star, whitening, t))(theta)
+
+    return jax.vmap(one)(stars, whitening, theta)
 
 
 def summarise(model: Model, target: Target, stars: Star, draws: Draws) -> dict[str, np.ndarray]:
