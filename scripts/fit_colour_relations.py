@@ -97,9 +97,7 @@ def reddening_unit(data: np.ndarray, magnitude: np.ndarray) -> tuple[float, floa
         keep &= (teff > 4200) & (teff < 8000)
         keep &= np.isfinite(magnitude[:, BP] - magnitude[:, RP])
         bp_rp = jnp.asarray((magnitude[:, BP] - magnitude[:, RP] - 1.3 * r)[keep])
-        per_unit = np.asarray(
-            jax.vmap(lambda e, c: LAW.coefficients(e, c))(jnp.asarray(r[keep]), bp_rp)
-        )
+        per_unit = np.asarray(jax.vmap(lambda e, c: LAW.coefficients(e, c))(jnp.asarray(r[keep]), bp_rp))
         inverse, gravity = 5040 / teff[keep] - 1, logg[keep] - 4
         powers = [(i, j, k) for i in range(5) for j in range(3) for k in range(3) if i + j + k <= 4]
         terms = [inverse**i * gravity**j * feh[keep] ** k for i, j, k in powers]
@@ -144,7 +142,9 @@ def load_m67(path: Path) -> Stars:
 
 
 def join(first: Stars, second: Stars) -> Stars:
-    return Stars(*(np.concatenate([getattr(first, n), getattr(second, n)]) for n in first.__dataclass_fields__))
+    return Stars(
+        *(np.concatenate([getattr(first, n), getattr(second, n)]) for n in first.__dataclass_fields__)
+    )
 
 
 def cardinal(nodes: list[float], x: np.ndarray, derivative: int = 0) -> np.ndarray:
@@ -163,7 +163,9 @@ def tukey_fit(design: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np
     used = weight
     for _ in range(20):
         root = np.sqrt(used / used.mean())[:, None]
-        solution = np.linalg.lstsq(np.vstack([design * root, ridge]), np.r_[y * root[:, 0], np.zeros(len(ridge))])[0]
+        solution = np.linalg.lstsq(
+            np.vstack([design * root, ridge]), np.r_[y * root[:, 0], np.zeros(len(ridge))]
+        )[0]
         residual = y - design @ solution
         scaled = residual / (4.7 * robust_std(residual) + 1e-9)
         used = weight * np.where(np.abs(scaled) < 1, (1 - scaled**2) ** 2, 0.0)
@@ -271,7 +273,10 @@ def take_off_binaries(content: dict) -> None:
     entry = content["classes"]["dwarf"]
     for label, term in entry["colours"].items():
         i = LABELS.index(label)
-        medians = [np.median(shift[np.abs(bp_rp - node) < 0.05, i]) if 0.45 < node < 2.4 else 0.0 for node in entry["bp_rp_mag"]]
+        medians = [
+            np.median(shift[np.abs(bp_rp - node) < 0.05, i]) if 0.45 < node < 2.4 else 0.0
+            for node in entry["bp_rp_mag"]
+        ]
         term["binary_shift_mag"] = np.round(medians, 5).tolist()
         term["value_mag"] = np.round(np.array(term["value_mag"]) - medians, 5).tolist()
 
@@ -281,7 +286,9 @@ def quantile_fit(design: np.ndarray, y: np.ndarray, quantile: np.ndarray) -> np.
     n, k = design.shape
     cost = np.r_[np.zeros(k), quantile, 1 - quantile]
     equal = np.hstack([design, np.eye(n), -np.eye(n)])
-    result = linprog(cost, A_eq=equal, b_eq=y, bounds=[(None, None)] * k + [(0, None)] * (2 * n), method="highs")
+    result = linprog(
+        cost, A_eq=equal, b_eq=y, bounds=[(None, None)] * k + [(0, None)] * (2 * n), method="highs"
+    )
     return result.x[:k]
 
 
@@ -292,7 +299,13 @@ def fit_main_sequence(stars: Stars) -> dict:
     brightens most stars, the 85th.
     """
     nodes = [0.2, 0.5, 0.7, 0.9, 1.1, 1.4, 1.8, 2.2, 2.6]
-    keep = stars.good_parallax & (stars.logg > 3.9) & (stars.bp_rp > 0.1) & (stars.bp_rp < 2.7) & np.isfinite(stars.m_g)
+    keep = (
+        stars.good_parallax
+        & (stars.logg > 3.9)
+        & (stars.bp_rp > 0.1)
+        & (stars.bp_rp < 2.7)
+        & np.isfinite(stars.m_g)
+    )
     keep &= stars.m_g > 0.5
     rng = np.random.default_rng(0)
     index = np.flatnonzero(keep)
@@ -312,7 +325,13 @@ def fit_main_sequence(stars: Stars) -> dict:
 def fit_giant_branch(stars: Stars) -> dict:
     """BP - RP of the giant branch against M_G, and its change with [Fe/H]."""
     nodes = [-1.5, 0.0, 1.5, 2.5, 3.5]
-    keep = stars.good_parallax & (stars.logg < 3.6) & (stars.bp_rp > 0.9) & (stars.m_g < 3.6) & (stars.m_g > -2.5)
+    keep = (
+        stars.good_parallax
+        & (stars.logg < 3.6)
+        & (stars.bp_rp > 0.9)
+        & (stars.m_g < 3.6)
+        & (stars.m_g > -2.5)
+    )
     # The clump is bluer than the branch at its luminosity.
     keep &= ~((np.abs(stars.m_g - 0.5) < 0.45) & (stars.bp_rp < 1.26 + 0.17 * stars.feh))
     m_g, feh = stars.m_g[keep], np.clip(stars.feh[keep], -1.5, 0.4)
@@ -386,7 +405,9 @@ def main() -> None:
     arguments.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     for kind, entry in result["classes"].items():
         for label, term in entry["colours"].items():
-            print(f"{kind:6s} {label:3s} - G: {term['n_stars']:5d} stars, residual {term['residual_std_mag']:.4f} mag")
+            print(
+                f"{kind:6s} {label:3s} - G: {term['n_stars']:5d} stars, residual {term['residual_std_mag']:.4f} mag"
+            )
     print("E(B-V) per r:", result["provenance"]["ebv_per_r"])
 
 

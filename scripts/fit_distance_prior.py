@@ -39,7 +39,9 @@ def fit(weight: np.ndarray, start: np.ndarray) -> np.ndarray:
         log_p = p[1] - gammaln(beta1 / alpha) + beta1 * ratio - np.exp(np.minimum(alpha * ratio, 300.0))
         return -float(weight @ log_p)
 
-    best = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-8, "maxiter": 4000})
+    best = minimize(
+        loss, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-8, "maxiter": 4000}
+    )
     return best.x
 
 
@@ -55,18 +57,28 @@ def main() -> None:
         weight = target(l_deg[pixel], b_deg[pixel])
         found = start = fit(weight, start)
         alpha, beta1 = np.exp(found[1:])
-        model = gammainc(beta1 / alpha, np.exp(alpha * (LOG_DISTANCE + 0.5 * np.diff(LOG_DISTANCE)[0] - found[0])))
+        model = gammainc(
+            beta1 / alpha, np.exp(alpha * (LOG_DISTANCE + 0.5 * np.diff(LOG_DISTANCE)[0] - found[0]))
+        )
         worst.append(np.abs(model - np.cumsum(weight)).max())
         rows.append((pixel, found[0], alpha, beta1 - 1.0))
     high = np.abs(b_deg) > 20
     error = np.array(worst)
-    print(f"largest difference of the CDFs at |b| > 20 deg: median {np.median(error[high]):.4f}, "
-          f"worst {error[high].max():.4f}; elsewhere worst {error[~high].max():.4f}")
+    print(
+        f"largest difference of the CDFs at |b| > 20 deg: median {np.median(error[high]):.4f}, "
+        f"worst {error[high].max():.4f}; elsewhere worst {error[~high].max():.4f}"
+    )
     with OUT.open("w") as file:
-        file.write("# Distance prior of the mock Galaxy of redflower.simulate, made by scripts/fit_distance_prior.py.\n")
-        file.write("# Generalised gamma (docs/model.md, E13) per HEALPix pixel, level 4, nested, ICRS; length in pc.\n")
-        file.write(f"# Largest difference of the CDFs at |b| > 20 deg: median {np.median(error[high]):.4f}, "
-                   f"worst {error[high].max():.4f}.\n")
+        file.write(
+            "# Distance prior of the mock Galaxy of redflower.simulate, made by scripts/fit_distance_prior.py.\n"
+        )
+        file.write(
+            "# Generalised gamma (docs/model.md, E13) per HEALPix pixel, level 4, nested, ICRS; length in pc.\n"
+        )
+        file.write(
+            f"# Largest difference of the CDFs at |b| > 20 deg: median {np.median(error[high]):.4f}, "
+            f"worst {error[high].max():.4f}.\n"
+        )
         file.write("healpix,log_length_pc,alpha,beta\n")
         for pixel, log_length, alpha, beta in rows:
             file.write(f"{pixel},{log_length:.5f},{alpha:.5f},{beta:.5f}\n")

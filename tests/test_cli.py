@@ -11,7 +11,9 @@ from astropy.table import Table
 from redflower.cli.app import main
 
 
-def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
+def run(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> tuple[int, str, str]:
     """Run the command line in this process; exit code, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", ["redflower", *map(str, arguments)])
     with pytest.raises(SystemExit) as stopped:
@@ -21,7 +23,9 @@ def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *argumen
     return (0 if code is None else int(code)), captured.out, captured.err
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("simulate",), ("prepare",), ("train",), ("infer",), ("models",)])
+@pytest.mark.parametrize(
+    "command", [(), ("demo",), ("simulate",), ("prepare",), ("train",), ("infer",), ("models",)]
+)
 def test_help_of_every_command(capsys, monkeypatch, command) -> None:
     code, out, _ = run(capsys, monkeypatch, *command, "--help")
     assert code == 0

@@ -18,18 +18,22 @@ EXIT_SOME_FAILED = 1
 
 def infer(
     stars: Annotated[Path, typer.Argument(help="Prepared table (prepare --for inference)")],
-    out: Annotated[Path, typer.Argument(help="Table to write, a row per star: .parquet .fits .ecsv .vot .csv")],
+    out: Annotated[
+        Path, typer.Argument(help="Table to write, a row per star: .parquet .fits .ecsv .vot .csv")
+    ],
     model: Annotated[str, typer.Option(help="Name of a shipped model (redflower models) or a file")],
     ebv_min: Annotated[float, typer.Option(help="Lower end of the reddening prior [mag]")] = EBV_MIN_MAG,
     ebv_max: Annotated[float, typer.Option(help="Upper end of the reddening prior [mag]")] = EBV_MAX_MAG,
     distance_prior: Annotated[
-        Path | None, typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's")
+        Path | None,
+        typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's"),
     ] = None,
     chains: Annotated[int, typer.Option(help="Chains per star")] = NutsSettings().n_chains,
     warmup: Annotated[int, typer.Option(help="Warm-up steps per chain")] = NutsSettings().n_warmup,
     draws: Annotated[int, typer.Option(help="Draws per chain")] = NutsSettings().n_draws,
     paper: Annotated[
-        bool, typer.Option("--paper-settings", help="One chain of 4,000 + 10,000 steps, as in the paper (slow)")
+        bool,
+        typer.Option("--paper-settings", help="One chain of 4,000 + 10,000 steps, as in the paper (slow)"),
     ] = False,
     seed: Annotated[int, typer.Option(help="Added to each star's own seed, its source_id")] = 0,
 ) -> None:

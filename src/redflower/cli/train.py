@@ -34,7 +34,9 @@ def train(
         str | None, typer.Option(help="Model to go on from: a shipped name or a file")
     ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time, keeping the best")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of a killed run")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint of a killed run")
+    ] = False,
     description: Annotated[str, typer.Option(help="One sentence on what the model is")] = "",
 ) -> None:
     """Train the flow on stars believed free of dust."""

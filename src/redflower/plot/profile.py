@@ -50,5 +50,10 @@ def reddening_distance_figure(
             xscale="log", xlim=limits, ylim=(-0.1, 0.5),
             xlabel="distance [pc]", ylabel="E(B$-$V), SFD scale [mag]",
         )  # fmt: skip
+        ticks = [
+            t for t in (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000) if limits[0] < t < limits[1]
+        ]
+        axes.set_xticks(ticks, [f"{t:,}" for t in ticks])
+        axes.set_xticks([], minor=True)
         axes.legend(loc="upper left", fontsize=8)
     return figure
