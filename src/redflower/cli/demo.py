@@ -102,7 +102,8 @@ def found(good: Table, posteriors: Table) -> str:
     levels = [f"{profile.ebv_mag[k]:.3f} +- {profile.ebv_error_mag[k]:.3f}" for k in (0, 2, 4)]
     steps = np.diff(profile.ebv_mag[[0, 2, 4]])
     return (
-        f"Of {len(posteriors)} stars {len(good)} have status ok or edge_of_prior. Their mean E(B-V) is {levels[0]} mag in front of "
+        f"Of {len(posteriors)} stars {len(good)} have status ok or edge_of_prior. "
+        f"Their mean E(B-V) is {levels[0]} mag in front of "
         f"both clouds, {levels[1]} mag between them and {levels[2]} mag behind them: steps of {steps[0]:.3f} and "
         f"{steps[1]:.3f} mag, where {near_mag:.3f} mag at {near_pc:.0f} pc and {far_mag:.3f} mag at {far_pc:.0f} pc "
         "were simulated."
