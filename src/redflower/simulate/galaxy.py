@@ -46,7 +46,9 @@ class Component:
     def feh_shift_dex(self, radius_pc: np.ndarray, height_pc: np.ndarray) -> np.ndarray:
         """Change of the mean [Fe/H] from the Sun's radius in the plane to (R, Z); no further beyond 2 kpc. [dex]"""
         upward = np.clip(height_pc / 1e3, 0.0, 2.0) * self.feh_height_gradient_dex_per_kpc
-        return upward + np.clip((radius_pc - R_SUN_PC) / 1e3, -2.0, 2.0) * self.feh_radius_gradient_dex_per_kpc
+        return (
+            upward + np.clip((radius_pc - R_SUN_PC) / 1e3, -2.0, 2.0) * self.feh_radius_gradient_dex_per_kpc
+        )
 
 
 #: Scales of the discs after Juric et al. (2008, ApJ 673, 864). The halo, a power law there, is an exponential here,
@@ -62,7 +64,7 @@ COMPONENTS: Final[tuple[Component, ...]] = (
 @cache
 def _vectorised() -> Callable[[Any, Any, Any], Any]:
     radius, height = jnp.vectorize(galactocentric_radius_pc), jnp.vectorize(height_pc)
-    return jax.jit(lambda d, l, b: (radius(d, l, b), height(d, b)))
+    return jax.jit(lambda distance, lon, lat: (radius(distance, lon, lat), height(distance, lat)))
 
 
 def galactic_position(

@@ -30,7 +30,10 @@ def star_magnitudes(
 
 
 def system_magnitudes(
-    library: Library, row: Int[np.ndarray, " star"], feh_dex: Float[np.ndarray, " star"], rng: np.random.Generator
+    library: Library,
+    row: Int[np.ndarray, " star"],
+    feh_dex: Float[np.ndarray, " star"],
+    rng: np.random.Generator,
 ) -> Float[np.ndarray, "star band"]:
     """Absolute magnitudes of systems of a library, at metallicities that may differ from the library's. [mag]"""
     age = library.age_gyr[row]
@@ -38,7 +41,11 @@ def system_magnitudes(
     double = np.flatnonzero(library.companion_mass_msun[row] > 0)
     companion = row[double]
     second = star_magnitudes(
-        library.companion_mass_msun[companion], library.companion_phase[companion], feh_dex[double], age[double], rng
+        library.companion_mass_msun[companion],
+        library.companion_phase[companion],
+        feh_dex[double],
+        age[double],
+        rng,
     )
     total[double] = -2.5 * np.log10(10.0 ** (-0.4 * total[double]) + 10.0 ** (-0.4 * second))
     return total

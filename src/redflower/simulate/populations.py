@@ -33,8 +33,14 @@ CLUMP_END: Final = 1.20
 
 # Initial mass and BP - RP on the main sequence at solar metallicity, rounded from the table of mean dwarfs of Pecaut &
 # Mamajek (2013, ApJS 208, 9). Masses set the luminosity function and the turn-off, not the loci.
-_DWARF_MASS_MSUN: Final = (0.1, 0.12, 0.16, 0.23, 0.30, 0.37, 0.44, 0.50, 0.57, 0.70, 0.78, 0.88, 1.0, 1.1, 1.25, 1.4, 1.6, 1.9, 2.3, 3.0, 5.0, 8.0)  # fmt: skip
-_DWARF_BP_RP_MAG: Final = (4.15, 3.85, 3.35, 2.82, 2.60, 2.42, 2.15, 1.98, 1.84, 1.38, 1.12, 0.97, 0.83, 0.75, 0.64, 0.55, 0.40, 0.21, 0.02, -0.12, -0.25, -0.36)  # fmt: skip
+_DWARF_MASS_MSUN: Final = (
+    0.1, 0.12, 0.16, 0.23, 0.30, 0.37, 0.44, 0.50, 0.57, 0.70, 0.78, 0.88, 1.0, 1.1, 1.25, 1.4, 1.6,
+    1.9, 2.3, 3.0, 5.0, 8.0,
+)  # fmt: skip
+_DWARF_BP_RP_MAG: Final = (
+    4.15, 3.85, 3.35, 2.82, 2.60, 2.42, 2.15, 1.98, 1.84, 1.38, 1.12, 0.97, 0.83, 0.75, 0.64, 0.55,
+    0.40, 0.21, 0.02, -0.12, -0.25, -0.36,
+)  # fmt: skip
 
 # Beyond the colours of the fitted sample, M_G of dwarfs from the same table and from the nearby M dwarfs of Gaia.
 _BLUE_RIDGE: Final = ((-0.4, -0.1), (-1.0, 0.9))
@@ -82,7 +88,10 @@ class Library:
         return np.where(index > 0, self.cumulative[index - 1], 0.0)
 
     def draw_between(
-        self, bright_mag: Float[np.ndarray, " n"], faint_mag: Float[np.ndarray, " n"], rng: np.random.Generator
+        self,
+        bright_mag: Float[np.ndarray, " n"],
+        faint_mag: Float[np.ndarray, " n"],
+        rng: np.random.Generator,
     ) -> Int[np.ndarray, " n"]:
         """Rows drawn by weight, each with M_G between its own limits."""
         low, high = self.share_below(bright_mag), self.share_below(faint_mag)
@@ -169,7 +178,11 @@ def place_stars(
 
 
 def _place_evolved(
-    phase: np.ndarray, feh: np.ndarray, age_gyr: np.ndarray, turn_off_m_g: np.ndarray, turn_off_colour: np.ndarray
+    phase: np.ndarray,
+    feh: np.ndarray,
+    age_gyr: np.ndarray,
+    turn_off_m_g: np.ndarray,
+    turn_off_colour: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """M_G, BP - RP and giant weight of stars past the main sequence."""
     # Subgiants cross to the foot of the giant branch: heavy stars level, light ones a little upward.

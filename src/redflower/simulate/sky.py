@@ -134,9 +134,7 @@ def simulate_stars(
     return table
 
 
-def _place(
-    preset: str, l_deg: float | None, b_deg: float | None, radius_deg: float | None
-) -> Cone | None:
+def _place(preset: str, l_deg: float | None, b_deg: float | None, radius_deg: float | None) -> Cone | None:
     """The cone that was asked for, or None for the high-latitude sky."""
     if preset not in PRESETS:
         raise InputError(f"simulate_stars(preset) needs one of {', '.join(PRESETS)}; got {preset!r}.")
