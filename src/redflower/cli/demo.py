@@ -37,11 +37,13 @@ def demo(
         raise InputError(f"demo {out}: a folder is needed; this is a file.")
     out.mkdir(parents=True, exist_ok=True)
     model = load_model(MODEL)
-    limits = {"g_bright_mag": model.g_bright_mag, "g_faint_mag": model.g_faint_mag}
+    bright_mag, faint_mag = model.g_bright_mag, model.g_faint_mag
     say(f"simulating {N_STARS} stars towards l, b = 104.1, +22.3 deg behind clouds at 370 and 1500 pc ...")
-    raw = simulate_stars(N_STARS, seed=SEED, preset="two-cloud", clouds=CLOUDS, **limits)
+    raw = simulate_stars(
+        N_STARS, seed=SEED, preset="two-cloud", clouds=CLOUDS, g_bright_mag=bright_mag, g_faint_mag=faint_mag
+    )
     write_table(raw, out / "stars.fits")
-    prepared = prepare(raw, purpose="inference", limits=QualityLimits(**limits))
+    prepared = prepare(raw, purpose="inference", limits=QualityLimits(bright_mag, faint_mag))
     write_table(prepared.table, out / "prepared.fits")
     with counter("stars inferred", len(prepared.table)) as progress:
         posteriors = infer(prepared.table, model, settings=InferenceSettings(), progress=progress)
@@ -89,8 +91,10 @@ def demo(
 
 def profile_of(posteriors: Table, edges_pc: np.ndarray) -> Profile:
     """The binned profile of a table of posteriors."""
-    columns = (np.asarray(posteriors[name], dtype=float) for name in ("ebv_mean", "ebv_std", "distance_mean"))
-    return binned_profile(*columns, edges_pc)
+    ebv_mag, std_mag, distance_pc = (
+        np.asarray(posteriors[name], dtype=float) for name in ("ebv_mean", "ebv_std", "distance_mean")
+    )
+    return binned_profile(ebv_mag, std_mag, distance_pc, edges_pc)
 
 
 def found(good: Table, posteriors: Table) -> str:

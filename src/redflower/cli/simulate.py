@@ -43,10 +43,11 @@ def simulate(
 ) -> None:
     """Write a mock sky in Gaia-archive columns, with true_ebv [mag] and true_distance [pc]."""
     check_writable(out)
-    place: dict[str, float | None] = {"l_deg": None, "b_deg": None, "radius_deg": None}
+    place: tuple[float | None, ...] = (None, None, None)
     if cone is not None:
         try:
-            place = dict(zip(place, (float(value) for value in cone.split(",")), strict=True))
+            l_deg, b_deg, radius_deg = (float(value) for value in cone.split(","))
+            place = (l_deg, b_deg, radius_deg)
         except ValueError:
             raise InputError(f"--cone {cone!r}: three numbers are needed, L,B,RADIUS in degrees.") from None
     table = simulate_stars(
@@ -56,7 +57,9 @@ def simulate(
         clouds=None if clouds is None else parse_clouds(clouds),
         g_bright_mag=g_bright,
         g_faint_mag=g_faint,
-        **place,
+        l_deg=place[0],
+        b_deg=place[1],
+        radius_deg=place[2],
     )
     write_table(table, out)
     say(f"{len(table):,} stars written to {out}")

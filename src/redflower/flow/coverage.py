@@ -32,9 +32,8 @@ class Coverage(eqx.Module):
             step = (edges[-1] - edges[0]) / (len(edges) - 1)
             cells.append(jnp.floor((value - edges[0]) / step).astype(jnp.int32) + 1)
         padded = jnp.pad(self.counts, 2)
-        total = sum(
-            jnp.roll(padded, (i, j), axis=(0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)
-        )[1:-1, 1:-1]  # fmt: skip
+        shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        total = jnp.stack([jnp.roll(padded, shift, axis=(0, 1)) for shift in shifts]).sum(axis=0)[1:-1, 1:-1]
         inside = jnp.ones_like(cells[0], dtype=bool)
         for cell, size in zip(cells, total.shape, strict=True):
             inside &= (cell >= 0) & (cell < size)

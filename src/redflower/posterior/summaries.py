@@ -1,5 +1,7 @@
 """From draws to one row per star: moments, quantiles, evidence, convergence, status and flags."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -63,7 +65,7 @@ def summarise(model: Model, target: Target, stars: Star, draws: Draws) -> dict[s
     """
     ebv_mag = np.asarray(draws.ebv_mag, dtype=np.float64)
     modulus_mag = np.asarray(draws.distance_modulus_mag, dtype=np.float64)
-    distance_pc = np.asarray(distance_pc_of_modulus(modulus_mag), dtype=np.float64)
+    distance_pc = np.asarray(distance_pc_of_modulus(draws.distance_modulus_mag), dtype=np.float64)
     columns: dict[str, np.ndarray] = {}
     for name, values in (("ebv", ebv_mag), ("distance", distance_pc)):
         flat = values.reshape(len(values), -1)
@@ -90,7 +92,7 @@ def summarise(model: Model, target: Target, stars: Star, draws: Draws) -> dict[s
 
 def _covered(model: Model, stars: Star, modulus_mag: np.ndarray) -> np.ndarray:
     conditions = jax.vmap(flow_condition)(
-        jnp.asarray(distance_pc_of_modulus(modulus_mag), dtype=jnp.float32),
+        distance_pc_of_modulus(jnp.asarray(modulus_mag, dtype=jnp.float32)),
         jnp.asarray(stars.l_deg),
         jnp.asarray(stars.b_deg),
     )
@@ -141,7 +143,7 @@ def _flags(
     bright_mag = target.g_bright_mag + np.asarray(g_coefficient) * target.ebv_max_mag
     needed = np.asarray(jax.vmap(needed_bands)(jnp.asarray(observed))).sum(axis=1)
     length = np.median(np.asarray(draws.flow_chi2).reshape(len(observed), -1), axis=1)
-    bits: dict[Flag, Array | np.ndarray] = {
+    bits: dict[Flag, Any] = {
         Flag.MISSING_BAND: ~observed.all(axis=1),
         Flag.NO_PARALLAX: ~np.asarray(stars.has_parallax),
         Flag.ENTERED_BY_EXTINCTION: np.asarray(stars.magnitude_mag)[:, G] < bright_mag,

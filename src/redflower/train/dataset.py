@@ -53,7 +53,7 @@ def make_training_stars(stars: Star) -> TrainingStar:
 
 def point_estimates(
     data: TrainingStar, n_bands: int
-) -> tuple[Float[Array, "star band"], np.ndarray, Float[Array, "star cond"]]:
+) -> tuple[Float[np.ndarray, "star band"], np.ndarray, Float[np.ndarray, "star cond"]]:
     """Noisy colour-magnitude vectors at the median distance, which coordinates exist, and (log10 R, log10 Z)."""
     star = data.star
 
