@@ -66,7 +66,8 @@ def test_dust_begins_at_its_clouds() -> None:
     distance_pc, ebv_mag = sky["true_distance"].to_value("pc"), sky["true_ebv"].to_value("mag")
     expected = np.where(distance_pc > 370, 0.12, 0.0) + np.where(distance_pc > 1500, 0.08, 0.0)
     np.testing.assert_allclose(ebv_mag, expected, atol=1e-6)
-    assert ((distance_pc < 370).sum() > 10) and ((distance_pc > 1500).sum() > 10)
+    assert (distance_pc < 370).sum() > 10
+    assert (distance_pc > 1500).sum() > 10
     l_deg, b_deg = sky["l"].to_value("deg"), sky["b"].to_value("deg")
     assert np.hypot((l_deg - 104.08) * np.cos(np.deg2rad(22.31)), b_deg - 22.31).max() < 0.161
 
