@@ -22,6 +22,9 @@ LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 20.5}
 
 @pytest.mark.equation("E23")
 @pytest.mark.equation("EA3")
+@pytest.mark.equation("EA4")
+@pytest.mark.equation("EA5")
+@pytest.mark.equation("D10")
 @pytest.mark.parametrize("proposal", ["posterior", "gaussian"])
 def test_estimate_agrees_with_quadrature_over_distance(proposal: str) -> None:
     """One band, tiny magnitude error: the integral is over distance alone. 20,000 draws leave below 0.02."""
@@ -45,6 +48,7 @@ def test_estimate_agrees_with_quadrature_over_distance(proposal: str) -> None:
 
 
 @pytest.mark.equation("E24")
+@pytest.mark.equation("D9")
 def test_selected_fraction_agrees_with_quadrature() -> None:
     """32 nodes of equal probability against a fine grid.
 

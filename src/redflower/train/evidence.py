@@ -71,7 +71,7 @@ def draw_from_posterior(
     """
     level = (jnp.arange(n_draws) + jax.random.uniform(key, (n_draws,))) / n_draws
     log_distance = jnp.interp(level, POSTERIOR_LEVELS, data.posterior_log_distance)
-    return jnp.exp(log_distance), jnp.full(n_draws, data.log_parallax_evidence)  # EA3
+    return jnp.exp(log_distance), jnp.full(n_draws, data.log_parallax_evidence)  # EA3, D10
 
 
 def draw_from_gaussian(
@@ -97,7 +97,7 @@ def draw_from_gaussian(
             + log_distance_prior(d, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
         )
     )(distance_pc)
-    return distance_pc, log_target - log_proposal  # EA3
+    return distance_pc, log_target - log_proposal  # EA3, D10
 
 
 PROPOSALS = {"posterior": draw_from_posterior, "gaussian": draw_from_gaussian}
@@ -120,7 +120,7 @@ def log_selected_fraction(
         return first.log_mass_between(g_bright_mag - mu, g_faint_mag - mu, condition)
 
     log_masses = jax.vmap(log_mass)(data.prior_log_distance)
-    return logsumexp(log_masses) - jnp.log(float(N_PRIOR_NODES))  # E24
+    return logsumexp(log_masses) - jnp.log(float(N_PRIOR_NODES))  # E24, D9
 
 
 def log_evidence(
