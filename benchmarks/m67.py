@@ -28,7 +28,14 @@ SYNTHETIC_MAG = (0.0, 0.1, 0.2, 0.3)
 N_OPTICAL = 8
 FINE_TUNE = TrainConfig(
     stages=(
-        StageConfig(n_draws=16, learning_rate=3e-4, final_rate_fraction=0.1, batch_size=128, max_epochs=60, patience=12),
+        StageConfig(
+            n_draws=16,
+            learning_rate=3e-4,
+            final_rate_fraction=0.1,
+            batch_size=128,
+            max_epochs=60,
+            patience=12,
+        ),
     ),
     validation_fraction=0.15,
 )
@@ -38,7 +45,9 @@ def reddened(stars: Table, ebv_mag: float) -> Table:
     """The stars behind ebv_mag more dust, their observed colour taken as the intrinsic one (section 5.1)."""
     law, out = Zhang23Law(), stars.copy()
     colour_mag = np.asarray(stars[BANDS[BP].name]) - np.asarray(stars[BANDS[RP].name])
-    added = jax.vmap(lambda c: extinction_mag(law, jnp.float32(ebv_mag), c))(jnp.asarray(colour_mag, jnp.float32))
+    added = jax.vmap(lambda c: extinction_mag(law, jnp.float32(ebv_mag), c))(
+        jnp.asarray(colour_mag, jnp.float32)
+    )
     for k, band in enumerate(BANDS):
         out[band.name] = np.asarray(stars[band.name]) + np.asarray(added)[:, k]
     return out
@@ -70,7 +79,9 @@ def main() -> None:
     member = np.asarray(stars["membership_probability"]) > MEMBERSHIP_MIN
     members = stars[complete & member]
     print(f"1. The model mock-sky on {len(members)} members with 8 bands or more")
-    print(f"   median E(B-V) of the map (SFD, in the table): {np.median(members['ebv_sfd']):.3f}; literature 0.04")
+    print(
+        f"   median E(B-V) of the map (SFD, in the table): {np.median(members['ebv_sfd']):.3f}; literature 0.04"
+    )
     for label, sample in (("11 bands where there", members), ("8 bands", without_2mass(members))):
         result = redflower.infer(sample, "mock-sky")
         good = usable(result)
@@ -89,8 +100,13 @@ def main() -> None:
         stars[kept], name="m67", config=FINE_TUNE, start_from=redflower.load_model("mock-sky")
     )
     first, best = run.history[0].validation_log_evidence, run.validation_log_evidence
-    print(f"2. Trained on {len(kept)} stars of the field from mock-sky: held-out ln evidence {first:.2f} -> {best:.2f}")
-    for label, sample in (("11 bands where there", stars[held_out]), ("8 bands", without_2mass(stars[held_out]))):
+    print(
+        f"2. Trained on {len(kept)} stars of the field from mock-sky: held-out ln evidence {first:.2f} -> {best:.2f}"
+    )
+    for label, sample in (
+        ("11 bands where there", stars[held_out]),
+        ("8 bands", without_2mass(stars[held_out])),
+    ):
         for ebv_mag in SYNTHETIC_MAG:
             result = redflower.infer(reddened(sample, ebv_mag), model)
             good = usable(result)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.table import Table
 
+import redflower
 from redflower.cli.app import main
 
 
@@ -39,19 +39,15 @@ def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
     code, _, _ = run(capsys, monkeypatch, "simulate", raw, "--stars", "6", "--clouds", "300:0.2", *limits)
     assert code == 0
     assert run(capsys, monkeypatch, "prepare", raw, stars, "--for", "inference", *limits)[0] == 0
-    table = Table.read(stars)
-    assert table["gaia_g"].unit == "mag"
-    table["gaia_g"][2] = np.nan
-    from redflower import read_table, write_table
-
-    prepared = read_table(stars)
+    prepared = redflower.read_table(stars)
+    assert prepared["gaia_g"].unit == "mag"
     prepared["gaia_g"][2] = np.nan
     broken = tmp_path / "broken.fits"
-    write_table(prepared, broken)
+    redflower.write_table(prepared, broken)
     short = ("--warmup", "80", "--draws", "60", "--chains", "2")
     code, _, err = run(capsys, monkeypatch, "infer", broken, out, "--model", "mock-sky", *short)
     assert code == 1, err
-    posteriors = read_table(out)
+    posteriors = redflower.read_table(out)
     assert len(posteriors) == 6
     assert posteriors["ebv_mean"].unit == "mag"
     assert posteriors["distance_mean"].unit == "pc"
@@ -92,6 +88,18 @@ def test_infer_refuses_a_raw_table(tmp_path: Path, capsys, monkeypatch) -> None:
     code, _, err = run(capsys, monkeypatch, "infer", raw, tmp_path / "out.fits", "--model", "mock-sky")
     assert code == 2
     assert "redflower prepare" in " ".join(err.split())
+    assert not (tmp_path / "out.fits").exists()
+
+
+def test_infer_refuses_a_table_without_the_bands_of_the_model(tmp_path: Path, capsys, monkeypatch) -> None:
+    sky = redflower.simulate(4, seed=1, g_faint_mag=19.0)
+    stars = redflower.prepare(sky, purpose="inference").table
+    stars["gaia_g"] = np.nan
+    redflower.write_table(stars, tmp_path / "stars.fits")
+    arguments = ("infer", tmp_path / "stars.fits", tmp_path / "out.fits", "--model", "mock-sky")
+    code, _, err = run(capsys, monkeypatch, *arguments)
+    assert code == 2
+    assert "needs gaia_g" in " ".join(err.split())
     assert not (tmp_path / "out.fits").exists()
 
 

@@ -21,6 +21,7 @@ from redflower.errors import InputError, ModelError
 from redflower.flow import Model, fit_coverage, load_model
 from redflower.physics import ExtinctionLaw, Zhang23Law
 from redflower.posterior import InferenceSettings, Status, infer_stars
+from redflower.posterior.engine import MIN_BANDS
 from redflower.posterior.status import STATUS_MESSAGES
 from redflower.train import Epoch, TrainConfig, TrainResult, train_flow
 
@@ -170,9 +171,12 @@ def infer(
             f"but {prior.name!r} was given. The two must be the same; pass that prior, or train again."
         )
     batch = to_stars(stars, prior)
-    if not np.asarray(batch.stars.observed)[:, : model.n_bands].any():
+    observed = np.asarray(batch.stars.observed)[:, : model.n_bands]
+    if not (observed[:, G] & (observed.sum(axis=1) >= MIN_BANDS)).any():
         raise InputError(
-            f"infer: no star has any of the model's bands ({', '.join(model.band_names)}). Check the column map."
+            f"infer: no star can be inferred: model {model.name!r} needs {model.band_names[G]} and at least "
+            f"{MIN_BANDS - 1} more of {', '.join(model.band_names[1:])}, and no star has them. Check the column map "
+            "that `redflower prepare` was given."
         )
     source_id = np.asarray(stars["source_id"])
     columns = infer_stars(model, batch.stars, source_id, settings, progress=progress)

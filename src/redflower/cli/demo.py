@@ -103,7 +103,7 @@ def found(good: Table, posteriors: Table) -> str:
     edges = [10.0, near_pc * (1 - CLEARANCE), near_pc * (1 + CLEARANCE), far_pc * (1 - CLEARANCE)]
     edges += [far_pc * (1 + CLEARANCE), 1e5]
     profile = profile_of(good, np.array(edges))
-    levels = [f"{profile.ebv_mag[k]:.3f} +- {profile.ebv_error_mag[k]:.3f}" for k in (0, 2, 4)]
+    levels = [f"{profile.ebv_mag[k]:.3f} ± {profile.ebv_error_mag[k]:.3f}" for k in (0, 2, 4)]
     steps = np.diff(profile.ebv_mag[[0, 2, 4]])
     return (
         f"Of {len(posteriors)} stars {len(good)} have status ok or edge_of_prior. "
