@@ -20,6 +20,7 @@ from redflower.simulate.galaxy import log_number_density
 
 LEVEL = 4
 LOG_DISTANCE = np.linspace(np.log(3.0), np.log(8e4), 500)
+STARTS = (np.log([100.0, 0.5, 3.0]), np.array([5.0, -0.5, 1.0]))
 OUT = Path(__file__).parents[1] / "src" / "redflower" / "data" / "mock_distance_prior.csv"
 
 
@@ -30,19 +31,18 @@ def target(l_deg: float, b_deg: float) -> np.ndarray:
     return weight / weight.sum()
 
 
+def loss(p: np.ndarray, weight: np.ndarray) -> float:
+    """Divergence from the weights, up to a constant, of the density with p = (log length, log alpha, log(beta + 1))."""
+    log_length, alpha, beta1 = p[0], np.exp(p[1]), np.exp(p[2])
+    ratio = LOG_DISTANCE - log_length
+    log_p = p[1] - gammaln(beta1 / alpha) + beta1 * ratio - np.exp(np.minimum(alpha * ratio, 300.0))  # E13
+    return -float(weight @ log_p)
+
+
 def fit(weight: np.ndarray, start: np.ndarray) -> np.ndarray:
     """(log length, log alpha, log(beta + 1)) that minimise the divergence from the weights."""
-
-    def loss(p: np.ndarray) -> float:
-        log_length, alpha, beta1 = p[0], np.exp(p[1]), np.exp(p[2])
-        ratio = LOG_DISTANCE - log_length
-        log_p = p[1] - gammaln(beta1 / alpha) + beta1 * ratio - np.exp(np.minimum(alpha * ratio, 300.0))
-        return -float(weight @ log_p)
-
-    best = minimize(
-        loss, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-8, "maxiter": 4000}
-    )
-    return best.x
+    options = {"xatol": 1e-4, "fatol": 1e-8, "maxiter": 4000}
+    return minimize(loss, start, args=(weight,), method="Nelder-Mead", options=options).x
 
 
 def main() -> None:
@@ -51,11 +51,14 @@ def main() -> None:
     lon, lat = grid.healpix_to_lonlat(np.arange(grid.npix))
     galactic = SkyCoord(lon, lat, frame="icrs").galactic
     l_deg, b_deg = galactic.l.to_value(u.deg), galactic.b.to_value(u.deg)
-    start = np.array([np.log(100.0), np.log(0.5), np.log(3.0)])
+    previous = STARTS[0]
     rows, worst = [], []
     for pixel in range(grid.npix):
         weight = target(l_deg[pixel], b_deg[pixel])
-        found = start = fit(weight, start)
+        # A pixel's neighbour is a good start but may be a bad one: the best of three.
+        found = previous = min(
+            (fit(weight, start) for start in (previous, *STARTS)), key=lambda p: loss(p, weight)
+        )
         alpha, beta1 = np.exp(found[1:])
         model = gammainc(
             beta1 / alpha, np.exp(alpha * (LOG_DISTANCE + 0.5 * np.diff(LOG_DISTANCE)[0] - found[0]))

@@ -32,6 +32,13 @@ def test_help_of_every_command(capsys, monkeypatch, command) -> None:
     assert "Usage" in out
 
 
+def test_help_keeps_units_in_brackets(capsys, monkeypatch) -> None:
+    """Rich takes [mag] for markup and drops it, unless told not to."""
+    _, out, _ = run(capsys, monkeypatch, "simulate", "--help")
+    assert "true_ebv [mag]" in out
+    assert "[pc]" in out
+
+
 def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
     """The whole line on a few stars; one star without G keeps its row, NaN and a status, and exit code 1."""
     raw, stars, out = (tmp_path / name for name in ("raw.fits", "stars.parquet", "out.ecsv"))

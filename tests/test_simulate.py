@@ -48,9 +48,7 @@ def test_errors_and_2mass_are_like_table_1(sky: QTable) -> None:
             error = 1.0857 * (sky[band.flux_error_column] / sky[band.flux_column]).to_value("")
         else:
             error = sky[band.error_column].to_value("mag")
-        # G of the paper is quoted to one digit and lies on a steep curve; a factor of 1.5 is asked of it.
-        factor = 1.5 if band.name == "gaia_g" else 1.3
-        assert TABLE_1[band.name] / factor < np.nanmedian(error) < TABLE_1[band.name] * factor, band.name
+        assert np.nanmedian(error) == pytest.approx(TABLE_1[band.name], rel=0.3), band.name
     assert np.median(sky["parallax_error"].to_value("mas")) == pytest.approx(TABLE_1["parallax"], rel=0.3)
 
 

@@ -24,6 +24,8 @@ app = typer.Typer(
         "A usual run: prepare RAW STARS --for inference; infer STARS OUT --model MODEL. "
         "Start with: redflower demo."
     ),
+    # Not "rich": it would take the units in brackets for markup.
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

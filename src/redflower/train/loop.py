@@ -81,7 +81,7 @@ def train_flow(
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
     start_from : a flow with the same bands to go on from; otherwise the network starts at random.
     max_minutes : stop after this time, keeping the best flow so far.
-    checkpoint : file that holds the state after every epoch; removed at the end.
+    checkpoint : file that holds the state after every epoch; removed when all stages are done.
     resume : go on from that file.
     progress : called after every epoch.
 
@@ -178,7 +178,7 @@ def train_flow(
         raise TrainingError(
             f"train: no epoch ended with a finite evidence ({stopped}). Lower the learning rate."
         )
-    if checkpoint is not None:
+    if checkpoint is not None and not stopped:
         checkpoint.unlink(missing_ok=True)
     return TrainResult(
         flow=state.best_flow,
