@@ -21,6 +21,7 @@ from redflower.simulate import simulate_stars
 MODEL = "mock-sky"
 N_STARS = 192
 SEED = 7
+SHOWN_ROWS = 5
 CLOUDS = ((370.0, 0.12), (1500.0, 0.08))
 #: Bins are kept clear of the clouds by this share of their distance: distances are uncertain.
 CLEARANCE = 0.15
@@ -85,6 +86,14 @@ def demo(
     )
     for line in describe_statuses(status_counts(posteriors)):
         say(line)
+    shown = posteriors["source_id", "ebv_mean", "ebv_std", "distance_mean", "distance_std", "status"][
+        :SHOWN_ROWS
+    ]
+    for name in ("ebv_mean", "ebv_std"):
+        shown[name].info.format = ".3f"
+    for name in ("distance_mean", "distance_std"):
+        shown[name].info.format = ".0f"
+    typer.echo("\n".join([f"The first {SHOWN_ROWS} rows of posteriors.ecsv:", *shown.pformat()]))
     typer.echo(summary)
     say(f"tables, figures and report.html are in {out}")
 
