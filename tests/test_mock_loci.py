@@ -48,35 +48,36 @@ def compare(real, keep: np.ndarray, feh_range: tuple[float, float], mock) -> lis
     rng = np.random.default_rng(0)
     colour, feh = mock
     colour = colour[(feh > feh_range[0]) & (feh < feh_range[1])]
-    blue_red = colour[:, BP] - colour[:, RP]
-    fine = np.arange(0.4, 2.6, 0.05)
-    place = np.digitize(blue_red, fine)
+    true_bp_rp = colour[:, BP] - colour[:, RP]
+    place = np.digitize(true_bp_rp, np.arange(0.4, 2.6, 0.05))
+    bins = [place == j for j in np.unique(place) if (place == j).sum() > 10]
+    # Each mock star gets the errors of a real star of about its colour, band by band: BP and RP also move BP - RP.
+    whole = np.flatnonzero(keep & np.isfinite(real.error[:, [G, BP, RP]]).all(axis=1))
+    by_colour = whole[np.argsort(real.bp_rp[whole])]
+    near = np.searchsorted(real.bp_rp[by_colour], true_bp_rp) + rng.integers(-10, 11, len(true_bp_rp))
+    # The mock's observed magnitudes scatter by the catalogue's error and the calibration's floor.
+    floor = np.array([band.error_floor_mag for band in BANDS])
+    error = np.hypot(real.error[by_colour[np.clip(near, 0, len(by_colour) - 1)]], floor)
+    noisy = colour + error * rng.standard_normal(colour.shape)
+    noisy_bp_rp = noisy[:, BP] - noisy[:, RP]
     rows = []
     for k, band in enumerate(BANDS):
-        if k in (G, BP, RP):
+        if k == G:
             continue
-        knots = [(blue_red[place == j].mean(), np.median(colour[place == j, k])) for j in np.unique(place)
-                 if (place == j).sum() > 10]  # fmt: skip
-        locus = np.array(knots).T
-        real_colour = real.magnitude[:, k] - real.magnitude[:, G]
-        real_residual = real_colour - np.interp(real.bp_rp, *locus)
-        error = np.hypot(real.error[:, k], real.error[:, G])
+        locus = np.array([(true_bp_rp[here].mean(), np.median(colour[here, k])) for here in bins]).T
+        real_residual = real.magnitude[:, k] - real.magnitude[:, G] - np.interp(real.bp_rp, *locus)
+        mock_residual = noisy[:, k] - noisy[:, G] - np.interp(noisy_bp_rp, *locus)
         for low, high in zip(EDGES_MAG[:-1], EDGES_MAG[1:], strict=True):
-            here = keep & (real.bp_rp > low) & (real.bp_rp < high) & np.isfinite(real_residual + error)
-            there = (blue_red > low) & (blue_red < high)
-            if here.sum() < MIN_STARS or there.sum() < MIN_STARS:
+            here = keep & (real.bp_rp > low) & (real.bp_rp < high) & np.isfinite(real_residual)
+            there = (noisy_bp_rp > low) & (noisy_bp_rp < high) & np.isfinite(mock_residual)
+            if min(here.sum(), there.sum()) < MIN_STARS:
                 continue
-            # The error of BP - RP moves a star along the locus' slope as well as across it.
-            slope = np.polyfit(blue_red[there], colour[there, k], 1)[0]
-            drawn = rng.choice(np.flatnonzero(here), there.sum())
-            along = np.hypot(real.error[drawn, BP], real.error[drawn, RP]) * slope
-            noise = np.hypot(error[drawn], along) * rng.standard_normal(len(drawn))
-            mock_residual = colour[there, k] - np.interp(blue_red[there], *locus) + noise
-            offset = np.median(real_residual[here]) - np.median(mock_residual)
-            spread = [
-                1.4826 * np.median(np.abs(r - np.median(r))) for r in (real_residual[here], mock_residual)
-            ]
-            rows.append((band.label, f"{low}-{high}", int(here.sum()), offset, spread[0] / spread[1]))
+            sides = (real_residual[here], mock_residual[there])
+            middle = [np.median(side) for side in sides]
+            spread = [np.median(np.abs(side - m)) for side, m in zip(sides, middle, strict=True)]
+            rows.append(
+                (band.label, f"{low}-{high}", int(here.sum()), middle[0] - middle[1], spread[0] / spread[1])
+            )
     return rows
 
 
@@ -95,7 +96,11 @@ def assert_scatter(rows: list[tuple]) -> None:
 
 
 def test_loci_follow_the_ten_thousand_stars(shared_data: Path, script: ModuleType, mock) -> None:
-    """Seen: offsets up to 0.014 mag; scatter of the real stars 0.91 to 1.29 of the mock's, colour by colour."""
+    """Seen: offsets up to 0.014 mag; scatter of the real stars 0.83 to 0.99 of the mock's, colour by colour.
+
+    Of 50 single bins three have a real scatter smaller by more than 30 %: BP at 0.6 to 1.0 (0.72, 0.75) and z at 1.5 to
+    1.8 (0.75). The floors of BP and RP alone are wider than the real locus there.
+    """
     data, magnitude = script.read_green(shared_data / "green2020_10k_stars.h5")[:2]
     factor = script.reddening_unit(data, magnitude)[0]
     real, known = script.load_green(shared_data / "green2020_10k_stars.h5", factor)
@@ -106,12 +111,16 @@ def test_loci_follow_the_ten_thousand_stars(shared_data: Path, script: ModuleTyp
 
 
 def test_loci_follow_m67(shared_data: Path, script: ModuleType, mock) -> None:
-    """Seen: offsets up to 0.019 mag.
+    """Seen: offsets up to 0.018 mag; scatter 0.85 to 1.01 of the mock's, but 0.66 in g and 0.72 in r.
 
-    Stars redder than BP - RP = 1.8 are beyond the 2MASS limit at the cluster's distance, so that only those scattered
-    bright are there (Ks - G is 0.07 mag off): their near infrared is left out. The scatter is not judged: one
-    metallicity and no field binaries make the cluster's sequence thinner than the field's that the mock stands for.
+    Redder than BP - RP = 1.8 the cluster's stars are beyond the 2MASS limit, so that only those scattered bright are
+    there (Ks - G is 0.06 mag off), and the BP flux of Gaia DR2 is biased at the faint end (0.02 mag): these bins are
+    left out in those bands. One metallicity makes the cluster's sequence thinner than the field's that the mock
+    stands for, most of all in the blue: the scatter of g and r is not judged.
     """
     real = script.load_m67(shared_data / "m67_gaiadr2_ps1_2mass.fits")
     rows = compare(real, real.logg > 4.0, (-0.1, 0.1), mock)
-    assert_offsets([row for row in rows if not (row[0] in ("J", "H", "Ks") and row[1] == "1.8-2.2")])
+    at_the_limit = {(label, "1.8-2.2") for label in ("BP", "RP", "J", "H", "Ks")}
+    rows = [row for row in rows if row[:2] not in at_the_limit]
+    assert_offsets(rows)
+    assert_scatter([row for row in rows if row[0] not in ("g", "r")])
