@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 
 from redflower.errors import InputError
-from redflower.posterior import InferenceSettings, Status, log_posterior, make_target
+from redflower.posterior import (
+    FLAG_MESSAGES,
+    STATUS_MESSAGES,
+    Flag,
+    InferenceSettings,
+    Status,
+    log_posterior,
+    make_target,
+)
 from redflower.posterior.bridge import log_evidence_by_bridge
 from redflower.posterior.engine import star_keys, unusable_status
 from redflower.posterior.log_density import log_whitened, make_whitening, needed_bands
+from redflower.posterior.summaries import _status
 from redflower.star import Star
 
 from .helpers.flows import random_model
@@ -125,3 +134,32 @@ def test_stars_that_cannot_be_inferred_get_a_word() -> None:
 def test_reddening_limits_must_rise(low: float, high: float) -> None:
     with pytest.raises(InputError, match="ebv_min < ebv_max"):
         InferenceSettings(ebv_min_mag=low, ebv_max_mag=high)
+
+
+def test_status_is_the_first_condition_that_holds() -> None:
+    """One star per word: a posterior cut off by the bright limit must not be called ok."""
+    n_stars, n_draws = 7, 200
+    rng = np.random.default_rng(0)
+    columns = {
+        "ebv_mean": np.full(n_stars, 0.1), "distance_mean": np.full(n_stars, 900.0),
+        "distance_std": np.full(n_stars, 30.0), "r_hat": np.full(n_stars, 1.0), "ess": np.full(n_stars, 300.0),
+    }  # fmt: skip
+    ebv = 0.1 + 0.01 * rng.normal(size=(n_stars, n_draws))
+    g_mag = np.full((n_stars, n_draws), 16.0)
+    diverging, covered = np.zeros((n_stars, n_draws), dtype=bool), np.ones(n_stars, dtype=bool)
+    g_mag[1, :40] = 13.52
+    ebv[2, :40] = -0.045
+    covered[3] = False
+    columns["ess"][4] = 20.0
+    diverging[5, :10] = True
+    columns["r_hat"][6] = np.nan
+    words = _status(target(), columns, ebv, g_mag, diverging, covered).tolist()
+    assert words == [
+        Status.OK, Status.BRIGHT_LIMIT, Status.EDGE_OF_PRIOR, Status.OUTSIDE_COVERAGE, Status.LOW_ESS,
+        Status.DIVERGENT, Status.NOT_CONVERGED,
+    ]  # fmt: skip
+
+
+def test_every_status_and_flag_is_explained() -> None:
+    assert set(STATUS_MESSAGES) == set(Status)
+    assert set(FLAG_MESSAGES) == set(Flag)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
-from redflower.bands import BP, RP
+from redflower.bands import BP, RP, G
 from redflower.physics import (
     absolute_to_colour,
     distance_modulus,
@@ -60,6 +60,7 @@ class Draws(eqx.Module):
     ----------
     ebv_mag, distance_modulus_mag : the draws. [mag]
     bp_rp_mag : intrinsic BP - RP of the draws. [mag]
+    unreddened_g_mag : apparent G without the dust, at the draws. [mag]
     flow_chi2 : squared length of the draws in the flow's normal coordinates, over the bands that count.
     theta : the draws in whitened coordinates.
     log_density : ln posterior density in theta at the draws.
@@ -71,6 +72,7 @@ class Draws(eqx.Module):
     ebv_mag: Float[Array, "*star chain draw"]
     distance_modulus_mag: Float[Array, "*star chain draw"]
     bp_rp_mag: Float[Array, "*star chain draw"]
+    unreddened_g_mag: Float[Array, "*star chain draw"]
     flow_chi2: Float[Array, "*star chain draw"]
     theta: Float[Array, "*star chain draw theta"]
     log_density: Float[Array, "*star chain draw"]
@@ -191,6 +193,7 @@ def sample_star(
         ebv_mag=position.ebv_mag,
         distance_modulus_mag=position.distance_modulus_mag,
         bp_rp_mag=position.absolute_mag[..., BP] - position.absolute_mag[..., RP],
+        unreddened_g_mag=position.absolute_mag[..., G] + position.distance_modulus_mag,
         flow_chi2=flow_chi2,
         theta=theta,
         log_density=-potential,

@@ -10,6 +10,7 @@ class Status(StrEnum):
     LOW_ESS = "low_ess"
     NOT_CONVERGED = "not_converged"
     DIVERGENT = "divergent"
+    BRIGHT_LIMIT = "bright_limit"
     EDGE_OF_PRIOR = "edge_of_prior"
     OUTSIDE_COVERAGE = "outside_coverage"
     NONFINITE = "nonfinite"
@@ -23,6 +24,10 @@ STATUS_MESSAGES: dict[Status, str] = {
     Status.NOT_CONVERGED: "chains disagree (split R-hat above 1.05): a second mode, or too few draws",
     Status.DIVERGENT: "more than 1 % of the trajectories diverged: part of the posterior may be missed",
     Status.EDGE_OF_PRIOR: "more than 10 % of the posterior lies within 0.01 mag of an end of the reddening prior",
+    Status.BRIGHT_LIMIT: (
+        "more than 10 % of the posterior lies within 0.05 mag of the sample's bright limit, which cuts it off: the star "
+        "may be in the sample only because dust dims it, and its reddening may be far larger than stated"
+    ),
     Status.OUTSIDE_COVERAGE: "the star's (R, Z) is where the model had no training stars",
     Status.NONFINITE: "data or density are not finite; nothing was inferred",
     Status.NO_BANDS: "no G magnitude, or fewer than three bands of the model; nothing was inferred",

@@ -26,6 +26,8 @@ MAX_R_HAT = 1.05
 MAX_DIVERGENT_SHARE = 0.01
 EDGE_MAG = 0.01
 MAX_EDGE_SHARE = 0.10
+#: So near the bright limit the truncation shapes the posterior. [mag]
+BRIGHT_EDGE_MAG = 0.05
 #: A star is called unlike the training stars when its median squared length in the flow's normal coordinates is
 #: beyond this quantile of chi-squared: one star of the trained population in ten thousand.
 UNLIKELY_QUANTILE = 0.9999
@@ -85,7 +87,14 @@ def summarise(model: Model, target: Target, stars: Star, draws: Draws) -> dict[s
     columns["divergences"] = diverging.sum(axis=1)
 
     covered = _covered(model, stars, np.median(modulus_mag.reshape(len(modulus_mag), -1), axis=1))
-    columns["status"] = _status(target, columns, flat_e, diverging, covered)
+    columns["status"] = _status(
+        target,
+        columns,
+        flat_e,
+        np.asarray(draws.unreddened_g_mag).reshape(len(flat_e), -1),
+        diverging,
+        covered,
+    )
     columns["flags"] = _flags(model, target, stars, columns, draws, covered)
     return columns
 
@@ -103,6 +112,7 @@ def _status(
     target: Target,
     columns: dict[str, np.ndarray],
     ebv_mag: np.ndarray,
+    unreddened_g_mag: np.ndarray,
     diverging: np.ndarray,
     covered: np.ndarray,
 ) -> np.ndarray:
@@ -110,6 +120,7 @@ def _status(
         (ebv_mag < target.ebv_min_mag + EDGE_MAG).mean(axis=1),
         (ebv_mag > target.ebv_max_mag - EDGE_MAG).mean(axis=1),
     )
+    bright_share = (unreddened_g_mag < target.g_bright_mag + BRIGHT_EDGE_MAG).mean(axis=1)
     finite = np.isfinite(columns["ebv_mean"] + columns["distance_mean"] + columns["distance_std"])
     # The first condition that holds is the word; the others are in flags and columns.
     conditions = {
@@ -118,6 +129,7 @@ def _status(
         Status.DIVERGENT: diverging.mean(axis=1) > MAX_DIVERGENT_SHARE,
         Status.LOW_ESS: ~(columns["ess"] >= MIN_ESS),
         Status.OUTSIDE_COVERAGE: ~covered,
+        Status.BRIGHT_LIMIT: bright_share > MAX_EDGE_SHARE,
         Status.EDGE_OF_PRIOR: edge_share > MAX_EDGE_SHARE,
     }
     return np.select(list(conditions.values()), [s.value for s in conditions], default=Status.OK.value)
