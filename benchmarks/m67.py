@@ -62,11 +62,6 @@ def without_2mass(stars: Table) -> Table:
     return out
 
 
-def usable(posteriors: Table) -> np.ndarray:
-    """Rows that count: sampled well, whether or not at the edge of the prior."""
-    return np.isin(np.asarray(posteriors["status"]).astype(str), ["ok", "edge_of_prior"])
-
-
 def main() -> None:
     """Run both parts."""
     limits = QualityLimits(g_faint_mag=G_FAINT_MAG)
@@ -84,7 +79,7 @@ def main() -> None:
     )
     for label, sample in (("11 bands where there", members), ("8 bands", without_2mass(members))):
         result = redflower.infer(sample, "mock-sky")
-        good = usable(result)
+        good = redflower.usable_rows(result)
         ebv = np.asarray(result["ebv_mean"])[good]
         scatter = 1.4826 * np.median(np.abs(ebv - np.median(ebv)))
         print(
@@ -109,7 +104,7 @@ def main() -> None:
     ):
         for ebv_mag in SYNTHETIC_MAG:
             result = redflower.infer(reddened(sample, ebv_mag), model)
-            good = usable(result)
+            good = redflower.usable_rows(result)
             residual = np.asarray(result["ebv_mean"])[good] - ebv_mag
             sigma = np.asarray(result["ebv_std"])[good]
             z = residual / sigma

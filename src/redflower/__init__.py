@@ -16,3 +16,4 @@ from redflower.flow import save_model as save_model  # noqa: E402
 from redflower.simulate import simulate_stars as simulate  # noqa: E402, F401
 from redflower.api import infer as infer  # noqa: E402  isort: skip
 from redflower.api import train as train  # noqa: E402  isort: skip
+from redflower.api import usable_rows as usable_rows  # noqa: E402  isort: skip

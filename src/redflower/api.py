@@ -20,7 +20,7 @@ from redflower.catalogue import (
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, fit_coverage, load_model
 from redflower.physics import ExtinctionLaw, Zhang23Law
-from redflower.posterior import InferenceSettings, Status, infer_stars
+from redflower.posterior import Flag, InferenceSettings, Status, infer_stars
 from redflower.posterior.engine import MIN_BANDS
 from redflower.posterior.status import STATUS_MESSAGES
 from redflower.train import Epoch, TrainConfig, TrainResult, train_flow
@@ -205,6 +205,19 @@ def infer(
         "input": stars.meta.get(META_KEY, {}),
     }
     return table
+
+
+def usable_rows(posteriors: Table) -> np.ndarray:
+    """Which rows may enter a mean: status ``ok`` or at the lower edge of the prior, and like the training stars.
+
+    Dust-free stars scatter below zero and reach the lower edge; leaving them out would bias a mean over them high. A star
+    at the upper edge is another matter: its reddening is unknown. So is that of a star with the flag
+    ``LOW_FLOW_PROBABILITY``, which dust is made to explain though no dust-free star of the model looks like it.
+    """
+    words = np.asarray(posteriors["status"]).astype(str)
+    at_lower_edge = (words == Status.EDGE_OF_PRIOR.value) & (np.asarray(posteriors["ebv_mean"]) < 0.0)
+    unlike_all = (np.asarray(posteriors["flags"]) & int(Flag.LOW_FLOW_PROBABILITY)) != 0
+    return ((words == Status.OK.value) | at_lower_edge) & ~unlike_all
 
 
 def status_counts(posteriors: Table) -> dict[str, int]:

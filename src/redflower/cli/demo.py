@@ -7,13 +7,13 @@ import numpy as np
 import typer
 from astropy.table import Table
 
-from redflower.api import describe_statuses, infer, status_counts
+from redflower.api import describe_statuses, infer, status_counts, usable_rows
 from redflower.catalogue import META_KEY, QualityLimits, prepare, write_table
 from redflower.cli.progress import counter, say
 from redflower.errors import InputError
 from redflower.flow import load_model
 from redflower.plot import colour_magnitude_figure, reddening_distance_figure
-from redflower.posterior import InferenceSettings, Status
+from redflower.posterior import InferenceSettings
 from redflower.report import write_page
 from redflower.sightline import Profile, binned_profile
 from redflower.simulate import simulate_stars
@@ -51,10 +51,7 @@ def demo(
     write_table(posteriors, out / "posteriors.fits")
     write_table(posteriors, out / "posteriors.ecsv")
 
-    # Stars at the edge of the prior are mostly dust-free ones scattered below zero: leaving them out would bias the
-    # foreground high.
-    words = np.asarray(posteriors["status"]).astype(str)
-    good = posteriors[np.isin(words, [Status.OK.value, Status.EDGE_OF_PRIOR.value])]
+    good = posteriors[usable_rows(posteriors)]
     profile = profile_of(good, PROFILE_EDGES_PC)
     summary = found(good, posteriors)
     dust = reddening_distance_figure(posteriors, profile, CLOUDS)
@@ -115,7 +112,7 @@ def found(good: Table, posteriors: Table) -> str:
     levels = [f"{profile.ebv_mag[k]:.3f} ± {profile.ebv_error_mag[k]:.3f}" for k in (0, 2, 4)]
     steps = np.diff(profile.ebv_mag[[0, 2, 4]])
     return (
-        f"Of {len(posteriors)} stars {len(good)} have status ok or edge_of_prior. "
+        f"Of {len(posteriors)} stars {len(good)} are usable. "
         f"Their mean E(B-V) is {levels[0]} mag in front of "
         f"both clouds, {levels[1]} mag between them and {levels[2]} mag behind them: steps of {steps[0]:.3f} and "
         f"{steps[1]:.3f} mag, where {near_mag:.3f} mag at {near_pc:.0f} pc and {far_mag:.3f} mag at {far_pc:.0f} pc "
