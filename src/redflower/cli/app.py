@@ -9,9 +9,12 @@ from redflower import __version__
 from redflower.cli.demo import demo
 from redflower.cli.infer import infer
 from redflower.cli.models import cite, models
+from redflower.cli.plot import plot
 from redflower.cli.prepare import prepare
+from redflower.cli.sightline import sightline
 from redflower.cli.simulate import simulate
 from redflower.cli.train import train
+from redflower.cli.validate import validate
 from redflower.errors import RedflowerError
 
 EXIT_INPUT = 2
@@ -30,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, simulate, prepare, train, infer, models, cite):
+for command in (demo, simulate, prepare, train, infer, validate, sightline, plot, models, cite):
     app.command()(command)
 
 

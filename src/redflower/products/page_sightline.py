@@ -1,0 +1,118 @@
+"""The page of a sightline: what is said, shown and tabulated."""
+
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from redflower.plot.sightline import (
+    cloud_posterior_figure,
+    odds_figure,
+    reddening_histogram_figure,
+    sightline_figure,
+    sky_figure,
+)
+
+
+def sightline_page(
+    numbers: dict[str, Any], *, clouds: Table, profile: Table, bins: Table, stars: Table, draws: Table
+) -> dict[str, Any]:
+    """Title, summary, figures and tables of a sightline's page, from what was saved."""
+    figures = {
+        "reddening-distance": (
+            "Reddening against distance, logarithmic: posterior means of the stars; fitted clouds averaged over their "
+            "number; the non-decreasing profile without clouds. The curves start at the fitted foreground.",
+            sightline_figure(stars, profile, bins, clouds, numbers, log=True),
+        ),
+        "reddening-distance-bins": (
+            "The same on a linear axis, with the number of stars and the mean of their posterior means in bins of 500 pc "
+            "(Figures 17 and 18 of O'Callaghan et al. 2025). The bins describe the stars; the fit does not use them.",
+            sightline_figure(stars, profile, bins, clouds, numbers, log=False),
+        ),
+        "clouds": (
+            "Draws of the distance and E(B-V) of every cloud.",
+            cloud_posterior_figure(draws, numbers),
+        ),
+        "odds": (
+            "Probability of each number of clouds, all equally likely beforehand.",
+            odds_figure(numbers),
+        ),
+        "histogram": (
+            "Posterior means of the stars (Figure 16 of the paper).",
+            reddening_histogram_figure(stars),
+        ),
+    }
+    if {"l", "b"} <= set(stars.colnames):
+        figures["sky"] = ("The stars on the sky.", sky_figure(stars))
+    place = ""
+    if numbers["l_deg"] is not None:
+        place = f" towards l, b = {numbers['l_deg']:.2f}, {numbers['b_deg']:+.2f} deg"
+    odds = [
+        (n, _probability(p), f"{numbers['log_evidence'][n]:.1f} ± {numbers['log_evidence_error'][n]:.1f}")
+        for n, p in numbers["probability"].items()
+    ]
+    odds.append(("non-decreasing profile", "", f"{numbers['log_evidence_non_decreasing_profile']:.1f}"))
+    tables = [
+        (
+            "Clouds of the most probable number of clouds",
+            ("cloud", "distance [pc]", "68 %", "E(B-V) [mag]", "68 %", "patchiness"),
+            [
+                (
+                    f"{row['cloud']}", f"{row['distance_pc_q50']:.0f}",
+                    f"{row['distance_pc_q16']:.0f} - {row['distance_pc_q84']:.0f}", f"{row['ebv_mag_q50']:.3f}",
+                    f"{row['ebv_mag_q16']:.3f} - {row['ebv_mag_q84']:.3f}", f"{row['patchiness_q50']:.2f}",
+                )
+                for row in clouds
+            ],
+        ),
+        ("Number of clouds", ("clouds", "probability", "ln evidence"), odds),
+        (
+            "Stars by posterior mean distance",
+            ("distance [pc]", "stars", "mean E(B-V) [mag]"),
+            [
+                (
+                    f"{row['distance_low']:.0f} - {row['distance_high']:.0f}", f"{row['n_stars']}",
+                    f"{row['ebv_mean']:.3f} ± {row['ebv_error']:.3f}" if np.isfinite(row["ebv_error"]) else "-",
+                )
+                for row in bins
+            ],
+        ),
+    ]  # fmt: skip
+    return {
+        "title": f"Dust along the line of sight{place}",
+        "summary": sentence(numbers),
+        "figures": figures,
+        "tables": tables,
+    }
+
+
+def sentence(numbers: dict[str, Any]) -> str:
+    """What was found, in words."""
+    best = int(numbers["most_probable_number"])
+    share = numbers["probability"][str(best)]
+    text = f"{numbers['n_stars']} of {numbers['n_stars_given']} stars were fitted. "
+    if best == 0:
+        text += f"No cloud is the most probable answer (probability {_probability(share)})"
+    else:
+        parts = [
+            f"{c['distance_pc_q50']:.0f} pc ({c['distance_pc_q16']:.0f} - {c['distance_pc_q84']:.0f}) with E(B-V) = "
+            f"{c['ebv_mag_q50']:.3f} mag ({c['ebv_mag_q16']:.3f} - {c['ebv_mag_q84']:.3f})"
+            for c in numbers["clouds"][str(best)]
+        ]
+        noun = "cloud is" if best == 1 else "clouds are"
+        text += f"{best} {noun} the most probable answer (probability {_probability(share)}): {'; '.join(parts)}"
+    more = numbers["at_least"].get(str(best + 1))
+    if more is not None:
+        text += f"; more clouds have the probability {_probability(more)}"
+    return (
+        text + f". Foreground and zero point of the stars together: {numbers['foreground_mag']:+.3f} ± "
+        f"{numbers['foreground_mag_std']:.3f} mag. Outliers: {100 * numbers['outlier_share']:.1f} ± "
+        f"{100 * numbers['outlier_share_std']:.1f} % of the stars. Intervals hold 68 %."
+    )
+
+
+def _probability(value: float) -> str:
+    """Two digits, also next to 0 and 1."""
+    if value > 0.995:
+        return f"1 - {1 - value:.1g}" if value < 1.0 else "1"
+    return f"{value:.2f}" if value >= 0.005 else f"{value:.0e}"
