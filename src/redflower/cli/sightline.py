@@ -9,8 +9,10 @@ from redflower.api import sightline as fit
 from redflower.catalogue import read_table
 from redflower.cli.progress import counter, say
 from redflower.products import write_sightline
+from redflower.products.compare import read_comparison
 from redflower.products.folder import check_folder
 from redflower.products.page_sightline import sentence
+from redflower.products.sightline import cone_of
 from redflower.sightline import DustPrior
 
 
@@ -31,15 +33,30 @@ def sightline(
     flat_distances: Annotated[
         bool, typer.Option("--flat-distances", help="Divide each star's own distance prior out")
     ] = False,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Reddening from elsewhere, NAME=FILE*SCALE: a table with distance [pc] and ebv [mag], with l and b if it "
+            "is of stars, or a HEALPix map. May be repeated"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
 ) -> None:
     """Find the dust clouds along a line of sight: their number with odds, distance [pc] and E(B-V) [mag] of each."""
     check_folder(out)
     table = read_table(posteriors)
     prior = DustPrior(distance_pc=(near, far), ebv_scale_mag=ebv_scale, foreground_std_mag=zero_point)
+    place, radius_deg = cone_of(table)
+    others = [read_comparison(text, *place, radius_deg) for text in compare or ()]
     with counter("models fitted", max_clouds + 2) as progress:
         result = fit(
-            table, max_clouds=max_clouds, prior=prior, flat_distances=flat_distances, seed=seed, progress=progress
+            table,
+            max_clouds=max_clouds,
+            prior=prior,
+            flat_distances=flat_distances,
+            seed=seed,
+            comparisons=others,
+            progress=progress,
         )
     write_sightline(result, out)
     typer.echo(sentence(result.summary))

@@ -14,13 +14,20 @@ _FEW_TICKS_PC = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 def sightline_figure(
-    stars: Table, profile: Table, bins: Table, clouds: Table, numbers: dict[str, Any], *, log: bool
+    stars: Table,
+    profile: Table,
+    bins: Table,
+    clouds: Table,
+    comparisons: Table,
+    numbers: dict[str, Any],
+    *,
+    log: bool,
 ) -> Figure:
     """Reddening against distance: the stars, the counts per 500 pc, the fitted profile and the clouds.
 
     Parameters
     ----------
-    stars, profile, bins, clouds, numbers : what `redflower sightline` saved.
+    stars, profile, bins, clouds, comparisons, numbers : what `redflower sightline` saved.
     log : distance on a logarithmic axis; else linear, with bins and counts as in Figures 17 and 18 of the paper.
     """
     with style():
@@ -56,6 +63,7 @@ def sightline_figure(
             axes.axvline(
                 row["distance_pc_q50"], color=CLOUDS, lw=1.0, zorder=2, label="cloud distance, 68 %" if k == 0 else None
             )
+        _compare(axes, comparisons)
         axes.axhline(0.0, color=INK, lw=0.6)
         axes.set(ylim=(-0.1, top), xlabel="distance [pc]", ylabel="E(B$-$V), SFD scale [mag]")
         if log:
@@ -135,6 +143,22 @@ def sky_figure(stars: Table) -> Figure:
         axes.invert_xaxis()
         figure.colorbar(points, label="E(B$-$V), posterior mean [mag]")
     return figure
+
+
+def _compare(axes: Axes, comparisons: Table) -> None:
+    """Reddening from elsewhere: profiles as lines, stars as crosses, a map's whole column as a level."""
+    names = dict.fromkeys(np.asarray(comparisons["name"]).astype(str).tolist())
+    for k, name in enumerate(names):
+        colour = SERIES[(3 + k) % len(SERIES)]
+        part = comparisons[np.asarray(comparisons["name"]).astype(str) == name]
+        distance, ebv = (np.asarray(part[c], dtype=float) for c in ("distance", "ebv"))
+        if part["kind"][0] == "map":
+            axes.axhline(ebv[0], color=colour, lw=1.0, ls="-.", label=f"{name}, whole column", zorder=2)
+        elif part["kind"][0] == "stars":
+            axes.plot(distance, ebv, "x", ms=3, mew=0.8, color=colour, alpha=0.7, label=name, zorder=2)
+        else:
+            order = np.argsort(distance)
+            axes.plot(distance[order], ebv[order], color=colour, lw=1.2, ls="-.", label=name, zorder=4)
 
 
 def _alpha(n: float) -> float:

@@ -20,7 +20,7 @@ FIGURE_ENDINGS: Final = ("png", "pdf", "svg")
 _KINDS: Final[dict[str, tuple[str, tuple[str, ...], Callable[..., dict[str, Any]]]]] = {
     "sightline": (
         "clouds.json",
-        ("clouds.ecsv", "profile.ecsv", "bins.ecsv", "stars.parquet", "draws.parquet"),
+        ("clouds.ecsv", "profile.ecsv", "bins.ecsv", "stars.parquet", "draws.parquet", "comparisons.ecsv"),
         sightline_page,
     ),
     "validation": ("summary.json", ("stars.parquet",), validation_page),

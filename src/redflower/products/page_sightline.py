@@ -13,21 +13,30 @@ from redflower.plot.sightline import (
     sky_figure,
 )
 
+_COMPARED_PC = (200, 300, 500, 800, 1200, 2000, 3000, 4000)
+
 
 def sightline_page(
-    numbers: dict[str, Any], *, clouds: Table, profile: Table, bins: Table, stars: Table, draws: Table
+    numbers: dict[str, Any],
+    *,
+    clouds: Table,
+    profile: Table,
+    bins: Table,
+    stars: Table,
+    draws: Table,
+    comparisons: Table,
 ) -> dict[str, Any]:
     """Title, summary, figures and tables of a sightline's page, from what was saved."""
     figures = {
         "reddening-distance": (
             "Reddening against distance, logarithmic: posterior means of the stars; fitted clouds averaged over their "
             "number; the non-decreasing profile without clouds. The curves start at the fitted foreground.",
-            sightline_figure(stars, profile, bins, clouds, numbers, log=True),
+            sightline_figure(stars, profile, bins, clouds, comparisons, numbers, log=True),
         ),
         "reddening-distance-bins": (
             "The same on a linear axis, with the number of stars and the mean of their posterior means in bins of 500 pc "
             "(Figures 17 and 18 of O'Callaghan et al. 2025). The bins describe the stars; the fit does not use them.",
-            sightline_figure(stars, profile, bins, clouds, numbers, log=False),
+            sightline_figure(stars, profile, bins, clouds, comparisons, numbers, log=False),
         ),
         "clouds": (
             "Draws of the distance and E(B-V) of every cloud.",
@@ -78,12 +87,43 @@ def sightline_page(
             ],
         ),
     ]  # fmt: skip
+    if len(comparisons):
+        tables.append(_compared(profile, comparisons, numbers["foreground_mag"]))
     return {
         "title": f"Dust along the line of sight{place}",
         "summary": sentence(numbers),
         "figures": figures,
         "tables": tables,
     }
+
+
+def _compared(profile: Table, comparisons: Table, foreground_mag: float) -> tuple[str, tuple[str, ...], list[Any]]:
+    """This fit beside the others at a few distances; of stars the median within 20 %."""
+    names = list(dict.fromkeys(np.asarray(comparisons["name"]).astype(str).tolist()))
+    nodes = np.asarray(profile["distance"], dtype=float)
+    rows = []
+    for at in _COMPARED_PC:
+        if not nodes[0] <= at <= nodes[-1]:
+            continue
+        own = foreground_mag + np.interp(np.log(at), np.log(nodes), np.asarray(profile["ebv_mean"], dtype=float))
+        row = [f"{at:,}", f"{own:.3f}"]
+        for name in names:
+            part = comparisons[np.asarray(comparisons["name"]).astype(str) == name]
+            kind = str(part["kind"][0])
+            distance, ebv = (np.asarray(part[c], dtype=float) for c in ("distance", "ebv"))
+            if kind == "map":
+                value = ebv[0]
+            elif kind == "stars":
+                near = np.abs(np.log(distance / at)) < np.log(1.2)
+                value = np.nanmedian(ebv[near]) if near.any() else np.nan
+            else:
+                order = np.argsort(distance)
+                value = np.interp(at, distance[order], ebv[order], left=np.nan, right=np.nan)
+            row.append("-" if np.isnan(value) else f"{value:.3f}")
+        rows.append(tuple(row))
+    kinds = [str(comparisons["kind"][np.asarray(comparisons["name"]).astype(str) == n][0]) for n in names]
+    header = ("distance [pc]", "this fit", *(f"{n} ({k})" for n, k in zip(names, kinds, strict=True)))
+    return ("E(B-V) [mag] beside other sources, foreground included", header, rows)
 
 
 def sentence(numbers: dict[str, Any]) -> str:

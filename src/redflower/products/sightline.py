@@ -1,6 +1,6 @@
 """The dust of a cone from a table of posteriors: the fit, its tables and its folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
 from redflower.posterior import Flag, Status
 from redflower.posterior.density import JointDensity
+from redflower.products.compare import join
 from redflower.products.folder import write_folder
 from redflower.sightline import (
     DustPrior,
@@ -55,6 +56,8 @@ class SightlineResult:
     bins : stars and their mean E(B-V) in bins of 500 pc of posterior mean distance: a description, not the fit.
     stars : the posteriors without their densities, and whether each star entered the fit.
     summary : odds and all clouds of all numbers, as plain numbers.
+    draws : draws of distance and E(B-V) of every cloud of every number of clouds.
+    comparisons : reddening from elsewhere; empty without any.
     """
 
     fit: SightlineFit
@@ -63,6 +66,7 @@ class SightlineResult:
     bins: Table
     stars: Table
     draws: Table
+    comparisons: Table
     summary: dict[str, Any]
 
 
@@ -105,6 +109,7 @@ def fit_posteriors(
     flat_distances: bool = False,
     settings: TemperingSettings | None = None,
     seed: int = 0,
+    comparisons: Sequence[Table] = (),
     progress: Callable[[int], None] | None = None,
 ) -> SightlineResult:
     """The dust along the line of sight of a table of posteriors: the number of clouds with odds, and each of them.
@@ -118,6 +123,8 @@ def fit_posteriors(
         modulus; without it that prior counts once.
     settings : effort of the sampler.
     seed : of the random numbers.
+    comparisons : reddening from elsewhere, to be drawn and tabulated beside; see
+        `redflower.products.compare.read_comparison`.
     progress : called with the number of models done, of ``max_clouds + 2``.
 
     Raises
@@ -172,6 +179,7 @@ def fit_posteriors(
         "bins": _bin_table(stars),
         "stars": stars,
         "draws": _draw_table(fit),
+        "comparisons": join(comparisons),
     }
     for table in tables.values():
         table.meta[META_KEY] = provenance
@@ -197,6 +205,7 @@ def write_sightline(result: SightlineResult, folder: Path) -> None:
             "bins.ecsv": result.bins,
             "stars.parquet": result.stars,
             "draws.parquet": result.draws,
+            "comparisons.ecsv": result.comparisons,
         },
     )
 
@@ -224,6 +233,17 @@ def _summary(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) -> dic
         "searched_pc": [float(d) for d in fit.prior.distance_pc],
         "provenance": provenance,
     }
+
+
+def cone_of(stars: Table) -> tuple[tuple[float | None, float | None], float]:
+    """Mean l and b of the stars, and the radius of the circle about it that holds them all. [deg]"""
+    l_deg, b_deg = _mean_angle(stars, "l"), _mean_angle(stars, "b")
+    if l_deg is None or b_deg is None:
+        return (None, None), 0.0
+    l_rad, b_rad = (np.radians(np.asarray(stars[name], dtype=float)) for name in ("l", "b"))
+    cosine = np.sin(b_rad) * np.sin(np.radians(b_deg))
+    cosine += np.cos(b_rad) * np.cos(np.radians(b_deg)) * np.cos(l_rad - np.radians(l_deg))
+    return (l_deg, b_deg), float(np.degrees(np.arccos(np.clip(np.nanmin(cosine), -1.0, 1.0))))
 
 
 def _mean_angle(stars: Table, name: str) -> float | None:

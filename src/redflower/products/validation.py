@@ -87,10 +87,11 @@ def _by_diagram(rows: Table) -> list[dict[str, Any]]:
             here = usable & (colour >= c_low) & (colour < c_high) & (magnitude >= m_low) & (magnitude < m_high)
             if here.sum() >= _MIN_IN_CELL:
                 scores = score(columns, truth, here)
-                # The standard error of the mean residual, so that noise is not taken for bias. A star counts once
-                # per reddening, so this is too small by up to the root of their number.
+                # The standard error of the mean residual, so that noise is not taken for bias. The residuals of one
+                # star under several reddenings go together: it counts once.
                 n_stars = len(np.unique(np.asarray(rows["source_id"])[here]))
-                error = scores.residual_rms / np.sqrt(n_stars)
+                scatter = np.sqrt(max(scores.residual_rms**2 - scores.residual_mean**2, 0.0))
+                error = scatter / np.sqrt(n_stars)
                 out.append(
                     {
                         "bp_rp_mag": [c_low, c_high], "m_g_mag": [m_low, m_high], "n_different_stars": n_stars,

@@ -52,7 +52,11 @@ def write_page(
         figure.savefig(buffer, format="png", dpi=150)
         image = base64.b64encode(buffer.getvalue()).decode()
         text = html.escape(caption)
-        parts.append(f"<figure><img alt='{text}' src='data:image/png;base64,{image}'>")
+        # On a narrow screen a wide figure is scrolled, not shrunk beyond reading.
+        width = min(576, int(100 * figure.get_figwidth()))
+        parts.append(
+            f"<figure><div class='wide'><img alt='{text}' style='min-width:{width}px' src='data:image/png;base64,{image}'></div>"
+        )
         parts.append(f"<figcaption>{text}</figcaption></figure>")
     for caption, names, rows in tables:
         parts.append(f"<h2>{html.escape(caption)}</h2><div class='wide'><table><tr>")
