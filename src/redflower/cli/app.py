@@ -13,6 +13,7 @@ from redflower.cli.plot import plot
 from redflower.cli.prepare import prepare
 from redflower.cli.sightline import sightline
 from redflower.cli.simulate import simulate
+from redflower.cli.skymap import sky_map
 from redflower.cli.train import train
 from redflower.cli.validate import validate
 from redflower.errors import RedflowerError
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for command in (demo, simulate, prepare, train, infer, validate, sightline, plot, models, cite):
     app.command()(command)
+app.command(name="map")(sky_map)
 
 
 def _show_version(value: bool) -> None:

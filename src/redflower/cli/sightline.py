@@ -33,6 +33,9 @@ def sightline(
     flat_distances: Annotated[
         bool, typer.Option("--flat-distances", help="Divide each star's own distance prior out")
     ] = False,
+    stars: Annotated[
+        Path | None, typer.Option(help="The prepared table that was inferred, for the colour-magnitude diagram")
+    ] = None,
     compare: Annotated[
         list[str] | None,
         typer.Option(
@@ -56,6 +59,7 @@ def sightline(
             flat_distances=flat_distances,
             seed=seed,
             comparisons=others,
+            prepared=read_table(stars) if stars else None,
             progress=progress,
         )
     write_sightline(result, out)

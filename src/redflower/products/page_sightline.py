@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from redflower.plot.diagram import colour_magnitude_figure
 from redflower.plot.sightline import (
     cloud_posterior_figure,
     odds_figure,
@@ -53,6 +54,11 @@ def sightline_page(
     }
     if {"l", "b"} <= set(stars.colnames):
         figures["sky"] = ("The stars on the sky.", sky_figure(stars))
+    if {"gaia_g", "gaia_bp", "gaia_rp"} <= set(stars.colnames):
+        figures["colour-magnitude"] = (
+            "Observed colour-magnitude diagram, coloured by posterior mean E(B-V).",
+            colour_magnitude_figure(stars, stars),
+        )
     place = ""
     if numbers["l_deg"] is not None:
         place = f" towards l, b = {numbers['l_deg']:.2f}, {numbers['b_deg']:+.2f} deg"

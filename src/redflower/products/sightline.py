@@ -110,6 +110,7 @@ def fit_posteriors(
     settings: TemperingSettings | None = None,
     seed: int = 0,
     comparisons: Sequence[Table] = (),
+    prepared: Table | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SightlineResult:
     """The dust along the line of sight of a table of posteriors: the number of clouds with odds, and each of them.
@@ -125,6 +126,7 @@ def fit_posteriors(
     seed : of the random numbers.
     comparisons : reddening from elsewhere, to be drawn and tabulated beside; see
         `redflower.products.compare.read_comparison`.
+    prepared : the table that was inferred, for the colour-magnitude diagram.
     progress : called with the number of models done, of ``max_clouds + 2``.
 
     Raises
@@ -162,6 +164,8 @@ def fit_posteriors(
     for name in posteriors.colnames:
         if name.startswith("true_"):
             stars[name] = posteriors[name]
+    if prepared is not None:
+        _add_photometry(stars, prepared)
     stars["in_fit"] = Column(rows, description="whether the star entered the fit")
     provenance = {
         "stage": "sightline",
@@ -208,6 +212,19 @@ def write_sightline(result: SightlineResult, folder: Path) -> None:
             "comparisons.ecsv": result.comparisons,
         },
     )
+
+
+def _add_photometry(stars: Table, prepared: Table) -> None:
+    """G, BP and RP of the stars, found by their identifiers; NaN where they are missing."""
+    ids = np.asarray(prepared["source_id"])
+    order = np.argsort(ids)
+    wanted = np.asarray(stars["source_id"])
+    row = order[np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)]
+    same = ids[row] == wanted
+    for name in ("gaia_g", "gaia_bp", "gaia_rp"):
+        if name in prepared.colnames:
+            values = np.ma.filled(np.ma.asarray(prepared[name]).astype(float), np.nan)
+            stars[name] = Column(np.where(same, values[row], np.nan), unit="mag", description="observed")
 
 
 def _summary(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) -> dict[str, Any]:

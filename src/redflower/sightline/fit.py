@@ -79,12 +79,15 @@ class SightlineFit:
         """The most probable number of clouds."""
         return max(self.models, key=lambda model: model.probability)
 
-    def profile(self, distance_pc: Float[np.ndarray, " node"]) -> dict[str, np.ndarray]:
+    def profile(
+        self, distance_pc: Float[np.ndarray, " node"], *, with_foreground: bool = False
+    ) -> dict[str, np.ndarray]:
         """Reddening behind the foreground, averaged over the numbers of clouds with their probabilities.
 
         Parameters
         ----------
         distance_pc : where. [pc]
+        with_foreground : add the foreground, and with it the zero point of the stars' reddenings.
 
         Returns
         -------
@@ -94,7 +97,8 @@ class SightlineFit:
         values, weights = [], []
         for model in self.models:
             n_draws = len(model.draws.foreground_mag)
-            values.append(model.draws.profile_mag(modulus))
+            shift = model.draws.foreground_mag[:, None] if with_foreground else 0.0
+            values.append(shift + model.draws.profile_mag(modulus))
             weights.append(np.full(n_draws, model.probability / n_draws))
         return _summary(np.concatenate(values), np.concatenate(weights))
 
