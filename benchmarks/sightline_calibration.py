@@ -30,15 +30,16 @@ EBV_RANGE_MAG = (EBV_MIN_MAG, EBV_MAX_MAG)
 #: Compared; as many as part `prior` simulates, so that its odds can be checked.
 MAX_CLOUDS = 3
 NEAR = (370.0, 0.12)
-#: Of every fit, and what part `prior` draws from.
-PRIOR = DustPrior(distance_pc=(150.0, 3500.0))
+#: Of every fit, and what part `prior` draws from. The mock stars reach beyond these distances at either end, so that the
+#: fit does not draw them in: what is drawn is what is looked for.
+PRIOR = DustPrior(distance_pc=(250.0, 3000.0))
 #: What changes in each way of being fooled.
 FOOLED = {
     "nothing wrong": {},
     "zero point +0.02 mag": {"zero_point_mag": 0.02},
     "zero point -0.02 mag": {"zero_point_mag": -0.02},
     "zero point growing by 0.01 mag per mag of distance modulus": {"zero_point_per_modulus": 0.01},
-    "errors 1.3 times as large as stated": {"error_factor": 1.3},
+    "reddening errors 1.3 times as large as stated": {"error_factor": 1.3},
     "5 % outliers": {"outlier_share": 0.05},
     "10 % outliers": {"outlier_share": 0.10},
     "gradient of +-30 % across the cone": {"gradient": 0.3},

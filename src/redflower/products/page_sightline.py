@@ -82,6 +82,14 @@ def sightline_page(
         ),
         ("Number of clouds", ("clouds", "probability", "ln evidence"), odds),
         (
+            "Probability of a number of clouds above a given E(B-V), whatever the number of weaker ones",
+            ("E(B-V) at least", *(f"{k} clouds" for k in range(len(numbers["probability"])))),
+            [
+                (f"{ebv} mag", *(_probability(value) for value in values))
+                for ebv, values in numbers["probability_of_clouds_above_mag"].items()
+            ],
+        ),
+        (
             "Stars by posterior mean distance",
             ("distance [pc]", "stars", "mean E(B-V) [mag]"),
             [
@@ -150,6 +158,11 @@ def sentence(numbers: dict[str, Any]) -> str:
     more = numbers["at_least"].get(str(best + 1))
     if more is not None:
         text += f"; more clouds have the probability {_probability(more)}"
+    text += ". Counting only clouds of at least 0.02 mag: " + ", ".join(
+        f"{k} with probability {_probability(p)}"
+        for k, p in enumerate(numbers["probability_of_clouds_above_mag"]["0.02"])
+        if p >= 0.005
+    )
     return (
         text + f". Foreground and zero point of the stars together: {numbers['foreground_mag']:+.3f} ± "
         f"{numbers['foreground_mag_std']:.3f} mag. Outliers: {100 * numbers['outlier_share']:.1f} ± "
@@ -160,5 +173,7 @@ def sentence(numbers: dict[str, Any]) -> str:
 def _probability(value: float) -> str:
     """Two digits, also next to 0 and 1."""
     if value > 0.995:
-        return f"1 - {1 - value:.1g}" if value < 1.0 else "1"
-    return f"{value:.2f}" if value >= 0.005 else f"{value:.0e}"
+        return f"1 - {1 - value:.0e}" if value < 1.0 - 1e-12 else "1"
+    if value >= 0.005:
+        return f"{value:.2f}"
+    return f"{value:.0e}" if value >= 1e-12 else "0"

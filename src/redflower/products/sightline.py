@@ -37,6 +37,8 @@ _STATUSES: Final = (Status.OK.value, Status.EDGE_OF_PRIOR.value)
 _PASSED_ON: Final = (
     "source_id", "l", "b", "ebv_mean", "ebv_std", "distance_mean", "distance_std", "ebv_distance_corr", "status", "flags",
 )  # fmt: skip
+#: Clouds of at least these E(B-V) are counted apart from weaker ones, which few stars can exclude. [mag]
+COUNTED_FROM_MAG: Final = (0.01, 0.02, 0.05)
 BIN_PC: Final = 500.0
 _N_NODES: Final = 121
 _N_SAVED_DRAWS: Final = 500
@@ -238,6 +240,9 @@ def _summary(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) -> dic
         "most_probable_number": best.n_clouds,
         "probability": {str(m.n_clouds): float(m.probability) for m in fit.models},
         "at_least": {str(k): float(sum(more[k:])) for k in range(1, len(more))},
+        "probability_of_clouds_above_mag": {
+            f"{ebv:g}": fit.probability_of_clouds_above(ebv) for ebv in COUNTED_FROM_MAG
+        },
         "log_evidence": {str(m.n_clouds): float(m.log_evidence) for m in fit.models},
         "log_evidence_error": {str(m.n_clouds): float(m.log_evidence_error) for m in fit.models},
         "log_evidence_non_decreasing_profile": float(fit.monotone_log_evidence),

@@ -79,6 +79,20 @@ class SightlineFit:
         """The most probable number of clouds."""
         return max(self.models, key=lambda model: model.probability)
 
+    def probability_of_clouds_above(self, ebv_mag: float) -> list[float]:
+        """Probabilities of 0, 1, 2, ... clouds of at least a given E(B-V), whatever the number of weaker ones.
+
+        Parameters
+        ----------
+        ebv_mag : smallest mean E(B-V) that counts. [mag]
+        """
+        most = self.models[-1].n_clouds
+        share = np.zeros(most + 1)
+        for model in self.models:
+            count = (model.draws.ebv_mag >= ebv_mag).sum(axis=1)
+            share += model.probability * np.bincount(count, minlength=most + 1) / len(count)
+        return [float(value) for value in share]
+
     def profile(
         self, distance_pc: Float[np.ndarray, " node"], *, with_foreground: bool = False
     ) -> dict[str, np.ndarray]:
