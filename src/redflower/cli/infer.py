@@ -45,7 +45,7 @@ def infer(
     max_shift: Annotated[
         float,
         typer.Option(
-            help="A star goes on to slower engines when its check shows a larger shift of a mean, in sigmas"
+            help="A star goes on to slower engines when its exact weights shift a mean by more than this, in sigmas"
         ),
     ] = FastSettings().max_shift,
     chains: Annotated[int, typer.Option(help="NUTS: chains per star")] = NutsSettings().n_chains,

@@ -169,7 +169,7 @@ def _arrays_of(model: Model) -> tuple[Any, ...]:
 
 def _to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(_arrays_of(model), eqx.is_array))
-    arrays = {jax.tree_util.keystr(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
+    arrays = {jax.tree_util.keystr(path): np.array(leaf, order="C") for path, leaf in leaves}
     network = model.flow.network
     header = {
         "format": FORMAT,

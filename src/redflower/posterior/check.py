@@ -106,46 +106,21 @@ def weighted_draws(
 
 
 class Check(NamedTuple):
-    """What the weights say of the quadrature.
+    """What the weights say as a whole.
 
     Attributes
     ----------
     ess : effective number of draws, (sum w)^2 / sum w^2.
-    log_evidence_shift : ln of the mean weight.
-    ebv_shift, modulus_shift : by how much the exact mean differs, in units of the deviation, to first order: the slope
-        of ln w.
-    scatter : standard deviation of ln w about that line.
+    log_mean_weight : ln of exact evidence over the grid's.
     """
 
     ess: Float[Array, "*star"]
-    log_evidence_shift: Float[Array, "*star"]
-    ebv_shift: Float[Array, "*star"]
-    modulus_shift: Float[Array, "*star"]
-    scatter: Float[Array, "*star"]
+    log_mean_weight: Float[Array, "*star"]
 
 
 def check_of(draws: WeightedDraws) -> Check:
     """The check of one star's draws."""
-    log_weight = draws.log_weight
-    peak = jnp.max(log_weight)
-    weight = jnp.exp(log_weight - peak)
+    peak = jnp.max(draws.log_weight)
+    weight = jnp.exp(draws.log_weight - peak)
     total = jnp.sum(weight)
-    ess = total**2 / jnp.sum(weight**2)
-    # Far-off weights would decide the slope; they show in the effective number instead.
-    middle = jnp.median(log_weight)
-    near = jnp.clip(log_weight - middle, -4.0, 4.0)
-
-    def scaled(values: Array) -> Array:
-        off = values - jnp.mean(values)
-        return off / jnp.sqrt(jnp.mean(off**2) + 1e-12)
-
-    e, m = scaled(draws.ebv_mag), scaled(draws.modulus_mag)
-    near = near - jnp.mean(near)
-    # Two correlated regressors; the mean of each shifts by its covariance with ln w.
-    ebv_shift, modulus_shift = jnp.mean(e * near), jnp.mean(m * near)
-    r = jnp.mean(e * m)
-    determinant = jnp.maximum(1.0 - r * r, 1e-3)
-    slope_e = (ebv_shift - r * modulus_shift) / determinant
-    slope_m = (modulus_shift - r * ebv_shift) / determinant
-    scatter = jnp.std(near - slope_e * e - slope_m * m)
-    return Check(ess, peak + jnp.log(total / len(weight)), ebv_shift, modulus_shift, scatter)
+    return Check(total**2 / jnp.sum(weight**2), peak + jnp.log(total / len(weight)))

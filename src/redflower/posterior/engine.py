@@ -176,7 +176,7 @@ class _Run:
             keys = star_keys(self.source_id[padded], self.settings.seed)
             result = jax.tree.map(np.asarray, quadrature_batch(fast, part, noise, keys, self.settings.fast))
             k = pareto_k(result.log_weight)
-            bad = unsettled(result, k, self.settings.fast)[: len(batch)]
+            bad = unsettled(result, self.settings.fast)[: len(batch)]
             good = np.flatnonzero(~bad)
             values = self._of_fast(part, result, k)
             self._store(batch[good], {name: v[good] for name, v in values.items()}, FAST)
@@ -246,7 +246,7 @@ class _Run:
                 "distance_quantiles": s.distance_quantiles_pc, "ebv_distance_corr": s.correlation,
             }
         )  # fmt: skip
-        columns["log_evidence"] = s.log_evidence + result.check.log_evidence_shift
+        columns["log_evidence"] = s.log_evidence
         columns["ess"], columns["pareto_k"] = result.check.ess, k
         mass_modulus = np.asarray(result.grid.modulus_mag)[
             np.arange(len(k)), np.argmax(result.grid.log_density.max(axis=2), axis=1)

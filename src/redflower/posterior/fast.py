@@ -2,7 +2,7 @@
 
 Three steps, each for the stars that the one before could not settle:
 
-1. a quadrature on a grid of fixed size, with a few exact importance weights as its check;
+1. a quadrature on a grid of fixed size, corrected and judged by a few exact importance weights;
 2. many exact importance weights on a finer grid, whose weighted draws then are the posterior;
 3. the reference engine (`redflower.posterior.nuts`).
 """
@@ -23,9 +23,16 @@ from redflower.flow.emulator import Emulator, Noise, make_noise
 from redflower.flow.model import Model
 from redflower.posterior.check import Check, WeightedDraws, check_of, weighted_draws
 from redflower.posterior.grid import FastTarget, Grid, finer_grid, posterior_grid
-from redflower.posterior.grid_summaries import GridSummary, mass_beyond, node_masses, summarise_grid
+from redflower.posterior.grid_summaries import (
+    GridSummary,
+    mass_beyond,
+    node_masses,
+    summarise_grid,
+    trapezium,
+)
 from redflower.posterior.log_density import Target
 from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG
+from redflower.posterior.tilt import Tilt, fit_tilt, tilted
 from redflower.star import Star
 
 
@@ -36,9 +43,10 @@ class FastSettings:
     Attributes
     ----------
     check_nodes, check_draws_per_node : importance weights of every star; pairs, so an even number per node.
-    refine_nodes, refine_draws_per_node : of the stars whose check fails.
+    refine_nodes, refine_draws_per_node : of the stars that step 1 does not settle.
     min_check_ess : least effective number of the check's draws, as a share of them.
-    max_shift : largest shift of the mean of E or of the distance modulus that the check may show, in deviations.
+    max_shift : largest correction of the mean of E or of the distance modulus, in deviations.
+    max_scatter : largest scatter of the nodes' log weights about the correction. [nat]
     max_resolution_shift : largest effect of leaving out every other node, in deviations.
     min_refine_ess, max_pareto_k : what the weights of refined stars must reach, or the star goes on to NUTS.
     """
@@ -47,8 +55,9 @@ class FastSettings:
     check_draws_per_node: int = 4
     refine_nodes: int = 512
     refine_draws_per_node: int = 8
-    min_check_ess: float = 0.12
-    max_shift: float = 0.25
+    min_check_ess: float = 0.3
+    max_shift: float = 0.6
+    max_scatter: float = 0.6
     max_resolution_shift: float = 0.05
     min_refine_ess: float = 200.0
     max_pareto_k: float = 0.7
@@ -60,7 +69,8 @@ class FastResult(NamedTuple):
     Attributes
     ----------
     summary : moments and quantiles.
-    check : the importance weights' verdict on the grid.
+    check : effective number and mean of the importance weights.
+    tilt : the correction of the grid that they gave.
     log_weight : the weights themselves, for the shape of their tail.
     grid : the joint density.
     bp_rp_mag : intrinsic colour at the mean of E. [mag]
@@ -71,6 +81,7 @@ class FastResult(NamedTuple):
 
     summary: GridSummary
     check: Check
+    tilt: Tilt
     log_weight: Float[Array, "*star draw"]
     grid: Grid
     bp_rp_mag: Float[Array, "*star"]
@@ -111,19 +122,23 @@ def noise_of(emulator: Emulator, stars: Star) -> Noise:
 
 
 def _describe(
-    fast: FastTarget, star: Star, grid: Grid, summary: GridSummary, draws: WeightedDraws
+    fast: FastTarget, star: Star, uncorrected: Grid, draws: WeightedDraws, n_per_node: int
 ) -> FastResult:
     exact = fast.exact
-    mass = node_masses(grid)[0]
-    of_ebv = mass.sum(axis=0)
-    density = of_ebv / jnp.ones_like(of_ebv).at[0].set(0.5).at[-1].set(0.5)
+    check, tilt = check_of(draws), fit_tilt(uncorrected, draws, n_per_node)
+    log_evidence = node_masses(uncorrected)[1] + check.log_mean_weight
+    grid = tilted(uncorrected, tilt)
+    summary = summarise_grid(grid)._replace(log_evidence=log_evidence)
+    of_ebv = node_masses(grid)[0].sum(axis=0)
+    density = of_ebv / trapezium(len(of_ebv))
     low = 1.0 - mass_beyond(grid.ebv_mag, density, jnp.asarray(exact.ebv_min_mag + EDGE_MAG))
     high = mass_beyond(grid.ebv_mag, density, jnp.asarray(exact.ebv_max_mag - EDGE_MAG))
     unreddened_g = star.magnitude_mag[G] - grid.g_extinction_mag
     bright = jnp.sum(jnp.where(unreddened_g < exact.g_bright_mag + BRIGHT_EDGE_MAG, of_ebv, 0.0))
     return FastResult(
         summary,
-        check_of(draws),
+        check,
+        tilt,
         draws.log_weight,
         grid,
         jnp.interp(summary.ebv_mean_mag, grid.ebv_mag, grid.bp_rp_mag),
@@ -141,11 +156,11 @@ def quadrature_batch(
 
     def one(star: Star, noise: Noise, key: PRNGKeyArray) -> FastResult:
         grid = posterior_grid(fast, star, noise)
+        n_per_node = settings.check_draws_per_node
         draws = weighted_draws(
-            fast, star, noise, grid, key,
-            n_nodes=settings.check_nodes, n_per_node=settings.check_draws_per_node,
-        )  # fmt: skip
-        return _describe(fast, star, grid, summarise_grid(grid), draws)
+            fast, star, noise, grid, key, n_nodes=settings.check_nodes, n_per_node=n_per_node
+        )
+        return _describe(fast, star, grid, draws, n_per_node)
 
     return jax.vmap(one)(stars, noise, keys)
 
@@ -158,11 +173,11 @@ def refined_batch(
 
     def one(star: Star, noise: Noise, key: PRNGKeyArray) -> tuple[FastResult, WeightedDraws]:
         grid = finer_grid(fast, star, noise, posterior_grid(fast, star, noise), factor=2)
+        n_per_node = settings.refine_draws_per_node
         draws = weighted_draws(
-            fast, star, noise, grid, key,
-            n_nodes=settings.refine_nodes, n_per_node=settings.refine_draws_per_node,
-        )  # fmt: skip
-        return _describe(fast, star, grid, summarise_grid(grid), draws), draws
+            fast, star, noise, grid, key, n_nodes=settings.refine_nodes, n_per_node=n_per_node
+        )
+        return _describe(fast, star, grid, draws, n_per_node), draws
 
     return jax.vmap(one)(stars, noise, keys)
 
@@ -179,18 +194,14 @@ def take(stars: Any, rows: np.ndarray) -> Any:
     return jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[rows]), stars)
 
 
-def unsettled(result: FastResult, k: np.ndarray, settings: FastSettings) -> np.ndarray:
-    """Which stars the first step has not settled."""
-    check = result.check
+def unsettled(result: FastResult, settings: FastSettings) -> np.ndarray:
+    """Which stars of a batch the first step has not settled."""
     n_draws = settings.check_nodes * settings.check_draws_per_node
-    # The scatter of ln w limits how well the slope is known; twice its error is allowed on top.
-    allowed = settings.max_shift + 2.0 * np.minimum(check.scatter, 4.0) / np.sqrt(n_draws)
-    bad = check.ess < settings.min_check_ess * n_draws
-    bad |= np.abs(check.ebv_shift) > allowed
-    bad |= np.abs(check.modulus_shift) > allowed
-    bad |= result.summary.resolution_shift > settings.max_resolution_shift
-    bad |= ~np.isfinite(result.summary.ebv_mean_mag) | ~np.isfinite(check.ess)
-    return bad | ~(k < 1.0)
+    bad = np.asarray(result.check.ess < settings.min_check_ess * n_draws)
+    bad |= np.asarray(result.tilt.shift > settings.max_shift)
+    bad |= np.asarray(result.tilt.scatter > settings.max_scatter)
+    bad |= np.asarray(result.summary.resolution_shift > settings.max_resolution_shift)
+    return bad | ~np.isfinite(result.summary.ebv_mean_mag) | ~np.isfinite(result.check.ess)
 
 
 def weighted_summary(draws: WeightedDraws, levels: np.ndarray) -> dict[str, np.ndarray]:
