@@ -21,6 +21,7 @@ from redflower.errors import InputError, ModelError
 from redflower.flow import Model, fit_coverage, load_model
 from redflower.physics import ExtinctionLaw, Zhang23Law
 from redflower.posterior import Flag, InferenceSettings, Status, infer_stars
+from redflower.posterior.density import DENSITY_COLUMNS
 from redflower.posterior.engine import MIN_BANDS
 from redflower.posterior.status import STATUS_MESSAGES
 from redflower.products import fit_posteriors
@@ -45,15 +46,37 @@ OUTPUT_COLUMNS: dict[str, tuple[str | None, str]] = {
     **{f"ebv_{k}": ("mag", f"E(B-V), {v}") for k, v in _DESCRIPTIONS.items()},
     **{f"distance_{k}": ("pc", f"distance, {v}") for k, v in _DESCRIPTIONS.items()},
     "ebv_distance_corr": (None, "posterior correlation of E(B-V) and distance"),
-    "log_evidence": (None, "natural log of the evidence, by bridge sampling"),
+    "log_evidence": (
+        None,
+        "natural log of the evidence: quadrature and importance weights, or bridge sampling (nuts)",
+    ),
     "bands": (None, "bands used"),
     "model": (None, "model id"),
-    "engine": (None, "how the posterior was computed"),
-    "ess": (None, "effective draws, the smaller of E(B-V)'s and distance's"),
-    "r_hat": (None, "split R-hat, the larger of E(B-V)'s and distance's"),
-    "divergences": (None, "diverging trajectories"),
+    "engine": (
+        None,
+        "what settled the star: fast (quadrature), importance (weighted draws) or nuts (chains)",
+    ),
+    "ess": (
+        None,
+        "effective draws: of the check's weights (fast), of the weights (importance), of the chains (nuts)",
+    ),
+    "pareto_k": (None, "tail shape of the importance weights against the exact density; NaN for nuts"),
+    "r_hat": (None, "split R-hat, the larger of E(B-V)'s and distance's; NaN without chains"),
+    "divergences": (None, "diverging trajectories of the chains"),
     "status": (None, "one word: ok, or why to look twice"),
     "flags": (None, "bit mask, see redflower.posterior.Flag"),
+}
+
+#: Columns that `infer` adds with the densities: the distance prior that they hold (docs/model.md, E13).
+PRIOR_COLUMNS: dict[str, tuple[str | None, str]] = {
+    "prior_log_length": (None, "distance prior: natural log of its length scale in pc"),
+    "prior_alpha": (None, "distance prior: exponent alpha"),
+    "prior_beta": (None, "distance prior: exponent beta"),
+}
+_PRIOR_FIELDS = {
+    "prior_log_length": "prior_log_length_pc",
+    "prior_alpha": "prior_alpha",
+    "prior_beta": "prior_beta",
 }
 
 
@@ -168,6 +191,22 @@ def infer(
     """
     settings = settings or InferenceSettings()
     require_prepared(stars, "infer's input")
+    model, prior = matching_prior(model, distance_prior)
+    table = posterior_table(stars, model, settings, prior, progress=progress)
+    if not inferable(table):
+        raise nothing_to_infer(model)
+    return table
+
+
+def matching_prior(
+    model: Model | str | Path, distance_prior: DistancePrior | None
+) -> tuple[Model, DistancePrior]:
+    """The model, loaded, and the distance prior it was trained with.
+
+    Raises
+    ------
+    ModelError : there is no such model, or the prior is another one.
+    """
     model = model if isinstance(model, Model) else load_model(model)
     prior = distance_prior or default_distance_prior()
     trained_with = model.distance_prior.get("sha256")
@@ -176,14 +215,33 @@ def infer(
             f"infer: model {model.name!r} was trained with the distance prior {model.distance_prior['name']!r}, "
             f"but {prior.name!r} was given. The two must be the same; pass that prior, or train again."
         )
+    return model, prior
+
+
+def inferable(posteriors: Table) -> bool:
+    """Whether any star of an inference table had the bands to be inferred."""
+    return bool((np.asarray(posteriors["status"]).astype(str) != Status.NO_BANDS.value).any())
+
+
+def nothing_to_infer(model: Model) -> InputError:
+    """The error of a table in which no star has the model's bands."""
+    return InputError(
+        f"infer: no star can be inferred: model {model.name!r} needs {model.band_names[G]} and at least "
+        f"{MIN_BANDS - 1} more of {', '.join(model.band_names[1:])}, and no star has them. Check the column map "
+        "that `redflower prepare` was given."
+    )
+
+
+def posterior_table(
+    stars: Table,
+    model: Model,
+    settings: InferenceSettings,
+    prior: DistancePrior,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Table:
+    """`infer` on a part of a table, in which it is no error that no star can be inferred."""
     batch = to_stars(stars, prior)
-    observed = np.asarray(batch.stars.observed)[:, : model.n_bands]
-    if not (observed[:, G] & (observed.sum(axis=1) >= MIN_BANDS)).any():
-        raise InputError(
-            f"infer: no star can be inferred: model {model.name!r} needs {model.band_names[G]} and at least "
-            f"{MIN_BANDS - 1} more of {', '.join(model.band_names[1:])}, and no star has them. Check the column map "
-            "that `redflower prepare` was given."
-        )
     source_id = np.asarray(stars["source_id"])
     columns = infer_stars(model, batch.stars, source_id, settings, progress=progress)
     placed = batch.reason != "no position"
@@ -192,10 +250,14 @@ def infer(
         if values.dtype.kind == "f":
             values[~placed] = np.nan
     columns["model"] = np.full(len(stars), model.model_id)
-    columns["engine"] = np.full(len(stars), "nuts")
+    described = dict(OUTPUT_COLUMNS)
+    if settings.density:
+        described |= DENSITY_COLUMNS | PRIOR_COLUMNS
+        for column in PRIOR_COLUMNS:
+            columns[column] = np.asarray(getattr(batch.stars, _PRIOR_FIELDS[column]))
     table = Table()
     table["source_id"] = Column(source_id, description="Gaia source identifier")
-    for column, (unit, text) in OUTPUT_COLUMNS.items():
+    for column, (unit, text) in described.items():
         table[column] = Column(columns[column], unit=unit, description=text)
     for column in stars.colnames:
         if column.startswith("true_") or column in ("l", "b"):
@@ -206,7 +268,9 @@ def infer(
         "model": {"id": model.model_id, "description": model.description},
         "distance_prior": {"name": prior.name, "sha256": prior.sha256},
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
+        "engine": settings.engine,
         "nuts": vars(settings.nuts).copy(),
+        "fast": vars(settings.fast).copy() if settings.engine == "fast" else None,
         "seed": settings.seed,
         "input": stars.meta.get(META_KEY, {}),
     }

@@ -25,7 +25,10 @@ from redflower.catalogue.stars import to_stars as to_stars
 from redflower.catalogue.tables import ENDINGS as ENDINGS
 from redflower.catalogue.tables import META_KEY as META_KEY
 from redflower.catalogue.tables import check_writable as check_writable
+from redflower.catalogue.tables import count_rows as count_rows
+from redflower.catalogue.tables import join_tables as join_tables
 from redflower.catalogue.tables import read_table as read_table
+from redflower.catalogue.tables import read_table_parts as read_table_parts
 from redflower.catalogue.tables import write_table as write_table
 from redflower.catalogue.zero_point import ZeroPointStatus as ZeroPointStatus
 from redflower.catalogue.zero_point import parallax_zero_point as parallax_zero_point

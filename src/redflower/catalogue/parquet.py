@@ -5,7 +5,7 @@ YAML header that ``astropy.table.Table.read`` looks for. Plain files, as pandas 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,20 @@ def parquet_column_names(path: Path) -> list[str]:
         raise _damaged(path, problem) from None
 
 
+def parquet_row_count(path: Path) -> int:
+    """The number of rows of a Parquet file, from its footer.
+
+    Raises
+    ------
+    TableError
+        If the footer cannot be read.
+    """
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as problem:
+        raise _damaged(path, problem) from None
+
+
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
     """Read a Parquet file; columns of kinds that astronomy tables do not hold (structures) are left out.
 
@@ -47,6 +61,34 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
         arrow = pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
+    return _table_from_arrow(arrow, path)
+
+
+def read_parquet_parts(path: Path, n_rows: int) -> Iterator[Table]:
+    """A Parquet file as tables of at most ``n_rows`` rows, one in memory at a time.
+
+    Raises
+    ------
+    TableError
+        If the file is damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=n_rows):
+                yield _table_from_arrow(pa.Table.from_batches([batch], schema=file.schema_arrow), path)
+    except (pa.ArrowException, OSError) as problem:
+        raise _damaged(path, problem) from None
+
+
+def join_parquet(parts: Sequence[Path], path: Path) -> None:
+    """One Parquet file of several with the same columns, a part in memory at a time."""
+    schema = pq.read_schema(parts[0])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(pq.read_table(part, partitioning=None).cast(schema))
+
+
+def _table_from_arrow(arrow: pa.Table, path: Path) -> Table:
     table = Table()
     for field, chunks in zip(arrow.schema, arrow.columns, strict=True):
         column = _column_from_arrow(field.name, chunks)

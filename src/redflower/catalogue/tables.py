@@ -16,12 +16,12 @@ float from NaN (both come back as missing), nor a missing text from an empty one
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from astropy.table import Column, Table
+from astropy.table import Column, Table, vstack
 
 from redflower.catalogue.formats import (
     META_KEY,
@@ -35,7 +35,14 @@ from redflower.catalogue.formats import (
     write_fits,
     write_votable,
 )
-from redflower.catalogue.parquet import parquet_column_names, read_parquet, write_parquet
+from redflower.catalogue.parquet import (
+    join_parquet,
+    parquet_column_names,
+    parquet_row_count,
+    read_parquet,
+    read_parquet_parts,
+    write_parquet,
+)
 from redflower.errors import InputError, TableError
 
 __all__ = [
@@ -43,8 +50,11 @@ __all__ = [
     "META_KEY",
     "check_writable",
     "column_names",
+    "count_rows",
+    "join_tables",
     "plain_table",
     "read_table",
+    "read_table_parts",
     "write_table",
 ]
 
@@ -94,6 +104,55 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
     if columns is not None:
         table = table[list(columns)]
     return _tidied(table)
+
+
+def read_table_parts(path: "str | Path", n_rows: int) -> Iterator[Table]:
+    """A table as parts of at most ``n_rows`` rows. Parquet is read part by part, other formats whole at once.
+
+    Raises
+    ------
+    TableError
+        As `read_table`.
+    """
+    path = Path(path)
+    if _ending(path, reading=True) == ".parquet":
+        _check_is_file(path)
+        for part in read_parquet_parts(path, n_rows):
+            yield _tidied(part)
+        return
+    table = read_table(path)
+    for start in range(0, max(len(table), 1), n_rows):
+        yield table[start : start + n_rows]
+
+
+def count_rows(path: "str | Path") -> int | None:
+    """Rows of a Parquet file, from its footer; None for other formats, which would have to be read."""
+    path = Path(path)
+    if _ending(path, reading=True) != ".parquet":
+        return None
+    _check_is_file(path)
+    return parquet_row_count(path)
+
+
+def join_tables(parts: Sequence[Path], path: "str | Path") -> Path:
+    """One table of Parquet parts with the same columns; Parquet to Parquet without holding it whole.
+
+    Raises
+    ------
+    TableError
+        As `write_table`.
+    """
+    path = Path(path)
+    if _ending(path, reading=False) != ".parquet":
+        return write_table(vstack([read_table(part) for part in parts], metadata_conflicts="silent"), path)
+    check_writable(path)
+    whole = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        join_parquet(parts, whole)
+        os.replace(whole, path)
+    finally:
+        whole.unlink(missing_ok=True)
+    return path
 
 
 def column_names(path: "str | Path") -> list[str] | None:

@@ -3,17 +3,19 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from redflower.api import describe_statuses, status_counts
-from redflower.api import infer as infer_table
-from redflower.catalogue import check_writable, read_distance_prior, read_table, write_table
+from redflower.api import describe_statuses
+from redflower.catalogue import read_distance_prior
 from redflower.cli.progress import counter, say
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
-from redflower.posterior import PAPER_SETTINGS, InferenceSettings, NutsSettings
+from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings
+from redflower.posterior.engine import ENGINE_MESSAGES
+from redflower.scale import PART_ROWS, infer_file
 
 EXIT_SOME_FAILED = 1
+#: Words of rows in which nothing was inferred.
+NOTHING_INFERRED = ("nonfinite", "no_bands", "outside_limits", "failed")
 
 
 def infer(
@@ -22,32 +24,70 @@ def infer(
         Path, typer.Argument(help="Table to write, a row per star: .parquet .fits .ecsv .vot .csv")
     ],
     model: Annotated[str, typer.Option(help="Name of a shipped model (redflower models) or a file")],
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="fast (milliseconds a star; hard stars go on to importance weights and NUTS by themselves) or nuts"
+        ),
+    ] = "fast",
+    density: Annotated[
+        bool,
+        typer.Option(
+            "--density", help="Add the joint density of E(B-V) and distance modulus, which sightline needs"
+        ),
+    ] = False,
     ebv_min: Annotated[float, typer.Option(help="Lower end of the reddening prior [mag]")] = EBV_MIN_MAG,
     ebv_max: Annotated[float, typer.Option(help="Upper end of the reddening prior [mag]")] = EBV_MAX_MAG,
     distance_prior: Annotated[
         Path | None,
         typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's"),
     ] = None,
-    chains: Annotated[int, typer.Option(help="Chains per star")] = NutsSettings().n_chains,
-    warmup: Annotated[int, typer.Option(help="Warm-up steps per chain")] = NutsSettings().n_warmup,
-    draws: Annotated[int, typer.Option(help="Draws per chain")] = NutsSettings().n_draws,
+    max_shift: Annotated[
+        float,
+        typer.Option(
+            help="A star goes on to slower engines when its exact weights shift a mean by more than this, in sigmas"
+        ),
+    ] = FastSettings().max_shift,
+    chains: Annotated[int, typer.Option(help="NUTS: chains per star")] = NutsSettings().n_chains,
+    warmup: Annotated[int, typer.Option(help="NUTS: warm-up steps per chain")] = NutsSettings().n_warmup,
+    draws: Annotated[int, typer.Option(help="NUTS: draws per chain")] = NutsSettings().n_draws,
     paper: Annotated[
         bool,
-        typer.Option("--paper-settings", help="One chain of 4,000 + 10,000 steps, as in the paper (slow)"),
+        typer.Option(
+            "--paper-settings", help="NUTS: one chain of 4,000 + 10,000 steps, as in the paper (slow)"
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Added to each star's own seed, its source_id")] = 0,
+    part_rows: Annotated[
+        int, typer.Option(help="Rows read, inferred and written at a time", min=1)
+    ] = PART_ROWS,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the parts of a run that was stopped")
+    ] = False,
 ) -> None:
     """Infer E(B-V) and distance of every star: means, deviations, quantiles, evidence, status, flags."""
-    check_writable(out)
     nuts = PAPER_SETTINGS if paper else NutsSettings(n_chains=chains, n_warmup=warmup, n_draws=draws)
-    settings = InferenceSettings(ebv_min_mag=ebv_min, ebv_max_mag=ebv_max, nuts=nuts, seed=seed)
+    settings = InferenceSettings(
+        ebv_min_mag=ebv_min,
+        ebv_max_mag=ebv_max,
+        engine=engine,  # type: ignore[arg-type]  # checked inside
+        nuts=nuts,
+        fast=FastSettings(max_shift=max_shift),
+        density=density,
+        seed=seed,
+    )
     prior = read_distance_prior(distance_prior) if distance_prior else None
-    table = read_table(stars)
-    with counter("stars", len(table)) as progress:
-        posteriors = infer_table(table, model, settings=settings, distance_prior=prior, progress=progress)
-    write_table(posteriors, out)
-    say(f"{len(posteriors):,} stars written to {out}")
-    for line in describe_statuses(status_counts(posteriors)):
+    with counter("stars", None) as progress:
+        report = infer_file(
+            stars, out, model,
+            settings=settings, distance_prior=prior, resume=resume, part_rows=part_rows, progress=progress,
+        )  # fmt: skip
+    say(f"{report.n_stars:,} stars written to {out}")
+    for line in describe_statuses(report.statuses):
         say(line)
-    if not np.isfinite(posteriors["ebv_mean"]).all():
+    for word, count in report.engines.items():
+        say(f"{count:>7,}  settled by {word}: {ENGINE_MESSAGES[word]}")
+    for number, message in report.failed_parts:
+        say(f"part {number} (rows {number * part_rows:,} on) failed: {message}")
+    if any(report.statuses.get(word) for word in NOTHING_INFERRED):
         raise typer.Exit(EXIT_SOME_FAILED)

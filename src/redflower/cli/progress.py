@@ -18,21 +18,22 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def counter(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number done so far."""
+def counter(what: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """A function to call with the number done so far, and the total where it is not known at the start."""
     if sys.stderr.isatty():
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(what, total=total)
-            yield lambda done: bar.update(task, completed=done)
+            yield lambda done, known=total: bar.update(task, completed=done, total=known)
         return
     started = last = time.monotonic()
 
-    def line(done: int) -> None:
+    def line(done: int, known: int | None = total) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last > LINE_EVERY_S or done >= total:
-            say(f"{what}: {done:,} of {total:,} in {now - started:.0f} s")
+        if now - last > LINE_EVERY_S or (known is not None and done >= known):
+            of = "" if known is None else f" of {known:,}"
+            say(f"{what}: {done:,}{of} in {now - started:.0f} s")
             last = now
 
     yield line

@@ -20,11 +20,12 @@ from redflower.errors import ModelError
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
 from redflower.flow.coverage import N_CELLS, Coverage
+from redflower.flow.emulator import Emulator, EmulatorStructure, empty_emulator
 from redflower.flow.standardise import Standardisation
 from redflower.physics import ExtinctionLaw, make_law
 
 FORMAT = "redflower-model"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".safetensors"
 
 
@@ -40,6 +41,7 @@ class Model:
     law : the extinction law with which synthetic and inferred reddening are meant.
     g_bright_mag, g_faint_mag : limits of the training sample in apparent G. [mag]
     coverage : where in (R, Z) it had stars.
+    emulator : density of noisy stars distilled from the flow, for the fast engine; None without one.
     distance_prior : name and checksum of the distance prior it was trained with.
     config : the training configuration, resolved.
     provenance : versions, input checksum, sample size, evidence reached.
@@ -52,6 +54,7 @@ class Model:
     g_bright_mag: float
     g_faint_mag: float
     coverage: Coverage
+    emulator: Emulator | None = None
     distance_prior: dict[str, str] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -159,9 +162,14 @@ def _find(name_or_path: str | Path) -> Path:
     )
 
 
+def _arrays_of(model: Model) -> tuple[Any, ...]:
+    parts = (model.flow, model.coverage)
+    return parts if model.emulator is None else (*parts, model.emulator)
+
+
 def _to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter((model.flow, model.coverage), eqx.is_array))
-    arrays = {jax.tree_util.keystr(path): np.ascontiguousarray(leaf) for path, leaf in leaves}
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(_arrays_of(model), eqx.is_array))
+    arrays = {jax.tree_util.keystr(path): np.array(leaf, order="C") for path, leaf in leaves}
     network = model.flow.network
     header = {
         "format": FORMAT,
@@ -170,6 +178,7 @@ def _to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "description": model.description,
         "bands": list(model.band_names),
         "network": {"cond_dim": 2, "depth": network.depth, "block_dim": network.block_dim},
+        "emulator": None if model.emulator is None else model.emulator.structure._asdict(),
         "law": model.law.to_spec(),
         "g_bright_mag": model.g_bright_mag,
         "g_faint_mag": model.g_faint_mag,
@@ -186,8 +195,10 @@ def _from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Model:
     if bands != expected:
         raise ValueError(f"bands {bands} are not in the order {expected}")
     dim = len(bands)
-    template = eqx.filter_eval_shape(_template, dim, **header["network"])
-    paths, structure = jax.tree_util.tree_flatten_with_path(template)
+    emulator = header.get("emulator")  # version 1 had none
+    structure = None if emulator is None else EmulatorStructure(**emulator)
+    template = eqx.filter_eval_shape(lambda: _template(dim, structure, **header["network"]))
+    paths, tree = jax.tree_util.tree_flatten_with_path(template)
     leaves = []
     for path, shape in paths:
         array = arrays[jax.tree_util.keystr(path)]
@@ -197,18 +208,25 @@ def _from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Model:
                 "values that are not finite"
             )
         leaves.append(jax.numpy.asarray(array))
-    flow, coverage = jax.tree_util.tree_unflatten(structure, leaves)
+    flow, coverage, *rest = jax.tree_util.tree_unflatten(tree, leaves)
     keys = ("name", "description", "g_bright_mag", "g_faint_mag", "distance_prior", "config", "provenance")
     return Model(
-        flow=flow, coverage=coverage, law=make_law(header["law"]), **{key: header[key] for key in keys}
+        flow=flow,
+        coverage=coverage,
+        emulator=rest[0] if rest else None,
+        law=make_law(header["law"]),
+        **{key: header[key] for key in keys},
     )
 
 
-def _template(dim: int, *, cond_dim: int, depth: int, block_dim: int) -> tuple[ConditionalFlow, Coverage]:
+def _template(
+    dim: int, emulator: EmulatorStructure | None, *, cond_dim: int, depth: int, block_dim: int
+) -> tuple[Any, ...]:
     zeros = jax.numpy.zeros
     network = BlockAutoregressiveNetwork(
         jax.random.key(0), dim=dim, cond_dim=cond_dim, depth=depth, block_dim=block_dim
     )
     standardisation = Standardisation(zeros(dim), zeros((dim, dim)), zeros(cond_dim), zeros(cond_dim))
     coverage = Coverage(zeros(N_CELLS + 1), zeros(N_CELLS + 1), zeros((N_CELLS, N_CELLS)))
-    return ConditionalFlow(network, standardisation), coverage
+    parts = (ConditionalFlow(network, standardisation), coverage)
+    return parts if emulator is None else (*parts, empty_emulator(dim, emulator))

@@ -1,7 +1,10 @@
 """The posterior of one star's reddening and distance: one log density, its engines, its summaries."""
 
+from redflower.posterior.density import JointDensity as JointDensity
+from redflower.posterior.density import joint_density as joint_density
 from redflower.posterior.engine import InferenceSettings as InferenceSettings
 from redflower.posterior.engine import infer_stars as infer_stars
+from redflower.posterior.fast import FastSettings as FastSettings
 from redflower.posterior.log_density import Target as Target
 from redflower.posterior.log_density import log_posterior as log_posterior
 from redflower.posterior.log_density import make_target as make_target

@@ -1,19 +1,19 @@
 """The joint density of reddening and distance modulus of many stars, compact enough to keep for millions.
 
 Each star has a box in (E(B-V), distance modulus) that holds its posterior, with a uniform grid of one size for all
-stars. The log density on it, less its highest value, is stored in steps of 0.1 nat as one byte: 800 bytes a star
-before compression.
+stars. The log density on it, less its highest value, is stored in steps of 0.1 nat as one byte: 384 bytes a star before
+compression.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 #: Nodes of every star's grid.
-N_MODULUS_NODES: Final = 20
-N_EBV_NODES: Final = 40
+N_MODULUS_NODES: Final = 16
+N_EBV_NODES: Final = 24
 #: Size of a step of the stored log density, and the step that stands for "nothing here". [nat]
 STEP_NAT: Final = 0.1
 EMPTY: Final = 255
@@ -63,3 +63,86 @@ def quantise_log_density(
     with np.errstate(invalid="ignore"):
         steps = np.rint((peak - finite) / STEP_NAT)
     return np.where(np.isfinite(steps), np.minimum(steps, EMPTY), EMPTY).astype(np.uint8)
+
+
+#: The columns in which an inference table holds the densities, with units and descriptions.
+DENSITY_COLUMNS: Final[dict[str, tuple[str | None, str]]] = {
+    "density_ebv_start": ("mag", "first node of E(B-V) of the joint density"),
+    "density_ebv_step": ("mag", "spacing of its nodes of E(B-V)"),
+    "density_modulus_start": ("mag", "first node of the distance modulus of the joint density"),
+    "density_modulus_step": ("mag", "spacing of its nodes of the distance modulus"),
+    "density": (
+        None,
+        f"joint density, steps of {STEP_NAT} nat below its peak, {EMPTY} for none: [modulus, E(B-V)]",
+    ),
+}
+
+
+def empty_density(n_stars: int) -> dict[str, np.ndarray]:
+    """Density columns of stars that have none."""
+    columns: dict[str, np.ndarray] = {name: np.full(n_stars, np.nan, np.float32) for name in DENSITY_COLUMNS}
+    columns["density"] = np.full((n_stars, N_MODULUS_NODES, N_EBV_NODES), EMPTY, np.uint8)
+    return columns
+
+
+def density_of_grid(grid: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Density columns of some rows of a batch of grids of the stored size (`redflower.posterior.grid.Grid`)."""
+    ebv, modulus = grid.ebv_mag[rows], grid.modulus_mag[rows]
+    return {
+        "density_ebv_start": ebv[:, 0],
+        "density_ebv_step": ebv[:, 1] - ebv[:, 0],
+        "density_modulus_start": modulus[:, 0],
+        "density_modulus_step": modulus[:, 1] - modulus[:, 0],
+        "density": quantise_log_density(grid.log_density[rows]),
+    }
+
+
+def density_of_draws(
+    ebv_mag: Float[np.ndarray, "star draw"],
+    modulus_mag: Float[np.ndarray, "star draw"],
+    log_weight: Float[np.ndarray, "star draw"],
+    ebv_limits_mag: tuple[float, float],
+) -> dict[str, np.ndarray]:
+    """Density columns from draws, by a normal kernel mirrored at the ends of the reddening prior.
+
+    The kernel is Scott's, deviation n^(-1/6) of the draws' own for n effective draws: it widens the density by 5 % at
+    400 draws.
+    """
+    columns = empty_density(len(ebv_mag))
+    for i in range(len(ebv_mag)):
+        weight = np.exp(log_weight[i] - log_weight[i].max())
+        weight /= weight.sum()
+        kernel = (1.0 / np.sum(weight**2)) ** (-1.0 / 6.0)
+        axes, kernels = [], []
+        for values, size, limits in (
+            (modulus_mag[i], N_MODULUS_NODES, (-np.inf, np.inf)),
+            (ebv_mag[i], N_EBV_NODES, ebv_limits_mag),
+        ):
+            spread = max(float(np.sqrt(weight @ (values - weight @ values) ** 2)), 1e-4)
+            width = kernel * spread
+            kept = values[weight > 1e-6 * weight.max()]
+            low = max(float(kept.min()) - 3 * width, limits[0])
+            high = min(float(kept.max()) + 3 * width, limits[1])
+            nodes = np.linspace(low, high, size)
+            image = np.exp(-0.5 * ((nodes[:, None] - values) / width) ** 2)
+            for end in limits:
+                if np.isfinite(end):
+                    image = image + np.exp(-0.5 * ((nodes[:, None] - (2 * end - values)) / width) ** 2)
+            axes.append(nodes)
+            kernels.append(image)
+        density = (kernels[0] * weight) @ kernels[1].T
+        with np.errstate(divide="ignore"):
+            columns["density"][i] = quantise_log_density(np.log(density)[None])[0]
+        for name, nodes in (("modulus", axes[0]), ("ebv", axes[1])):
+            columns[f"density_{name}_start"][i] = nodes[0]
+            columns[f"density_{name}_step"][i] = nodes[1] - nodes[0]
+    return columns
+
+
+def joint_density(table: Any) -> JointDensity:
+    """The densities of a table that `redflower.infer` wrote with ``density``; missing rows have NaN axes."""
+    start_e, step_e, start_mu, step_mu = (
+        np.asarray(table[f"density_{name}"], dtype=np.float64)
+        for name in ("ebv_start", "ebv_step", "modulus_start", "modulus_step")
+    )
+    return JointDensity(start_e, step_e, start_mu, step_mu, np.asarray(table["density"], dtype=np.uint8))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +12,45 @@ from redflower.bands import G, band_labels
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
 from redflower.flow.model import Model
-from redflower.posterior.log_density import make_target
+from redflower.posterior.density import density_of_draws, density_of_grid, empty_density
+from redflower.posterior.fast import (
+    FastSettings,
+    batches,
+    make_fast_target,
+    noise_of,
+    quadrature_batch,
+    refined_batch,
+    take,
+    unsettled,
+    weighted_summary,
+)
+from redflower.posterior.grid import FastTarget
+from redflower.posterior.grid_summaries import LEVELS
+from redflower.posterior.log_density import Target, make_target
 from redflower.posterior.nuts import NutsSettings, sample_stars
+from redflower.posterior.pareto import pareto_k
 from redflower.posterior.status import Flag, Status
-from redflower.posterior.summaries import QUANTILES, log_evidences, summarise
+from redflower.posterior.summaries import (
+    QUANTILES,
+    covered_by_training,
+    flag_bits,
+    log_evidences,
+    status_words,
+    summarise,
+)
 from redflower.star import Star
+
+Engine = Literal["fast", "nuts"]
+#: Words of the column ``engine``.
+FAST: Final = "fast"
+IMPORTANCE: Final = "importance"
+NUTS: Final = "nuts"
+
+ENGINE_MESSAGES: Final[dict[str, str]] = {
+    FAST: "quadrature by the emulator, its check against the exact density passed",
+    IMPORTANCE: "importance-weighted draws of the exact density, because the check asked for more",
+    NUTS: "chains of the exact density",
+}
 
 MIN_BANDS = 3
 FLOAT_COLUMNS = (
@@ -23,6 +58,7 @@ FLOAT_COLUMNS = (
     "ebv_distance_corr",
     "log_evidence",
     "ess",
+    "pareto_k",
     "r_hat",
 )
 
@@ -34,15 +70,23 @@ class InferenceSettings:
     Attributes
     ----------
     ebv_min_mag, ebv_max_mag : ends of the uniform reddening prior. [mag]
+    engine : ``fast``, which hands hard stars on to NUTS by itself, or ``nuts`` for all.
     nuts : length of the chains.
-    batch_size : stars sampled side by side; results do not depend on it beyond rounding.
+    fast : how much the fast engine checks, and when it hands on.
+    density : whether to add the joint density in (E, distance modulus).
+    batch_size : stars sampled side by side by NUTS; results do not depend on it beyond rounding.
+    fast_batch_size : the same for the fast engine.
     seed : added to each star's own seed, which comes from its source_id.
     """
 
     ebv_min_mag: float = EBV_MIN_MAG
     ebv_max_mag: float = EBV_MAX_MAG
+    engine: Engine = "fast"
     nuts: NutsSettings = NutsSettings()
+    fast: FastSettings = FastSettings()
+    density: bool = False
     batch_size: int = 64
+    fast_batch_size: int = 256
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -51,8 +95,12 @@ class InferenceSettings:
                 "The reddening prior needs -0.5 <= ebv_min < ebv_max <= 5 mag; got "
                 f"ebv_min = {self.ebv_min_mag}, ebv_max = {self.ebv_max_mag}."
             )
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1; got {self.batch_size}.")
+        if min(self.batch_size, self.fast_batch_size) < 1:
+            raise InputError(
+                f"batch sizes must be at least 1; got {self.batch_size} and {self.fast_batch_size}."
+            )
+        if self.engine not in ("fast", "nuts"):
+            raise InputError(f"engine must be 'fast' or 'nuts'; got {self.engine!r}.")
 
 
 def infer_stars(
@@ -67,19 +115,24 @@ def infer_stars(
 
     Parameters
     ----------
-    model : the trained model.
+    model : the trained model; the fast engine needs its emulator.
     stars : the batch, host arrays with a leading ``star`` axis.
     source_id : integer per star; the seed of its random draws.
-    settings : prior limits, chain lengths, batch size.
+    settings : prior limits, engine, chain lengths, batch size.
     progress : called with the number of stars done after every batch.
 
     Returns
     -------
     One array per column of the output table (DESIGN: ``ebv_*``, ``distance_*``, ...). Stars that cannot be inferred
     have NaN and a status that says why.
+
+    Raises
+    ------
+    ModelError, InputError : see `redflower.posterior.fast.make_fast_target`.
     """
     n_stars = len(source_id)
     target = make_target(model, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag)
+    fast = make_fast_target(model, target) if settings.engine == "fast" else None
     observed = np.asarray(stars.observed)[:, : target.n_bands]
     status = unusable_status(model, stars)
     columns: dict[str, np.ndarray] = {name: np.full(n_stars, np.nan) for name in FLOAT_COLUMNS}
@@ -87,24 +140,149 @@ def infer_stars(
     columns["bands"] = np.array([band_labels(list(row)) for row in observed], dtype=str)
     columns["status"] = status
     columns["flags"] = np.where(observed.all(axis=1), 0, int(Flag.MISSING_BAND)).astype(np.int64)
+    columns["engine"] = np.full(n_stars, "", dtype=f"<U{len(IMPORTANCE)}")
+    if settings.density:
+        columns |= empty_density(n_stars)
     rows = np.flatnonzero(status == "")
-    for start in range(0, len(rows), settings.batch_size):
-        batch = rows[start : start + settings.batch_size]
-        padded = np.resize(batch, settings.batch_size)
-        part = jax.tree.map(lambda a, padded=padded: jnp.asarray(np.asarray(a)[padded]), stars)
-        keys = star_keys(source_id[padded], settings.seed)
-        draws = sample_stars(target, part, keys, settings.nuts)
-        result = summarise(model, target, part, draws)
-        evidence_keys = jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys)
-        result["log_evidence"] = log_evidences(target, part, draws, evidence_keys)
-        for name, values in result.items():
-            columns[name][batch] = values[: len(batch)]
-        failed = batch[columns["status"][batch] == Status.NONFINITE.value]
-        for name in FLOAT_COLUMNS:
-            columns[name][failed] = np.nan
-        if progress is not None:
-            progress(min(start + settings.batch_size, len(rows)) + n_stars - len(rows))
+    run = _Run(model, target, stars, source_id, settings, columns, progress, n_stars - len(rows))
+    if fast is not None:
+        rows = run.importance(fast, run.quadrature(fast, rows))
+    run.nuts(rows)
+    failed = columns["status"] == Status.NONFINITE.value
+    for name in FLOAT_COLUMNS:
+        columns[name][failed] = np.nan
     return columns
+
+
+@dataclass
+class _Run:
+    """One call of `infer_stars`: what its steps share."""
+
+    model: Model
+    target: Target
+    stars: Star
+    source_id: np.ndarray
+    settings: InferenceSettings
+    columns: dict[str, np.ndarray]
+    progress: Callable[[int], None] | None
+    n_done: int
+
+    def quadrature(self, fast: FastTarget, rows: np.ndarray) -> np.ndarray:
+        """Step 1 of the fast engine; returns the rows that it did not settle."""
+        left = []
+        for batch, padded in batches(rows, self.settings.fast_batch_size):
+            part = take(self.stars, padded)
+            noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
+            keys = star_keys(self.source_id[padded], self.settings.seed)
+            result = jax.tree.map(np.asarray, quadrature_batch(fast, part, noise, keys, self.settings.fast))
+            k = pareto_k(result.log_weight)
+            bad = unsettled(result, self.settings.fast)[: len(batch)]
+            good = np.flatnonzero(~bad)
+            values = self._of_fast(part, result, k)
+            self._store(batch[good], {name: v[good] for name, v in values.items()}, FAST)
+            if self.settings.density:
+                self._store_columns(batch[good], density_of_grid(result.grid, good))
+            left.append(batch[bad])
+            self._done(len(good))
+        return np.concatenate(left) if left else rows
+
+    def importance(self, fast: FastTarget, rows: np.ndarray) -> np.ndarray:
+        """Step 2 of the fast engine; returns the rows that it did not settle."""
+        left = []
+        settings = self.settings.fast
+        for batch, padded in batches(rows, max(1, self.settings.fast_batch_size // 8)):
+            part = take(self.stars, padded)
+            noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
+            keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(
+                star_keys(self.source_id[padded], self.settings.seed)
+            )
+            result, draws = jax.tree.map(np.asarray, refined_batch(fast, part, noise, keys, settings))
+            k = pareto_k(draws.log_weight)
+            values = self._of_fast(part, result, k) | _quantile_columns(
+                weighted_summary(draws, np.array(LEVELS))
+            )
+            bad = (result.check.ess < settings.min_refine_ess) | ~(k < settings.max_pareto_k)
+            bad |= ~np.isfinite(values["ebv_mean"])
+            good = np.flatnonzero(~bad[: len(batch)])
+            self._store(batch[good], {name: v[good] for name, v in values.items()}, IMPORTANCE)
+            if self.settings.density:
+                self._store_columns(
+                    batch[good],
+                    density_of_draws(
+                        draws.ebv_mag[good], draws.modulus_mag[good], draws.log_weight[good],
+                        (self.settings.ebv_min_mag, self.settings.ebv_max_mag),
+                    ),
+                )  # fmt: skip
+            left.append(batch[bad[: len(batch)]])
+            self._done(len(good))
+        return np.concatenate(left) if left else rows
+
+    def nuts(self, rows: np.ndarray) -> None:
+        """The reference engine on some rows."""
+        for batch, padded in batches(rows, self.settings.batch_size):
+            part = take(self.stars, padded)
+            keys = star_keys(self.source_id[padded], self.settings.seed)
+            draws = sample_stars(self.target, part, keys, self.settings.nuts)
+            values = summarise(self.model, self.target, part, draws)
+            evidence_keys = jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys)
+            values["log_evidence"] = log_evidences(self.target, part, draws, evidence_keys)
+            self._store(batch, {name: v[: len(batch)] for name, v in values.items()}, NUTS)
+            if self.settings.density:
+                ebv, modulus = (
+                    np.asarray(a).reshape(len(padded), -1)[: len(batch)]
+                    for a in (draws.ebv_mag, draws.distance_modulus_mag)
+                )
+                limits = (self.settings.ebv_min_mag, self.settings.ebv_max_mag)
+                self._store_columns(batch, density_of_draws(ebv, modulus, np.zeros_like(ebv), limits))
+            self._done(len(batch))
+
+    def _of_fast(self, part: Star, result: Any, k: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of a batch of either step of the fast engine; ``result`` is a `FastResult` on the host."""
+        s: Any = result.summary  # host arrays by now
+        columns = _quantile_columns(
+            {
+                "ebv_mean": s.ebv_mean_mag, "ebv_std": s.ebv_std_mag, "ebv_quantiles": s.ebv_quantiles_mag,
+                "distance_mean": s.distance_mean_pc, "distance_std": s.distance_std_pc,
+                "distance_quantiles": s.distance_quantiles_pc, "ebv_distance_corr": s.correlation,
+            }
+        )  # fmt: skip
+        columns["log_evidence"] = s.log_evidence
+        columns["ess"], columns["pareto_k"] = result.check.ess, k
+        mass_modulus = np.asarray(result.grid.modulus_mag)[
+            np.arange(len(k)), np.argmax(result.grid.log_density.max(axis=2), axis=1)
+        ]
+        covered = covered_by_training(self.model, part, mass_modulus)
+        columns["status"] = status_words(columns, {}, covered, result.bright_share, result.edge_share)
+        columns["flags"] = flag_bits(
+            self.model, self.target, part, ebv_mean_mag=columns["ebv_mean"], bp_rp_mag=result.bp_rp_mag,
+            flow_chi2=result.flow_chi2, covered=covered,
+        )  # fmt: skip
+        return columns
+
+    def _store(self, rows: np.ndarray, values: dict[str, np.ndarray], engine: str) -> None:
+        self._store_columns(rows, values)
+        self.columns["engine"][rows] = engine
+
+    def _store_columns(self, rows: np.ndarray, values: dict[str, np.ndarray]) -> None:
+        for name, column in values.items():
+            self.columns[name][rows] = column
+
+    def _done(self, n_stars: int) -> None:
+        self.n_done += n_stars
+        if self.progress is not None:
+            self.progress(self.n_done)
+
+
+def _quantile_columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of quantiles spread over their columns."""
+    out: dict[str, np.ndarray] = {}
+    for name, array in values.items():
+        if name.endswith("_quantiles"):
+            stem = name.removesuffix("_quantiles")
+            out |= {f"{stem}_{label}": array[:, i] for i, label in enumerate(QUANTILES)}
+        else:
+            out[name] = array
+    return out
 
 
 def unusable_status(model: Model, stars: Star) -> np.ndarray:

@@ -8,6 +8,7 @@ observed ones, apart from a noise vector in units of the errors.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from redflower.bands import BP, RP
@@ -101,9 +102,9 @@ def log_posterior(
     return log_likelihood + log_parallax + log_intrinsic + log_limits + log_distance + log_reddening  # E16
 
 
-def needed_bands(observed: Array) -> Array:
+def needed_bands(observed: Array | np.ndarray) -> Array:
     """Bands up to the last observed one: those whose flow factors do not integrate to one."""
-    return jnp.cumsum(observed[::-1])[::-1] > 0
+    return jnp.cumsum(jnp.asarray(observed)[::-1])[::-1] > 0
 
 
 class Position(eqx.Module):

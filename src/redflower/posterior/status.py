@@ -1,6 +1,14 @@
 """The status word and the flags of a star's posterior."""
 
 from enum import IntFlag, StrEnum
+from typing import Final
+
+#: So near an end of the reddening prior the prior shapes the posterior. [mag]
+EDGE_MAG: Final = 0.01
+#: So near the bright limit the truncation shapes the posterior. [mag]
+BRIGHT_EDGE_MAG: Final = 0.05
+#: Share of the posterior near an edge from which on the status says so.
+MAX_EDGE_SHARE: Final = 0.10
 
 
 class Status(StrEnum):
@@ -16,11 +24,12 @@ class Status(StrEnum):
     NONFINITE = "nonfinite"
     NO_BANDS = "no_bands"
     OUTSIDE_LIMITS = "outside_limits"
+    FAILED = "failed"
 
 
 STATUS_MESSAGES: dict[Status, str] = {
     Status.OK: "the posterior was sampled well and lies inside the prior and the model's coverage",
-    Status.LOW_ESS: "fewer than 100 effective draws of E(B-V) or distance: moments are noisy",
+    Status.LOW_ESS: "too few effective draws of E(B-V) or distance (fewer than 100 of NUTS): moments are noisy",
     Status.NOT_CONVERGED: "chains disagree (split R-hat above 1.05): a second mode, or too few draws",
     Status.DIVERGENT: "more than 1 % of the trajectories diverged: part of the posterior may be missed",
     Status.EDGE_OF_PRIOR: "more than 10 % of the posterior lies within 0.01 mag of an end of the reddening prior",
@@ -31,6 +40,7 @@ STATUS_MESSAGES: dict[Status, str] = {
     Status.OUTSIDE_COVERAGE: "the star's (R, Z) is where the model had no training stars",
     Status.NONFINITE: "data or density are not finite; nothing was inferred",
     Status.NO_BANDS: "no G magnitude, or fewer than three bands of the model; nothing was inferred",
+    Status.FAILED: "an error stopped the part of the table that holds the star; nothing was inferred",
     Status.OUTSIDE_LIMITS: "apparent G outside the model's magnitude limits; nothing was inferred",
 }
 

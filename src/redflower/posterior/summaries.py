@@ -17,17 +17,13 @@ from redflower.physics import distance_pc_of_modulus, flow_condition
 from redflower.posterior.bridge import log_evidence_by_bridge
 from redflower.posterior.log_density import Target, Whitening, log_whitened, needed_bands
 from redflower.posterior.nuts import Draws
-from redflower.posterior.status import Flag, Status
+from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG, MAX_EDGE_SHARE, Flag, Status
 from redflower.star import Star
 
 QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.50, "q84": 0.84, "q95": 0.95}
 MIN_ESS = 100.0
 MAX_R_HAT = 1.05
 MAX_DIVERGENT_SHARE = 0.01
-EDGE_MAG = 0.01
-MAX_EDGE_SHARE = 0.10
-#: So near the bright limit the truncation shapes the posterior. [mag]
-BRIGHT_EDGE_MAG = 0.05
 #: A star is called unlike the training stars when its median squared length in the flow's normal coordinates is
 #: beyond this quantile of chi-squared: one star of the trained population in ten thousand.
 UNLIKELY_QUANTILE = 0.9999
@@ -86,7 +82,7 @@ def summarise(model: Model, target: Target, stars: Star, draws: Draws) -> dict[s
     diverging = np.asarray(draws.diverging).reshape(len(ebv_mag), -1)
     columns["divergences"] = diverging.sum(axis=1)
 
-    covered = _covered(model, stars, np.median(modulus_mag.reshape(len(modulus_mag), -1), axis=1))
+    covered = covered_by_training(model, stars, np.median(modulus_mag.reshape(len(modulus_mag), -1), axis=1))
     columns["status"] = _status(
         target,
         columns,
@@ -95,11 +91,20 @@ def summarise(model: Model, target: Target, stars: Star, draws: Draws) -> dict[s
         diverging,
         covered,
     )
-    columns["flags"] = _flags(model, target, stars, columns, draws, covered)
+    columns["flags"] = flag_bits(
+        model,
+        target,
+        stars,
+        ebv_mean_mag=columns["ebv_mean"],
+        bp_rp_mag=np.median(np.asarray(draws.bp_rp_mag).reshape(len(flat_e), -1), axis=1),
+        flow_chi2=np.median(np.asarray(draws.flow_chi2).reshape(len(flat_e), -1), axis=1),
+        covered=covered,
+    )
     return columns
 
 
-def _covered(model: Model, stars: Star, modulus_mag: np.ndarray) -> np.ndarray:
+def covered_by_training(model: Model, stars: Star, modulus_mag: np.ndarray) -> np.ndarray:
+    """Whether each star's (R, Z) at a distance modulus [mag] is where the model had training stars."""
     conditions = jax.vmap(flow_condition)(
         distance_pc_of_modulus(jnp.asarray(modulus_mag, dtype=jnp.float32)),
         jnp.asarray(stars.l_deg),
@@ -121,13 +126,34 @@ def _status(
         (ebv_mag > target.ebv_max_mag - EDGE_MAG).mean(axis=1),
     )
     bright_share = (unreddened_g_mag < target.g_bright_mag + BRIGHT_EDGE_MAG).mean(axis=1)
-    finite = np.isfinite(columns["ebv_mean"] + columns["distance_mean"] + columns["distance_std"])
-    # The first condition that holds is the word; the others are in flags and columns.
-    conditions = {
-        Status.NONFINITE: ~finite,
+    failures = {
         Status.NOT_CONVERGED: ~(columns["r_hat"] <= MAX_R_HAT),
         Status.DIVERGENT: diverging.mean(axis=1) > MAX_DIVERGENT_SHARE,
         Status.LOW_ESS: ~(columns["ess"] >= MIN_ESS),
+    }
+    return status_words(columns, failures, covered, bright_share, edge_share)
+
+
+def status_words(
+    columns: dict[str, np.ndarray],
+    failures: dict[Status, np.ndarray],
+    covered: np.ndarray,
+    bright_share: np.ndarray,
+    edge_share: np.ndarray,
+) -> np.ndarray:
+    """The first condition that holds is the word; the others are in flags and columns.
+
+    Parameters
+    ----------
+    columns : with ``ebv_mean``, ``distance_mean`` and ``distance_std``.
+    failures : an engine's own conditions.
+    covered : whether the star's (R, Z) is covered by the training sample.
+    bright_share, edge_share : posterior shares near the bright limit and near an end of the reddening prior.
+    """
+    finite = np.isfinite(columns["ebv_mean"] + columns["distance_mean"] + columns["distance_std"])
+    conditions = {
+        Status.NONFINITE: ~finite,
+        **failures,
         Status.OUTSIDE_COVERAGE: ~covered,
         Status.BRIGHT_LIMIT: bright_share > MAX_EDGE_SHARE,
         Status.EDGE_OF_PRIOR: edge_share > MAX_EDGE_SHARE,
@@ -135,18 +161,28 @@ def _status(
     return np.select(list(conditions.values()), [s.value for s in conditions], default=Status.OK.value)
 
 
-def _flags(
+def flag_bits(
     model: Model,
     target: Target,
     stars: Star,
-    columns: dict[str, np.ndarray],
-    draws: Draws,
+    *,
+    ebv_mean_mag: np.ndarray,
+    bp_rp_mag: np.ndarray,
+    flow_chi2: np.ndarray,
     covered: np.ndarray,
 ) -> np.ndarray:
+    """The column ``flags`` of a batch.
+
+    Parameters
+    ----------
+    ebv_mean_mag : posterior mean of E(B-V). [mag]
+    bp_rp_mag : typical intrinsic BP - RP of the posterior. [mag]
+    flow_chi2 : typical squared length of the star in the flow's normal coordinates.
+    covered : whether the star's (R, Z) is covered by the training sample.
+    """
     n = target.n_bands
     observed = np.asarray(stars.observed)[:, :n]
-    colour_mag = np.median(np.asarray(draws.bp_rp_mag).reshape(len(observed), -1), axis=1)
-    ebv_mag = np.maximum(columns["ebv_mean"], 0.0)
+    ebv_mag, colour_mag = np.maximum(ebv_mean_mag, 0.0), bp_rp_mag
     law = model.law
     in_range = jax.vmap(law.in_range)(jnp.asarray(ebv_mag, jnp.float32), jnp.asarray(colour_mag, jnp.float32))
     g_coefficient = jax.vmap(law.coefficients)(
@@ -154,12 +190,11 @@ def _flags(
     )[:, G]
     bright_mag = target.g_bright_mag + np.asarray(g_coefficient) * target.ebv_max_mag
     needed = np.asarray(jax.vmap(needed_bands)(jnp.asarray(observed))).sum(axis=1)
-    length = np.median(np.asarray(draws.flow_chi2).reshape(len(observed), -1), axis=1)
     bits: dict[Flag, Any] = {
         Flag.MISSING_BAND: ~observed.all(axis=1),
         Flag.NO_PARALLAX: ~np.asarray(stars.has_parallax),
         Flag.ENTERED_BY_EXTINCTION: np.asarray(stars.magnitude_mag)[:, G] < bright_mag,
-        Flag.LOW_FLOW_PROBABILITY: length > chi2.ppf(UNLIKELY_QUANTILE, np.maximum(needed, 1)),
+        Flag.LOW_FLOW_PROBABILITY: flow_chi2 > chi2.ppf(UNLIKELY_QUANTILE, np.maximum(needed, 1)),
         Flag.COEFFICIENT_OUT_OF_RANGE: (~np.asarray(in_range)[:, :n] & observed).any(axis=1),
         Flag.OUTSIDE_COVERAGE: ~covered,
         Flag.LOW_LATITUDE: np.abs(np.asarray(stars.b_deg)) < LATITUDE_MIN_DEG,

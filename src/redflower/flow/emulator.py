@@ -1,0 +1,299 @@
+"""The emulator: the density of *noisy, reddened* stars, distilled from the flow of noise-free, dust-free ones.
+
+The flow gives p(x | R, Z) without noise. A posterior needs it convolved with each star's own errors, at every
+reddening: an integral over as many dimensions as there are bands. The emulator is a second, autoregressive density
+that has learnt the result of this integral from draws of the flow (`redflower.train.distil`). What is known is not left
+to learn:
+
+- the noise of a band is independent of everything before it, so that each factor is a mixture of normal distributions
+  convolved with the band's own error *exactly*; the network only sees the errors of the bands before;
+- the errors enter training independently of the star, or the network would read a star's magnitude off its errors;
+- linear prediction under noise, missing bands included, is the filter's (`redflower.flow.noise_filter`).
+
+A second network, the denoiser, proposes noise-free magnitudes given the noisy ones, for importance weights against the
+exact density.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from redflower.flow.noise_filter import NoiseFilter, PopulationMoments, make_noise_filter
+
+LOG_SQRT_2PI = 0.9189385332046727
+#: Beyond this many predicted standard deviations an innovation is compressed before the networks see it.
+SOFT_CLIP = 6.0
+
+
+class Noise(NamedTuple):
+    """What a star's errors mean for the networks: constant over its (E, distance) grid."""
+
+    log_error_scaled: Float[Array | np.ndarray, "*star band"]
+    error_mag: Float[Array | np.ndarray, "*star band"]
+    observed: Bool[Array | np.ndarray, "*star band"]
+    filter: NoiseFilter
+
+
+class Seen(NamedTuple):
+    """A star at one reddening and distance, as the networks see it."""
+
+    features: Float[Array, "feature"]
+    innovation_mag: Float[Array, "colour"]
+
+
+class Network(eqx.Module):
+    """A residual multilayer perceptron whose weights are multiplied by fixed masks."""
+
+    weights: tuple[Float[Array, "_ _"], ...]
+    biases: tuple[Float[Array, "_"], ...]
+
+    def __call__(
+        self, features: Float[Array, "feature"], masks: tuple[np.ndarray, ...] | None
+    ) -> Float[Array, "out"]:
+        def weight(i: int) -> Array:
+            return self.weights[i] if masks is None else self.weights[i] * masks[i]
+
+        last = len(self.weights) - 1
+        hidden = weight(0) @ features + self.biases[0]
+        for i in range(1, last):
+            hidden = hidden + weight(i) @ jax.nn.silu(hidden) + self.biases[i]
+        return weight(last) @ jax.nn.silu(hidden) + self.biases[last]
+
+
+class EmulatorStructure(NamedTuple):
+    """Sizes of the networks."""
+
+    hidden: int = 128
+    layers: int = 3
+    components: int = 4
+
+
+class Emulator(eqx.Module):
+    """Density of a noisy star given its reddening, place and errors, for any subset of the bands that has G.
+
+    Attributes
+    ----------
+    density : network of the mixtures, autoregressive by its masks.
+    denoiser : network of the proposal of noise-free magnitudes.
+    reference : coefficients taken off before the networks, one per band; any choice would do.
+    log_error_low, log_error_high : range of ln error [mag] in training, band by band.
+    ebv_low_mag, ebv_high_mag : range of E(B-V) in training. [mag]
+    y_centre, y_scale, condition_centre, condition_scale : scales of the features.
+    intercept, slope, covariance : moments of the reddened population, for the filter.
+    """
+
+    density: Network
+    denoiser: Network
+    reference: Float[Array, "band"]
+    log_error_low: Float[Array, "band"]
+    log_error_high: Float[Array, "band"]
+    ebv_low_mag: Float[Array, ""]
+    ebv_high_mag: Float[Array, ""]
+    y_centre: Float[Array, "band"]
+    y_scale: Float[Array, "band"]
+    condition_centre: Float[Array, "cond"]
+    condition_scale: Float[Array, "cond"]
+    intercept: Float[Array, "colour"]
+    slope: Float[Array, "colour"]
+    covariance: Float[Array, "colour colour"]
+    structure: EmulatorStructure = eqx.field(static=True)
+
+    @property
+    def n_bands(self) -> int:
+        return len(self.reference)
+
+    @property
+    def moments(self) -> PopulationMoments:
+        return PopulationMoments(*(np.asarray(a) for a in (self.intercept, self.slope, self.covariance)))
+
+    def with_masks_applied(self) -> "Emulator":
+        """The same emulator with the masks multiplied into the weights, so that inner loops need not."""
+        masks = density_masks(self.n_bands, self.structure)
+        applied = tuple(w * m for w, m in zip(self.density.weights, masks, strict=True))
+        return eqx.tree_at(lambda e: e.density.weights, self, applied)
+
+    def see(
+        self,
+        y: Float[Array, "band"],
+        ebv_mag: Float[Array, ""],
+        condition: Float[Array, "cond"],
+        noise: Noise,
+    ) -> Seen:
+        """The features of a star: y = noisy (M_G, colours) less ``reference`` * E."""
+        z = y[1:] - self.intercept - self.slope * y[0]
+        innovation_mag = _apply(noise.filter.innovation, z)
+        total_mag = jnp.sqrt(noise.filter.prediction_std_mag**2 + noise.error_mag[1:] ** 2)
+        scaled = innovation_mag / total_mag
+        scaled = scaled / jnp.sqrt(1.0 + (scaled / SOFT_CLIP) ** 2)
+        seen = noise.observed.astype(y.dtype)
+        middle = 0.5 * (self.ebv_low_mag + self.ebv_high_mag)
+        half = 0.5 * (self.ebv_high_mag - self.ebv_low_mag)
+        features = jnp.concatenate(
+            [
+                seen * (y - self.y_centre) / self.y_scale,
+                seen[1:] * scaled,
+                seen * noise.log_error_scaled,
+                seen,
+                ((ebv_mag - middle) / half)[None],
+                (condition - self.condition_centre) / self.condition_scale,
+            ]
+        )
+        return Seen(features, innovation_mag)
+
+    def log_factors(
+        self, seen: Seen, noise: Noise, masks: tuple[np.ndarray, ...] | None = None
+    ) -> Float[Array, "colour"]:
+        """ln p(y_k | y_1..y_(k-1), E, R, Z, errors) of every band after G; 0 where a band is missing.
+
+        Equation: EF1 (docs/model.md).
+        """
+        n, components = self.n_bands, self.structure.components
+        out = self.density(seen.features, masks).reshape(n - 1, components, 3)
+        spread_mag = noise.filter.prediction_std_mag[:, None]
+        mean_mag = out[..., 0] * spread_mag
+        variance = (jnp.exp(out[..., 1]) * spread_mag) ** 2 + noise.error_mag[1:, None] ** 2  # EF1
+        log_normal = -0.5 * ((seen.innovation_mag[:, None] - mean_mag) ** 2 / variance + jnp.log(variance))
+        log_weight = out[..., 2]
+        log_factor = jax.nn.logsumexp(log_weight + log_normal, axis=1) - jax.nn.logsumexp(log_weight, axis=1)
+        return jnp.where(noise.observed[1:], log_factor - LOG_SQRT_2PI, 0.0)
+
+    def expected_state(self, y: Float[Array, "band"], seen: Seen, noise: Noise) -> Float[Array, "band"]:
+        """The filter's expectation of the noise-free state: (noise of G, magnitudes less the observed G). [mag]"""
+        innovation_mag = jnp.where(noise.observed[1:], seen.innovation_mag, 0.0)
+        linear = jnp.concatenate([jnp.zeros(1), self.intercept + self.slope * y[0]])
+        return linear + _apply(noise.filter.smoother, innovation_mag)
+
+    def propose(
+        self, y: Float[Array, "band"], seen: Seen, noise: Noise, normal: Float[Array, "band draw"]
+    ) -> tuple[Float[Array, "band draw"], Float[Array, "band draw"]]:
+        """Noise-free magnitudes (still less ``reference`` * E and the distance modulus) and ln of their density.
+
+        Equation: EF3 (docs/model.md). The density is given factor by factor: the sum over the first k is that of the
+        first k bands.
+
+        Parameters
+        ----------
+        normal : standard normal numbers, a column for each draw.
+        """
+        n = self.n_bands
+        out = self.denoiser(seen.features, None)
+        spread = jnp.exp(out[n : 2 * n])
+        inner = [
+            out[k] + spread[k] * normal[k] + sum(w * normal[j] for j, w in enumerate(_row(out, n, k)))
+            for k in range(n)
+        ]
+        shift = jnp.sum(noise.filter.factor_mag[:, :, None] * jnp.stack(inner)[None], axis=1)
+        state = self.expected_state(y, seen, noise)[:, None] + shift
+        magnitude_mag = jnp.concatenate([y[0] - state[:1], y[0] + state[1:]])
+        log_scale = jnp.log(jnp.diagonal(noise.filter.factor_mag)) + out[n : 2 * n]
+        return magnitude_mag, -0.5 * normal**2 - LOG_SQRT_2PI - log_scale[:, None]
+
+    def log_proposal(
+        self, y: Float[Array, "band"], seen: Seen, noise: Noise, magnitude_mag: Float[Array, "band"]
+    ) -> Float[Array, "band"]:
+        """ln density, factor by factor, of given noise-free magnitudes under `propose`. Equation: EF3."""
+        n = self.n_bands
+        out = self.denoiser(seen.features, None)
+        state = jnp.concatenate([y[:1] - magnitude_mag[:1], magnitude_mag[1:] - y[0]])
+        inner = _apply(noise.filter.factor_inverse, state - self.expected_state(y, seen, noise)) - out[:n]
+        normal: list[Array] = []
+        for k in range(n):  # forward substitution, unrolled: no LAPACK in compiled code
+            before = sum((w * normal[j] for j, w in enumerate(_row(out, n, k))), start=jnp.asarray(0.0))
+            normal.append((inner[k] - before) * jnp.exp(-out[n + k]))
+        scaled = jnp.stack(normal)
+        log_scale = jnp.log(jnp.diagonal(noise.filter.factor_mag)) + out[n : 2 * n]
+        return -0.5 * scaled**2 - LOG_SQRT_2PI - log_scale  # EF3
+
+
+def _apply(
+    matrix: Float[Array | np.ndarray, "row column"], vector: Float[Array, "column"]
+) -> Float[Array, "row"]:
+    # A product and a sum: XLA fuses them, where its batched products of small matrices are slow on a CPU.
+    return jnp.sum(matrix * vector[None, :], axis=1)
+
+
+def _row(out: Float[Array, "out"], n: int, k: int) -> list[Float[Array, ""]]:
+    """Row k of the denoiser's strictly lower triangular factor."""
+    start = 2 * n + k * (k - 1) // 2
+    return [out[start + j] for j in range(k)]
+
+
+def make_noise(
+    emulator: Emulator,
+    error_mag: Float[np.ndarray, "star band"],
+    observed: Bool[np.ndarray, "star band"],
+) -> Noise:
+    """`Noise` of every star of a batch, as host arrays."""
+    low, high = np.asarray(emulator.log_error_low), np.asarray(emulator.log_error_high)
+    error_mag = np.where(observed, error_mag, 1.0)
+    scaled = np.where(observed, (np.log(error_mag) - low) / (high - low), 0.0)
+    return Noise(
+        scaled.astype(np.float32),
+        error_mag.astype(np.float32),
+        np.asarray(observed),
+        make_noise_filter(emulator.moments, error_mag, observed),
+    )
+
+
+def density_masks(n_bands: int, structure: EmulatorStructure) -> tuple[np.ndarray, ...]:
+    """Masks that let the factor of a band see only the bands before it (Germain et al. 2015)."""
+    bands = np.arange(1, n_bands + 1)
+    feature = np.concatenate([bands, bands[1:], bands, bands, np.zeros(3)])
+    hidden = np.sort(1 + np.arange(structure.hidden) % (n_bands - 1))
+    out = np.repeat(bands[1:], 3 * structure.components)
+    first = hidden[:, None] >= feature[None, :]
+    middle = hidden[:, None] >= hidden[None, :]
+    last = out[:, None] > hidden[None, :]
+    return tuple(m.astype(np.float32) for m in (first, *[middle] * (structure.layers - 1), last))
+
+
+def initial_networks(
+    key: PRNGKeyArray, n_bands: int, structure: EmulatorStructure
+) -> tuple[Network, Network]:
+    """Untrained networks of the density and of the denoiser."""
+    masks = density_masks(n_bands, structure)
+    density_key, denoiser_key = jax.random.split(key)
+    n_out = n_bands * (n_bands - 1) // 2 + 2 * n_bands
+    shapes = [m.shape for m in masks[:-1]] + [(n_out, structure.hidden)]
+
+    def network(key: PRNGKeyArray, masks: list[np.ndarray]) -> Network:
+        weights = []
+        for i, (layer_key, mask) in enumerate(zip(jax.random.split(key, len(masks)), masks, strict=True)):
+            scale = 0.1 if i == len(masks) - 1 else 1.0
+            fan_in = np.maximum(mask.sum(axis=1, keepdims=True), 1.0)
+            weights.append(scale * jax.random.normal(layer_key, mask.shape) * mask * np.sqrt(1.5 / fan_in))
+        return Network(tuple(weights), tuple(jnp.zeros(len(w)) for w in weights))
+
+    density = network(density_key, list(masks))
+    denoiser = network(denoiser_key, [np.ones(shape, np.float32) for shape in shapes])
+    bias = np.zeros((n_bands - 1, structure.components, 3), np.float32)
+    bias[..., 0] = np.linspace(-1.0, 1.0, structure.components)
+    bias[..., 1] = -0.5
+    return eqx.tree_at(lambda n: n.biases[-1], density, jnp.asarray(bias.ravel())), denoiser
+
+
+def empty_emulator(n_bands: int, structure: EmulatorStructure) -> Emulator:
+    """An emulator of the right shapes, for reading one from a file."""
+    density, denoiser = initial_networks(jax.random.key(0), n_bands, structure)
+    band, colour, scalar = jnp.zeros(n_bands), jnp.zeros(n_bands - 1), jnp.zeros(())
+    return Emulator(
+        density=density,
+        denoiser=denoiser,
+        reference=band,
+        log_error_low=band,
+        log_error_high=band,
+        ebv_low_mag=scalar,
+        ebv_high_mag=scalar,
+        y_centre=band,
+        y_scale=band,
+        condition_centre=jnp.zeros(2),
+        condition_scale=jnp.zeros(2),
+        intercept=colour,
+        slope=colour,
+        covariance=jnp.zeros((n_bands - 1, n_bands - 1)),
+        structure=structure,
+    )

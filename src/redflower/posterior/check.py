@@ -1,0 +1,126 @@
+"""The check of the fast engine against the exact density: importance weights in all dimensions.
+
+Nodes of the quadrature are drawn by their mass, noise-free magnitudes by the emulator's denoiser, and each draw is
+weighted by the exact density of equation E16 over that of the draw. If the emulator were exact and the denoiser too, all
+weights would be one.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from redflower.bands import BP, RP, G
+from redflower.flow.emulator import Noise
+from redflower.physics import (
+    absolute_to_colour,
+    distance_pc_of_modulus,
+    extinction_mag,
+    flow_condition,
+    intrinsic_bp_rp,
+)
+from redflower.posterior.grid import FastTarget, Grid, noisy_y
+from redflower.posterior.grid_summaries import node_masses
+from redflower.posterior.log_density import log_posterior, needed_bands
+from redflower.star import Star
+
+
+class WeightedDraws(NamedTuple):
+    """Draws of one star's posterior and their weights against the exact density.
+
+    Attributes
+    ----------
+    ebv_mag, modulus_mag : the node of each draw. [mag]
+    log_weight : ln of exact density over density of the draw; its mean weight is exact evidence over the grid's.
+    flow_chi2 : squared length in the flow's normal coordinates, over the bands that count.
+    unreddened_g_mag : apparent G without dust. [mag]
+    """
+
+    ebv_mag: Float[Array, "*star draw"]
+    modulus_mag: Float[Array, "*star draw"]
+    log_weight: Float[Array, "*star draw"]
+    flow_chi2: Float[Array, "*star draw"]
+    unreddened_g_mag: Float[Array, "*star draw"]
+
+
+def weighted_draws(
+    fast: FastTarget,
+    star: Star,
+    noise: Noise,
+    grid: Grid,
+    key: PRNGKeyArray,
+    *,
+    n_nodes: int,
+    n_per_node: int,
+) -> WeightedDraws:
+    """`n_nodes` nodes by systematic sampling of the grid's mass, ``n_per_node`` magnitudes at each, in mirrored pairs.
+
+    Equation: EF5 (docs/model.md).
+    """
+    exact, emulator = fast.exact, fast.emulator
+    n = emulator.n_bands
+    node_key, normal_key = jax.random.split(key)
+    mass = node_masses(grid)[0].ravel()
+    cumulative = jnp.cumsum(mass)
+    level = (jnp.arange(n_nodes) + jax.random.uniform(node_key)) / n_nodes * cumulative[-1]
+    chosen = jnp.clip(jnp.searchsorted(cumulative, level, method="scan_unrolled"), 0, len(mass) - 1)
+    row, column = chosen // len(grid.ebv_mag), chosen % len(grid.ebv_mag)
+    half = jax.random.normal(normal_key, (n_nodes, n, n_per_node // 2))
+    normal = jnp.concatenate([half, -half], axis=2)
+    needed = needed_bands(noise.observed)
+
+    def at_node(mu: Array, e: Array, log_node: Array, normal: Array) -> tuple[Array, ...]:
+        y = noisy_y(emulator, star, noise, e, mu)
+        condition = flow_condition(distance_pc_of_modulus(mu), star.l_deg, star.b_deg)
+        seen = emulator.see(y, e, condition, noise)
+        magnitudes_mag, log_factors = emulator.propose(y, seen, noise, normal)
+        log_proposal = jnp.sum(jnp.where(needed[:, None], log_factors, 0.0), axis=0)
+
+        def at_draw(magnitude_mag: Array, log_proposal: Array) -> tuple[Array, ...]:
+            reddened_mag = magnitude_mag + emulator.reference * e
+            bp_rp_mag = intrinsic_bp_rp(exact.law, reddened_mag[BP] - reddened_mag[RP], e)
+            absolute_mag = reddened_mag - extinction_mag(exact.law, e, bp_rp_mag)[:n]
+            # The map from intrinsic to reddened magnitudes stretches along BP - RP alone.
+            stretch = 1.0 + jax.grad(
+                lambda c: extinction_mag(exact.law, e, c)[BP] - extinction_mag(exact.law, e, c)[RP]
+            )(bp_rp_mag)
+            log_exact = log_posterior(exact, star, e, mu, absolute_mag)
+            log_weight = log_exact - log_node - log_proposal - jnp.log(jnp.maximum(stretch, 1e-3))  # EF5
+            u = exact.flow.forward(absolute_to_colour(absolute_mag), condition)[0]
+            chi2 = jnp.sum(jnp.where(needed, u * u, 0.0))
+            return log_weight, chi2, absolute_mag[G] + mu
+
+        return jax.vmap(at_draw, in_axes=(1, 0))(magnitudes_mag, log_proposal)
+
+    modulus_mag, ebv_mag = grid.modulus_mag[row], grid.ebv_mag[column]
+    log_weight, chi2, g_mag = jax.vmap(at_node)(modulus_mag, ebv_mag, grid.log_density[row, column], normal)
+    log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, -1e30)
+    return WeightedDraws(
+        jnp.repeat(ebv_mag, n_per_node),
+        jnp.repeat(modulus_mag, n_per_node),
+        log_weight.ravel(),
+        chi2.ravel(),
+        g_mag.ravel(),
+    )
+
+
+class Check(NamedTuple):
+    """What the weights say as a whole.
+
+    Attributes
+    ----------
+    ess : effective number of draws, (sum w)^2 / sum w^2.
+    log_mean_weight : ln of exact evidence over the grid's.
+    """
+
+    ess: Float[Array, "*star"]
+    log_mean_weight: Float[Array, "*star"]
+
+
+def check_of(draws: WeightedDraws) -> Check:
+    """The check of one star's draws."""
+    peak = jnp.max(draws.log_weight)
+    weight = jnp.exp(draws.log_weight - peak)
+    total = jnp.sum(weight)
+    return Check(total**2 / jnp.sum(weight**2), peak + jnp.log(total / len(weight)))

@@ -1,0 +1,230 @@
+"""The fast engine: quadrature by the emulator, checked against the exact density, refined where the check says so.
+
+Three steps, each for the stars that the one before could not settle:
+
+1. a quadrature on a grid of fixed size, corrected and judged by a few exact importance weights;
+2. many exact importance weights on a finer grid, whose weighted draws then are the posterior;
+3. the reference engine (`redflower.posterior.nuts`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from redflower.bands import G
+from redflower.errors import InputError, ModelError
+from redflower.flow.emulator import Emulator, Noise, make_noise
+from redflower.flow.model import Model
+from redflower.posterior.check import Check, WeightedDraws, check_of, weighted_draws
+from redflower.posterior.grid import FastTarget, Grid, finer_grid, posterior_grid
+from redflower.posterior.grid_summaries import (
+    GridSummary,
+    mass_beyond,
+    node_masses,
+    summarise_grid,
+    trapezium,
+)
+from redflower.posterior.log_density import Target
+from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG
+from redflower.posterior.tilt import Tilt, fit_tilt, tilted
+from redflower.star import Star
+
+
+@dataclass(frozen=True)
+class FastSettings:
+    """How much the fast engine works, and when it is not satisfied.
+
+    Attributes
+    ----------
+    check_nodes, check_draws_per_node : importance weights of every star; pairs, so an even number per node.
+    refine_nodes, refine_draws_per_node : of the stars that step 1 does not settle.
+    min_check_ess : least effective number of the check's draws, as a share of them.
+    max_shift : largest correction of the mean of E or of the distance modulus, in deviations.
+    max_scatter : largest scatter of the nodes' log weights about the correction. [nat]
+    max_resolution_shift : largest effect of leaving out every other node, in deviations.
+    min_refine_ess, max_pareto_k : what the weights of refined stars must reach, or the star goes on to NUTS.
+    """
+
+    check_nodes: int = 32
+    check_draws_per_node: int = 4
+    refine_nodes: int = 512
+    refine_draws_per_node: int = 8
+    min_check_ess: float = 0.3
+    max_shift: float = 0.6
+    max_scatter: float = 0.6
+    max_resolution_shift: float = 0.05
+    min_refine_ess: float = 200.0
+    max_pareto_k: float = 0.7
+
+
+class FastResult(NamedTuple):
+    """What step 1 or 2 found of one star.
+
+    Attributes
+    ----------
+    summary : moments and quantiles.
+    check : effective number and mean of the importance weights.
+    tilt : the correction of the grid that they gave.
+    log_weight : the weights themselves, for the shape of their tail.
+    grid : the joint density.
+    bp_rp_mag : intrinsic colour at the mean of E. [mag]
+    edge_share : posterior share within `EDGE_MAG` of the nearer end of the reddening prior.
+    bright_share : posterior share within `BRIGHT_EDGE_MAG` of the sample's bright limit.
+    flow_chi2 : median squared length in the flow's normal coordinates.
+    """
+
+    summary: GridSummary
+    check: Check
+    tilt: Tilt
+    log_weight: Float[Array, "*star draw"]
+    grid: Grid
+    bp_rp_mag: Float[Array, "*star"]
+    edge_share: Float[Array, "*star"]
+    bright_share: Float[Array, "*star"]
+    flow_chi2: Float[Array, "*star"]
+
+
+def make_fast_target(model: Model, exact: Target) -> FastTarget:
+    """The fast engine's target.
+
+    Raises
+    ------
+    ModelError : the model has no emulator.
+    InputError : the reddening prior is wider than the emulator's range.
+    """
+    emulator = model.emulator
+    if emulator is None:
+        raise ModelError(
+            f"infer: model {model.name!r} has no emulator, which the fast engine needs. Use the engine nuts, or "
+            "train the model with this version of redflower."
+        )
+    low, high = float(emulator.ebv_low_mag), float(emulator.ebv_high_mag)
+    if exact.ebv_min_mag < low - 1e-6 or exact.ebv_max_mag > high + 1e-6:
+        raise InputError(
+            f"infer: the reddening prior [{exact.ebv_min_mag:g}, {exact.ebv_max_mag:g}] mag is wider than what the "
+            f"emulator of model {model.name!r} covers, [{low:g}, {high:g}] mag. Narrow the prior, or use the engine "
+            "nuts."
+        )
+    return FastTarget(exact, emulator.with_masks_applied())
+
+
+def noise_of(emulator: Emulator, stars: Star) -> Noise:
+    """The filter of every star of a batch, on the host."""
+    n = emulator.n_bands
+    error_mag = np.asarray(stars.magnitude_error_mag, dtype=np.float64)[:, :n]
+    return make_noise(emulator, error_mag, np.asarray(stars.observed)[:, :n])
+
+
+def _describe(
+    fast: FastTarget, star: Star, uncorrected: Grid, draws: WeightedDraws, n_per_node: int
+) -> FastResult:
+    exact = fast.exact
+    check, tilt = check_of(draws), fit_tilt(uncorrected, draws, n_per_node)
+    log_evidence = node_masses(uncorrected)[1] + check.log_mean_weight
+    grid = tilted(uncorrected, tilt)
+    summary = summarise_grid(grid)._replace(log_evidence=log_evidence)
+    of_ebv = node_masses(grid)[0].sum(axis=0)
+    density = of_ebv / trapezium(len(of_ebv))
+    low = 1.0 - mass_beyond(grid.ebv_mag, density, jnp.asarray(exact.ebv_min_mag + EDGE_MAG))
+    high = mass_beyond(grid.ebv_mag, density, jnp.asarray(exact.ebv_max_mag - EDGE_MAG))
+    unreddened_g = star.magnitude_mag[G] - grid.g_extinction_mag
+    bright = jnp.sum(jnp.where(unreddened_g < exact.g_bright_mag + BRIGHT_EDGE_MAG, of_ebv, 0.0))
+    return FastResult(
+        summary,
+        check,
+        tilt,
+        draws.log_weight,
+        grid,
+        jnp.interp(summary.ebv_mean_mag, grid.ebv_mag, grid.bp_rp_mag),
+        jnp.maximum(low, high),
+        bright,
+        jnp.median(draws.flow_chi2),
+    )
+
+
+@eqx.filter_jit
+def quadrature_batch(
+    fast: FastTarget, stars: Star, noise: Noise, keys: PRNGKeyArray, settings: FastSettings
+) -> FastResult:
+    """Step 1 for a batch."""
+
+    def one(star: Star, noise: Noise, key: PRNGKeyArray) -> FastResult:
+        grid = posterior_grid(fast, star, noise)
+        n_per_node = settings.check_draws_per_node
+        draws = weighted_draws(
+            fast, star, noise, grid, key, n_nodes=settings.check_nodes, n_per_node=n_per_node
+        )
+        return _describe(fast, star, grid, draws, n_per_node)
+
+    return jax.vmap(one)(stars, noise, keys)
+
+
+@eqx.filter_jit
+def refined_batch(
+    fast: FastTarget, stars: Star, noise: Noise, keys: PRNGKeyArray, settings: FastSettings
+) -> tuple[FastResult, WeightedDraws]:
+    """Step 2 for a batch: a finer grid on the box of the first, and many weighted draws."""
+
+    def one(star: Star, noise: Noise, key: PRNGKeyArray) -> tuple[FastResult, WeightedDraws]:
+        grid = finer_grid(fast, star, noise, posterior_grid(fast, star, noise), factor=2)
+        n_per_node = settings.refine_draws_per_node
+        draws = weighted_draws(
+            fast, star, noise, grid, key, n_nodes=settings.refine_nodes, n_per_node=n_per_node
+        )
+        return _describe(fast, star, grid, draws, n_per_node), draws
+
+    return jax.vmap(one)(stars, noise, keys)
+
+
+def batches(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows in batches: those of the batch, and the same padded to one size."""
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        yield batch, np.resize(batch, size)
+
+
+def take(stars: Any, rows: np.ndarray) -> Any:
+    """Rows of a batch, on the device."""
+    return jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[rows]), stars)
+
+
+def unsettled(result: FastResult, settings: FastSettings) -> np.ndarray:
+    """Which stars of a batch the first step has not settled."""
+    n_draws = settings.check_nodes * settings.check_draws_per_node
+    bad = np.asarray(result.check.ess < settings.min_check_ess * n_draws)
+    bad |= np.asarray(result.tilt.shift > settings.max_shift)
+    bad |= np.asarray(result.tilt.scatter > settings.max_scatter)
+    bad |= np.asarray(result.summary.resolution_shift > settings.max_resolution_shift)
+    return bad | ~np.isfinite(result.summary.ebv_mean_mag) | ~np.isfinite(result.check.ess)
+
+
+def weighted_summary(draws: WeightedDraws, levels: np.ndarray) -> dict[str, np.ndarray]:
+    """Moments and quantiles of weighted draws, a row per star."""
+    log_weight = np.asarray(draws.log_weight, dtype=np.float64)
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    ebv = np.asarray(draws.ebv_mag, dtype=np.float64)
+    distance = 10.0 ** (1.0 + np.asarray(draws.modulus_mag, dtype=np.float64) / 5.0)
+    out: dict[str, np.ndarray] = {}
+    centred = {}
+    for name, values in (("ebv", ebv), ("distance", distance)):
+        mean = (weight * values).sum(axis=1)
+        centred[name] = values - mean[:, None]
+        out[f"{name}_mean"] = mean
+        out[f"{name}_std"] = np.sqrt((weight * centred[name] ** 2).sum(axis=1))
+        order = np.argsort(values, axis=1, kind="stable")
+        sorted_values = np.take_along_axis(values, order, axis=1)
+        cumulative = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
+        cumulative -= 0.5 * np.take_along_axis(weight, order, axis=1)
+        out[f"{name}_quantiles"] = np.stack(
+            [np.interp(levels, c, v) for c, v in zip(cumulative, sorted_values, strict=True)]
+        )
+    covariance = (weight * centred["ebv"] * centred["distance"]).sum(axis=1)
+    out["ebv_distance_corr"] = covariance / np.maximum(out["ebv_std"] * out["distance_std"], 1e-30)
+    return out

@@ -1,0 +1,183 @@
+"""The posterior of one star as a quadrature in (E(B-V), distance modulus), by the emulator.
+
+Two passes: a coarse grid over everything that prior and parallax allow finds the box that holds the posterior, a second
+grid of fixed size resolves it. All functions take one star; the engine vectorises them.
+"""
+
+from typing import Final, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from redflower.bands import BP, RP, G
+from redflower.flow.emulator import Emulator, Noise
+from redflower.physics import (
+    absolute_to_colour,
+    distance_modulus,
+    distance_pc_of_modulus,
+    distance_posterior_quantiles,
+    extinction_mag,
+    flow_condition,
+    intrinsic_bp_rp,
+    log_distance_prior,
+    log_parallax_likelihood,
+    log_within_limits,
+)
+from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES
+from redflower.posterior.log_density import LOG_LN10_OVER_5, Target
+from redflower.star import Star
+
+#: Nodes of the first pass. Their spacing in E, 0.05 mag over the paper's prior, is at most three times the sigma of the
+#: best measured stars, whose neighbours then still stand within `BOX_DROP` of the peak.
+COARSE_MODULUS_NODES: Final = 18
+COARSE_EBV_NODES: Final = 12
+#: The first pass spans the distances between these levels of parallax likelihood times prior.
+TAIL_LEVEL: Final = 3e-6
+#: The box ends where the density is below its peak by more than this. [nat]
+BOX_DROP: Final = 14.0
+
+
+class FastTarget(eqx.Module):
+    """What the fast engine needs beside the star: the exact target and the emulator distilled from its flow."""
+
+    exact: Target
+    emulator: Emulator
+
+
+class Box(NamedTuple):
+    """Ends of a grid. [mag]"""
+
+    modulus_low_mag: Float[Array, ""]
+    modulus_high_mag: Float[Array, ""]
+    ebv_low_mag: Float[Array, ""]
+    ebv_high_mag: Float[Array, ""]
+
+
+class Grid(NamedTuple):
+    """ln posterior density of one star, not normalised, in (distance modulus, E), on a uniform grid of its box.
+
+    ``g_extinction_mag`` and ``bp_rp_mag`` are the extinction in G and the intrinsic colour along the axis of E.
+    """
+
+    modulus_mag: Float[Array, "modulus"]
+    ebv_mag: Float[Array, "ebv"]
+    log_density: Float[Array, "modulus ebv"]
+    g_extinction_mag: Float[Array, "ebv"]
+    bp_rp_mag: Float[Array, "ebv"]
+
+
+def noisy_y(
+    emulator: Emulator, star: Star, noise: Noise, ebv_mag: Float[Array, ""], modulus_mag: Float[Array, ""]
+) -> Float[Array, "band"]:
+    """The star's noisy (M_G, colours) at a reddening and a distance modulus, as the emulator wants them. [mag]"""
+    n = emulator.n_bands
+    magnitude_mag = star.magnitude_mag[:n] - emulator.reference * ebv_mag - modulus_mag
+    return absolute_to_colour(jnp.where(noise.observed, magnitude_mag, magnitude_mag[G]))
+
+
+def expected_bp_rp_mag(
+    fast: FastTarget, star: Star, noise: Noise, ebv_mag: Float[Array, ""], modulus_mag: Float[Array, ""]
+) -> Float[Array, ""]:
+    """Intrinsic BP - RP that the filter expects of the star, from whatever bands it has. [mag]"""
+    emulator = fast.emulator
+    y = noisy_y(emulator, star, noise, ebv_mag, modulus_mag)
+    seen = emulator.see(y, ebv_mag, jnp.zeros(2), noise)
+    state = emulator.expected_state(y, seen, noise)
+    reddened_mag = state[BP] - state[RP] + ebv_mag * (emulator.reference[BP] - emulator.reference[RP])
+    return intrinsic_bp_rp(fast.exact.law, reddened_mag, ebv_mag)
+
+
+def log_grid(
+    fast: FastTarget,
+    star: Star,
+    noise: Noise,
+    modulus_mag: Float[Array, "modulus"],
+    ebv_mag: Float[Array, "ebv"],
+) -> Grid:
+    """ln of equation E16 with the intrinsic magnitudes integrated out, on the product of two axes.
+
+    Equation: EF4 (docs/model.md).
+    """
+    exact, emulator = fast.exact, fast.emulator
+    first = exact.flow.leading(1)
+    middle_mag = modulus_mag[len(modulus_mag) // 2]
+    bp_rp_mag = jax.vmap(lambda e: expected_bp_rp_mag(fast, star, noise, e, middle_mag))(ebv_mag)
+    g_extinction_mag = jax.vmap(lambda e, c: extinction_mag(exact.law, e, c)[G])(ebv_mag, bp_rp_mag)
+    within = jax.vmap(
+        lambda a: log_within_limits(star.magnitude_mag[G] - a, exact.g_bright_mag, exact.g_faint_mag)
+    )(g_extinction_mag)
+
+    def along_modulus(mu: Float[Array, ""]) -> tuple[Array, Array]:
+        distance_pc = distance_pc_of_modulus(mu)
+        parallax = jnp.where(
+            star.has_parallax,
+            log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, distance_pc),
+            0.0,
+        )
+        prior = log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
+        prior = prior + jnp.log(distance_pc) + LOG_LN10_OVER_5
+        return parallax + prior, flow_condition(distance_pc, star.l_deg, star.b_deg)
+
+    log_distance, condition = jax.vmap(along_modulus)(modulus_mag)
+
+    def at_node(mu: Array, condition: Array, e: Array, extinction: Array) -> Float[Array, ""]:
+        y = noisy_y(emulator, star, noise, e, mu)
+        seen = emulator.see(y, e, condition, noise)
+        m_g = star.magnitude_mag[G] - extinction - mu
+        log_first = first.log_prob_terms(m_g[None], condition)[0]
+        return log_first + jnp.sum(emulator.log_factors(seen, noise))
+
+    node = jax.vmap(jax.vmap(at_node, in_axes=(None, None, 0, 0)), in_axes=(0, 0, None, None))
+    log_stars = node(modulus_mag, condition, ebv_mag, g_extinction_mag)
+    log_ebv = within - jnp.log(exact.ebv_max_mag - exact.ebv_min_mag)
+    total = log_stars + log_distance[:, None] + log_ebv[None, :]  # EF4
+    total = jnp.where(jnp.isfinite(total), total, -1e30)
+    return Grid(modulus_mag, ebv_mag, total, g_extinction_mag, bp_rp_mag)
+
+
+def axes_of(box: Box, n_modulus: int, n_ebv: int) -> tuple[Float[Array, "modulus"], Float[Array, "ebv"]]:
+    """Uniform axes of a box, ends included."""
+    modulus = jnp.linspace(0.0, 1.0, n_modulus) * (box.modulus_high_mag - box.modulus_low_mag)
+    ebv = jnp.linspace(0.0, 1.0, n_ebv) * (box.ebv_high_mag - box.ebv_low_mag)
+    return box.modulus_low_mag + modulus, box.ebv_low_mag + ebv
+
+
+def whole_box(fast: FastTarget, star: Star) -> Box:
+    """Everything that the reddening prior, the parallax and the distance prior allow."""
+    levels = jnp.array([TAIL_LEVEL, 1.0 - TAIL_LEVEL])
+    quantiles_pc = distance_posterior_quantiles(
+        levels, star.parallax_mas, star.parallax_error_mas, star.has_parallax,
+        star.prior_log_length_pc, star.prior_alpha, star.prior_beta,
+    ).quantiles_pc  # fmt: skip
+    low, high = distance_modulus(quantiles_pc[0]), distance_modulus(quantiles_pc[1])
+    middle, half = 0.5 * (low + high), jnp.maximum(0.5 * (high - low), 1e-3)
+    exact = fast.exact
+    ends = (jnp.asarray(exact.ebv_min_mag), jnp.asarray(exact.ebv_max_mag))
+    return Box(middle - half, middle + half, *ends)
+
+
+def box_of(grid: Grid) -> Box:
+    """The smallest box of whole cells around all nodes within `BOX_DROP` of the peak, a cell wider on each side."""
+    kept = grid.log_density > jnp.max(grid.log_density) - BOX_DROP
+
+    def ends(nodes: Array, there: Array) -> tuple[Array, Array]:
+        first = jnp.argmax(there)
+        last = len(nodes) - 1 - jnp.argmax(there[::-1])
+        return nodes[jnp.maximum(first - 1, 0)], nodes[jnp.minimum(last + 1, len(nodes) - 1)]
+
+    return Box(*ends(grid.modulus_mag, kept.any(axis=1)), *ends(grid.ebv_mag, kept.any(axis=0)))
+
+
+def posterior_grid(fast: FastTarget, star: Star, noise: Noise) -> Grid:
+    """The two passes."""
+    coarse = log_grid(
+        fast, star, noise, *axes_of(whole_box(fast, star), COARSE_MODULUS_NODES, COARSE_EBV_NODES)
+    )
+    return log_grid(fast, star, noise, *axes_of(box_of(coarse), N_MODULUS_NODES, N_EBV_NODES))
+
+
+def finer_grid(fast: FastTarget, star: Star, noise: Noise, grid: Grid, *, factor: int) -> Grid:
+    """A grid over what a first one found, with ``factor`` times its nodes on each axis."""
+    return log_grid(fast, star, noise, *axes_of(box_of(grid), factor * N_MODULUS_NODES, factor * N_EBV_NODES))

@@ -1,0 +1,121 @@
+"""The correction of the quadrature by what the exact weights say.
+
+The ratio of exact to emulated density varies smoothly over a posterior. Fitted by a polynomial of second degree to the
+weights at the nodes drawn, it corrects mean and width of the whole grid with far less noise than the weighted draws
+themselves have: for moments it is control variates at work. Coefficients have a prior about zero, so that noise alone moves
+little.
+"""
+
+from typing import Final, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from redflower.posterior.check import WeightedDraws
+from redflower.posterior.grid import Grid
+from redflower.posterior.grid_summaries import node_masses
+
+#: Prior deviations of the coefficients of first and second degree, in nat per standardised coordinate: what an emulator
+#: trained as by default leaves (docs/fast-engine.md).
+LINEAR_PRIOR: Final = 0.3
+QUADRATIC_PRIOR: Final = 0.1
+#: Node weights further than this from their median do not pull the fit. [nat]
+CLIP_NAT: Final = 3.0
+#: Standardised coordinates and the correction itself end here, where no nodes support the fit.
+COORDINATE_CLIP: Final = 4.0
+
+
+class Tilt(NamedTuple):
+    """A fitted correction.
+
+    Attributes
+    ----------
+    coefficients : of 1, a, b, (a^2 - 1)/sqrt 2, a b, (b^2 - 1)/sqrt 2 in standardised, decorrelated (E, distance modulus).
+    scatter : deviation of the nodes' log weights about the fit. [nat]
+    """
+
+    coefficients: Float[Array, "*star coefficient"]
+    scatter: Float[Array, "*star"]
+
+    @property
+    def shift(self) -> Float[Array, "*star"]:
+        """By how much the correction moves the mean, in deviations, to first order; the larger coordinate."""
+        return jnp.max(jnp.abs(self.coefficients[..., 1:3]), axis=-1)
+
+
+class Frame(NamedTuple):
+    """Centre and scales of a star's posterior."""
+
+    ebv_mean_mag: Float[Array, ""]
+    ebv_std_mag: Float[Array, ""]
+    modulus_mean_mag: Float[Array, ""]
+    modulus_std_mag: Float[Array, ""]
+    correlation: Float[Array, ""]
+
+
+def frame_of(grid: Grid) -> Frame:
+    """Moments of a grid in (E, distance modulus)."""
+    mass = node_masses(grid)[0]
+    of_e, of_m = mass.sum(axis=0), mass.sum(axis=1)
+    mean_e, mean_m = of_e @ grid.ebv_mag, of_m @ grid.modulus_mag
+    off_e, off_m = grid.ebv_mag - mean_e, grid.modulus_mag - mean_m
+    std_e = jnp.sqrt(of_e @ off_e**2 + 1e-12)
+    std_m = jnp.sqrt(of_m @ off_m**2 + 1e-12)
+    correlation = jnp.clip((off_m @ mass @ off_e) / (std_e * std_m), -0.99, 0.99)
+    return Frame(mean_e, std_e, mean_m, std_m, correlation)
+
+
+def features(
+    frame: Frame, ebv_mag: Float[Array, "*node"], modulus_mag: Float[Array, "*node"]
+) -> Float[Array, "*node coefficient"]:
+    """The polynomials of `Tilt`, orthonormal if the posterior is normal."""
+    a = (ebv_mag - frame.ebv_mean_mag) / frame.ebv_std_mag
+    m = (modulus_mag - frame.modulus_mean_mag) / frame.modulus_std_mag
+    b = (m - frame.correlation * a) / jnp.sqrt(1.0 - frame.correlation**2)
+    a, b = (jnp.clip(v, -COORDINATE_CLIP, COORDINATE_CLIP) for v in (a, b))
+    root2 = jnp.sqrt(2.0)
+    return jnp.stack([jnp.ones_like(a), a, b, (a * a - 1) / root2, a * b, (b * b - 1) / root2], axis=-1)
+
+
+def fit_tilt(grid: Grid, draws: WeightedDraws, n_per_node: int) -> Tilt:
+    """The correction from one star's draws.
+
+    Equation: EF6 (docs/model.md): ridge regression of the log of each node's mean weight.
+    """
+    frame = frame_of(grid)
+    by_node = draws.log_weight.reshape(-1, n_per_node)
+    peak = jnp.max(by_node, axis=1, keepdims=True)
+    log_ratio = peak[:, 0] + jnp.log(jnp.mean(jnp.exp(by_node - peak), axis=1))
+    middle = jnp.median(log_ratio)
+    log_ratio = middle + jnp.clip(log_ratio - middle, -CLIP_NAT, CLIP_NAT)
+    x = features(frame, draws.ebv_mag[::n_per_node], draws.modulus_mag[::n_per_node])
+    n_nodes, n_coefficients = x.shape
+    prior = jnp.array([10.0, *[LINEAR_PRIOR] * 2, *[QUADRATIC_PRIOR] * 3])
+    variance = jnp.var(log_ratio) + 1e-4
+    coefficients = jnp.zeros(n_coefficients)
+    for _ in range(2):  # the scatter about the first fit weighs the second
+        normal = x.T @ x / variance + jnp.diag(prior**-2)
+        coefficients = solve_spd(normal, x.T @ log_ratio / variance)  # EF6
+        residual = log_ratio - x @ coefficients
+        variance = jnp.sum(residual**2) / max(n_nodes - n_coefficients, 1) + 1e-4
+    return Tilt(coefficients, jnp.sqrt(variance))
+
+
+def tilted(grid: Grid, tilt: Tilt) -> Grid:
+    """The grid with the correction applied."""
+    modulus_mag, ebv_mag = jnp.meshgrid(grid.modulus_mag, grid.ebv_mag, indexing="ij")
+    x = features(frame_of(grid), ebv_mag, modulus_mag)
+    correction = jnp.clip(x @ tilt.coefficients, -2.0 * CLIP_NAT, 2.0 * CLIP_NAT)
+    return grid._replace(log_density=grid.log_density + correction)
+
+
+def solve_spd(matrix: Float[Array, "n n"], vector: Float[Array, "n"]) -> Float[Array, "n"]:
+    """Solution of a small positive definite system by elimination, unrolled: no LAPACK in compiled code."""
+    n = len(vector)
+    rows = [jnp.concatenate([matrix[i], vector[i : i + 1]]) for i in range(n)]
+    for i in range(n):
+        rows[i] = rows[i] / rows[i][i]
+        for j in range(n):
+            if j != i:
+                rows[j] = rows[j] - rows[j][i] * rows[i]
+    return jnp.stack([row[n] for row in rows])

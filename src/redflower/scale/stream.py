@@ -1,0 +1,189 @@
+"""From a file of stars to a file of posteriors, part by part."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from astropy.table import Table
+
+from redflower import api
+from redflower.catalogue import (
+    DistancePrior,
+    check_writable,
+    count_rows,
+    file_sha256,
+    join_tables,
+    read_table,
+    read_table_parts,
+    require_prepared,
+    write_table,
+)
+from redflower.errors import InputError, RedflowerError
+from redflower.flow import Model
+from redflower.posterior import InferenceSettings, Status
+
+#: Rows of a part: large enough that compiled batches are full, small enough for any memory.
+PART_ROWS: Final = 20_000
+MANIFEST: Final = "manifest.json"
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """What a run did.
+
+    Attributes
+    ----------
+    n_stars : rows written.
+    statuses, engines : stars by status word and by engine.
+    failed_parts : number and message of every part that failed; its rows have the status ``failed``.
+    """
+
+    n_stars: int
+    statuses: dict[str, int]
+    engines: dict[str, int]
+    failed_parts: tuple[tuple[int, str], ...]
+
+
+def infer_file(
+    stars: "str | Path",
+    out: "str | Path",
+    model: "Model | str | Path",
+    *,
+    settings: InferenceSettings | None = None,
+    distance_prior: DistancePrior | None = None,
+    resume: bool = False,
+    part_rows: int = PART_ROWS,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> StreamReport:
+    """Infer every star of a prepared table and write the posteriors, a part at a time.
+
+    Finished parts wait in the folder ``OUT.parts`` beside the output, so that a killed run loses at most one. At the end
+    they become the one output table, and the folder goes. A part that raises an error keeps its rows, with NaN and the
+    status ``failed``.
+
+    Parameters
+    ----------
+    stars : file of a prepared table; Parquet is never held in memory whole.
+    out : file to write.
+    model, settings, distance_prior : as in `redflower.infer`.
+    resume : go on with the parts of an earlier run.
+    part_rows : rows of a part.
+    progress : called with the number of stars done, and of all stars where it is known.
+
+    Raises
+    ------
+    InputError : bad input, or parts of another run are in the way.
+    ModelError : as in `redflower.infer`.
+    """
+    stars, out = Path(stars), Path(out)
+    settings = settings or InferenceSettings()
+    check_writable(out)
+    model, prior = api.matching_prior(model, distance_prior)
+    n_total = count_rows(stars)
+    parts = read_table_parts(stars, part_rows)
+    first = next(parts)
+    require_prepared(first, "infer's input")
+    folder = out.with_name(f"{out.name}.parts")
+    _open_folder(folder, _fingerprint(stars, model, settings, part_rows), resume=resume)
+    paths: list[Path] = []
+    failed: list[tuple[int, str]] = []
+    n_done = 0
+    for number, part in enumerate(_chain(first, parts)):
+        path = folder / f"part-{number:06d}.parquet"
+        if not path.exists():
+            try:
+                table = api.posterior_table(
+                    part, model, settings, prior, progress=_shifted(progress, n_done, n_total)
+                )
+            except RedflowerError:
+                if number == 0:  # what is wrong with the first part is wrong with the request
+                    shutil.rmtree(folder)
+                raise
+            except Exception as error:  # one bad part must not cost the others
+                failed.append((number, f"{type(error).__name__}: {error}"))
+                table = _failed_part(part, model, settings, prior)
+            write_table(table, path)
+        paths.append(path)
+        n_done += len(part)
+        if progress is not None:
+            progress(n_done, n_total)
+    columns = ["status", "engine"]
+    seen = [read_table(path, columns=columns) for path in paths]
+    if not any(api.inferable(table) for table in seen):
+        shutil.rmtree(folder)
+        raise api.nothing_to_infer(model)
+    join_tables(paths, out)
+    shutil.rmtree(folder)
+    statuses, engines = (_counts(seen, name) for name in columns)
+    engines.pop("", None)
+    return StreamReport(n_done, statuses, engines, tuple(failed))
+
+
+def _shifted(
+    progress: Callable[[int, int | None], None] | None, base: int, n_total: int | None
+) -> Callable[[int], None] | None:
+    """Progress within a part, as progress of the whole."""
+    return None if progress is None else lambda done: progress(base + done, n_total)
+
+
+def _chain(first: Table, rest: Iterator[Table]) -> Iterator[Table]:
+    yield first
+    yield from rest
+
+
+def _counts(tables: list[Table], name: str) -> dict[str, int]:
+    words, counts = np.unique(
+        np.concatenate([np.asarray(table[name]).astype(str) for table in tables]), return_counts=True
+    )
+    return {str(words[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
+
+
+def _failed_part(part: Table, model: Model, settings: InferenceSettings, prior: DistancePrior) -> Table:
+    """The part's rows with nothing inferred: made from the same code by hiding every magnitude."""
+    hidden = part.copy()
+    for name in model.band_names:
+        if name in hidden.colnames:
+            hidden[name] = np.full(len(hidden), np.nan)
+    table = api.posterior_table(hidden, model, settings, prior)
+    table["status"] = np.full(len(table), Status.FAILED.value)
+    table["bands"] = np.full(len(table), "")
+    return table
+
+
+def _fingerprint(stars: Path, model: Model, settings: InferenceSettings, part_rows: int) -> dict[str, object]:
+    return {
+        "input": stars.name,
+        "sha256": file_sha256(stars),
+        "model": model.model_id,
+        "settings": json.loads(json.dumps(asdict(settings))),
+        "part_rows": part_rows,
+    }
+
+
+def _open_folder(folder: Path, fingerprint: dict[str, object], *, resume: bool) -> None:
+    """Make the folder of parts, or check that the one that is there belongs to this run."""
+    manifest = folder / MANIFEST
+    if not folder.exists():
+        folder.mkdir()
+        temporary = folder / f".{MANIFEST}.{os.getpid()}.tmp"
+        temporary.write_text(json.dumps(fingerprint, indent=1), encoding="utf-8")
+        os.replace(temporary, manifest)
+        return
+    if not resume:
+        raise InputError(
+            f"infer: {folder} holds the parts of an unfinished run. Go on with it by --resume, or remove the folder."
+        )
+    try:
+        written = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        written = None
+    if written != fingerprint:
+        raise InputError(
+            f"infer --resume: the parts in {folder} are of another input, model or setting. Resume with the same "
+            "arguments, or remove the folder."
+        )
