@@ -1,6 +1,7 @@
 """The Python front door: tables in, tables and small results out. The command line calls nothing else."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -314,7 +315,7 @@ def validate(
     InputError
         If the table is not prepared, or no star has all bands.
     """
-    settings = settings or InferenceSettings()
+    settings = replace(settings or InferenceSettings(), density=True)
     require_prepared(stars, "validate's input")
     model = model if isinstance(model, Model) else load_model(model)
     prior = distance_prior or default_distance_prior()

@@ -26,13 +26,18 @@ def validate(
     resample: Annotated[
         bool, typer.Option("--resample", help="Draw noise again, as the paper does; stars then carry it twice")
     ] = False,
-    warmup: Annotated[int, typer.Option(help="Warm-up steps per chain")] = NutsSettings().n_warmup,
-    draws: Annotated[int, typer.Option(help="Draws per chain")] = NutsSettings().n_draws,
+    engine: Annotated[str, typer.Option(help="fast or nuts, as for infer")] = "fast",
+    warmup: Annotated[int, typer.Option(help="NUTS: warm-up steps per chain")] = NutsSettings().n_warmup,
+    draws: Annotated[int, typer.Option(help="NUTS: draws per chain")] = NutsSettings().n_draws,
     seed: Annotated[int, typer.Option(help="Chooses the stars, the random reddenings and the draws")] = 0,
 ) -> None:
     """Redden stars by 0 to 0.4 mag, infer them with 8 and 11 bands, and score the posteriors (section 5.1)."""
     check_folder(out)
-    settings = InferenceSettings(nuts=NutsSettings(n_warmup=warmup, n_draws=draws), seed=seed)
+    settings = InferenceSettings(
+        engine=engine,  # type: ignore[arg-type]  # checked inside
+        nuts=NutsSettings(n_warmup=warmup, n_draws=draws),
+        seed=seed,
+    )
     prior = read_distance_prior(distance_prior) if distance_prior else None
     table = read_table(stars)
     total = 2 * (len(EBV_STEPS_MAG) + 1) * min(len(table), n_stars or len(table))
