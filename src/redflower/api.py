@@ -102,6 +102,8 @@ def train(
         n_bands=n_bands,
         g_bright_mag=bright_mag,
         g_faint_mag=faint_mag,
+        law=law,
+        names=np.asarray(stars["source_id"])[rows],
         start_from=start_from.flow if start_from else None,
         max_minutes=max_minutes,
         checkpoint=checkpoint,
