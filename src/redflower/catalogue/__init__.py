@@ -27,5 +27,7 @@ from redflower.catalogue.tables import META_KEY as META_KEY
 from redflower.catalogue.tables import check_writable as check_writable
 from redflower.catalogue.tables import read_table as read_table
 from redflower.catalogue.tables import write_table as write_table
+from redflower.catalogue.training_sample import TrainingSample as TrainingSample
+from redflower.catalogue.training_sample import training_sample as training_sample
 from redflower.catalogue.zero_point import ZeroPointStatus as ZeroPointStatus
 from redflower.catalogue.zero_point import parallax_zero_point as parallax_zero_point

@@ -5,7 +5,7 @@ YAML header that ``astropy.table.Table.read`` looks for. Plain files, as pandas 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +47,33 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
         arrow = pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
+    return _table_of(arrow, path)
+
+
+def iter_parquet(
+    path: Path, columns: Sequence[str] | None = None, *, n_rows: int = 65_536
+) -> Iterator[Table]:
+    """A Parquet file as tables of at most so many rows, in its order, so that it need not fit in memory.
+
+    Raises
+    ------
+    TableError
+        If the file is damaged.
+    """
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            schema = file.schema_arrow
+            names = [name for name in schema.names if columns is None or name in columns]
+            for batch in file.iter_batches(batch_size=n_rows, columns=names):
+                fields = [schema.field(name) for name in names]
+                part = pa.Table.from_arrays(batch.columns, schema=pa.schema(fields, schema.metadata))
+                yield _table_of(part, path)
+    except (pa.ArrowException, OSError) as problem:
+        raise _damaged(path, problem) from None
+
+
+def _table_of(arrow: pa.Table, path: Path) -> Table:
+    """The astropy table of an Arrow one, with units, descriptions and header."""
     table = Table()
     for field, chunks in zip(arrow.schema, arrow.columns, strict=True):
         column = _column_from_arrow(field.name, chunks)

@@ -157,9 +157,9 @@ def draw_latents(
     error_mag = star.magnitude_error_mag[:n_bands]
     magnitude_mag = star.magnitude_mag[:n_bands] + noise * error_mag  # EA4
     x = jax.vmap(lambda m, d: absolute_to_colour(m - distance_modulus(d)))(magnitude_mag, distance_pc)
-    log_parallax = jax.vmap(
-        lambda d: log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, d)
-    )(distance_pc)
+    log_parallax = jax.vmap(lambda d: log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, d))(
+        distance_pc
+    )
     log_proposal = -0.5 * noise**2 - LOG_SQRT_2PI - jnp.log(error_mag)
     used = star.observed[:n_bands] if integrate_gaps else leading_observed(star.observed[:n_bands])
     log_prior_weight = (
@@ -243,9 +243,7 @@ def log_evidence(
     -------
     The log of an estimate that is unbiased before the logarithm; bands after the last one are left out exactly.
     """
-    draws = draw_latents(
-        flow, data, key, n_draws=n_draws, proposal=proposal, integrate_gaps=integrate_gaps
-    )
+    draws = draw_latents(flow, data, key, n_draws=n_draws, proposal=proposal, integrate_gaps=integrate_gaps)
     log_density = log_flow_density(flow, data, draws, integrate_gaps=integrate_gaps)
     apparent_g_mag = draws.x[:, 0] + jax.vmap(distance_modulus)(draws.distance_pc)
     log_within = jax.vmap(lambda g: log_within_limits(g, g_bright_mag, g_faint_mag))(apparent_g_mag)

@@ -8,7 +8,7 @@ left to it, p_theta(x_k | x_<k) / p_theta0(x_k | x_<k) at theta = theta0, is one
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from redflower.flow.bnaf import MIN_SLOPE
 from redflower.flow.conditional import PreparedFlow
@@ -54,54 +54,51 @@ def fill_gaps(
     """
     flow = jax.lax.stop_gradient(flow)
     weights, standard = flow.weights, flow.standardisation
-    n_bands, n_layers = flow.n_bands, len(weights.matrices)
-    shift = weights.condition @ standard.condition(condition)
-    hidden: list[list[Array]] = [[] for _ in range(n_layers)]
-    centred: list[Array] = []
-    log_mass = jnp.zeros(())
-    for k in range(n_bands):
-        own, fixed = [], []
-        for layer, (matrix, bias) in enumerate(zip(weights.matrices, weights.biases, strict=True)):
-            n_out, n_in = matrix.shape[0] // n_bands, matrix.shape[1] // n_bands
-            rows = slice(k * n_out, (k + 1) * n_out)
-            own.append(matrix[rows, k * n_in : (k + 1) * n_in])
-            part = bias[rows] + (shift[rows] if layer == 0 else 0.0)
-            if k:
-                part = part + matrix[rows, : k * n_in] @ jnp.concatenate(hidden[layer])
-            fixed.append(part)
+    n_bands, last = flow.n_bands, len(weights.matrices) - 1
+    places, needed = jnp.arange(n_bands), needed_bands(observed)
+    # Rows of every band's block, and the blocks on the diagonal alone: (band, out, in of all) and (band, out, in).
+    rows = [m.reshape(n_bands, -1, m.shape[1]) for m in weights.matrices]
+    own = [r.reshape(*r.shape[:2], n_bands, -1)[places, :, places] for r in rows]
+    biases = [bias.reshape(n_bands, -1) for bias in weights.biases]
+    biases[0] = biases[0] + (weights.condition @ standard.condition(condition)).reshape(n_bands, -1)
+    inverse, centre = standard.x_inverse_cholesky, x - standard.x_mean
 
-        def image(
-            y: Float[Array, ""], own: list[Array] = own, fixed: list[Array] = fixed
-        ) -> tuple[Float[Array, ""], list[Array]]:
-            """u_k and the inputs of every layer, with the coordinates before k fixed."""
-            value, inputs = y[None], []
-            for layer in range(n_layers):
-                inputs.append(value)
-                value = own[layer] @ value + fixed[layer]
-                if layer < n_layers - 1:
+    def solve(carry: tuple, k: Int[Array, ""]) -> tuple[tuple, None]:
+        centred, inputs, log_mass = carry
+        # What the coordinates before k put into its units; those from k on are still zero.
+        fixed = [r[k] @ value + bias[k] for r, value, bias in zip(rows, inputs, biases, strict=True)]
+
+        def image(y: Float[Array, ""]) -> tuple[Float[Array, ""], list[Array]]:
+            """u_k, and what enters the layers, with the coordinates before k as they are."""
+            value, entering = y[None], []
+            for layer, constant in enumerate(fixed):
+                entering.append(value)
+                value = own[layer][k] @ value + constant
+                if layer < last:
                     value = jnp.tanh(value) + MIN_SLOPE * value
-            return value[0], inputs
+            return value[0], entering
 
-        before = sum((standard.x_inverse_cholesky[k, j] * centred[j] for j in range(k)), jnp.zeros(()))
-        scale = standard.x_inverse_cholesky[k, k]
-        y_k = before + scale * (x[k] - standard.x_mean[k])
-        if k:  # G is always there
-            low_level, high_level = ndtr(image(jnp.float32(-REACH))[0]), ndtr(image(jnp.float32(REACH))[0])
-            target = ndtri(low_level + (high_level - low_level) * levels[k])
+        reach = jnp.float32(REACH)
+        low_level, high_level = ndtr(image(-reach)[0]), ndtr(image(reach)[0])
+        target = ndtri(low_level + (high_level - low_level) * levels[k])
 
-            def halve(
-                _: int, bracket: tuple[Array, Array], image=image, target=target
-            ) -> tuple[Array, Array]:
-                low, high = bracket
-                middle = 0.5 * (low + high)
-                below = image(middle)[0] < target
-                return jnp.where(below, middle, low), jnp.where(below, high, middle)
+        def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = bracket
+            middle = 0.5 * (low + high)
+            below = image(middle)[0] < target
+            return jnp.where(below, middle, low), jnp.where(below, high, middle)
 
-            low, high = jax.lax.fori_loop(0, N_HALVINGS, halve, (jnp.float32(-REACH), jnp.float32(REACH)))
-            y_k = jnp.where(observed[k], y_k, 0.5 * (low + high))
-            log_mass = log_mass + jnp.where(observed[k], 0.0, jnp.log(high_level - low_level))
-        centred.append((y_k - before) / scale)
-        for layer, value in enumerate(image(y_k)[1]):
-            hidden[layer].append(value)
-    filled = jnp.stack(centred) + standard.x_mean
-    return jnp.where(observed, x, jax.lax.stop_gradient(filled)), jax.lax.stop_gradient(log_mass)  # EA3b
+        low, high = jax.lax.fori_loop(0, N_HALVINGS, halve, (-reach, reach))
+        before = inverse[k] @ centred
+        y_k = jnp.where(observed[k], before + inverse[k, k] * centre[k], 0.5 * (low + high))
+        log_mass = log_mass + jnp.where(observed[k] | ~needed[k], 0.0, jnp.log(high_level - low_level))
+        inputs = [
+            jax.lax.dynamic_update_slice(value, new, (k * len(new),))
+            for value, new in zip(inputs, image(y_k)[1], strict=True)
+        ]
+        return (centred.at[k].set((y_k - before) / inverse[k, k]), inputs, log_mass), None
+
+    empty = [jnp.zeros(m.shape[1]) for m in weights.matrices]
+    (centred, _, log_mass), _ = jax.lax.scan(solve, (jnp.zeros(n_bands), empty, jnp.zeros(())), places)
+    filled = jnp.where(observed, x, jax.lax.stop_gradient(centred + standard.x_mean))
+    return filled, jax.lax.stop_gradient(log_mass)  # EA3b

@@ -20,13 +20,15 @@ from redflower.star import Star
 from redflower.train.checkpoint import Epoch, State, load_checkpoint, run_fingerprint, save_checkpoint
 from redflower.train.config import TrainConfig
 from redflower.train.contrastive import contrast_strength, next_contrast_steps
-from redflower.train.dataset import make_training_stars, point_estimates
+from redflower.train.dataset import conditions, point_estimates, tabulate
+from redflower.train.diagnostics import Diagnostics
 from redflower.train.evidence import TrainingStar
 from redflower.train.objective import Objective, make_step, rows_of_bad_gradients, stage_optimiser
 
 #: Stars per compiled call of the validation; the last call is padded.
 VALIDATION_CHUNK = 2048
 GAP_CHUNK = 256
+STANDARDISE_STARS = 200_000
 MIN_STARS = 500
 #: Streams of random numbers: a check of every star, the validation, and from here on a stream per epoch.
 CHECK_STREAM, VALIDATION_STREAM, EPOCH_STREAM = 0, 1, 2
@@ -40,7 +42,7 @@ class TrainResult:
     """The flow that was best on held-out stars, and how it was reached.
 
     `validation_log_evidence` is the evidence of that flow; `condition` the (log10 R/pc, log10 Z/pc) of every star;
-    `bad_rows` the rows that stopped the run, if any.
+    `bad_rows` the rows that stopped the run, if any; `diagnostics` what a report shows, if it was asked for.
     """
 
     flow: ConditionalFlow
@@ -50,6 +52,7 @@ class TrainResult:
     validation_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     stopped_because: str = ""
     bad_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    diagnostics: Diagnostics | None = None
 
 
 def train_flow(
@@ -94,15 +97,14 @@ def train_flow(
     TrainingError : the evidence is not finite; the message names rows of the sample.
     """
     started = time.monotonic()
-    data = stars if isinstance(stars, TrainingStar) else make_training_stars(stars)
+    data = stars if isinstance(stars, TrainingStar) else tabulate(stars)
     n_stars = len(data.star.parallax_mas)
     if n_stars < MIN_STARS:
         raise InputError(f"train: {n_stars} usable stars; at least {MIN_STARS} are needed to fit the flow.")
     shuffled = np.random.default_rng(config.seed).permutation(n_stars)
     n_validation = max(1, round(config.validation_fraction * n_stars))
     validation_rows, training_rows = np.sort(shuffled[:n_validation]), np.sort(shuffled[n_validation:])
-    x, observed, condition = point_estimates(data, n_bands)
-    flow = start_from or _initial_flow(config, n_bands, x, observed, condition)
+    flow = start_from or _initial_flow(config, n_bands, data)
     if flow.n_bands != n_bands:
         raise InputError(
             f"train: the model to start from has {flow.n_bands} bands; {n_bands} were asked for."
@@ -145,7 +147,9 @@ def train_flow(
             if bad_step is not None:
                 number, flow_then = bad_step
                 rows = batches.rows(number)
-                bad = rows_of_bad_gradients(objective, flow_then, rows_of(data, rows), rows, stream, stage.n_draws)
+                bad = rows_of_bad_gradients(
+                    objective, flow_then, rows_of(data, rows), rows, stream, stage.n_draws
+                )
                 bad_rows = rows[bad]
                 stopped = f"the loss or its gradient was not finite at {where}, step {number + 1}"
                 break
@@ -197,7 +201,7 @@ def train_flow(
         flow=state.best_flow,
         validation_log_evidence=state.best_evidence,
         history=state.history,
-        condition=condition,
+        condition=conditions(data),
         validation_rows=validation_rows,
         stopped_because=stopped or "all stages were done",
         bad_rows=bad_rows,
@@ -279,9 +283,7 @@ def _make_measure(objective: Objective, data: TrainingStar, gaps: np.ndarray, n_
 
     @eqx.filter_jit
     def terms(flow, batch, rows, stream, has_gaps):
-        return objective.terms(
-            flow, batch, rows, stream, n_draws=n_draws, gaps=has_gaps, contrast=contrast
-        )
+        return objective.terms(flow, batch, rows, stream, n_draws=n_draws, gaps=has_gaps, contrast=contrast)
 
     def measure(flow: ConditionalFlow, rows: np.ndarray, stream: int) -> tuple[np.ndarray, np.ndarray]:
         out = np.zeros((2, len(rows)))
@@ -310,9 +312,11 @@ def _rows_with_gaps(data: TrainingStar, n_bands: int) -> np.ndarray:
     return observed.sum(axis=1) <= last
 
 
-def _initial_flow(
-    config: TrainConfig, n_bands: int, x: np.ndarray, observed: np.ndarray, condition: np.ndarray
-) -> ConditionalFlow:
+def _initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> ConditionalFlow:
+    """A random network behind a standardisation fitted to the sample, or to `STANDARDISE_STARS` of it."""
+    n_stars = len(data.star.parallax_mas)
+    few = np.sort(np.random.default_rng(config.seed).permutation(n_stars)[:STANDARDISE_STARS])
+    x, observed, condition = point_estimates(jax.tree.map(lambda a: a[few], data), n_bands)
     network = BlockAutoregressiveNetwork(
         jax.random.key(config.seed),
         dim=n_bands,
