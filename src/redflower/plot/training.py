@@ -62,9 +62,10 @@ def density_diagram_figure(diagnostics: Diagnostics) -> Figure:
         shown = np.flatnonzero(np.isfinite(diagnostics.bp_rp_mag))
         # Low densities are drawn last: they are what one looks for.
         shown = shown[np.argsort(-diagnostics.log_density[shown])]
+        low, high = _scale(diagnostics.log_density[shown])
         points = axes.scatter(
             diagnostics.bp_rp_mag[shown], diagnostics.m_g_mag[shown], c=diagnostics.log_density[shown],
-            s=1.5, lw=0, cmap="viridis", rasterized=True, **_scale(diagnostics.log_density[shown]),
+            s=1.5, lw=0, cmap="viridis", rasterized=True, vmin=low, vmax=high,
         )  # fmt: skip
         axes.invert_yaxis()
         axes.set(xlabel="BP $-$ RP [mag]", ylabel="$M_G$ at the median distance [mag]")
@@ -78,9 +79,18 @@ def coverage_figure(diagnostics: Diagnostics) -> Figure:
         figure = Figure(figsize=(5.6, 4.4))
         axes = figure.subplots()
         radius_kpc, height_kpc = (10.0**diagnostics.condition.T) / 1000.0
-        inside = [np.quantile(v, q) for v in (radius_kpc, height_kpc) for q in (0.001, 0.999)]
+        r_low, r_high, z_low, z_high = (
+            float(np.quantile(v, q)) for v in (radius_kpc, height_kpc) for q in (0.001, 0.999)
+        )
         image = axes.hexbin(
-            radius_kpc, height_kpc, gridsize=60, bins="log", mincnt=1, cmap="viridis", extent=inside, lw=0.1
+            radius_kpc,
+            height_kpc,
+            gridsize=60,
+            bins="log",
+            mincnt=1,
+            cmap="viridis",
+            extent=(r_low, r_high, z_low, z_high),
+            lw=0.1,
         )
         axes.set(xlabel="R [kpc]", ylabel="Z [kpc]")
         figure.colorbar(image, label="training stars")
@@ -97,7 +107,7 @@ def sky_density_figure(diagnostics: Diagnostics) -> Figure:
             longitude, np.deg2rad(diagnostics.b_deg), C=diagnostics.log_density, reduce_C_function=np.mean,
             gridsize=(60, 30), mincnt=1, cmap="viridis", lw=0.1,
         )  # fmt: skip
-        image.set_clim(*_scale(np.asarray(image.get_array())).values())
+        image.set_clim(*_scale(np.asarray(image.get_array())))
         axes.set_xticks(np.deg2rad([-120, -60, 0, 60, 120]), ["120", "60", "0", "300", "240"])
         axes.tick_params(labelsize=8)
         axes.grid(lw=0.3)
@@ -113,7 +123,7 @@ def ruwe_figure(diagnostics: Diagnostics) -> Figure:
         axes = figure.subplots()
         ruwe = diagnostics.ruwe[np.isfinite(diagnostics.ruwe)]
         if len(ruwe):
-            axes.hist(ruwe, bins=np.linspace(0.7, max(2.0, float(np.quantile(ruwe, 0.999))), 66), color=STARS)
+            axes.hist(ruwe, bins=66, range=(0.7, max(2.0, float(np.quantile(ruwe, 0.999)))), color=STARS)
             axes.axvline(1.4, color=MEAN, lw=1.0, label="1.4, the usual cut for single stars")
             axes.legend()
         else:
@@ -122,5 +132,6 @@ def ruwe_figure(diagnostics: Diagnostics) -> Figure:
     return figure
 
 
-def _scale(values: np.ndarray) -> dict[str, float]:
-    return {"vmin": float(np.quantile(values, _LOW_QUANTILE)), "vmax": float(np.max(values))}
+def _scale(values: np.ndarray) -> tuple[float, float]:
+    """Ends of the colour scale."""
+    return float(np.quantile(values, _LOW_QUANTILE)), float(np.max(values))

@@ -27,11 +27,13 @@ class FlowConfig(_Section):
 class StageConfig(_Section):
     """One stage of the optimisation; a run is a list of them. Defaults: section 4.2 of the paper.
 
-    `n_draws` is K, the importance draws per star; `final_rate_fraction` < 1 lets the learning rate fall to
+    `n_draws` is K, the importance draws per star; `magnitudes` how their true magnitudes are drawn, as in `TrainConfig`
+    (the run's choice when None); `final_rate_fraction` < 1 lets the learning rate fall to
     that fraction of itself along a half cosine over `max_epochs`.
     """
 
     n_draws: Count = 32
+    magnitudes: Literal["adapted", "likelihood"] | None = None
     learning_rate: Positive = 1e-3
     final_rate_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
@@ -66,7 +68,8 @@ class TrainConfig(_Section):
     """A whole training run.
 
     `proposal` is how distances are drawn: ``posterior`` (inverse CDF of parallax likelihood times prior) or
-    ``gaussian`` (appendix A of the paper). `normaliser` is how the share of stars within the limits is computed:
+    ``gaussian`` (appendix A of the paper). `magnitudes` is how true magnitudes are drawn: ``adapted`` (from likelihood
+    times flow, EA3c) or ``likelihood`` (appendix A). `normaliser` is how the share of stars within the limits is computed:
     ``exact``, ``same_draws`` (the paper's A6) or ``none``; the last two are for comparison only
     (docs/training.md). `integrate_gaps`: whether bands that are missing before a star's last one are integrated
     over, or everything from the first of them on is left out. A run whose held-out evidence falls by more than
@@ -75,6 +78,7 @@ class TrainConfig(_Section):
 
     flow: FlowConfig = FlowConfig()
     proposal: Literal["posterior", "gaussian"] = "posterior"
+    magnitudes: Literal["adapted", "likelihood"] = "adapted"
     normaliser: Literal["exact", "same_draws", "none"] = "exact"
     integrate_gaps: bool = True
     contrast: ContrastConfig = ContrastConfig()

@@ -38,6 +38,7 @@ def log_contrast(
     g_bright_mag: float,
     g_faint_mag: float,
     integrate_gaps: bool = True,
+    magnitudes: str = "likelihood",
 ) -> tuple[Float[Array, ""], Bool[Array, ""]]:
     """ln C_s without its normaliser, the mean over `config.negatives` reddened copies of one star.
 
@@ -45,7 +46,7 @@ def log_contrast(
 
     Parameters
     ----------
-    flow, data, key, proposal, integrate_gaps : as in `redflower.train.evidence.log_evidence`.
+    flow, data, key, proposal, integrate_gaps, magnitudes : as in `redflower.train.evidence.log_evidence`.
     law : the extinction law.
     config : how many copies, the range of their reddening, the floor.
     n_draws : importance draws of each copy.
@@ -63,7 +64,13 @@ def log_contrast(
         ebv_mag = jax.random.uniform(ebv_key, (), minval=config.ebv_min_mag, maxval=config.ebv_max_mag)
         copy = eqx.tree_at(lambda d: d.star, data, redden(law, data.star, ebv_mag))
         draws = draw_latents(
-            flow, copy, draw_key, n_draws=n_draws, proposal=proposal, integrate_gaps=integrate_gaps
+            flow,
+            copy,
+            draw_key,
+            n_draws=n_draws,
+            proposal=proposal,
+            integrate_gaps=integrate_gaps,
+            magnitudes=magnitudes,
         )
         log_density = log_flow_density(flow, copy, draws, integrate_gaps=integrate_gaps)
         inside = (copy.star.magnitude_mag[0] > g_bright_mag) & (copy.star.magnitude_mag[0] < g_faint_mag)

@@ -67,7 +67,8 @@ class TabulatedStars:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder, self._parts, self._n_stars = folder, [], 0
+        self._folder, self._n_stars = folder, 0
+        self._parts: list[list[np.ndarray]] = []
         self._template: TrainingStar | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

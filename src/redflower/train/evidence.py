@@ -24,6 +24,7 @@ from redflower.physics import (
     log_within_limits,
 )
 from redflower.star import Star
+from redflower.train.adapted import draw_adapted
 from redflower.train.gaps import fill_gaps, needed_bands
 from redflower.train.gaps import leading_observed as leading_observed
 
@@ -148,8 +149,9 @@ def draw_latents(
     n_draws: int,
     proposal: str,
     integrate_gaps: bool,
+    magnitudes: str = "likelihood",
 ) -> Draws:
-    """Distances and true colour-magnitude vectors of one star from their proposals. Equations: EA3, EA3b."""
+    """Distances and true colour-magnitude vectors of one star from their proposals. Equations: EA3, EA3b, EA3c."""
     star, n_bands = data.star, flow.n_bands
     distance_key, magnitude_key, gap_key = jax.random.split(key, 3)
     distance_pc, log_weight = PROPOSALS[proposal](data, distance_key, n_draws)
@@ -167,6 +169,16 @@ def draw_latents(
         - jnp.where(star.has_parallax, log_parallax, 0.0)
         - jnp.sum(jnp.where(used, log_proposal, 0.0), axis=1)
     )
+    if magnitudes == "adapted" and not integrate_gaps:
+        levels = jax.random.uniform(gap_key, (n_draws, n_bands))
+
+        def adapt(g_mag: Array, d: Array, noise: Array, level: Array) -> tuple[Array, Array]:
+            measured = absolute_to_colour(star.magnitude_mag[:n_bands].at[0].set(g_mag) - distance_modulus(d))
+            condition = flow_condition(d, star.l_deg, star.b_deg)
+            return draw_adapted(flow, measured, error_mag, used, condition, noise, level)
+
+        x, log_ratio = jax.vmap(adapt)(magnitude_mag[:, 0], distance_pc, noise, levels)
+        log_weight = log_weight + log_ratio
     if integrate_gaps:
         levels = jax.random.uniform(gap_key, (n_draws, n_bands), minval=1e-6, maxval=1.0 - 1e-6)
 
@@ -222,6 +234,7 @@ def log_evidence(
     g_faint_mag: float,
     normaliser: str = "exact",
     integrate_gaps: bool = True,
+    magnitudes: str = "likelihood",
 ) -> Float[Array, ""]:
     """Noisy estimate of ln p(magnitudes, parallax | position, flow, in the sample) of one dust-free star.
 
@@ -238,12 +251,22 @@ def log_evidence(
     normaliser : ``exact`` (E24), ``same_draws`` (EA6) or ``none``.
     integrate_gaps : whether bands that are missing before the last observed one are integrated over; otherwise
         everything from the first missing band on is left out. The same for a star without such gaps, but dearer.
+    magnitudes : ``likelihood`` (the paper's) or ``adapted`` (EA3c), how true magnitudes are drawn; stars with gaps
+        always take the first.
 
     Returns
     -------
     The log of an estimate that is unbiased before the logarithm; bands after the last one are left out exactly.
     """
-    draws = draw_latents(flow, data, key, n_draws=n_draws, proposal=proposal, integrate_gaps=integrate_gaps)
+    draws = draw_latents(
+        flow,
+        data,
+        key,
+        n_draws=n_draws,
+        proposal=proposal,
+        integrate_gaps=integrate_gaps,
+        magnitudes=magnitudes,
+    )
     log_density = log_flow_density(flow, data, draws, integrate_gaps=integrate_gaps)
     apparent_g_mag = draws.x[:, 0] + jax.vmap(distance_modulus)(draws.distance_pc)
     log_within = jax.vmap(lambda g: log_within_limits(g, g_bright_mag, g_faint_mag))(apparent_g_mag)

@@ -104,7 +104,7 @@ def train_flow(
     shuffled = np.random.default_rng(config.seed).permutation(n_stars)
     n_validation = max(1, round(config.validation_fraction * n_stars))
     validation_rows, training_rows = np.sort(shuffled[:n_validation]), np.sort(shuffled[n_validation:])
-    flow = start_from or _initial_flow(config, n_bands, data)
+    flow = start_from or initial_flow(config, n_bands, data)
     if flow.n_bands != n_bands:
         raise InputError(
             f"train: the model to start from has {flow.n_bands} bands; {n_bands} were asked for."
@@ -133,7 +133,7 @@ def train_flow(
         if state.opt_leaves is not None:
             opt_state = jax.tree.unflatten(jax.tree.structure(opt_state), state.opt_leaves)
             state.opt_leaves = None
-        step = make_step(objective, optimiser, stage.n_draws, contrast=contrasting)
+        step = make_step(objective, optimiser, stage, contrast=contrasting)
         while state.epoch < stage.max_epochs and state.since_best < stage.patience:
             epoch_start = time.monotonic()
             strength = contrast_strength(config.contrast, state.contrast_steps)
@@ -312,7 +312,7 @@ def _rows_with_gaps(data: TrainingStar, n_bands: int) -> np.ndarray:
     return observed.sum(axis=1) <= last
 
 
-def _initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> ConditionalFlow:
+def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> ConditionalFlow:
     """A random network behind a standardisation fitted to the sample, or to `STANDARDISE_STARS` of it."""
     n_stars = len(data.star.parallax_mas)
     few = np.sort(np.random.default_rng(config.seed).permutation(n_stars)[:STANDARDISE_STARS])

@@ -45,6 +45,7 @@ class Objective:
         n_draws: int,
         gaps: bool,
         contrast: bool,
+        magnitudes: str | None = None,
     ) -> tuple[Float[Array, "star"], Float[Array, "star"]]:
         """ln L_s and ln C_s of a batch (docs/model.md, E19 and E21); the second is zero unless asked for.
 
@@ -61,6 +62,7 @@ class Objective:
                 "g_bright_mag": limits[0],
                 "g_faint_mag": limits[1],
                 "integrate_gaps": gaps,
+                "magnitudes": magnitudes or config.magnitudes,
             }
             evidence = log_evidence(
                 prepared, star, key, n_draws=n_draws, normaliser=config.normaliser, **common
@@ -92,7 +94,7 @@ def stage_optimiser(stage: StageConfig, steps_per_epoch: int) -> optax.GradientT
 
 
 def make_step(
-    objective: Objective, optimiser: optax.GradientTransformation, n_draws: int, *, contrast: bool
+    objective: Objective, optimiser: optax.GradientTransformation, stage: StageConfig, *, contrast: bool
 ) -> Callable:
     """One step of the optimiser over stars without gaps and stars with gaps.
 
@@ -107,7 +109,14 @@ def make_step(
             totals, weight = jnp.zeros(2), jnp.zeros(())
             for has_gaps, data, rows, weights in groups:
                 terms = objective.terms(
-                    candidate, data, rows, stream, n_draws=n_draws, gaps=has_gaps, contrast=contrast
+                    candidate,
+                    data,
+                    rows,
+                    stream,
+                    n_draws=stage.n_draws,
+                    gaps=has_gaps,
+                    contrast=contrast,
+                    magnitudes=stage.magnitudes,
                 )
                 totals, weight = totals + jnp.stack(terms) @ weights, weight + jnp.sum(weights)
             means = totals / weight
