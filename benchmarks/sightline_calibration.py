@@ -63,12 +63,17 @@ def cases(part: str, count: int, rng: np.random.Generator):
                 ]
                 if sum(e for _, e in clouds) < 0.35:
                     break
-            yield "prior", n_stars, clouds, {
-                "foreground_mag": float(dust.foreground_mag[0]),
-                "scatter_mag": float(dust.scatter_mag[0]),
-                "outlier_share": float(dust.outlier_share[0]),
-                "patchiness": [float(f) for f in dust.patchiness[0]],
-            }
+            yield (
+                "prior",
+                n_stars,
+                clouds,
+                {
+                    "foreground_mag": float(dust.foreground_mag[0]),
+                    "scatter_mag": float(dust.scatter_mag[0]),
+                    "outlier_share": float(dust.outlier_share[0]),
+                    "patchiness": [float(f) for f in dust.patchiness[0]],
+                },
+            )
         elif part == "paper":
             n_stars = [150, 400, 1000][k % 3]
             far = (float(rng.uniform(1250, 2140)), float(rng.uniform(0.02, 0.05)))
@@ -104,9 +109,7 @@ def one(label: str, n_stars: int, clouds, keywords, seed: int) -> dict:
     factor = keywords.pop("error_factor", 1.0)
     mock = mock_sightline(n_stars, clouds, rng, stars=MockStars(), error_factor=factor, **keywords)
     started = time.process_time()
-    fit = fit_sightline(
-        mock.density, EBV_RANGE_MAG, rng, max_clouds=MAX_CLOUDS, prior=PRIOR, monotone=False
-    )
+    fit = fit_sightline(mock.density, EBV_RANGE_MAG, rng, max_clouds=MAX_CLOUDS, prior=PRIOR, monotone=False)
     seconds = time.process_time() - started
     record = {
         "label": label,
@@ -137,7 +140,9 @@ def one(label: str, n_stars: int, clouds, keywords, seed: int) -> dict:
     ]
     best = fit.best
     record["best"] = best.n_clouds
-    record["best_distance"] = [round(float(v)) for v in 10 ** (1 + np.median(best.draws.modulus_mag, axis=0) / 5)]
+    record["best_distance"] = [
+        round(float(v)) for v in 10 ** (1 + np.median(best.draws.modulus_mag, axis=0) / 5)
+    ]
     record["best_ebv"] = [round(float(v), 4) for v in np.median(best.draws.ebv_mag, axis=0)]
     return record
 
@@ -149,7 +154,9 @@ def summary(records: list[dict], part: str) -> None:
     best = np.array([r["best"] for r in records])
     seconds = np.array([r["seconds"] for r in records])
     stars = np.array([r["n_stars"] for r in records])
-    print(f"{part}: {len(records)} sightlines; {np.median(seconds):.1f} s of one core each (median), ", end="")
+    print(
+        f"{part}: {len(records)} sightlines; {np.median(seconds):.1f} s of one core each (median), ", end=""
+    )
     print(f"{np.max(seconds):.1f} s at most; {stars.min()} to {stars.max()} stars")
     if part == "prior":
         print("numbers of clouds, true (rows) against most probable (columns 0 to 3):")
@@ -157,10 +164,14 @@ def summary(records: list[dict], part: str) -> None:
             print("  ", n, [int(np.sum((true_n == n) & (best == m))) for m in range(MAX_CLOUDS + 1)])
         right = probability[np.arange(len(records)), true_n]
         print(f"mean probability of the best number {probability.max(axis=1).mean():.2f}; ", end="")
-        print(f"it is right in {np.mean(best == true_n):.2f}; mean probability of the truth {right.mean():.2f}")
+        print(
+            f"it is right in {np.mean(best == true_n):.2f}; mean probability of the truth {right.mean():.2f}"
+        )
         more = np.array([probability[i, n + 1 :].sum() for i, n in enumerate(true_n)])
         said = np.array([probability[i, b] for i, b in enumerate(best)])
-        print(f"too many clouds in {np.mean(best > true_n):.3f}; probability given to too many {more.mean():.3f}")
+        print(
+            f"too many clouds in {np.mean(best > true_n):.3f}; probability given to too many {more.mean():.3f}"
+        )
         for low, high in ((0.3, 0.6), (0.6, 0.9), (0.9, 1.01)):
             here = (said >= low) & (said < high)
             if here.any():
@@ -173,17 +184,27 @@ def summary(records: list[dict], part: str) -> None:
             ranks = np.array([v for r in records for v in r.get(name, [])])
             if len(ranks):
                 inside = [np.mean(np.abs(ranks - 0.5) < half) for half in (0.34, 0.45, 0.475)]
-                print(f"{name}: {len(ranks)} clouds, inside 68/90/95 %: " + " ".join(f"{v:.2f}" for v in inside))
+                print(
+                    f"{name}: {len(ranks)} clouds, inside 68/90/95 %: " + " ".join(f"{v:.2f}" for v in inside)
+                )
         for name, what in (("profile_inside_68", "68"), ("profile_inside_90", "90")):
             inside = np.array([r[name] for r in records])
             print(f"profile at 250, 700, 1200, 2500 pc inside {what} %:", inside.mean(axis=0).round(2))
     if part in ("paper", "second", "fooled"):
-        groups = sorted({(r["label"], r["n_stars"], *(round(e, 3) for _, e in r["clouds"][1:]) ) for r in records}
-                        if part == "second" else {(r["label"], r["n_stars"]) for r in records})
+        groups = sorted(
+            {(r["label"], r["n_stars"], *(round(e, 3) for _, e in r["clouds"][1:])) for r in records}
+            if part == "second"
+            else {(r["label"], r["n_stars"]) for r in records}
+        )
         for group in groups:
             chosen = [
-                r for r in records
-                if (r["label"], r["n_stars"], *((round(e, 3) for _, e in r["clouds"][1:]) if part == "second" else ()))
+                r
+                for r in records
+                if (
+                    r["label"],
+                    r["n_stars"],
+                    *((round(e, 3) for _, e in r["clouds"][1:]) if part == "second" else ()),
+                )
                 == group
             ]
             p = np.array([r["probability"] for r in chosen])

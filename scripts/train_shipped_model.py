@@ -5,6 +5,7 @@ Usage: python scripts/train_shipped_model.py
 Takes about ten minutes on two cores. Writes src/redflower/data/models/mock-sky.safetensors.
 """
 
+import time
 from pathlib import Path
 
 import redflower
@@ -26,7 +27,8 @@ def show(epoch: Epoch) -> None:
     """A line per epoch."""
     print(
         f"stage {epoch.stage + 1} epoch {epoch.epoch + 1}: training {epoch.train_log_evidence:.3f}, "
-        f"validation {epoch.validation_log_evidence:.3f}, {epoch.stars_per_s:,.0f} stars/s",
+        f"validation {epoch.validation_log_evidence:.4f}, {epoch.stars_per_s:,.0f} stars/s, at most "
+        f"{epoch.seconds_left / 60:.0f} min left",
         flush=True,
     )
 
@@ -37,7 +39,8 @@ def main() -> None:
     limits = QualityLimits(g_bright_mag=G_BRIGHT_MAG, g_faint_mag=G_FAINT_MAG)
     prepared = redflower.prepare(sky, purpose="training", limits=limits)
     print(prepared.report.text())
-    model, _ = redflower.train(
+    began = time.process_time()
+    model, result = redflower.train(
         prepared.table,
         name="mock-sky",
         description=DESCRIPTION,
@@ -45,6 +48,10 @@ def main() -> None:
         progress=show,
     )
     print(save_model(model, ROOT / "src" / "redflower" / "data" / "models" / "mock-sky"), model.model_id)
+    print(
+        f"held-out ln evidence {result.validation_log_evidence:.4f}; "
+        f"{(time.process_time() - began) / 60:.1f} min of processor time"
+    )
 
 
 if __name__ == "__main__":

@@ -89,7 +89,9 @@ def test_the_sentence_says_what_was_found(result: SightlineResult) -> None:
 
 def test_the_same_seed_gives_the_same_clouds() -> None:
     table = posterior_table(30, [(400.0, 0.2)], seed=1)
-    first, again = (redflower.sightline(table, max_clouds=1, settings=QUICK, seed=3).summary for _ in range(2))
+    first, again = (
+        redflower.sightline(table, max_clouds=1, settings=QUICK, seed=3).summary for _ in range(2)
+    )
     assert first["clouds"] == again["clouds"]
 
 

@@ -77,7 +77,9 @@ def test_the_kernel_is_normalised_between_the_limits(ebv: float) -> None:
 @pytest.mark.equation("ES3")
 def test_levels_and_scatters_add_up_with_the_clouds() -> None:
     row = np.array([[0.1, 0.05]])
-    dust = Dust(np.array([0.01]), np.array([0.004]), np.zeros(1), np.array([[7.0, 11.0]]), row, np.array([[0.3, 0.2]]))
+    dust = Dust(
+        np.array([0.01]), np.array([0.004]), np.zeros(1), np.array([[7.0, 11.0]]), row, np.array([[0.3, 0.2]])
+    )
     np.testing.assert_allclose(dust.levels_mag(), [[0.01, 0.11, 0.16]])
     expected = [0.004, np.hypot(0.004, 0.03), np.sqrt(0.004**2 + 0.03**2 + 0.01**2)]
     np.testing.assert_allclose(dust.scatters_mag()[0], expected)
@@ -127,7 +129,9 @@ def test_one_nan_star_does_not_silence_the_others() -> None:
         assert stars.n_stars == 2
         expected = StarSet(star_cells(rest, grid), grid).log_likelihood(one_cloud())
         np.testing.assert_allclose(stars.log_likelihood(one_cloud()), expected, rtol=1e-6)
-        assert stars.log_likelihood(one_cloud())[0] != pytest.approx(alone.log_likelihood(one_cloud())[0], abs=0.01)
+        assert stars.log_likelihood(one_cloud())[0] != pytest.approx(
+            alone.log_likelihood(one_cloud())[0], abs=0.01
+        )
 
 
 @pytest.mark.equation("ES1")
@@ -158,9 +162,13 @@ def test_clouds_on_the_cube_have_their_prior() -> None:
     near, far = prior.modulus_mag
     assert np.mean(dust.modulus_mag < near + 0.25 * (far - near)) == pytest.approx(0.25, abs=0.015)
     weight = [1 / (e + 0.05) for e in (0.005, 0.1, 0.5)]
-    assert np.mean(dust.ebv_mag < 0.1) == pytest.approx((weight[0] - weight[1]) / (weight[0] - weight[2]), abs=0.015)
+    assert np.mean(dust.ebv_mag < 0.1) == pytest.approx(
+        (weight[0] - weight[1]) / (weight[0] - weight[2]), abs=0.015
+    )
     assert dust.ebv_mag.min() >= 0.005 - 1e-9
-    assert np.mean(dust.patchiness > 0.2) == pytest.approx((np.exp(-1) - np.exp(-5)) / (1 - np.exp(-5)), abs=0.015)
+    assert np.mean(dust.patchiness > 0.2) == pytest.approx(
+        (np.exp(-1) - np.exp(-5)) / (1 - np.exp(-5)), abs=0.015
+    )
     assert dust.foreground_mag.min() >= -0.05
     assert dust.foreground_mag.std() == pytest.approx(0.02, rel=0.05)
     assert dust.outlier_share.mean() == pytest.approx(0.05, rel=0.05)
@@ -200,10 +208,16 @@ def test_the_sampler_finds_a_known_evidence_and_both_modes() -> None:
 
     def log_likelihood(points: np.ndarray) -> np.ndarray:
         square = ((points[:, None] - centre) ** 2).sum(axis=2) / width**2
-        return np.logaddexp(*(np.log([0.25, 0.75]) - 0.5 * square).T) - 2 * np.log(2 * np.pi) - 4 * np.log(width)
+        return (
+            np.logaddexp(*(np.log([0.25, 0.75]) - 0.5 * square).T) - 2 * np.log(2 * np.pi) - 4 * np.log(width)
+        )
 
-    problem = Problem(4, log_likelihood, lambda n, rng: rng.random((n, 4)), lambda p: np.ones(len(p), dtype=bool))
-    found = sample(problem, np.random.default_rng(1), TemperingSettings(n_particles=300, n_moves=9, n_final=32))
+    problem = Problem(
+        4, log_likelihood, lambda n, rng: rng.random((n, 4)), lambda p: np.ones(len(p), dtype=bool)
+    )
+    found = sample(
+        problem, np.random.default_rng(1), TemperingSettings(n_particles=300, n_moves=9, n_final=32)
+    )
     assert found.log_evidence == pytest.approx(0.0, abs=0.05)
     assert np.mean(found.points[:, 0] > 0.5) == pytest.approx(0.75, abs=0.1)
 
@@ -247,7 +261,9 @@ def test_stars_free_of_dust_show_none() -> None:
     """Wide densities pile up at the lower limit of the prior; a kernel that lost mass there would see dust."""
     wide = MockStars(ebv_error_mag=(0.05, 0.1), ambiguous_share=0.0)
     mock = mock_sightline(300, [], np.random.default_rng(7), stars=wide, scatter_mag=0.003, outlier_share=0.0)
-    fit = fit_sightline(mock.density, RANGE, np.random.default_rng(0), max_clouds=1, settings=QUICK, monotone=False)
+    fit = fit_sightline(
+        mock.density, RANGE, np.random.default_rng(0), max_clouds=1, settings=QUICK, monotone=False
+    )
     assert fit.best.n_clouds == 0
     draws = fit.models[0].draws.foreground_mag
     assert abs(draws.mean()) < 3 * draws.std() < 0.03

@@ -50,7 +50,10 @@ def test_intervals_cover_and_odds_are_kept_over_simulated_sightlines() -> None:
         fit = fit_sightline(mock.density, RANGE, rng, max_clouds=2, monotone=False)
         draws = fit.models[len(clouds)].draws
         for c, (distance_pc, ebv_mag) in enumerate(clouds):
-            for values, truth in ((10 ** (1 + draws.modulus_mag[:, c] / 5), distance_pc), (draws.ebv_mag[:, c], ebv_mag)):
+            for values, truth in (
+                (10 ** (1 + draws.modulus_mag[:, c] / 5), distance_pc),
+                (draws.ebv_mag[:, c], ebv_mag),
+            ):
                 low, high = np.quantile(values, [0.05, 0.95])
                 inside.append(low < truth < high)
         right.append(fit.best.n_clouds == len(clouds))

@@ -37,7 +37,9 @@ def test_each_pixel_has_its_own_dust(sky) -> None:
 
 
 def test_distances_are_interpolated_and_not_extrapolated(sky) -> None:
-    at = SkyCoord([104, 104, 104] * u.deg, [22.3] * 3 * u.deg, distance=[600, 1500, 9000] * u.pc, frame="galactic")
+    at = SkyCoord(
+        [104, 104, 104] * u.deg, [22.3] * 3 * u.deg, distance=[600, 1500, 9000] * u.pc, frame="galactic"
+    )
     found = sky.query(at)
     assert found.shape == (3,)
     assert found[1] == pytest.approx(0.25, abs=0.05)
@@ -55,13 +57,14 @@ def test_the_file_is_a_healpix_table_with_units(sky, tmp_path: Path) -> None:
     back = read_sky_map(path)
     np.testing.assert_allclose(back.ebv_mag, sky.ebv_mag, rtol=1e-6)
     np.testing.assert_array_equal(back.pixel, sky.pixel)
+    (tmp_path / "other.fits").write_text("no")
     with pytest.raises(InputError, match="not a sky map"):
-        (tmp_path / "other.fits").write_text("no")
         read_sky_map(tmp_path / "other.fits")
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"nside": 12}, "power of 2"), ({"distance_pc": [5, 3]}, "rising"), ({"nside": 1024}, "no pixel")]
+    ("change", "message"),
+    [({"nside": 12}, "power of 2"), ({"distance_pc": [5, 3]}, "rising"), ({"nside": 1024}, "no pixel")],
 )
 def test_bad_requests_are_refused(change, message) -> None:
     arguments = {"nside": 8, "distance_pc": [100.0]} | change

@@ -19,7 +19,9 @@ from redflower.validate.scores import INTERVAL_SHARES
 
 @pytest.fixture(scope="module")
 def prepared():
-    sky = redflower.simulate(240, seed=5, preset="high-latitude", clouds=(), g_faint_mag=18.0, include_truth=True)
+    sky = redflower.simulate(
+        240, seed=5, preset="high-latitude", clouds=(), g_faint_mag=18.0, include_truth=True
+    )
     return redflower.prepare(sky, purpose="inference").table
 
 

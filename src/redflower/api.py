@@ -1,8 +1,11 @@
 """The Python front door: tables in, tables and small results out. The command line calls nothing else."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
@@ -17,6 +20,7 @@ from redflower.catalogue import (
     default_distance_prior,
     require_prepared,
     to_stars,
+    training_sample,
 )
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, fit_coverage, load_model
@@ -27,7 +31,7 @@ from redflower.posterior.engine import MIN_BANDS
 from redflower.posterior.status import STATUS_MESSAGES
 from redflower.products import fit_posteriors
 from redflower.products.validation import summarise
-from redflower.train import Epoch, TrainConfig, TrainResult, train_flow
+from redflower.train import Epoch, TrainConfig, TrainResult, make_diagnostics, train_flow
 from redflower.validate import trials
 
 #: Fit the dust along a line of sight; see `redflower.products.fit_posteriors`.
@@ -82,7 +86,7 @@ _PRIOR_FIELDS = {
 
 
 def train(
-    stars: Table,
+    stars: Table | str | Path,
     *,
     name: str,
     description: str = "",
@@ -95,19 +99,21 @@ def train(
     checkpoint: Path | None = None,
     resume: bool = False,
     progress: Callable[[Epoch], None] | None = None,
+    step_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Model, TrainResult]:
     """Train a flow on a prepared table of stars believed free of dust.
 
     Parameters
     ----------
-    stars : a prepared table (`redflower.prepare`, purpose ``training``).
+    stars : a prepared table (`redflower.prepare`, purpose ``training``), or the path of one; a Parquet file may be
+        larger than memory.
     name, description : what the model will be called and what it is.
     config : the training configuration; the paper's without it.
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
-    law : extinction law stored with the model; Zhang & Yuan (2023) without it.
+    law : extinction law of the contrastive term, stored with the model; Zhang & Yuan (2023) without it.
     distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
     start_from : a model to go on from.
-    max_minutes, checkpoint, resume, progress : see `redflower.train.train_flow`.
+    max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`.
 
     Returns
     -------
@@ -121,39 +127,47 @@ def train(
     if n_bands not in SURVEY_ENDS.values():
         raise InputError(f"train(n_bands) must be one of {sorted(SURVEY_ENDS.values())}; got {n_bands}.")
     prior = distance_prior or default_distance_prior()
-    batch = to_stars(stars, prior)
-    g_mag = np.asarray(batch.stars.magnitude_mag)[:, G]
-    bright_mag, faint_mag = _magnitude_limits(stars, config, g_mag[batch.usable])
-    rows = np.flatnonzero(batch.usable & (g_mag > bright_mag) & (g_mag < faint_mag))
-    arrays = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)
-    result = train_flow(
-        arrays,
-        config,
-        n_bands=n_bands,
-        g_bright_mag=bright_mag,
-        g_faint_mag=faint_mag,
-        start_from=start_from.flow if start_from else None,
-        max_minutes=max_minutes,
-        checkpoint=checkpoint,
-        resume=resume,
-        progress=progress,
-    )
-    meta = stars.meta.get(META_KEY, {})
+    with ExitStack() as stack:
+        folder = None
+        if not isinstance(stars, Table) and Path(stars).suffix == ".parquet":
+            beside = checkpoint.parent if checkpoint else None
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix=".redflower-train-", dir=beside)))
+        sample = training_sample(
+            stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag, folder=folder
+        )
+        result = train_flow(
+            sample.data,
+            config,
+            n_bands=n_bands,
+            g_bright_mag=sample.g_bright_mag,
+            g_faint_mag=sample.g_faint_mag,
+            law=law,
+            names=sample.source_id,
+            start_from=start_from.flow if start_from else None,
+            max_minutes=max_minutes,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=progress,
+            step_progress=step_progress,
+        )
+        result.diagnostics = make_diagnostics(result.flow, sample.data, sample.ruwe, seed=config.seed)
     model = Model(
         name=name,
         description=description,
         flow=result.flow,
         law=law or Zhang23Law(),
-        g_bright_mag=bright_mag,
-        g_faint_mag=faint_mag,
+        g_bright_mag=sample.g_bright_mag,
+        g_faint_mag=sample.g_faint_mag,
         coverage=fit_coverage(result.condition),
         distance_prior={"name": prior.name, "sha256": prior.sha256},
         config=config.model_dump(mode="json"),
         provenance={
             "redflower": redflower.__version__,
             "jax": jax.__version__,
-            "stars": len(rows),
-            "input": {k: meta[k] for k in ("source", "input", "sha256", "settings") if k in meta},
+            "stars": len(sample.source_id),
+            "input": {
+                k: sample.meta[k] for k in ("source", "input", "sha256", "settings") if k in sample.meta
+            },
             "validation_log_evidence": result.validation_log_evidence,
             "epochs": len(result.history),
             "stopped_because": result.stopped_because,
@@ -332,7 +346,11 @@ def validate(
     for trial in trials(arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample):
         ids = source_id[trial.rows]
         columns = infer_stars(
-            model, trial.stars, ids, settings, progress=progress and (lambda n, before=done: progress(before + n))
+            model,
+            trial.stars,
+            ids,
+            settings,
+            progress=None if progress is None else partial(_add_to, progress, done),
         )
         done += len(ids)
         part = Table({"source_id": ids})
@@ -345,7 +363,9 @@ def validate(
         for name in ("l", "b"):
             part[name] = stars[name][trial.rows]
         part["bp_rp_0"] = Column(bp_rp_mag[trial.rows], unit="mag", description="intrinsic BP - RP")
-        part["known_distance"] = Column(_known_distance(stars, columns, trial.rows, trial.true_ebv_mag), unit="pc")
+        part["known_distance"] = Column(
+            _known_distance(stars, columns, trial.rows, trial.true_ebv_mag), unit="pc"
+        )
         part["row"] = trial.rows
         part["usable"] = Column(usable_rows(part), description="whether the row may enter a mean")
         parts.append(part)
@@ -369,6 +389,10 @@ def validate(
     return table, summarise(table)
 
 
+def _add_to(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
+
+
 def _intrinsic_colour(stars: Table) -> np.ndarray:
     """BP - RP of stars free of dust: the true one of a mock table, else the observed one. [mag]"""
     if {"true_x_BP", "true_x_RP"} <= set(stars.colnames):
@@ -376,7 +400,9 @@ def _intrinsic_colour(stars: Table) -> np.ndarray:
     return np.asarray(stars["gaia_bp"], dtype=float) - np.asarray(stars["gaia_rp"], dtype=float)
 
 
-def _known_distance(stars: Table, columns: dict[str, np.ndarray], rows: np.ndarray, ebv_mag: np.ndarray) -> np.ndarray:
+def _known_distance(
+    stars: Table, columns: dict[str, np.ndarray], rows: np.ndarray, ebv_mag: np.ndarray
+) -> np.ndarray:
     """Distances known from elsewhere; NaN where there are none. [pc]"""
     for name in ("true_distance", "r_med_geo"):
         if name in stars.colnames:
@@ -392,10 +418,14 @@ def _add_absolute_magnitude(table: Table, g_mag: np.ndarray) -> None:
     best = np.full(len(g_mag), np.nan)
     known = np.isfinite(distance)
     best[row[known]] = distance[known]
-    table["known_distance"] = Column(best[row], unit="pc", description="known distance, else posterior mean without dust")
+    table["known_distance"] = Column(
+        best[row], unit="pc", description="known distance, else posterior mean without dust"
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         absolute = g_mag[row] - 5.0 * np.log10(best[row] / 10.0)
-    table["m_g_0"] = Column(absolute, unit="mag", description="intrinsic absolute magnitude in G at the known distance")
+    table["m_g_0"] = Column(
+        absolute, unit="mag", description="intrinsic absolute magnitude in G at the known distance"
+    )
     table.remove_column("row")
 
 
@@ -421,18 +451,3 @@ def status_counts(posteriors: Table) -> dict[str, int]:
 def describe_statuses(counts: dict[str, int]) -> Sequence[str]:
     """A line per status: the count, the word and its meaning."""
     return [f"{count:>7,}  {word}: {STATUS_MESSAGES[Status(word)]}" for word, count in counts.items()]
-
-
-def _magnitude_limits(stars: Table, config: TrainConfig, g_mag: np.ndarray) -> tuple[float, float]:
-    """Limits of the sample in G: from the configuration, else from `prepare`'s settings, else from the stars."""
-    recorded: dict[str, Any] = stars.meta.get(META_KEY, {}).get("settings", {}).get("limits", {})
-    limits = []
-    for key, extreme in (("g_bright_mag", np.min), ("g_faint_mag", np.max)):
-        configured = getattr(config, key)
-        value = configured if configured is not None else recorded.get(key)
-        if value is None or not np.isfinite(value):
-            if len(g_mag) == 0:
-                raise InputError("train: no star of the table can be used; see the report of `prepare`.")
-            value = float(extreme(g_mag))
-        limits.append(float(value))
-    return limits[0], limits[1]

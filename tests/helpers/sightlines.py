@@ -16,7 +16,10 @@ def posterior_table(n_stars: int, clouds: Sequence[tuple[float, float]], seed: i
     weight = np.exp(density.log_density())
     weight /= weight.sum(axis=(1, 2), keepdims=True)
     table = Table({"source_id": np.arange(n_stars, dtype=np.int64) + 10**15})
-    table["l"], table["b"] = 104.0 + 0.1 * rng.uniform(-1, 1, n_stars), 22.3 + 0.1 * rng.uniform(-1, 1, n_stars)
+    table["l"], table["b"] = (
+        104.0 + 0.1 * rng.uniform(-1, 1, n_stars),
+        22.3 + 0.1 * rng.uniform(-1, 1, n_stars),
+    )
     axes = {"ebv": (density.ebv_nodes_mag(), 1), "distance": (10 ** (1 + density.modulus_nodes_mag() / 5), 2)}
     for name, (nodes, other) in axes.items():
         marginal = weight.sum(axis=other)

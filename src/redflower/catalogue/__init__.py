@@ -18,6 +18,8 @@ from redflower.catalogue.prepared import require_prepared as require_prepared
 from redflower.catalogue.provenance import file_sha256 as file_sha256
 from redflower.catalogue.quality import QualityLimits as QualityLimits
 from redflower.catalogue.reader import read_stars as read_stars
+from redflower.catalogue.sample import TrainingSample as TrainingSample
+from redflower.catalogue.sample import training_sample as training_sample
 from redflower.catalogue.schema import INPUT_COLUMNS as INPUT_COLUMNS
 from redflower.catalogue.schema import InputColumn as InputColumn
 from redflower.catalogue.stars import StarBatch as StarBatch

@@ -61,11 +61,13 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
         arrow = pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
-    return _table_from_arrow(arrow, path)
+    return _table_of(arrow, path)
 
 
-def read_parquet_parts(path: Path, n_rows: int) -> Iterator[Table]:
-    """A Parquet file as tables of at most ``n_rows`` rows, one in memory at a time.
+def iter_parquet(
+    path: Path, columns: Sequence[str] | None = None, *, n_rows: int = 65_536
+) -> Iterator[Table]:
+    """A Parquet file as tables of at most so many rows, in its order, so that it need not fit in memory.
 
     Raises
     ------
@@ -73,9 +75,13 @@ def read_parquet_parts(path: Path, n_rows: int) -> Iterator[Table]:
         If the file is damaged.
     """
     try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=n_rows):
-                yield _table_from_arrow(pa.Table.from_batches([batch], schema=file.schema_arrow), path)
+        with pq.ParquetFile(path, memory_map=True) as file:
+            schema = file.schema_arrow
+            names = [name for name in schema.names if columns is None or name in columns]
+            for batch in file.iter_batches(batch_size=n_rows, columns=names):
+                fields = [schema.field(name) for name in names]
+                part = pa.Table.from_arrays(batch.columns, schema=pa.schema(fields, schema.metadata))
+                yield _table_of(part, path)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
 
@@ -88,7 +94,8 @@ def join_parquet(parts: Sequence[Path], path: Path) -> None:
             writer.write_table(pq.read_table(part, partitioning=None).cast(schema))
 
 
-def _table_from_arrow(arrow: pa.Table, path: Path) -> Table:
+def _table_of(arrow: pa.Table, path: Path) -> Table:
+    """The astropy table of an Arrow one, with units, descriptions and header."""
     table = Table()
     for field, chunks in zip(arrow.schema, arrow.columns, strict=True):
         column = _column_from_arrow(field.name, chunks)

@@ -36,11 +36,11 @@ from redflower.catalogue.formats import (
     write_votable,
 )
 from redflower.catalogue.parquet import (
+    iter_parquet,
     join_parquet,
     parquet_column_names,
     parquet_row_count,
     read_parquet,
-    read_parquet_parts,
     write_parquet,
 )
 from redflower.errors import InputError, TableError
@@ -117,7 +117,7 @@ def read_table_parts(path: "str | Path", n_rows: int) -> Iterator[Table]:
     path = Path(path)
     if _ending(path, reading=True) == ".parquet":
         _check_is_file(path)
-        for part in read_parquet_parts(path, n_rows):
+        for part in iter_parquet(path, n_rows=n_rows):
             yield _tidied(part)
         return
     table = read_table(path)

@@ -17,10 +17,14 @@ from redflower.sightline import DustPrior
 
 
 def sightline(
-    posteriors: Annotated[Path, typer.Argument(help="Posteriors of the stars of one cone, from infer --density")],
+    posteriors: Annotated[
+        Path, typer.Argument(help="Posteriors of the stars of one cone, from infer --density")
+    ],
     out: Annotated[Path, typer.Argument(help="Folder to write: clouds.json, tables, figures, report.html")],
     max_clouds: Annotated[int, typer.Option(help="Largest number of clouds to compare", min=0, max=8)] = 4,
-    near: Annotated[float, typer.Option(help="Nearest distance of a cloud [pc]")] = DustPrior().distance_pc[0],
+    near: Annotated[float, typer.Option(help="Nearest distance of a cloud [pc]")] = DustPrior().distance_pc[
+        0
+    ],
     far: Annotated[
         float, typer.Option(help="Farthest distance of a cloud [pc]; drawn in to where there are stars")
     ] = DustPrior().distance_pc[1],
@@ -28,13 +32,15 @@ def sightline(
         float, typer.Option(help="Scale of the prior of a cloud's E(B-V); half of the clouds are below [mag]")
     ] = DustPrior().ebv_scale_mag,
     zero_point: Annotated[
-        float, typer.Option(help="How far foreground and zero point of the stars may be from 0, one sigma [mag]")
+        float,
+        typer.Option(help="How far foreground and zero point of the stars may be from 0, one sigma [mag]"),
     ] = DustPrior().foreground_std_mag,
     flat_distances: Annotated[
         bool, typer.Option("--flat-distances", help="Divide each star's own distance prior out")
     ] = False,
     stars: Annotated[
-        Path | None, typer.Option(help="The prepared table that was inferred, for the colour-magnitude diagram")
+        Path | None,
+        typer.Option(help="The prepared table that was inferred, for the colour-magnitude diagram"),
     ] = None,
     compare: Annotated[
         list[str] | None,

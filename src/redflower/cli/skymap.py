@@ -12,7 +12,9 @@ from redflower.products.skymap import make_sky_map, write_sky_map
 
 
 def sky_map(
-    posteriors: Annotated[Path, typer.Argument(help="Posteriors of stars all over the field, from infer --density")],
+    posteriors: Annotated[
+        Path, typer.Argument(help="Posteriors of stars all over the field, from infer --density")
+    ],
     out: Annotated[Path, typer.Argument(help="HEALPix map to write: .fits, nested, Galactic")],
     nside: Annotated[int, typer.Option(help="HEALPix resolution, a power of 2; 64 is 0.9 deg")] = 64,
     distances: Annotated[
@@ -26,7 +28,9 @@ def sky_map(
     try:
         distance_pc = [float(part) for part in distances.split(",")]
     except ValueError:
-        raise InputError(f"--distances {distances!r}: give distances in pc with commas, e.g. 300,1000.") from None
+        raise InputError(
+            f"--distances {distances!r}: give distances in pc with commas, e.g. 300,1000."
+        ) from None
     table = read_table(posteriors)
     with counter("pixels", 12 * nside**2) as progress:
         sky = make_sky_map(

@@ -1,5 +1,6 @@
 """`redflower train`."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -7,11 +8,16 @@ import typer
 
 from redflower.api import train as train_model
 from redflower.bands import SURVEY_ENDS
-from redflower.catalogue import read_distance_prior, read_table
+from redflower.catalogue import read_distance_prior
 from redflower.cli.progress import say
+from redflower.cli.train_report import write_training_report
 from redflower.errors import InputError
 from redflower.flow import load_model, save_model
+from redflower.flow.model import SUFFIX
 from redflower.train import Epoch, read_config
+
+STEP_LINE_EVERY_S = 30.0
+EXIT_SOME_STARS = 1
 
 BAND_CHOICES = {
     "gaia": SURVEY_ENDS["gaia"],
@@ -39,22 +45,32 @@ def train(
     ] = False,
     description: Annotated[str, typer.Option(help="One sentence on what the model is")] = "",
 ) -> None:
-    """Train the flow on stars believed free of dust."""
+    """Train the flow on stars believed free of dust.
+
+    A Parquet table may be larger than memory. Beside MODEL stands a folder MODEL.report with curves, figures and one
+    page. A checkpoint is written after every epoch: the same command with --resume goes on from it, to the same model.
+    """
     if bands not in BAND_CHOICES:
         raise InputError(f"--bands {bands!r}: one of {', '.join(BAND_CHOICES)} is needed.")
     settings = read_config(config)
     prior = read_distance_prior(distance_prior) if distance_prior else None
     start = load_model(start_from) if start_from else None
 
+    lines = StepLines()
+
     def show(epoch: Epoch) -> None:
+        contrast = ""
+        if settings.contrast.strength > 0.0:
+            contrast = f"reddened copies {epoch.validation_log_contrast:.2f} at lambda {epoch.contrast_strength:.3f}; "
         say(
             f"stage {epoch.stage + 1} of {len(settings.stages)}, epoch {epoch.epoch + 1}: ln evidence per star "
-            f"{epoch.validation_log_evidence:.4f} held out, {epoch.train_log_evidence:.4f} training; "
-            f"{epoch.stars_per_s:,.0f} stars/s"
+            f"{epoch.validation_log_evidence:.4f} held out, {epoch.train_log_evidence:.4f} training; {contrast}"
+            f"{epoch.stars_per_s:,.0f} stars/s, at most {duration(epoch.seconds_left)} left"
         )
 
+    model = with_suffix(model)
     trained, result = train_model(
-        read_table(stars),
+        stars,
         name=model.stem,
         description=description,
         config=settings,
@@ -65,9 +81,42 @@ def train(
         checkpoint=model.with_name(f"{model.stem}.checkpoint"),
         resume=resume,
         progress=show,
+        step_progress=lines,
     )
     path = save_model(trained, model)
+    report = path.with_name(f"{path.stem}.report")
+    write_training_report(report, trained, result)
     say(
         f"{trained.model_id} written to {path}: ln evidence per held-out star "
-        f"{result.validation_log_evidence:.4f}; {result.stopped_because}"
+        f"{result.validation_log_evidence:.4f}; {result.stopped_because}. Curves and figures: {report}"
     )
+    if len(result.bad_rows):
+        raise typer.Exit(EXIT_SOME_STARS)
+
+
+class StepLines:
+    """A line every half minute within an epoch: for samples of which an epoch takes long."""
+
+    def __init__(self) -> None:
+        self._started = self._last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == 1:
+            self._started = self._last = now
+        elif now - self._last > STEP_LINE_EVERY_S:
+            self._last = now
+            left = (now - self._started) * (total - done) / (done - 1)
+            say(f"  step {done:,} of {total:,}; {duration(left)} left of this epoch")
+
+
+def duration(seconds: float) -> str:
+    """A time span in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def with_suffix(model: Path) -> Path:
+    """The file that will be written."""
+    return model if model.suffix == SUFFIX else model.with_name(model.name + SUFFIX)

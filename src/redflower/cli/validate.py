@@ -16,15 +16,23 @@ from redflower.validate.synthetic import EBV_STEPS_MAG
 
 
 def validate(
-    stars: Annotated[Path, typer.Argument(help="Prepared table of stars free of dust, none used in training")],
-    out: Annotated[Path, typer.Argument(help="Folder to write: summary.json, stars.parquet, figures, report.html")],
+    stars: Annotated[
+        Path, typer.Argument(help="Prepared table of stars free of dust, none used in training")
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="Folder to write: summary.json, stars.parquet, figures, report.html")
+    ],
     model: Annotated[str, typer.Option(help="Name of a shipped model (redflower models) or a file")],
-    n_stars: Annotated[int | None, typer.Option("--stars", help="Take so many stars at random; else all")] = None,
+    n_stars: Annotated[
+        int | None, typer.Option("--stars", help="Take so many stars at random; else all")
+    ] = None,
     distance_prior: Annotated[
-        Path | None, typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's")
+        Path | None,
+        typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's"),
     ] = None,
     resample: Annotated[
-        bool, typer.Option("--resample", help="Draw noise again, as the paper does; stars then carry it twice")
+        bool,
+        typer.Option("--resample", help="Draw noise again, as the paper does; stars then carry it twice"),
     ] = False,
     engine: Annotated[str, typer.Option(help="fast or nuts, as for infer")] = "fast",
     warmup: Annotated[int, typer.Option(help="NUTS: warm-up steps per chain")] = NutsSettings().n_warmup,
@@ -43,7 +51,13 @@ def validate(
     total = 2 * (len(EBV_STEPS_MAG) + 1) * min(len(table), n_stars or len(table))
     with counter("posteriors", total) as progress:
         rows, numbers = run_validation(
-            table, model, n_stars=n_stars, resample=resample, settings=settings, distance_prior=prior, progress=progress
+            table,
+            model,
+            n_stars=n_stars,
+            resample=resample,
+            settings=settings,
+            distance_prior=prior,
+            progress=progress,
         )
     write_validation(rows, numbers, out)
     typer.echo(sentence(numbers))

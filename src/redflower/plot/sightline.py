@@ -55,13 +55,23 @@ def sightline_figure(
             nodes, foreground + np.asarray(profile["ebv_monotone_q50"]), color=SMOOTH, lw=1.2, ls="--", zorder=4,
             label="non-decreasing profile, median",
         )  # fmt: skip
-        shown = (np.quantile(distance[used], 0.002), np.quantile(distance[used], 0.995)) if used.any() else (50, 5000)
+        shown = (
+            (np.quantile(distance[used], 0.002), np.quantile(distance[used], 0.995))
+            if used.any()
+            else (50, 5000)
+        )
         limits = (max(40.0, min(0.8 * shown[0], 0.7 * nodes[0])), 1.1 * max(shown[1], 500.0))
         top = float(np.clip(np.quantile(ebv[used], 0.995) * 1.15, 0.15, 2.0)) if used.any() else 0.5
         for k, row in enumerate(clouds):
-            axes.axvspan(row["distance_pc_q16"], row["distance_pc_q84"], color=CLOUDS, alpha=0.25, lw=0, zorder=0)
+            axes.axvspan(
+                row["distance_pc_q16"], row["distance_pc_q84"], color=CLOUDS, alpha=0.25, lw=0, zorder=0
+            )
             axes.axvline(
-                row["distance_pc_q50"], color=CLOUDS, lw=1.0, zorder=2, label="cloud distance, 68 %" if k == 0 else None
+                row["distance_pc_q50"],
+                color=CLOUDS,
+                lw=1.0,
+                zorder=2,
+                label="cloud distance, 68 %" if k == 0 else None,
             )
         _compare(axes, comparisons)
         axes.axhline(0.0, color=INK, lw=0.6)
@@ -91,7 +101,9 @@ def cloud_posterior_figure(draws: Table, numbers: dict[str, Any]) -> Figure:
                     color=SERIES[(k - 1) % len(SERIES)], label=f"cloud {k}",
                 )  # fmt: skip
             share = numbers["probability"][str(n)]
-            axes.set(title=f"{n} cloud{'s' if n > 1 else ''}, probability {share:.2g}", xlabel="distance [pc]")
+            axes.set(
+                title=f"{n} cloud{'s' if n > 1 else ''}, probability {share:.2g}", xlabel="distance [pc]"
+            )
             _log_distance(axes, tuple(numbers["searched_pc"]), _FEW_TICKS_PC)
             axes.legend(loc="upper left", fontsize=7.5, markerscale=4)
         panels[0].set(ylabel="E(B$-$V) of the cloud [mag]")
@@ -121,7 +133,7 @@ def reddening_histogram_figure(stars: Table) -> Figure:
         axes = figure.subplots()
         used = np.asarray(stars["in_fit"]).astype(bool)
         values = np.asarray(stars["ebv_mean"], dtype=float)[used]
-        axes.hist(values[np.isfinite(values)], bins=np.arange(-0.06, 0.52, 0.02), color=STARS)
+        axes.hist(values[np.isfinite(values)], bins=np.arange(-0.06, 0.52, 0.02).tolist(), color=STARS)
         axes.set(xlabel="posterior mean E(B$-$V) [mag]", ylabel="stars", xlim=(-0.06, 0.5))
     return figure
 
@@ -179,7 +191,9 @@ def _counts(axes: Axes, bins: Table, far: float, top: float) -> None:
         if high > far:
             break
         axes.axvline(high, color=INK, lw=0.4, ls=":", zorder=0)
-        axes.text(0.5 * (low + high), -0.085, f"N={int(row['n_stars'])}", ha="center", fontsize=6.5, color=MEAN)
+        axes.text(
+            0.5 * (low + high), -0.085, f"N={int(row['n_stars'])}", ha="center", fontsize=6.5, color=MEAN
+        )
         if np.isfinite(row["ebv_mean"]):
             axes.errorbar(
                 0.5 * (low + high), row["ebv_mean"], yerr=row["ebv_error"], fmt="s", ms=4, color=TRUTH,

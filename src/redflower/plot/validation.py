@@ -38,7 +38,14 @@ def posterior_examples_figure(rows: Table) -> Figure:
                 _posterior(axes, row, SERIES[j % len(SERIES)], j)
             axes.set(xlim=(-0.06, 0.52), xlabel="E(B$-$V) [mag]", yticks=[])
             lower = panels[1, k]
-            lower.plot(np.asarray(everyone["bp_rp_0"]), np.asarray(everyone["m_g_0"]), ".", ms=1.5, color=STARS, alpha=0.4)
+            lower.plot(
+                np.asarray(everyone["bp_rp_0"]),
+                np.asarray(everyone["m_g_0"]),
+                ".",
+                ms=1.5,
+                color=STARS,
+                alpha=0.4,
+            )
             lower.plot(mine["bp_rp_0"][0], mine["m_g_0"][0], "o", ms=7, color=MEAN)
             lower.set(xlabel="BP $-$ RP [mag]")
         panels[0, 0].set_ylabel("posterior")
@@ -57,17 +64,41 @@ def residual_figure(rows: Table) -> Figure:
         truth = np.asarray(fixed["true_ebv"], dtype=float)
         residual = np.asarray(fixed["ebv_mean"], dtype=float) - truth
         rng = np.random.default_rng(0)
-        left.plot(truth + rng.uniform(-0.02, 0.02, len(truth)), residual, ".", ms=2, alpha=0.25, color=STARS, zorder=1)
+        left.plot(
+            truth + rng.uniform(-0.02, 0.02, len(truth)),
+            residual,
+            ".",
+            ms=2,
+            alpha=0.25,
+            color=STARS,
+            zorder=1,
+        )
         for step in sorted(set(truth.tolist())):
             here = residual[truth == step]
             if len(here):
                 low, middle_value, high = np.quantile(here, [0.16, 0.5, 0.84])
                 left.errorbar(
-                    step, middle_value, yerr=[[middle_value - low], [high - middle_value]], fmt="s", ms=4, color=MEAN, zorder=3
+                    step,
+                    middle_value,
+                    yerr=[[middle_value - low], [high - middle_value]],
+                    fmt="s",
+                    ms=4,
+                    color=MEAN,
+                    zorder=3,
                 )
         left.axhline(0.0, color=INK, lw=0.7)
-        left.set(xlabel="synthetic E(B$-$V) [mag]", ylabel="posterior mean $-$ truth [mag]", ylim=(-0.25, 0.25))
-        _diagram(middle, fixed, np.asarray(fixed["ebv_std"], dtype=float), "mean $\\sigma$ [mag]", 0.0, 0.1, "viridis")
+        left.set(
+            xlabel="synthetic E(B$-$V) [mag]", ylabel="posterior mean $-$ truth [mag]", ylim=(-0.25, 0.25)
+        )
+        _diagram(
+            middle,
+            fixed,
+            np.asarray(fixed["ebv_std"], dtype=float),
+            "mean $\\sigma$ [mag]",
+            0.0,
+            0.1,
+            "viridis",
+        )
         _diagram(right, fixed, residual, "mean residual [mag]", -0.05, 0.05, "RdBu_r")
         right.set_ylabel("")
     return figure
@@ -76,7 +107,9 @@ def residual_figure(rows: Table) -> Figure:
 def residual_distance_figure(rows: Table) -> Figure:
     """Residuals against posterior mean distance, with error bars, for a subsample (Figures 12 and 15)."""
     usable = rows[np.asarray(rows["usable"]).astype(bool)]
-    steps = sorted(set(np.asarray(usable["true_ebv"], dtype=float)[np.asarray(usable["trial"]).astype(str) != RANDOM]))
+    steps = sorted(
+        set(np.asarray(usable["true_ebv"], dtype=float)[np.asarray(usable["trial"]).astype(str) != RANDOM])
+    )
     with style():
         figure = Figure(figsize=(7.0, 1.5 + 1.1 * max(len(steps), 1)))
         panels = np.atleast_1d(figure.subplots(max(len(steps), 1), 1, sharex=True, sharey=True))
@@ -106,7 +139,13 @@ def calibration_figure(numbers: dict[str, Any]) -> Figure:
         for k, n in enumerate(bands):
             together = numbers["bands"][n].get(RANDOM) or numbers["bands"][n].get("fixed steps together")
             place = np.arange(6) + (k - 0.5 * (len(bands) - 1)) * width
-            left.bar(place, np.array(together["usable"]["intervals"]) / _EXPECTED, width, color=(MEAN, SMOOTH)[k % 2], label=f"{n} bands")
+            left.bar(
+                place,
+                np.array(together["usable"]["intervals"]) / _EXPECTED,
+                width,
+                color=(MEAN, SMOOTH)[k % 2],
+                label=f"{n} bands",
+            )
             names = [t for t in numbers["bands"][n] if t.replace(".", "").isdigit()]
             at = np.array([float(t) for t in names])
             for what, marker in (("z_mean", "o-"), ("z_std", "s--")):
@@ -152,7 +191,9 @@ def _posterior(axes: Any, row: Any, colour: str, level: int) -> None:
     axes.plot(truth, level, "|", ms=14, color=TRUTH, mew=2)
 
 
-def _diagram(axes: Any, rows: Table, value: np.ndarray, label: str, low: float, high: float, cmap: str) -> None:
+def _diagram(
+    axes: Any, rows: Table, value: np.ndarray, label: str, low: float, high: float, cmap: str
+) -> None:
     """The mean of a value over the intrinsic colour-magnitude diagram."""
     hexes = axes.hexbin(
         np.asarray(rows["bp_rp_0"], dtype=float), np.asarray(rows["m_g_0"], dtype=float), C=value, gridsize=28,

@@ -29,14 +29,14 @@ from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES
 from redflower.posterior.log_density import LOG_LN10_OVER_5, Target
 from redflower.star import Star
 
-#: Nodes of the first pass. Their spacing in E, 0.05 mag over the paper's prior, is at most three times the sigma of the
-#: best measured stars, whose neighbours then still stand within `BOX_DROP` of the peak.
-COARSE_MODULUS_NODES: Final = 18
-COARSE_EBV_NODES: Final = 12
+#: Nodes of the first pass. Their spacing in E is 0.055 mag over the paper's prior, three times the sigma of the best
+#: measured stars: the peak may lie between nodes, so that a box reaches one node further than what it keeps.
+COARSE_MODULUS_NODES: Final = 14
+COARSE_EBV_NODES: Final = 11
 #: The first pass spans the distances between these levels of parallax likelihood times prior.
 TAIL_LEVEL: Final = 3e-6
 #: The box ends where the density is below its peak by more than this. [nat]
-BOX_DROP: Final = 14.0
+BOX_DROP: Final = 11.0
 
 
 class FastTarget(eqx.Module):

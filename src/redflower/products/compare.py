@@ -68,7 +68,13 @@ def _table(path: Path) -> Table | None:
 
 
 def _from_table(
-    table: Table, name: str, scale: float, l_deg: float | None, b_deg: float | None, radius_deg: float, path: Path
+    table: Table,
+    name: str,
+    scale: float,
+    l_deg: float | None,
+    b_deg: float | None,
+    radius_deg: float,
+    path: Path,
 ) -> Table:
     missing = [column for column in ("distance", "ebv") if column not in table.colnames]
     if missing:
@@ -84,7 +90,9 @@ def _from_table(
         cosine += np.cos(b_rad) * np.cos(np.radians(b_deg)) * np.cos(l_rad - np.radians(l_deg))
         table = table[cosine >= np.cos(np.radians(radius_deg))]
     distance, ebv = (_in_unit(table[c], unit) for c, unit in (("distance", u.pc), ("ebv", u.mag)))
-    error = _in_unit(table["ebv_error"], u.mag) if "ebv_error" in table.colnames else np.full(len(table), np.nan)
+    error = (
+        _in_unit(table["ebv_error"], u.mag) if "ebv_error" in table.colnames else np.full(len(table), np.nan)
+    )
     return _rows(name, kind, distance, scale * ebv, scale * error)
 
 
@@ -96,14 +104,20 @@ def _in_unit(column: Column, unit: u.UnitBase) -> np.ndarray:
     try:
         return (values * u.Unit(column.unit)).to_value(unit)
     except u.UnitConversionError:
-        raise InputError(f"--compare: column {column.name!r} is in {column.unit}; {unit} is needed.") from None
+        raise InputError(
+            f"--compare: column {column.name!r} is in {column.unit}; {unit} is needed."
+        ) from None
 
 
 def _rows(name: str, kind: str, distance: np.ndarray, ebv: np.ndarray, error: np.ndarray) -> Table:
     table = Table()
     table["name"] = Column(np.full(len(ebv), name, dtype="<U40"), description="source")
-    table["kind"] = Column(np.full(len(ebv), kind, dtype="<U8"), description="profile, stars, or map of the whole column")
+    table["kind"] = Column(
+        np.full(len(ebv), kind, dtype="<U8"), description="profile, stars, or map of the whole column"
+    )
     table["distance"] = Column(distance, unit="pc", description="distance; NaN for the whole column")
-    table["ebv"] = Column(ebv, unit="mag", description="E(B-V) from there, in the units that --compare's SCALE makes")
+    table["ebv"] = Column(
+        ebv, unit="mag", description="E(B-V) from there, in the units that --compare's SCALE makes"
+    )
     table["ebv_error"] = Column(error, unit="mag", description="its error, where given")
     return table

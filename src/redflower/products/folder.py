@@ -40,7 +40,9 @@ def check_folder(folder: Path) -> None:
     if not folder.parent.is_dir():
         raise InputError(f"{folder} cannot be made: there is no folder {folder.parent}. Make it first.")
     if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder} exists already and is not empty; choose another name, or remove it first.")
+        raise InputError(
+            f"{folder} exists already and is not empty; choose another name, or remove it first."
+        )
 
 
 def write_folder(folder: Path, kind: str, numbers: dict[str, Any], tables: dict[str, Table]) -> None:
@@ -75,12 +77,11 @@ def redraw(folder: Path) -> list[Path]:
         If the folder holds no results.
     """
     folder = Path(folder)
-    for number_file, table_files, draw in _KINDS.values():
-        if (folder / number_file).is_file():
-            break
-    else:
+    kind = next((kind for kind in _KINDS.values() if (folder / kind[0]).is_file()), None)
+    if kind is None:
         marks = " or ".join(kind[0] for kind in _KINDS.values())
         raise InputError(f"{folder} holds no results of redflower: it has no {marks}.")
+    number_file, table_files, draw = kind
     numbers = json.loads((folder / number_file).read_text("utf-8"))
     tables = {name.split(".")[0]: read_table(folder / name) for name in table_files}
     page = draw(numbers, **tables)

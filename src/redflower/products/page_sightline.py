@@ -111,7 +111,9 @@ def sightline_page(
     }
 
 
-def _compared(profile: Table, comparisons: Table, foreground_mag: float) -> tuple[str, tuple[str, ...], list[Any]]:
+def _compared(
+    profile: Table, comparisons: Table, foreground_mag: float
+) -> tuple[str, tuple[str, ...], list[Any]]:
     """This fit beside the others at a few distances; of stars the median within 20 %."""
     names = list(dict.fromkeys(np.asarray(comparisons["name"]).astype(str).tolist()))
     nodes = np.asarray(profile["distance"], dtype=float)
@@ -119,7 +121,9 @@ def _compared(profile: Table, comparisons: Table, foreground_mag: float) -> tupl
     for at in _COMPARED_PC:
         if not nodes[0] <= at <= nodes[-1]:
             continue
-        own = foreground_mag + np.interp(np.log(at), np.log(nodes), np.asarray(profile["ebv_mean"], dtype=float))
+        own = foreground_mag + np.interp(
+            np.log(at), np.log(nodes), np.asarray(profile["ebv_mean"], dtype=float)
+        )
         row = [f"{at:,}", f"{own:.3f}"]
         for name in names:
             part = comparisons[np.asarray(comparisons["name"]).astype(str) == name]
@@ -154,7 +158,9 @@ def sentence(numbers: dict[str, Any]) -> str:
             for c in numbers["clouds"][str(best)]
         ]
         noun = "cloud is" if best == 1 else "clouds are"
-        text += f"{best} {noun} the most probable answer (probability {_probability(share)}): {'; '.join(parts)}"
+        text += (
+            f"{best} {noun} the most probable answer (probability {_probability(share)}): {'; '.join(parts)}"
+        )
     more = numbers["at_least"].get(str(best + 1))
     if more is not None:
         text += f"; more clouds have the probability {_probability(more)}"

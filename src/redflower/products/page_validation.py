@@ -20,7 +20,8 @@ _BIAS_SIGNIFICANCE, _BIAS_MAG = 3.0, 0.02
 
 def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
     """Title, summary, figures and tables of the experiment's page, from what was saved."""
-    figures, tables = {}, []
+    figures: dict[str, Any] = {}
+    tables: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = []
     for k, n in enumerate(numbers["bands"]):
         rows = stars[np.asarray(stars["n_bands"]) == int(n)]
         examples, residuals, distances = _NUMBERS[k % 2]
@@ -118,7 +119,7 @@ def sentence(numbers: dict[str, Any]) -> str:
 
 
 def _rows(entry: dict[str, Any], paper: dict[str, float] | None) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, both in entry.items():
         if name in ("by distance", "diagram"):
             continue
@@ -126,7 +127,9 @@ def _rows(entry: dict[str, Any], paper: dict[str, float] | None) -> list[tuple[s
             s = both[which]
             if which == "all" and name not in ("fixed steps together", "random"):
                 continue
-            beside = f"{paper['residual']}, {paper['sigma']}" if paper and name == "fixed steps together" else ""
+            beside = (
+                f"{paper['residual']}, {paper['sigma']}" if paper and name == "fixed steps together" else ""
+            )
             rows.append(
                 (
                     name if which == "usable" else f"{name}, all statuses", f"{s['n_used']}", f"{s['residual_mean']:+.4f}",

@@ -86,11 +86,16 @@ def joint_density(posteriors: Table) -> JointDensity:
             f"a sightline needs the joint densities of its stars; the table lacks {', '.join(missing)}. "
             "Infer again with `redflower infer --density` and keep the table in .parquet or .fits."
         )
-    arrays = [np.ma.filled(np.ma.asarray(posteriors[name]).astype(float), np.nan) for name in DENSITY_COLUMNS[:4]]
+    arrays = [
+        np.ma.filled(np.ma.asarray(posteriors[name]).astype(float), np.nan) for name in DENSITY_COLUMNS[:4]
+    ]
     steps = np.asarray(posteriors["density"])
     if steps.ndim != 3:
-        raise InputError(f"the column density must hold a two-dimensional array per star; it has shape {steps.shape}.")
-    return JointDensity(*arrays, steps.astype(np.uint8))
+        raise InputError(
+            f"the column density must hold a two-dimensional array per star; it has shape {steps.shape}."
+        )
+    start_ebv, step_ebv, start_modulus, step_modulus = arrays
+    return JointDensity(start_ebv, step_ebv, start_modulus, step_modulus, steps.astype(np.uint8))
 
 
 def sightline_rows(posteriors: Table) -> np.ndarray:
@@ -143,7 +148,9 @@ def fit_posteriors(
     if flat_distances:
         lacking = [name for name in PRIOR_COLUMNS if name not in posteriors.colnames]
         if lacking:
-            raise InputError(f"to divide the distance prior out the table needs the columns {', '.join(lacking)}.")
+            raise InputError(
+                f"to divide the distance prior out the table needs the columns {', '.join(lacking)}."
+            )
         log_weight = flat_distance_log_weight(
             used, *(np.asarray(posteriors[name], dtype=float)[rows] for name in PRIOR_COLUMNS)
         )
@@ -301,11 +308,17 @@ def _profile_table(fit: SightlineFit, stars: Table) -> Table:
     table = Table()
     table["distance"] = Column(nodes, unit="pc", description="distance")
     for prefix, band, text in (
-        ("ebv", fit.profile(nodes), "cumulative E(B-V) behind the foreground, averaged over the numbers of clouds"),
+        (
+            "ebv",
+            fit.profile(nodes),
+            "cumulative E(B-V) behind the foreground, averaged over the numbers of clouds",
+        ),
         ("ebv_monotone", fit.monotone_profile(nodes), "the same, non-decreasing profile without clouds"),
     ):
         for label, values in band.items():
-            what = {"mean": "mean", "std": "standard deviation"}.get(label, f"{_QUANTILES.get(label)} quantile")
+            what = {"mean": "mean", "std": "standard deviation"}.get(
+                label, f"{_QUANTILES.get(label)} quantile"
+            )
             table[f"{prefix}_{label}"] = Column(values, unit="mag", description=f"{text}, {what}")
     return table
 
@@ -329,7 +342,9 @@ def _bin_table(stars: Table) -> Table:
     table["distance_high"] = Column(edges[1:], unit="pc", description="upper edge")
     table["n_stars"] = Column(count.astype(int), description="stars of the fit in the bin")
     table["ebv_mean"] = Column(mean, unit="mag", description="mean of the stars' posterior means of E(B-V)")
-    table["ebv_error"] = Column(error, unit="mag", description="standard error of that mean, from the scatter")
+    table["ebv_error"] = Column(
+        error, unit="mag", description="standard error of that mean, from the scatter"
+    )
     return table
 
 

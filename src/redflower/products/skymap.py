@@ -175,7 +175,9 @@ def read_sky_map(path: "str | Path") -> SkyMap:
         with fits.open(path) as file:
             table = file["REDDENING"]
             header, data = table.header, table.data
-            distance = np.array([header[f"DIST{k}"] for k in range(sum(n.startswith("EBV_STD") for n in data.names))])
+            distance = np.array(
+                [header[f"DIST{k}"] for k in range(sum(n.startswith("EBV_STD") for n in data.names))]
+            )
             mean, std = (
                 np.stack([data[f"{name}_{d:.0f}PC"] for d in distance], axis=1).astype(float)
                 for name in ("EBV", "EBV_STD")

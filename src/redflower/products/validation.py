@@ -84,7 +84,9 @@ def _by_diagram(rows: Table) -> list[dict[str, Any]]:
     out = []
     for c_low, c_high in zip(COLOUR_EDGES_MAG[:-1], COLOUR_EDGES_MAG[1:], strict=True):
         for m_low, m_high in zip(MAGNITUDE_EDGES_MAG[:-1], MAGNITUDE_EDGES_MAG[1:], strict=True):
-            here = usable & (colour >= c_low) & (colour < c_high) & (magnitude >= m_low) & (magnitude < m_high)
+            here = (
+                usable & (colour >= c_low) & (colour < c_high) & (magnitude >= m_low) & (magnitude < m_high)
+            )
             if here.sum() >= _MIN_IN_CELL:
                 scores = score(columns, truth, here)
                 # The standard error of the mean residual, so that noise is not taken for bias. The residuals of one

@@ -69,7 +69,12 @@ def make_grid(
 
 def usable_densities(density: JointDensity) -> Bool[np.ndarray, " star"]:
     """Which stars have a density at all: a grid with finite, rising nodes and a value on it."""
-    start_step = (density.ebv_start_mag, density.ebv_step_mag, density.modulus_start_mag, density.modulus_step_mag)
+    start_step = (
+        density.ebv_start_mag,
+        density.ebv_step_mag,
+        density.modulus_start_mag,
+        density.modulus_step_mag,
+    )
     finite = np.all([np.isfinite(a) for a in start_step], axis=0)
     with np.errstate(invalid="ignore"):
         rising = (density.ebv_step_mag > 0) & (density.modulus_step_mag > 0)
@@ -100,9 +105,7 @@ def star_cells(
     """
     n_stars = len(density.ebv_start_mag)
     low, high = grid.ebv_range_mag
-    out = np.zeros(
-        (n_stars, len(grid.modulus_edges_mag) - 1, len(grid.ebv_edges_mag) - 1), dtype=np.float32
-    )
+    out = np.zeros((n_stars, len(grid.modulus_edges_mag) - 1, len(grid.ebv_edges_mag) - 1), dtype=np.float32)
     rows = np.flatnonzero(usable_densities(density))
     modulus_edges = grid.modulus_edges_mag.copy()
     modulus_edges[0], modulus_edges[-1] = -np.inf, np.inf
@@ -113,7 +116,9 @@ def star_cells(
         if log_weight is not None:
             log_value = log_value + log_weight[here][:, :, None]
             log_value = log_value - np.max(log_value, axis=(1, 2), keepdims=True)
-        on_modulus = _cell_weights(part.modulus_start_mag, part.modulus_step_mag, log_value.shape[1], modulus_edges)
+        on_modulus = _cell_weights(
+            part.modulus_start_mag, part.modulus_step_mag, log_value.shape[1], modulus_edges
+        )
         on_ebv = _cell_weights(part.ebv_start_mag, part.ebv_step_mag, log_value.shape[2], grid.ebv_edges_mag)
         mass = on_modulus @ np.exp(log_value) @ np.swapaxes(on_ebv, 1, 2)
         total = mass.sum(axis=(1, 2), keepdims=True)
@@ -148,7 +153,10 @@ def flat_distance_log_weight(
 
 
 def _cell_weights(
-    start: Float[np.ndarray, " star"], step: Float[np.ndarray, " star"], n_nodes: int, edges: Float[np.ndarray, " edge"]
+    start: Float[np.ndarray, " star"],
+    step: Float[np.ndarray, " star"],
+    n_nodes: int,
+    edges: Float[np.ndarray, " edge"],
 ) -> Float[np.ndarray, "star cell node"]:
     """Integral over each cell of the piecewise linear function that is one at a node and zero at the others."""
     # In steps from each node; nothing lies outside the first and last node.

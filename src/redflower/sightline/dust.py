@@ -81,7 +81,9 @@ class Dust:
     def levels_mag(self) -> Float[np.ndarray, "sightline segment"]:
         """Mean reddening in front of the first step and behind each. Equation: ES3. [mag]"""
         behind = np.cumsum(self.ebv_mag, axis=1)
-        return self.foreground_mag[:, None] + np.concatenate([np.zeros((len(behind), 1)), behind], axis=1)  # ES3
+        return self.foreground_mag[:, None] + np.concatenate(
+            [np.zeros((len(behind), 1)), behind], axis=1
+        )  # ES3
 
     def scatters_mag(self) -> Float[np.ndarray, "sightline segment"]:
         """Scatter of the stars' reddening in front of the first step and behind each. Equation: ES3. [mag]"""
@@ -170,7 +172,7 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
         return _sorted_clouds(rng.random((n, 3 + 3 * n_clouds)), n_clouds)
 
     def valid(points: Points) -> Bool[np.ndarray, " particle"]:
-        return (np.diff(points[:, columns], axis=1) >= 0).all(axis=1)
+        return np.asarray((np.diff(points[:, columns], axis=1) >= 0).all(axis=1))
 
     def make_jump(points: Points) -> Jump:
         """One cloud is drawn anew, from where the clouds of all particles are or from the prior."""
@@ -251,7 +253,9 @@ def _shared(points: Points, prior: DustPrior, grid: CellGrid) -> tuple[np.ndarra
     """Foreground, scatter and outlier share. Equation: ES5."""
     low, high = prior.scatter_mag
     floor = ndtr(grid.ebv_range_mag[0] / prior.foreground_std_mag)
-    foreground = prior.foreground_std_mag * ndtri(floor + (1.0 - floor) * np.clip(points[:, 0], 1e-9, 1.0 - 1e-9))
+    foreground = prior.foreground_std_mag * ndtri(
+        floor + (1.0 - floor) * np.clip(points[:, 0], 1e-9, 1.0 - 1e-9)
+    )
     scatter = low * (high / low) ** points[:, 1]  # ES5
     outliers = -np.expm1(np.log1p(-np.minimum(points[:, 2], 1.0 - 1e-9)) / prior.outlier_exponent)  # ES5
     return foreground, scatter, outliers
@@ -318,7 +322,9 @@ class _CloudBoxes:
 
     def __init__(self, points: Points) -> None:
         clouds = points[:, 3:].reshape(-1, 3)
-        counts, _, _ = np.histogram2d(clouds[:, 0], clouds[:, 1], bins=_JUMP_BINS, range=[[0.0, 1.0], [0.0, 1.0]])
+        counts, _, _ = np.histogram2d(
+            clouds[:, 0], clouds[:, 1], bins=_JUMP_BINS, range=[[0.0, 1.0], [0.0, 1.0]]
+        )
         self.density = (1.0 - _JUMP_PRIOR_SHARE) * counts / counts.sum() * counts.size + _JUMP_PRIOR_SHARE
         self._cumulative = np.cumsum(self.density.ravel() / self.density.size)
 

@@ -251,7 +251,9 @@ def _within_reach(
     return near, float(np.clip(high, 2.0 * near, far))
 
 
-def _summary(values: Float[np.ndarray, "draw node"], weights: Float[np.ndarray, " draw"]) -> dict[str, np.ndarray]:
+def _summary(
+    values: Float[np.ndarray, "draw node"], weights: Float[np.ndarray, " draw"]
+) -> dict[str, np.ndarray]:
     mean = weights @ values
     out = {"mean": mean, "std": np.sqrt(np.maximum(weights @ (values - mean) ** 2, 0.0))}
     order = np.argsort(values, axis=0)

@@ -106,7 +106,8 @@ def mock_sightline(
     outlier = rng.random(n_stars) < outlier_share
     ebv = np.where(outlier, rng.uniform(EBV_MIN_MAG, EBV_MAX_MAG, n_stars), ebv)
 
-    sigma_ebv = np.exp(rng.uniform(*np.log(kind.ebv_error_mag), n_stars))
+    low, high = np.log(kind.ebv_error_mag)
+    sigma_ebv = np.exp(rng.uniform(low, high, n_stars))
     near, far = kind.distance_error
     slope = np.log(far / near) / np.log(6.0)
     relative = near * (distance / 500.0) ** slope * np.exp(np.log(1.5) * rng.standard_normal(n_stars))

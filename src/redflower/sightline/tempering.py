@@ -286,7 +286,9 @@ class _StudentMixture:
             self.inverse = [np.linalg.inv(factor)]
         self.weight = np.array(self.weight) / np.sum(self.weight)
         half = 0.5 * (_DEGREES + dim)
-        self.log_constant = float(gammaln(half) - gammaln(0.5 * _DEGREES) - 0.5 * dim * np.log(_DEGREES * np.pi))
+        self.log_constant = float(
+            gammaln(half) - gammaln(0.5 * _DEGREES) - 0.5 * dim * np.log(_DEGREES * np.pi)
+        )
 
     def draw(self, n: int, rng: np.random.Generator) -> Points:
         which = rng.choice(len(self.weight), size=n, p=self.weight)
@@ -298,7 +300,9 @@ class _StudentMixture:
         """Natural log."""
         dim = y.shape[1]
         parts = []
-        for weight, mean, factor, inverse in zip(self.weight, self.mean, self.factor, self.inverse, strict=True):
+        for weight, mean, factor, inverse in zip(
+            self.weight, self.mean, self.factor, self.inverse, strict=True
+        ):
             square = np.sum(((y - mean) @ inverse.T) ** 2, axis=1)
             log_volume = np.log(np.diag(factor)).sum()
             parts.append(np.log(weight) - log_volume - 0.5 * (_DEGREES + dim) * np.log1p(square / _DEGREES))

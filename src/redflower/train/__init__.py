@@ -1,9 +1,12 @@
 """The marginal likelihood of dust-free stars, and the loop that maximises it."""
 
+from redflower.train.checkpoint import Epoch as Epoch
+from redflower.train.config import ContrastConfig as ContrastConfig
 from redflower.train.config import FlowConfig as FlowConfig
 from redflower.train.config import StageConfig as StageConfig
 from redflower.train.config import TrainConfig as TrainConfig
 from redflower.train.config import read_config as read_config
-from redflower.train.loop import Epoch as Epoch
+from redflower.train.diagnostics import Diagnostics as Diagnostics
+from redflower.train.diagnostics import make_diagnostics as make_diagnostics
 from redflower.train.loop import TrainResult as TrainResult
 from redflower.train.loop import train_flow as train_flow

@@ -27,11 +27,13 @@ class FlowConfig(_Section):
 class StageConfig(_Section):
     """One stage of the optimisation; a run is a list of them. Defaults: section 4.2 of the paper.
 
-    `n_draws` is K, the importance draws per star; `final_rate_fraction` < 1 lets the learning rate fall to
+    `n_draws` is K, the importance draws per star; `magnitudes` how their true magnitudes are drawn, as in `TrainConfig`
+    (the run's choice when None); `final_rate_fraction` < 1 lets the learning rate fall to
     that fraction of itself along a half cosine over `max_epochs`.
     """
 
     n_draws: Count = 32
+    magnitudes: Literal["adapted", "likelihood"] | None = None
     learning_rate: Positive = 1e-3
     final_rate_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
@@ -41,18 +43,49 @@ class StageConfig(_Section):
     patience: Count = 50
 
 
+class ContrastConfig(_Section):
+    """The contrastive term (docs/model.md, E20-E22). Numbers: sections 2.10.2 and 2.11 of the paper.
+
+    `strength` is the final lambda, 0 for none (the default: docs/decisions/0005-contrastive-term.md). lambda is 0 for
+    `start_epochs` epochs and then rises to `strength` in `ramp_epochs` equal steps, one after every epoch that leaves
+    the held-out evidence within `tolerance` nat per star of its best; after an epoch that does not, it goes one step
+    back. Each of `negatives` reddened copies of a star takes `n_draws` importance draws (the stage's when None) and E
+    uniform between `ebv_min_mag` and `ebv_max_mag`; the flow's log density counts as `floor` below it.
+    """
+
+    strength: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    start_epochs: Annotated[int, Field(ge=0)] = 0
+    ramp_epochs: Count = 20
+    tolerance: Positive = 0.05
+    negatives: Count = 3
+    n_draws: Count | None = None
+    ebv_min_mag: Positive = 0.05
+    ebv_max_mag: Positive = 0.5
+    floor: float = -70.0
+
+
 class TrainConfig(_Section):
     """A whole training run.
 
     `proposal` is how distances are drawn: ``posterior`` (inverse CDF of parallax likelihood times prior) or
-    ``gaussian`` (appendix A of the paper).
+    ``gaussian`` (appendix A of the paper). `magnitudes` is how true magnitudes are drawn: ``adapted`` (from likelihood
+    times flow, EA3c) or ``likelihood`` (appendix A). `normaliser` is how the share of stars within the limits is computed:
+    ``exact``, ``same_draws`` (the paper's A6) or ``none``; the last two are for comparison only
+    (docs/training.md). `integrate_gaps`: whether bands that are missing before a star's last one are integrated
+    over, or everything from the first of them on is left out. A run whose held-out evidence falls by more than
+    `divergence_nat` per star stops.
     """
 
     flow: FlowConfig = FlowConfig()
     proposal: Literal["posterior", "gaussian"] = "posterior"
+    magnitudes: Literal["adapted", "likelihood"] = "adapted"
+    normaliser: Literal["exact", "same_draws", "none"] = "exact"
+    integrate_gaps: bool = True
+    contrast: ContrastConfig = ContrastConfig()
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)] = (StageConfig(),)
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     validation_draws: Count = 32
+    divergence_nat: Positive = 20.0
     g_bright_mag: float | None = None
     g_faint_mag: float | None = None
     seed: int = 0

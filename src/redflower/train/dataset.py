@@ -1,5 +1,8 @@
 """From a batch of stars to what the evidence estimator reads, computed once per star."""
 
+from functools import partial
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,25 +41,94 @@ def make_training_star(star: Star) -> TrainingStar:
     )
 
 
-def make_training_stars(stars: Star) -> TrainingStar:
+def tabulate(stars: Star) -> TrainingStar:
     """`make_training_star` over a batch, in chunks of one size, kept in host memory."""
     n_stars = len(stars.parallax_mas)
-    tabulate = jax.jit(jax.vmap(make_training_star))
     parts = []
     for start in range(0, n_stars, CHUNK):
         rows = np.minimum(np.arange(start, start + CHUNK), n_stars - 1)
-        part = tabulate(jax.tree.map(lambda a, rows=rows: jnp.asarray(a)[rows], stars))
+        part = _tabulate_chunk(jax.tree.map(lambda a, rows=rows: jnp.asarray(np.asarray(a)[rows]), stars))
         kept = min(CHUNK, n_stars - start)
         parts.append(jax.tree.map(lambda a, kept=kept: np.asarray(a)[:kept], part))
+    if not parts:
+        one = jax.tree.map(lambda a: np.zeros((1, *np.shape(a)[1:]), np.asarray(a).dtype), stars)
+        return jax.tree.map(lambda a: np.asarray(a)[:0], jax.vmap(make_training_star)(one))
     return jax.tree.map(lambda *a: np.concatenate(a), *parts)
+
+
+class TabulatedStars:
+    """Tabulated stars, gathered piece by piece, in memory or in files of a folder that are then memory-mapped.
+
+    A star takes about 0.6 kB, so that 7.2 million take 4.2 GB; mapped, only the pages in use are in memory.
+
+    Parameters
+    ----------
+    folder : where the files are made; None for memory.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder, self._n_stars = folder, 0
+        self._parts: list[list[np.ndarray]] = []
+        self._template: TrainingStar | None = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in folder.glob("*.bin"):
+                path.unlink()
+
+    def add(self, part: TrainingStar) -> None:
+        """Append stars."""
+        leaves, self._structure = jax.tree.flatten(part)
+        self._n_stars += len(leaves[0])
+        if self._folder is None:
+            self._parts.append(leaves)
+            return
+        self._shapes = [(leaf.dtype, leaf.shape[1:]) for leaf in leaves]
+        for k, leaf in enumerate(leaves):
+            with (self._folder / f"{k}.bin").open("ab") as file:
+                np.ascontiguousarray(leaf).tofile(file)
+
+    def stars(self) -> TrainingStar:
+        """All of them."""
+        if self._folder is None:
+            leaves = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
+        elif self._n_stars == 0:
+            leaves = [np.zeros((0, *shape), dtype) for dtype, shape in self._shapes]
+        else:
+            leaves = [
+                np.memmap(self._folder / f"{k}.bin", dtype=dtype, mode="r", shape=(self._n_stars, *shape))
+                for k, (dtype, shape) in enumerate(self._shapes)
+            ]
+        return jax.tree.unflatten(self._structure, leaves)
 
 
 def point_estimates(
     data: TrainingStar, n_bands: int
 ) -> tuple[Float[np.ndarray, "star band"], np.ndarray, Float[np.ndarray, "star cond"]]:
     """Noisy colour-magnitude vectors at the median distance, which coordinates exist, and (log10 R, log10 Z)."""
-    star = data.star
+    parts = []
+    for start in range(0, len(data.geometric_distance_pc), CHUNK):
+        rows = slice(start, start + CHUNK)
+        part = _point_estimates(
+            jax.tree.map(lambda a: jnp.asarray(a[rows]), data.star),  # noqa: B023
+            jnp.asarray(data.geometric_distance_pc[rows]), n_bands,
+        )  # fmt: skip
+        parts.append([np.asarray(a) for a in part])
+    x, observed, condition = (np.concatenate(a) for a in zip(*parts, strict=True))
+    return x, observed, condition
 
+
+def conditions(data: TrainingStar) -> Float[np.ndarray, "star cond"]:
+    """(log10 R/pc, log10 Z/pc) of every star at its median distance."""
+    return point_estimates(data, 1)[2]
+
+
+@jax.jit
+def _tabulate_chunk(stars: Star) -> TrainingStar:
+    return jax.vmap(make_training_star)(stars)
+
+
+@partial(jax.jit, static_argnums=2)
+def _point_estimates(star: Star, distance_pc: Array, n_bands: int) -> tuple[Array, Array, Array]:
     def one(star: Star, distance_pc: Array) -> tuple[Array, Array, Array]:
         x = absolute_to_colour(star.magnitude_mag[:n_bands] - distance_modulus(distance_pc))
         return (
@@ -65,5 +137,4 @@ def point_estimates(
             flow_condition(distance_pc, star.l_deg, star.b_deg),
         )
 
-    x, observed, condition = jax.vmap(one)(star, jnp.asarray(data.geometric_distance_pc))
-    return np.asarray(x), np.asarray(observed), np.asarray(condition)
+    return jax.vmap(one)(star, distance_pc)

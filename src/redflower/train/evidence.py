@@ -2,14 +2,17 @@
 
 For one star (docs/model.md, E23) the unknowns are its distance and its true magnitudes. Magnitudes are drawn
 from their own likelihood, so that likelihood and proposal cancel exactly (EA4); distances come from one of two
-proposals, and what is left of their weight is kept exactly (EA3).
+proposals, and what is left of their weight is kept exactly (EA3). Bands that are missing before the last observed
+one come from the flow itself (EA3b).
 """
+
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr, logsumexp, ndtr, ndtri
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from redflower.flow.conditional import LOG_SQRT_2PI, PreparedFlow
 from redflower.physics import (
@@ -21,6 +24,9 @@ from redflower.physics import (
     log_within_limits,
 )
 from redflower.star import Star
+from redflower.train.adapted import draw_adapted
+from redflower.train.gaps import fill_gaps, needed_bands
+from redflower.train.gaps import leading_observed as leading_observed
 
 #: Levels of the tabulated quantiles of p(d | parallax), and of the prior p(d) for the normaliser.
 N_POSTERIOR_NODES = 64
@@ -55,11 +61,6 @@ class TrainingStar(eqx.Module):
     geometric_distance_pc: Float[Array, "*star"]
     geometric_sigma_pc: Float[Array, "*star"]
     prior_log_distance: Float[Array, "*star prior_node"]
-
-
-def leading_observed(observed: Bool[Array, "band"]) -> Bool[Array, "band"]:
-    """Which bands come before the first one that is missing: those whose marginal density is exact."""
-    return jnp.cumprod(observed) > 0
 
 
 def draw_from_posterior(
@@ -123,6 +124,105 @@ def log_selected_fraction(
     return logsumexp(log_masses) - jnp.log(float(N_PRIOR_NODES))  # E24, D9
 
 
+class Draws(NamedTuple):
+    """Importance draws of one star.
+
+    Attributes
+    ----------
+    distance_pc : distances. [pc]
+    x : colour-magnitude vectors. [mag]
+    log_weight : ln of p(parallax | d) p(d) / q(d), and of what the proposals of missing bands leave.
+    log_prior_weight : ln of p(d) / q(d) / q(magnitudes | d), for EA6.
+    """
+
+    distance_pc: Float[Array, "imp"]
+    x: Float[Array, "imp band"]
+    log_weight: Float[Array, "imp"]
+    log_prior_weight: Float[Array, "imp"]
+
+
+def draw_latents(
+    flow: PreparedFlow,
+    data: TrainingStar,
+    key: PRNGKeyArray,
+    *,
+    n_draws: int,
+    proposal: str,
+    integrate_gaps: bool,
+    magnitudes: str = "likelihood",
+) -> Draws:
+    """Distances and true colour-magnitude vectors of one star from their proposals. Equations: EA3, EA3b, EA3c."""
+    star, n_bands = data.star, flow.n_bands
+    distance_key, magnitude_key, gap_key = jax.random.split(key, 3)
+    distance_pc, log_weight = PROPOSALS[proposal](data, distance_key, n_draws)
+    noise = jax.random.normal(magnitude_key, (n_draws, n_bands))
+    error_mag = star.magnitude_error_mag[:n_bands]
+    magnitude_mag = star.magnitude_mag[:n_bands] + noise * error_mag  # EA4
+    x = jax.vmap(lambda m, d: absolute_to_colour(m - distance_modulus(d)))(magnitude_mag, distance_pc)
+    log_parallax = jax.vmap(lambda d: log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, d))(
+        distance_pc
+    )
+    log_proposal = -0.5 * noise**2 - LOG_SQRT_2PI - jnp.log(error_mag)
+    used = star.observed[:n_bands] if integrate_gaps else leading_observed(star.observed[:n_bands])
+    log_prior_weight = (
+        log_weight
+        - jnp.where(star.has_parallax, log_parallax, 0.0)
+        - jnp.sum(jnp.where(used, log_proposal, 0.0), axis=1)
+    )
+    if magnitudes == "adapted" and not integrate_gaps:
+        levels = jax.random.uniform(gap_key, (n_draws, n_bands))
+
+        def adapt(g_mag: Array, d: Array, noise: Array, level: Array) -> tuple[Array, Array]:
+            measured = absolute_to_colour(star.magnitude_mag[:n_bands].at[0].set(g_mag) - distance_modulus(d))
+            condition = flow_condition(d, star.l_deg, star.b_deg)
+            return draw_adapted(flow, measured, error_mag, used, condition, noise, level)
+
+        x, log_ratio = jax.vmap(adapt)(magnitude_mag[:, 0], distance_pc, noise, levels)
+        log_weight = log_weight + log_ratio
+    if integrate_gaps:
+        levels = jax.random.uniform(gap_key, (n_draws, n_bands), minval=1e-6, maxval=1.0 - 1e-6)
+
+        def fill(x: Float[Array, "band"], d: Array, level: Array) -> tuple[Array, Array]:
+            condition = flow_condition(d, star.l_deg, star.b_deg)
+            return fill_gaps(flow, x, star.observed[:n_bands], condition, level)
+
+        x, log_mass = jax.vmap(fill)(x, distance_pc, levels)
+        log_weight = log_weight + log_mass
+    return Draws(distance_pc, x, log_weight, log_prior_weight)
+
+
+def log_flow_density(
+    flow: PreparedFlow, data: TrainingStar, draws: Draws, *, integrate_gaps: bool
+) -> Float[Array, "imp"]:
+    """ln p(x | R, Z) of every draw, over the coordinates that count; missing ones over their proposal.
+
+    Equation: E8, EA3b (docs/model.md).
+    """
+    star, n_bands = data.star, flow.n_bands
+    observed = star.observed[:n_bands]
+    needed = needed_bands(observed) if integrate_gaps else leading_observed(observed)
+
+    def one(x: Float[Array, "band"], distance_pc: Float[Array, ""]) -> Float[Array, ""]:
+        terms = flow.log_prob_terms(x, flow_condition(distance_pc, star.l_deg, star.b_deg))
+        # A missing coordinate was drawn from this very density: its ratio to it is 1, but has a gradient.
+        terms = jnp.where(observed, terms, terms - jax.lax.stop_gradient(terms))
+        return jnp.sum(jnp.where(needed, terms, 0.0))
+
+    return jax.vmap(one)(draws.x, draws.distance_pc)  # E8, EA3b
+
+
+def log_selected_by_draws(
+    log_density: Float[Array, "imp"], log_within: Float[Array, "imp"], draws: Draws
+) -> Float[Array, ""]:
+    """ln of the normaliser as the paper estimates it, from the draws of the numerator.
+
+    Equation: EA6 (docs/model.md). For comparison: where the errors are small against the population, which they
+    are, its draws miss nearly all of the integral.
+    """
+    log_terms = log_density + log_within + draws.log_prior_weight
+    return logsumexp(log_terms) - jnp.log(float(len(log_terms)))  # EA6
+
+
 def log_evidence(
     flow: PreparedFlow,
     data: TrainingStar,
@@ -132,6 +232,9 @@ def log_evidence(
     proposal: str,
     g_bright_mag: float,
     g_faint_mag: float,
+    normaliser: str = "exact",
+    integrate_gaps: bool = True,
+    magnitudes: str = "likelihood",
 ) -> Float[Array, ""]:
     """Noisy estimate of ln p(magnitudes, parallax | position, flow, in the sample) of one dust-free star.
 
@@ -145,24 +248,32 @@ def log_evidence(
     n_draws : K, the number of importance draws.
     proposal : ``posterior`` or ``gaussian``, a key of `PROPOSALS`.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
+    normaliser : ``exact`` (E24), ``same_draws`` (EA6) or ``none``.
+    integrate_gaps : whether bands that are missing before the last observed one are integrated over; otherwise
+        everything from the first missing band on is left out. The same for a star without such gaps, but dearer.
+    magnitudes : ``likelihood`` (the paper's) or ``adapted`` (EA3c), how true magnitudes are drawn; stars with gaps
+        always take the first.
 
     Returns
     -------
-    The log of an unbiased estimate; the bands from the first missing one on are left out exactly.
+    The log of an estimate that is unbiased before the logarithm; bands after the last one are left out exactly.
     """
-    star, n_bands = data.star, flow.n_bands
-    distance_key, magnitude_key = jax.random.split(key)
-    distances_pc, log_weights = PROPOSALS[proposal](data, distance_key, n_draws)
-    noise = jax.random.normal(magnitude_key, (n_draws, n_bands))
-    magnitudes_mag = star.magnitude_mag[:n_bands] + noise * star.magnitude_error_mag[:n_bands]  # EA4
-    leading = leading_observed(star.observed[:n_bands])
-
-    def log_term(distance_pc: Float[Array, ""], magnitude_mag: Float[Array, "band"]) -> Float[Array, ""]:
-        x = absolute_to_colour(magnitude_mag - distance_modulus(distance_pc))
-        terms = flow.log_prob_terms(x, flow_condition(distance_pc, star.l_deg, star.b_deg))
-        within = log_within_limits(magnitude_mag[0], g_bright_mag, g_faint_mag)
-        return jnp.sum(jnp.where(leading, terms, 0.0)) + within
-
-    log_terms = jax.vmap(log_term)(distances_pc, magnitudes_mag) + log_weights
+    draws = draw_latents(
+        flow,
+        data,
+        key,
+        n_draws=n_draws,
+        proposal=proposal,
+        integrate_gaps=integrate_gaps,
+        magnitudes=magnitudes,
+    )
+    log_density = log_flow_density(flow, data, draws, integrate_gaps=integrate_gaps)
+    apparent_g_mag = draws.x[:, 0] + jax.vmap(distance_modulus)(draws.distance_pc)
+    log_within = jax.vmap(lambda g: log_within_limits(g, g_bright_mag, g_faint_mag))(apparent_g_mag)
+    log_terms = log_density + log_within + draws.log_weight
     log_integral = logsumexp(log_terms) - jnp.log(float(n_draws))  # E23, EA5
-    return log_integral - log_selected_fraction(flow, data, g_bright_mag, g_faint_mag)
+    if normaliser == "exact":
+        return log_integral - log_selected_fraction(flow, data, g_bright_mag, g_faint_mag)
+    if normaliser == "same_draws":
+        return log_integral - log_selected_by_draws(log_density, log_within, draws)
+    return log_integral

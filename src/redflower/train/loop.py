@@ -1,10 +1,8 @@
-"""The training loop: stages, early stopping on held-out evidence, checkpoints."""
+"""The training loop: stages, early stopping on held-out stars, divergence, checkpoints."""
 
-import json
-import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +10,40 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float, PRNGKeyArray
 
 from redflower.errors import InputError, TrainingError
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
 from redflower.flow.standardise import fit_standardisation
+from redflower.physics import ExtinctionLaw, Zhang23Law
 from redflower.star import Star
-from redflower.train.config import StageConfig, TrainConfig
-from redflower.train.dataset import make_training_stars, point_estimates
-from redflower.train.evidence import TrainingStar, log_evidence
+from redflower.train.checkpoint import Epoch, State, load_checkpoint, run_fingerprint, save_checkpoint
+from redflower.train.config import TrainConfig
+from redflower.train.contrastive import contrast_strength, next_contrast_steps
+from redflower.train.dataset import conditions, point_estimates, tabulate
+from redflower.train.diagnostics import Diagnostics
+from redflower.train.evidence import TrainingStar
+from redflower.train.objective import Objective, make_step, rows_of_bad_gradients, stage_optimiser
 
 #: Stars per compiled call of the validation; the last call is padded.
 VALIDATION_CHUNK = 2048
+GAP_CHUNK = 256
+STANDARDISE_STARS = 200_000
 MIN_STARS = 500
+#: Streams of random numbers: a check of every star, the validation, and from here on a stream per epoch.
+CHECK_STREAM, VALIDATION_STREAM, EPOCH_STREAM = 0, 1, 2
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch showed; a list of them is the training history."""
-
-    stage: int
-    epoch: int
-    train_log_evidence: float
-    validation_log_evidence: float
-    seconds: float
-    stars_per_s: float
+Progress = Callable[[Epoch], None]
+StepProgress = Callable[[int, int], None]
 
 
 @dataclass
 class TrainResult:
-    """The flow with the best held-out evidence, and how it was reached."""
+    """The flow that was best on held-out stars, and how it was reached.
+
+    `validation_log_evidence` is the evidence of that flow; `condition` the (log10 R/pc, log10 Z/pc) of every star;
+    `bad_rows` the rows that stopped the run, if any; `diagnostics` what a report shows, if it was asked for.
+    """
 
     flow: ConditionalFlow
     validation_log_evidence: float
@@ -51,39 +51,45 @@ class TrainResult:
     condition: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     validation_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     stopped_because: str = ""
-
-
-Progress = Callable[[Epoch], None]
+    bad_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    diagnostics: Diagnostics | None = None
 
 
 def train_flow(
-    stars: Star,
+    stars: Star | TrainingStar,
     config: TrainConfig,
     *,
     n_bands: int,
     g_bright_mag: float,
     g_faint_mag: float,
+    law: ExtinctionLaw | None = None,
+    names: np.ndarray | None = None,
     start_from: ConditionalFlow | None = None,
     max_minutes: float | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    step_progress: StepProgress | None = None,
 ) -> TrainResult:
-    """Fit the flow to stars believed free of dust by maximising their marginal likelihood.
+    """Fit the flow to stars believed free of dust by the FLOWER loss.
 
-    Equations: E17-E19, E23, E24 (docs/model.md), without the contrastive term.
+    Equations: E17-E24 (docs/model.md).
 
     Parameters
     ----------
-    stars : the sample, a batch; every star has G and lies within the limits.
+    stars : the sample, a batch, or what `redflower.train.dataset` tabulated of one, in memory or memory-mapped; every
+        star has G and lies within the limits.
     config : the stages.
     n_bands : how many leading bands the flow models.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
+    law : extinction law of the contrastive term; Zhang & Yuan (2023) without it.
+    names : what messages call each star; its row without it.
     start_from : a flow with the same bands to go on from; otherwise the network starts at random.
     max_minutes : stop after this time, keeping the best flow so far.
     checkpoint : file that holds the state after every epoch; removed when all stages are done.
     resume : go on from that file.
     progress : called after every epoch.
+    step_progress : called after every step with the steps done and the steps of the epoch.
 
     Raises
     ------
@@ -91,120 +97,226 @@ def train_flow(
     TrainingError : the evidence is not finite; the message names rows of the sample.
     """
     started = time.monotonic()
-    n_stars = len(stars.parallax_mas)
+    data = stars if isinstance(stars, TrainingStar) else tabulate(stars)
+    n_stars = len(data.star.parallax_mas)
     if n_stars < MIN_STARS:
         raise InputError(f"train: {n_stars} usable stars; at least {MIN_STARS} are needed to fit the flow.")
-    data = make_training_stars(stars)
     shuffled = np.random.default_rng(config.seed).permutation(n_stars)
     n_validation = max(1, round(config.validation_fraction * n_stars))
     validation_rows, training_rows = np.sort(shuffled[:n_validation]), np.sort(shuffled[n_validation:])
-    x, observed, condition = point_estimates(data, n_bands)
-    flow = start_from or _initial_flow(config, n_bands, x, observed, condition)
+    flow = start_from or initial_flow(config, n_bands, data)
     if flow.n_bands != n_bands:
         raise InputError(
             f"train: the model to start from has {flow.n_bands} bands; {n_bands} were asked for."
         )
+    gaps = _rows_with_gaps(data, n_bands) if config.integrate_gaps else np.zeros(n_stars, dtype=bool)
+    objective = Objective(config, law or Zhang23Law(), g_bright_mag, g_faint_mag)
+    contrasting = config.contrast.strength > 0.0
+    measure = _make_measure(objective, data, gaps, config.validation_draws)
+    _check_finite(measure, flow, n_stars, names)
 
-    def evidence(flow: ConditionalFlow, data: TrainingStar, keys: PRNGKeyArray, n_draws: int) -> Array:
-        prepared = flow.prepared()
-        return jax.vmap(
-            lambda star, key: log_evidence(
-                prepared, star, key, n_draws=n_draws, proposal=config.proposal,
-                g_bright_mag=g_bright_mag, g_faint_mag=g_faint_mag,
-            )
-        )(data, keys)  # fmt: skip
-
-    validate = eqx.filter_jit(lambda flow, data, keys: evidence(flow, data, keys, config.validation_draws))
-
-    def validation(flow: ConditionalFlow) -> float:
-        total = 0.0
-        for start in range(0, n_validation, VALIDATION_CHUNK):
-            index = np.arange(start, start + VALIDATION_CHUNK)
-            rows = validation_rows[np.minimum(index, n_validation - 1)]
-            # The same draws at every epoch: differences between epochs are then of the flow alone.
-            values = validate(flow, _rows(data, rows), _keys(config.seed, 1, rows))
-            total += float(np.sum(np.asarray(values, dtype=np.float64)[index < n_validation]))
-        return total / n_validation
-
-    _check_finite(validate, flow, data, config.seed, n_stars)
-    state = _State(flow=flow, best_flow=flow, best=-np.inf)
-    fingerprint = _fingerprint(config, n_bands, data)
+    state = State(flow=flow, best_flow=flow)
+    fingerprint = run_fingerprint(config, n_bands, data)
     if resume:
-        state = _load_checkpoint(checkpoint, state, config, fingerprint)
-    stopped = ""
+        state = load_checkpoint(checkpoint, state, config, fingerprint)
+    stopped, bad_rows = "", np.zeros(0, dtype=int)
+
+    def out_of_time() -> bool:
+        return max_minutes is not None and time.monotonic() - started > 60.0 * max_minutes
+
     while state.stage < len(config.stages) and not stopped:
         stage = config.stages[state.stage]
-        steps = max(1, len(training_rows) // stage.batch_size)
-        optimiser = _optimiser(stage, steps)
+        batch_size = min(stage.batch_size, len(training_rows))
+        steps = len(training_rows) // batch_size
+        optimiser = stage_optimiser(stage, steps)
         opt_state = optimiser.init(eqx.filter(state.flow.network, eqx.is_inexact_array))
         if state.opt_leaves is not None:
             opt_state = jax.tree.unflatten(jax.tree.structure(opt_state), state.opt_leaves)
             state.opt_leaves = None
-        step = _make_step(evidence, optimiser, stage.n_draws)
+        step = make_step(objective, optimiser, stage, contrast=contrasting)
         while state.epoch < stage.max_epochs and state.since_best < stage.patience:
             epoch_start = time.monotonic()
-            order = np.random.default_rng((config.seed, state.stage, state.epoch)).permutation(training_rows)
-            losses = []
-            for i in range(steps):
-                rows = np.resize(order[i * stage.batch_size : (i + 1) * stage.batch_size], stage.batch_size)
-                keys = _keys(config.seed, 2 + 1000 * state.stage + state.epoch, rows)
-                state.flow, opt_state, loss = step(state.flow, opt_state, _rows(data, rows), keys)
-                losses.append(loss)
-            train_loss = float(np.mean([float(loss) for loss in losses]))
-            value = validation(state.flow)
-            if not np.isfinite(train_loss) or not np.isfinite(value):
-                stopped = f"the loss is no longer finite at stage {state.stage + 1}, epoch {state.epoch + 1}"
+            strength = contrast_strength(config.contrast, state.contrast_steps)
+            stream = EPOCH_STREAM + 1000 * state.stage + state.epoch
+            rng = np.random.default_rng((config.seed, state.stage, state.epoch))
+            batches = Batches(training_rows, gaps, batch_size, rng)
+            state.flow, opt_state, means, bad_step = _steps(
+                step, state.flow, opt_state, data, batches, strength, stream, out_of_time, step_progress
+            )
+            where = f"stage {state.stage + 1}, epoch {state.epoch + 1}"
+            if bad_step is not None:
+                number, flow_then = bad_step
+                rows = batches.rows(number)
+                bad = rows_of_bad_gradients(
+                    objective, flow_then, rows_of(data, rows), rows, stream, stage.n_draws
+                )
+                bad_rows = rows[bad]
+                stopped = f"the loss or its gradient was not finite at {where}, step {number + 1}"
+                break
+            evidence, contrast = measure(state.flow, validation_rows, VALIDATION_STREAM)
+            value, validation_contrast = float(np.mean(evidence)), float(np.mean(contrast))
+            score = value - config.contrast.strength * validation_contrast  # E22 at its final lambda
+            if not np.isfinite(value) or value < state.highest_evidence - config.divergence_nat:
+                # The worst tenth of a per cent, at most ten: what to look at first.
+                order = np.argsort(np.nan_to_num(evidence, nan=-np.inf))
+                bad_rows = validation_rows[order[: min(10, max(1, n_validation // 1000))]]
+                stopped = f"the loss diverged at {where}: held-out ln evidence {value:.4g} per star"
                 break
             state.since_best += 1
-            if value > state.best:
-                state.best, state.best_flow, state.since_best = value, state.flow, 0
+            if score > state.best:
+                state.best, state.best_evidence = score, value
+                state.best_flow, state.since_best = state.flow, 0
+            state.contrast_steps = next_contrast_steps(
+                config.contrast, state.contrast_steps, value, state.highest_evidence
+            )
+            state.highest_evidence = max(state.highest_evidence, value)
             elapsed = time.monotonic() - epoch_start
             record = Epoch(
-                state.stage, state.epoch, -train_loss, value, elapsed, steps * stage.batch_size / elapsed
-            )
+                state.stage, state.epoch, means[0], value, elapsed, len(means[2]) * batch_size / elapsed,
+                means[1], validation_contrast, strength,
+                _seconds_left(config, state.stage, state.epoch, elapsed),
+            )  # fmt: skip
             state.history.append(record)
             state.epoch += 1
-            if checkpoint is not None:
-                _save_checkpoint(checkpoint, state, jax.tree.leaves(opt_state), fingerprint)
+            if checkpoint is not None and len(means[2]) == steps:
+                save_checkpoint(checkpoint, state, jax.tree.leaves(opt_state), fingerprint)
             if progress is not None:
                 progress(record)
-            if max_minutes is not None and time.monotonic() - started > 60.0 * max_minutes:
+            if out_of_time():
                 stopped = f"the time limit of {max_minutes:g} minutes was reached"
                 break
         # The next stage starts from the best flow, with a fresh optimiser.
         state.flow, state.epoch, state.since_best = state.best_flow, 0, 0
         state.stage += 1
+    if len(bad_rows):
+        names = bad_rows if names is None else np.asarray(names)[bad_rows]
+        stopped += f"; the stars are {', '.join(map(str, names[:10]))}" + (", ..." if len(names) > 10 else "")
     if not np.isfinite(state.best):
         raise TrainingError(
-            f"train: no epoch ended with a finite evidence ({stopped}). Lower the learning rate."
+            f"train: no epoch ended with a finite evidence ({stopped}). Lower the learning rate, or leave these stars out."
         )
     if checkpoint is not None and not stopped:
         checkpoint.unlink(missing_ok=True)
     return TrainResult(
         flow=state.best_flow,
-        validation_log_evidence=state.best,
+        validation_log_evidence=state.best_evidence,
         history=state.history,
-        condition=condition,
+        condition=conditions(data),
         validation_rows=validation_rows,
         stopped_because=stopped or "all stages were done",
+        bad_rows=bad_rows,
     )
 
 
-@dataclass
-class _State:
-    flow: ConditionalFlow
-    best_flow: ConditionalFlow
-    best: float
-    stage: int = 0
-    epoch: int = 0
-    since_best: int = 0
-    history: list[Epoch] = field(default_factory=list)
-    opt_leaves: list[Array] | None = None
+class Batches:
+    """The batches of one epoch: every batch has its share of the stars with gaps, in a group of its own.
+
+    Only that group pays for drawing missing bands. It has one size, so that the step is compiled once; where the
+    share is not whole, the last place is a repeated star of weight zero.
+    """
+
+    def __init__(self, rows: np.ndarray, gaps: np.ndarray, batch_size: int, rng: np.random.Generator) -> None:
+        order = rng.permutation(rows)
+        self._gappy, self._complete = order[gaps[order]], order[~gaps[order]]
+        self.n_steps = len(rows) // batch_size
+        self._edges = np.round(np.linspace(0, len(self._gappy), self.n_steps + 1)).astype(int)
+        self._n_gappy = int(np.max(np.diff(self._edges)))
+        self._n_complete = min(batch_size - self._n_gappy, len(self._complete) // self.n_steps)
+
+    def groups(self, step: int) -> list[tuple[bool, np.ndarray, np.ndarray]]:
+        """(with gaps, rows, weights) of every group of a step; rows rise, for the sake of memory-mapped files."""
+        out = []
+        if self._n_complete:
+            rows = np.sort(self._complete[step * self._n_complete : (step + 1) * self._n_complete])
+            out.append((False, rows, np.ones(len(rows), np.float32)))
+        if self._n_gappy:
+            rows = np.sort(self._gappy[self._edges[step] : self._edges[step + 1]])
+            weights = (np.arange(self._n_gappy) < len(rows)).astype(np.float32)
+            padded = np.concatenate([rows, np.repeat(self._gappy[:1], self._n_gappy - len(rows))])
+            out.append((True, padded, weights))
+        return out
+
+    def rows(self, step: int) -> np.ndarray:
+        """All rows of a step."""
+        return np.unique(np.concatenate([rows for _, rows, _ in self.groups(step)]))
 
 
-def _initial_flow(
-    config: TrainConfig, n_bands: int, x: np.ndarray, observed: np.ndarray, condition: np.ndarray
-) -> ConditionalFlow:
+def _steps(
+    step: Callable,
+    flow: ConditionalFlow,
+    opt_state: Any,
+    data: TrainingStar,
+    batches: Batches,
+    strength: float,
+    stream: int,
+    out_of_time: Callable[[], bool],
+    step_progress: StepProgress | None,
+) -> tuple[ConditionalFlow, Any, tuple[float, float, list], tuple[int, ConditionalFlow] | None]:
+    """The steps of one epoch, up to the first that is not finite or to the end of the time."""
+    outcomes: list[tuple] = []
+    flows = [flow, flow]
+    for i in range(batches.n_steps):
+        groups = tuple(
+            (has_gaps, rows_of(data, rows), jnp.asarray(rows, jnp.uint32), jnp.asarray(weights))
+            for has_gaps, rows, weights in batches.groups(i)
+        )
+        flows = [flows[1], flow]
+        flow, opt_state, *outcome = step(flow, opt_state, jnp.float32(strength), jnp.uint32(stream), groups)
+        outcomes.append(tuple(outcome))
+        # Looked at a step late, so that a batch is gathered while the one before it is worked on. A step that was
+        # not finite has changed nothing.
+        if i and not bool(outcomes[-2][2]):
+            return flow, opt_state, (0.0, 0.0, outcomes), (i - 1, flows[0])
+        if step_progress is not None:
+            step_progress(i + 1, batches.n_steps)
+        if out_of_time():
+            break
+    if not bool(outcomes[-1][2]):
+        return flow, opt_state, (0.0, 0.0, outcomes), (len(outcomes) - 1, flows[1])
+    evidence, contrast = (float(np.mean([float(o[k]) for o in outcomes])) for k in (0, 1))
+    return flow, opt_state, (evidence, contrast, outcomes), None
+
+
+def _make_measure(objective: Objective, data: TrainingStar, gaps: np.ndarray, n_draws: int) -> Callable:
+    """A function of (flow, rows, stream) that gives ln L_s and ln C_s of every row."""
+    contrast = objective.config.contrast.strength > 0.0
+
+    @eqx.filter_jit
+    def terms(flow, batch, rows, stream, has_gaps):
+        return objective.terms(flow, batch, rows, stream, n_draws=n_draws, gaps=has_gaps, contrast=contrast)
+
+    def measure(flow: ConditionalFlow, rows: np.ndarray, stream: int) -> tuple[np.ndarray, np.ndarray]:
+        out = np.zeros((2, len(rows)))
+        for has_gaps, chunk in ((False, VALIDATION_CHUNK), (True, GAP_CHUNK)):
+            group = np.flatnonzero(gaps[rows] == has_gaps)
+            for start in range(0, len(group), chunk):
+                place = group[np.minimum(np.arange(start, start + chunk), len(group) - 1)]
+                values = terms(
+                    flow, rows_of(data, rows[place]), jnp.asarray(rows[place], jnp.uint32), jnp.uint32(stream), has_gaps
+                )  # fmt: skip
+                out[:, place] = np.asarray(values)
+        return out[0], out[1]
+
+    return measure
+
+
+def rows_of(data: TrainingStar, rows: np.ndarray) -> TrainingStar:
+    """Some stars of a sample, gathered from memory or from files."""
+    return jax.tree.map(lambda a: jnp.asarray(a[rows]), data)
+
+
+def _rows_with_gaps(data: TrainingStar, n_bands: int) -> np.ndarray:
+    """Which stars lack a band before their last one."""
+    observed = np.asarray(data.star.observed)[:, :n_bands]
+    last = n_bands - 1 - np.argmax(observed[:, ::-1], axis=1)
+    return observed.sum(axis=1) <= last
+
+
+def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> ConditionalFlow:
+    """A random network behind a standardisation fitted to the sample, or to `STANDARDISE_STARS` of it."""
+    n_stars = len(data.star.parallax_mas)
+    few = np.sort(np.random.default_rng(config.seed).permutation(n_stars)[:STANDARDISE_STARS])
+    x, observed, condition = point_estimates(jax.tree.map(lambda a: a[few], data), n_bands)
     network = BlockAutoregressiveNetwork(
         jax.random.key(config.seed),
         dim=n_bands,
@@ -215,112 +327,21 @@ def _initial_flow(
     return ConditionalFlow(network, fit_standardisation(x, observed, condition))
 
 
-def _optimiser(stage: StageConfig, steps_per_epoch: int) -> optax.GradientTransformation:
-    rate: Any = stage.learning_rate
-    if stage.final_rate_fraction < 1.0:
-        rate = optax.cosine_decay_schedule(
-            stage.learning_rate, stage.max_epochs * steps_per_epoch, stage.final_rate_fraction
-        )
-    return optax.chain(
-        optax.clip_by_global_norm(stage.gradient_clip),
-        optax.adamw(rate, weight_decay=stage.weight_decay),
-    )
+def _seconds_left(config: TrainConfig, stage: int, epoch: int, seconds: float) -> float:
+    """Time until all stages are done, from that of one epoch and the draws of each."""
+    left = seconds * (config.stages[stage].max_epochs - epoch - 1)
+    for later in config.stages[stage + 1 :]:
+        left += seconds * later.max_epochs * later.n_draws / config.stages[stage].n_draws
+    return left
 
 
-def _make_step(evidence: Callable, optimiser: optax.GradientTransformation, n_draws: int) -> Callable:
-    @eqx.filter_jit
-    def step(flow: ConditionalFlow, opt_state: Any, data: TrainingStar, keys: PRNGKeyArray):
-        def loss(network: BlockAutoregressiveNetwork) -> Float[Array, ""]:
-            return -jnp.mean(evidence(ConditionalFlow(network, flow.standardisation), data, keys, n_draws))
-
-        value, gradient = eqx.filter_value_and_grad(loss)(flow.network)
-        updates, opt_state = optimiser.update(
-            gradient, opt_state, eqx.filter(flow.network, eqx.is_inexact_array)
-        )
-        return (
-            ConditionalFlow(eqx.apply_updates(flow.network, updates), flow.standardisation),
-            opt_state,
-            value,
-        )
-
-    return step
-
-
-def _rows(data: TrainingStar, rows: np.ndarray) -> TrainingStar:
-    return jax.tree.map(lambda a: jnp.asarray(a[rows]), data)
-
-
-def _keys(seed: int, stream: int, rows: np.ndarray) -> PRNGKeyArray:
-    base = jax.random.fold_in(jax.random.key(seed), stream)
-    return jax.vmap(lambda row: jax.random.fold_in(base, row))(jnp.asarray(rows, dtype=jnp.uint32))
-
-
-def _check_finite(
-    validate: Callable, flow: ConditionalFlow, data: TrainingStar, seed: int, n_stars: int
-) -> None:
+def _check_finite(measure: Callable, flow: ConditionalFlow, n_stars: int, names: np.ndarray | None) -> None:
     """Refuse a sample in which some star has no finite evidence, before hours are spent on it."""
-    bad: list[int] = []
-    for start in range(0, n_stars, VALIDATION_CHUNK):
-        rows = np.minimum(np.arange(start, start + VALIDATION_CHUNK), n_stars - 1)
-        values = np.asarray(validate(flow, _rows(data, rows), _keys(seed, 0, rows)))
-        bad += sorted(set(rows[~np.isfinite(values)].tolist()))
-    if bad:
+    evidence, contrast = measure(flow, np.arange(n_stars), CHECK_STREAM)
+    bad = np.flatnonzero(~np.isfinite(evidence + contrast))
+    if len(bad):
+        words = bad[:10] if names is None else np.asarray(names)[bad[:10]]
         raise TrainingError(
-            f"train: the evidence of {len(bad)} of {n_stars} stars is not finite; rows {bad[:10]} of the usable "
-            "sample are the first. Check their magnitudes, errors and parallaxes, or leave them out."
+            f"train: the evidence of {len(bad)} of {n_stars} stars is not finite; the first are "
+            f"{', '.join(map(str, words))}. Check their magnitudes, errors and parallaxes, or leave them out."
         )
-
-
-def _fingerprint(config: TrainConfig, n_bands: int, data: TrainingStar) -> str:
-    star = data.star
-    parts = [
-        config.model_dump_json(),
-        str(n_bands),
-        repr(float(np.sum(star.magnitude_mag, dtype=np.float64))),
-    ]
-    parts += [str(len(star.parallax_mas)), repr(float(np.sum(star.parallax_mas, dtype=np.float64)))]
-    return "|".join(parts)
-
-
-def _save_checkpoint(path: Path, state: _State, opt_leaves: list[Array], fingerprint: str) -> None:
-    header = {
-        "fingerprint": fingerprint,
-        "best": state.best,
-        "stage": state.stage,
-        "epoch": state.epoch,
-        "since_best": state.since_best,
-        "history": [asdict(epoch) for epoch in state.history],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write((json.dumps(header) + "\n").encode())
-        eqx.tree_serialise_leaves(file, (state.flow.network, state.best_flow.network, opt_leaves))
-    os.replace(temporary, path)
-
-
-def _load_checkpoint(path: Path | None, state: _State, config: TrainConfig, fingerprint: str) -> _State:
-    if path is None or not path.is_file():
-        raise InputError(f"train --resume: there is no checkpoint {path}. Start without --resume.")
-    with path.open("rb") as file:
-        header = json.loads(file.readline())
-        if header["fingerprint"] != fingerprint:
-            raise InputError(
-                f"train --resume: the checkpoint {path} was written by a run with another sample or configuration. "
-                "Resume with the same arguments, or remove the checkpoint."
-            )
-        network = state.flow.network
-        optimiser = _optimiser(config.stages[header["stage"]], 1)
-        template = jax.tree.leaves(optimiser.init(eqx.filter(network, eqx.is_inexact_array)))
-        flow, best_flow, opt_leaves = eqx.tree_deserialise_leaves(file, (network, network, template))
-    standardisation = state.flow.standardisation
-    return _State(
-        flow=ConditionalFlow(flow, standardisation),
-        best_flow=ConditionalFlow(best_flow, standardisation),
-        best=header["best"],
-        stage=header["stage"],
-        epoch=header["epoch"],
-        since_best=header["since_best"],
-        history=[Epoch(**epoch) for epoch in header["history"]],
-        opt_leaves=opt_leaves,
-    )

@@ -47,7 +47,9 @@ def truth_interval(
     columns: dict[str, np.ndarray], name: str, truth: Float[np.ndarray, " star"]
 ) -> Int[np.ndarray, " star"]:
     """Between which of the quantiles q05 q16 q50 q84 q95 the truth lies: 0 below all, 5 above all."""
-    levels = np.stack([np.asarray(columns[f"{name}_{label}"], dtype=float) for label in QUANTILE_LABELS], axis=1)
+    levels = np.stack(
+        [np.asarray(columns[f"{name}_{label}"], dtype=float) for label in QUANTILE_LABELS], axis=1
+    )
     return (np.asarray(truth)[:, None] > levels).sum(axis=1)
 
 

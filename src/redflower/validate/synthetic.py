@@ -69,7 +69,9 @@ def redden(
     return replace(
         stars,
         magnitude_mag=np.where(observed, magnitude, stars.magnitude_mag).astype(np.float32),
-        parallax_mas=np.where(np.asarray(stars.has_parallax), parallax, stars.parallax_mas).astype(np.float32),
+        parallax_mas=np.where(np.asarray(stars.has_parallax), parallax, stars.parallax_mas).astype(
+            np.float32
+        ),
     )
 
 
@@ -108,11 +110,10 @@ def trials(
         kept = np.asarray(part.observed).copy()
         kept[:, bands:] = False
         part = replace(part, observed=kept)
-        for step in (*ebv_steps_mag, RANDOM):
-            if step == RANDOM:
-                ebv = rng.uniform(0.0, random_max_mag, len(rows))
-            else:
-                ebv = np.full(len(rows), float(step))
+        steps: list[float | str] = [*ebv_steps_mag, RANDOM]
+        for step in steps:
+            drawn = rng.uniform(0.0, random_max_mag, len(rows))
+            ebv = drawn if step == RANDOM else np.full(len(rows), step, dtype=float)
             reddened = redden(part, law, ebv, np.asarray(bp_rp_mag)[rows], rng if resample else None)
-            name = RANDOM if step == RANDOM else f"{step:g}"
+            name = step if isinstance(step, str) else f"{step:g}"
             yield Trial(name, bands, reddened, rows, ebv)

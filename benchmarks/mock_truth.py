@@ -1,0 +1,175 @@
+"""The shipped model against the mock sky that it was trained on, on stars it never saw.
+
+Usage: python benchmarks/mock_truth.py [MODEL ...]
+
+Prints, for stars of another sky: the log density of their noise-free colour-magnitude vectors at their true distance, within
+the limits; the spread of the flow's coordinates u, which is 1 where the flow is as sharp as the truth; M_G against the
+simulator's own density (a histogram of many more stars, in cells of (R, Z)); and two-sample tests of every colour pair in
+slices of (R, Z), noise put on the flow's draws as on the stars. `docs/training.md` quotes it.
+"""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtr, ndtri
+from scipy.stats import ks_2samp
+
+import redflower
+from redflower.bands import BANDS
+from redflower.flow import load_model
+from redflower.physics import distance_modulus, flow_condition
+
+LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
+N_STARS, N_HISTOGRAM = 20_000, 400_000
+
+
+def truth(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Noise-free x, distance modulus and (log10 R, log10 Z) of mock stars."""
+    sky = redflower.simulate(n, seed=seed, include_truth=True, **LIMITS)
+    x = np.stack([np.asarray(sky[f"true_x_{band.label}"].value) for band in BANDS], axis=1).astype(np.float32)
+    distance, l_deg, b_deg = (
+        jnp.asarray(np.asarray(sky[name].value), jnp.float32) for name in ("true_distance", "l", "b")
+    )
+    condition = jax.jit(jax.vmap(flow_condition))(distance, l_deg, b_deg)
+    return x, np.asarray(jax.vmap(distance_modulus)(distance)), np.asarray(condition)
+
+
+def slices(condition: np.ndarray, edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Number of the (R, Z) slice: three in Z by three in R."""
+    z = np.searchsorted(edges[1], condition[:, 1])
+    return 3 * z + np.searchsorted(edges[0], condition[:, 0])
+
+
+def magnitude_kl(lead, x, mu, condition, edges, many) -> float:
+    """Mean over stars of ln p*(M_G | d, slice, limits) - ln q(...), with p* a histogram over apparent G in slices of mu.
+
+    The stars of a cell in (slice, mu) of 0.25 mag have nearly one distance; their histogram of M_G in bins of
+    0.25 mag is the simulator's density, with an error that the number of bins over twice the count bounds.
+    """
+    x_many, mu_many, condition_many = many
+    total, weight, noise = 0.0, 0, 0.0
+    width = 0.25
+    m_edges = np.arange(-4.0, 18.0, width)
+    cell = lambda c, m: slices(c, edges) * 1000 + np.floor(m / 0.5).astype(int)  # noqa: E731
+    here, there = cell(condition, mu), cell(condition_many, mu_many)
+    mass = jax.jit(
+        jax.vmap(
+            lambda m, c, low, high: (
+                lead.log_mass_between(low, high, c)
+                - lead.log_mass_between(LIMITS["g_bright_mag"] - m, LIMITS["g_faint_mag"] - m, c)
+            )
+        )
+    )
+    for number in np.unique(here):
+        rows, others = np.flatnonzero(here == number), np.flatnonzero(there == number)
+        if len(others) < 4000:
+            continue
+        counts = np.histogram(x_many[others, 0], m_edges)[0].astype(float)
+        place = np.digitize(x[rows, 0], m_edges) - 1
+        ok = counts[place] > 0
+        rows, place = rows[ok], place[ok]
+        # Both as the mass of a bin, cut by the limits at the star's own distance.
+        low = np.maximum(m_edges[place], LIMITS["g_bright_mag"] - mu[rows])
+        high = np.minimum(m_edges[place + 1], LIMITS["g_faint_mag"] - mu[rows])
+        inside = high - low > 0.2
+        rows, place, low, high = rows[inside], place[inside], low[inside], high[inside]
+        if not len(rows):
+            continue
+        log_q = np.asarray(
+            mass(*(jnp.asarray(a, jnp.float32) for a in (mu[rows], condition[rows], low, high)))
+        )
+        log_p = np.log(counts[place] / counts.sum())
+        total += float(np.sum(log_p - log_q))
+        noise += len(rows) * (counts > 0).sum() / (2 * counts.sum())
+        weight += len(rows)
+    return total / weight, noise / weight, weight
+
+
+def draw_within_limits(flow, mu: np.ndarray, condition: np.ndarray) -> np.ndarray:
+    """One draw of the flow for every star, at its distance and within the limits: u_1 from a truncated normal."""
+    lead = flow.leading(1)
+
+    def one(key, m, c):
+        low, high = (
+            ndtr(lead.forward(jnp.reshape(LIMITS[k] - m, (1,)), c)[0][0])
+            for k in ("g_bright_mag", "g_faint_mag")
+        )
+        first, rest = jax.random.split(key)
+        level = jax.random.uniform(first, (), minval=low, maxval=high)
+        u = jax.random.normal(rest, (flow.n_bands,)).at[0].set(ndtri(jnp.clip(level, 1e-6, 1 - 1e-6)))
+        return flow.inverse(u, c)
+
+    keys = jax.random.split(jax.random.key(3), len(mu))
+    mapped = jax.jit(jax.vmap(one))
+    return np.concatenate(
+        [
+            np.asarray(mapped(keys[i : i + 5000], mu[i : i + 5000], condition[i : i + 5000]))
+            for i in range(0, len(mu), 5000)
+        ]
+    )
+
+
+def main() -> None:
+    """Print everything for every model named."""
+    x, mu, condition = truth(N_STARS, 501)
+    many = truth(N_HISTOGRAM, 502)
+    edges = tuple(np.quantile(condition[:, k], [1 / 3, 2 / 3]) for k in (0, 1))
+    for name in sys.argv[1:] or ["mock-sky"]:
+        flow = load_model(name).flow.prepared()
+        lead = flow.leading(1)
+        terms = np.asarray(jax.jit(jax.vmap(flow.log_prob_terms))(x, condition))
+        mass = np.asarray(
+            jax.jit(
+                jax.vmap(
+                    lambda m, c, lead=lead: lead.log_mass_between(
+                        LIMITS["g_bright_mag"] - m, LIMITS["g_faint_mag"] - m, c
+                    )
+                )
+            )(mu, condition)
+        )
+        print(f"{name}: ln density of noise-free x at the true distance, within the limits: "
+              f"{np.mean(terms.sum(axis=1) - mass):.3f} (11 bands), {np.mean(terms[:, :8].sum(axis=1) - mass):.3f} (8), "
+              f"{np.mean(terms[:, 0] - mass):.3f} (M_G)")  # fmt: skip
+        u = np.asarray(jax.jit(jax.vmap(lambda x, c, f=flow: f.forward(x, c)[0]))(x, condition))
+        spread = 1.4826 * np.median(np.abs(u - np.median(u, axis=0)), axis=0)
+        print(
+            "  spread of u: "
+            + ", ".join(f"{b.label} {s:.2f}" for b, s in zip(BANDS[1:], spread[1:], strict=True))
+        )
+        kl, noise, n = magnitude_kl(lead, x, mu, condition, edges, many)
+        print(
+            f"  M_G: simulator's own ln density less the flow's {kl:+.4f} nat (histogram error {noise:.4f}; {n} stars)"
+        )
+        drawn = draw_within_limits(flow, mu, condition)
+        rng, worst = np.random.default_rng(4), []
+        error = np.array([0.003, 0.006, 0.004, 0.007, 0.006, 0.005, 0.006, 0.007, 0.03, 0.04, 0.05])
+        noisy = [_with_noise(v, error, rng) for v in (x, drawn)]
+        number = slices(condition, edges)
+        for part in range(9):
+            a, b = (v[number == part] for v in noisy)
+            if min(len(a), len(b)) < 500:
+                continue
+            for i in range(len(BANDS)):
+                for j in range(i):
+                    first, second = (v[:, i] - (v[:, j] if j else 0.0) for v in (a, b))
+                    statistic = ks_2samp(first, second).statistic
+                    worst.append((statistic, f"{BANDS[i].label}-{BANDS[j].label}", part, min(len(a), len(b))))
+        values = np.array([w[0] for w in worst])
+        print(f"  Kolmogorov-Smirnov distance of {len(worst)} colour pairs and slices: median {np.median(values):.4f}, "
+              f"90 % {np.quantile(values, 0.9):.4f}, largest {values.max():.4f}")  # fmt: skip
+        for statistic, pair, part, count in sorted(worst, reverse=True)[:4]:
+            chance = 1.95 * np.sqrt(2 / count)
+            print(
+                f"    {pair} in slice {part}: {statistic:.4f} ({count} stars; 1 in 1000 by chance: {chance:.4f})"
+            )
+
+
+def _with_noise(x: np.ndarray, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    absolute = np.concatenate([x[:, :1], x[:, :1] + x[:, 1:]], axis=1) + error * rng.standard_normal(x.shape)
+    return np.concatenate([absolute[:, :1], absolute[:, 1:] - absolute[:, :1]], axis=1)
+
+
+if __name__ == "__main__":
+    main()

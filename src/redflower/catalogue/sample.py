@@ -1,0 +1,127 @@
+"""The training sample of a table, or of a Parquet file larger than memory."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import jax
+import numpy as np
+from astropy.table import Table
+from jaxtyping import Float, Int
+
+from redflower.bands import BANDS, G
+from redflower.catalogue.cleaning import as_floats
+from redflower.catalogue.distance_prior import DistancePrior
+from redflower.catalogue.parquet import iter_parquet, parquet_column_names
+from redflower.catalogue.prepared import prepared_error_name, require_prepared
+from redflower.catalogue.stars import to_stars
+from redflower.catalogue.tables import META_KEY, read_table
+from redflower.errors import InputError
+from redflower.train.dataset import TabulatedStars, tabulate
+from redflower.train.evidence import TrainingStar
+
+#: Rows read, and stars tabulated, at a time: 30 MB.
+CHUNK_ROWS: Final = 65_536
+_COLUMNS: Final = (
+    "source_id", "ra", "dec", "l", "b", "parallax", "parallax_error", "ruwe",
+    *(name for band in BANDS for name in (band.name, prepared_error_name(band))),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingSample:
+    """The stars of a table that can train a flow, with what the loss needs of each.
+
+    Attributes
+    ----------
+    data : tabulated stars, in memory or memory-mapped.
+    source_id, ruwe : of each of them; RUWE is NaN where the table has none.
+    g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
+    meta : provenance of the table.
+    """
+
+    data: TrainingStar
+    source_id: Int[np.ndarray, " star"]
+    ruwe: Float[np.ndarray, " star"]
+    g_bright_mag: float
+    g_faint_mag: float
+    meta: dict[str, Any]
+
+
+def training_sample(
+    stars: "Table | str | Path",
+    prior: DistancePrior,
+    *,
+    g_bright_mag: float | None = None,
+    g_faint_mag: float | None = None,
+    folder: Path | None = None,
+) -> TrainingSample:
+    """Read, select and tabulate the stars of a prepared table.
+
+    Parameters
+    ----------
+    stars : a prepared table, or the path of one. A Parquet file is read in pieces, never whole.
+    prior : of distance.
+    g_bright_mag, g_faint_mag : limits in apparent G; where None, those that `prepare` recorded, else the extremes of
+        the stars. [mag]
+    folder : where to keep the tabulated stars as memory-mapped files (about 0.6 kB each); in memory without it.
+
+    Raises
+    ------
+    InputError : the table is not prepared, or no star of it can be used.
+    """
+    if not isinstance(stars, Table) and Path(stars).suffix != ".parquet":
+        stars = read_table(stars)
+
+    def chunks(columns: tuple[str, ...] = _COLUMNS) -> Iterable[Table]:
+        if isinstance(stars, Table):
+            return _slices(stars)
+        there = parquet_column_names(Path(stars))
+        return iter_parquet(Path(stars), [name for name in columns if name in there], n_rows=CHUNK_ROWS)
+
+    first = stars if isinstance(stars, Table) else next(iter(chunks()), Table())
+    require_prepared(first, "train's input")
+    meta = first.meta.get(META_KEY, {})
+    limits = _magnitude_limits(meta, g_bright_mag, g_faint_mag, chunks)
+    writer = TabulatedStars(folder)
+    source_id, ruwe = [], []
+    for chunk in chunks():
+        batch = to_stars(chunk, prior)
+        g_mag = np.asarray(batch.stars.magnitude_mag)[:, G]
+        rows = np.flatnonzero(batch.usable & (g_mag > limits[0]) & (g_mag < limits[1]))
+        writer.add(tabulate(jax.tree.map(lambda a, rows=rows: np.asarray(a)[rows], batch.stars)))
+        source_id.append(np.asarray(chunk["source_id"])[rows])
+        has_ruwe = "ruwe" in chunk.colnames
+        ruwe.append(
+            (as_floats(chunk, "ruwe")[rows] if has_ruwe else np.full(len(rows), np.nan)).astype(np.float32)
+        )
+    return TrainingSample(
+        writer.stars(), np.concatenate(source_id), np.concatenate(ruwe), limits[0], limits[1], meta
+    )
+
+
+def _slices(table: Table) -> Iterator[Table]:
+    for start in range(0, len(table), CHUNK_ROWS):
+        yield table[start : start + CHUNK_ROWS]
+
+
+def _magnitude_limits(
+    meta: dict[str, Any], bright_mag: float | None, faint_mag: float | None, chunks: Any
+) -> tuple[float, float]:
+    """Limits of the sample in G: those given, else from `prepare`'s settings, else from the stars."""
+    recorded: dict[str, Any] = meta.get("settings", {}).get("limits", {})
+    limits = []
+    for key, given, extreme in (
+        ("g_bright_mag", bright_mag, np.nanmin),
+        ("g_faint_mag", faint_mag, np.nanmax),
+    ):
+        value = given if given is not None else recorded.get(key)
+        if value is None or not np.isfinite(value):
+            column = BANDS[G].name
+            g_mag = [as_floats(chunk, column) for chunk in chunks(("source_id", column))]
+            if not any(np.isfinite(part).any() for part in g_mag):
+                raise InputError("train: no star of the table can be used; see the report of `prepare`.")
+            value = float(extreme([extreme(part) for part in g_mag if np.isfinite(part).any()]))
+        limits.append(float(value))
+    return limits[0], limits[1]

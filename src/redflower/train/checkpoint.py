@@ -1,0 +1,119 @@
+"""The state of a training run, and its file: written whole after every epoch, read to go on bit for bit."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from redflower.errors import InputError
+from redflower.flow.conditional import ConditionalFlow
+from redflower.train.config import TrainConfig
+from redflower.train.evidence import TrainingStar
+from redflower.train.objective import stage_optimiser
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch showed; a list of them is the training history. Logs are nat per star.
+
+    Attributes
+    ----------
+    stage, epoch : counted from 0.
+    train_log_evidence, validation_log_evidence : mean ln L_s; of the training stars while they were learnt from.
+    train_log_contrast, validation_log_contrast : mean ln C_s of their reddened copies; 0 without a contrastive term.
+    contrast_strength : lambda during the epoch.
+    seconds, stars_per_s : of the epoch, validation included.
+    seconds_left : until all stages are done, if none stops early.
+    """
+
+    stage: int
+    epoch: int
+    train_log_evidence: float
+    validation_log_evidence: float
+    seconds: float
+    stars_per_s: float
+    train_log_contrast: float = 0.0
+    validation_log_contrast: float = 0.0
+    contrast_strength: float = 0.0
+    seconds_left: float = 0.0
+
+
+@dataclass
+class State:
+    """Everything that a run carries from one epoch to the next.
+
+    `best` is the highest held-out objective, and `best_evidence` its evidence; `contrast_steps` is how far lambda
+    has risen.
+    """
+
+    flow: ConditionalFlow
+    best_flow: ConditionalFlow
+    best: float = -np.inf
+    best_evidence: float = -np.inf
+    highest_evidence: float = -np.inf
+    contrast_steps: float = 0.0
+    stage: int = 0
+    epoch: int = 0
+    since_best: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    opt_leaves: list[Array] | None = None
+
+
+_NUMBERS = ("best", "best_evidence", "highest_evidence", "contrast_steps", "stage", "epoch", "since_best")
+
+
+def run_fingerprint(config: TrainConfig, n_bands: int, data: TrainingStar) -> str:
+    """What a checkpoint must share with the run that goes on from it: configuration, bands and sample."""
+    star = data.star
+    sums = [float(np.sum(a, dtype=np.float64)) for a in (star.magnitude_mag, star.parallax_mas)]
+    return "|".join([config.model_dump_json(), str(n_bands), str(len(star.parallax_mas)), *map(repr, sums)])
+
+
+def save_checkpoint(path: Path, state: State, opt_leaves: list[Array], fingerprint: str) -> None:
+    """Write the state, whole or not at all."""
+    header = {name: getattr(state, name) for name in _NUMBERS}
+    header |= {"fingerprint": fingerprint, "history": [asdict(epoch) for epoch in state.history]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write((json.dumps(header) + "\n").encode())
+        eqx.tree_serialise_leaves(file, (state.flow.network, state.best_flow.network, opt_leaves))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path | None, state: State, config: TrainConfig, fingerprint: str) -> State:
+    """The state of a file; `state` gives the shapes and the standardisation.
+
+    Raises
+    ------
+    InputError : no such file, or one of another run.
+    """
+    if path is None or not path.is_file():
+        raise InputError(f"train --resume: there is no checkpoint {path}. Start without --resume.")
+    with path.open("rb") as file:
+        header = json.loads(file.readline())
+        if header.pop("fingerprint") != fingerprint:
+            raise InputError(
+                f"train --resume: the checkpoint {path} was written by a run with another sample or configuration. "
+                "Resume with the same arguments, or remove the checkpoint."
+            )
+        network = state.flow.network
+        optimiser = stage_optimiser(config.stages[header["stage"]], 1)
+        template = jax.tree.leaves(optimiser.init(eqx.filter(network, eqx.is_inexact_array)))
+        flow, best_flow, opt_leaves = eqx.tree_deserialise_leaves(file, (network, network, template))
+    standardisation = state.flow.standardisation
+    history = [Epoch(**epoch) for epoch in header.pop("history")]
+    return State(
+        flow=ConditionalFlow(flow, standardisation),
+        best_flow=ConditionalFlow(best_flow, standardisation),
+        history=history,
+        opt_leaves=opt_leaves,
+        **header,
+    )

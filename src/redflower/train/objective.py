@@ -1,0 +1,170 @@
+"""The two terms of the loss for batches of stars: the marginal likelihood and the contrastive term."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from redflower.flow.bnaf import BlockAutoregressiveNetwork
+from redflower.flow.conditional import ConditionalFlow
+from redflower.physics import ExtinctionLaw
+from redflower.train.config import StageConfig, TrainConfig
+from redflower.train.contrastive import log_contrast
+from redflower.train.evidence import TrainingStar, log_evidence, log_selected_fraction
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is the same for every star of a run.
+
+    Attributes
+    ----------
+    config : proposal, normaliser, contrastive term, seed.
+    law : the extinction law of the reddened copies.
+    g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
+    """
+
+    config: TrainConfig
+    law: ExtinctionLaw
+    g_bright_mag: float
+    g_faint_mag: float
+
+    def terms(
+        self,
+        flow: ConditionalFlow,
+        data: TrainingStar,
+        rows: Int[Array, "star"],
+        stream: Int[Array, ""] | int,
+        *,
+        n_draws: int,
+        gaps: bool,
+        contrast: bool,
+        magnitudes: str | None = None,
+    ) -> tuple[Float[Array, "star"], Float[Array, "star"]]:
+        """ln L_s and ln C_s of a batch (docs/model.md, E19 and E21); the second is zero unless asked for.
+
+        `rows` and `stream` make the random keys: the draws of a star depend on nothing else.
+        """
+        config, limits = self.config, (self.g_bright_mag, self.g_faint_mag)
+        prepared = flow.prepared()
+        base = jax.random.fold_in(jax.random.key(config.seed), stream)
+
+        def one(star: TrainingStar, row: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+            key = jax.random.fold_in(base, row)
+            common: dict[str, Any] = {
+                "proposal": config.proposal,
+                "g_bright_mag": limits[0],
+                "g_faint_mag": limits[1],
+                "integrate_gaps": gaps,
+                "magnitudes": magnitudes or config.magnitudes,
+            }
+            evidence = log_evidence(
+                prepared, star, key, n_draws=n_draws, normaliser=config.normaliser, **common
+            )
+            if not contrast:
+                return evidence, jnp.zeros(())
+            mean, possible = log_contrast(
+                prepared, star, jax.random.fold_in(key, 1), law=self.law, config=config.contrast,
+                n_draws=config.contrast.n_draws or n_draws, **common,
+            )  # fmt: skip
+            if config.normaliser == "exact":
+                mean = mean - jnp.where(possible, log_selected_fraction(prepared, star, *limits), 0.0)
+            return evidence, mean
+
+        return jax.vmap(one)(data, rows)
+
+
+def stage_optimiser(stage: StageConfig, steps_per_epoch: int) -> optax.GradientTransformation:
+    """Adam with decoupled weight decay, clipped gradients, and the stage's learning rate."""
+    rate: Any = stage.learning_rate
+    if stage.final_rate_fraction < 1.0:
+        rate = optax.cosine_decay_schedule(
+            stage.learning_rate, stage.max_epochs * steps_per_epoch, stage.final_rate_fraction
+        )
+    return optax.chain(
+        optax.clip_by_global_norm(stage.gradient_clip),
+        optax.adamw(rate, weight_decay=stage.weight_decay),
+    )
+
+
+def make_step(
+    objective: Objective, optimiser: optax.GradientTransformation, stage: StageConfig, *, contrast: bool
+) -> Callable:
+    """One step of the optimiser over stars without gaps and stars with gaps.
+
+    The step returns the new flow and optimiser, the two means, and whether all was finite; if it was not, the flow
+    and the optimiser are those that it was given.
+    """
+
+    @eqx.filter_jit
+    def step(flow, opt_state, strength, stream, groups):
+        def loss(network: BlockAutoregressiveNetwork) -> tuple[Array, Array]:
+            candidate = ConditionalFlow(network, flow.standardisation)
+            totals, weight = jnp.zeros(2), jnp.zeros(())
+            for has_gaps, data, rows, weights in groups:
+                terms = objective.terms(
+                    candidate,
+                    data,
+                    rows,
+                    stream,
+                    n_draws=stage.n_draws,
+                    gaps=has_gaps,
+                    contrast=contrast,
+                    magnitudes=stage.magnitudes,
+                )
+                totals, weight = totals + jnp.stack(terms) @ weights, weight + jnp.sum(weights)
+            means = totals / weight
+            return strength * means[1] - means[0], means  # E22
+
+        (value, means), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(flow.network)
+        finite = jnp.isfinite(value) & jnp.isfinite(_norm(gradient))
+        updates, new_state = optimiser.update(
+            gradient, opt_state, eqx.filter(flow.network, eqx.is_inexact_array)
+        )
+        network = eqx.apply_updates(flow.network, updates)
+        keep = lambda new, old: jnp.where(finite, new, old) if eqx.is_array(new) else new  # noqa: E731
+        network = jax.tree.map(keep, network, flow.network)
+        new_state = jax.tree.map(keep, new_state, opt_state)
+        return ConditionalFlow(network, flow.standardisation), new_state, means[0], means[1], finite
+
+    return step
+
+
+def rows_of_bad_gradients(
+    objective: Objective,
+    flow: ConditionalFlow,
+    data: TrainingStar,
+    rows: np.ndarray,
+    stream: int,
+    n_draws: int,
+) -> np.ndarray:
+    """Which stars of a batch have a loss or a gradient that is not finite at this flow."""
+
+    def norm(network: BlockAutoregressiveNetwork, star: TrainingStar, row: Array) -> Array:
+        def loss(network: BlockAutoregressiveNetwork) -> Array:
+            one = jax.tree.map(lambda a: a[None], star)
+            evidence, contrast = objective.terms(
+                ConditionalFlow(network, flow.standardisation), one, row[None], stream,
+                n_draws=n_draws, gaps=True, contrast=objective.config.contrast.strength > 0.0,
+            )  # fmt: skip
+            return contrast[0] - evidence[0]
+
+        value, gradient = eqx.filter_value_and_grad(loss)(network)
+        return value + _norm(gradient)
+
+    norm = eqx.filter_jit(norm)
+    values = [
+        float(norm(flow.network, jax.tree.map(lambda a, i=i: a[i], data), jnp.uint32(row)))
+        for i, row in enumerate(rows)
+    ]
+    return ~np.isfinite(values)
+
+
+def _norm(tree: Any) -> Float[Array, ""]:
+    return jnp.sqrt(sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(tree)))
