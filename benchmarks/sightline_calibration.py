@@ -77,7 +77,7 @@ def cases(part: str, count: int, rng: np.random.Generator):
         elif part == "paper":
             n_stars = [150, 400, 1000][k % 3]
             far = (float(rng.uniform(1250, 2140)), float(rng.uniform(0.02, 0.05)))
-            two = (k // 3) % 2 == 0
+            two = k % 2 == 0
             yield ("two clouds" if two else "one cloud"), n_stars, [NEAR, far] if two else [NEAR], {}
         elif part == "second":
             n_stars = [150, 400, 1000][k % 3]
