@@ -18,10 +18,11 @@ LAYERS = [
     {"plot", "report"},
     {"products"},
     {"api"},
+    {"scale"},
     {"cli"},
 ]
 CORE = set().union(*LAYERS[:6])
-EDGE = {"catalogue", "plot", "report", "products", "api", "cli"}
+EDGE = {"catalogue", "plot", "report", "products", "api", "scale", "cli"}
 
 
 def imported_packages(path: Path) -> set[str]:

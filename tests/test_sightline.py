@@ -55,14 +55,15 @@ def one_cloud(modulus=8.0, ebv=0.1, foreground=0.01, scatter=0.01, patchiness=0.
 
 @pytest.mark.equation("ES1")
 def test_cells_hold_the_density_and_nothing_else() -> None:
-    """Masses in cells against the normal distribution: the grid of 20 x 40 nodes and 0.1 nat cost 1 % of the peak."""
+    """Masses in cells against the normal distribution. Steps of 0.1 nat round each node by 2.9 % rms; a cell's marginal
+    averages about 10 nodes, so 3 % is three times its error."""
     grid = make_grid(RANGE)
     cells = star_cells(normal_stars(0.2, 9.0, 0.04, 0.3), grid)[0]
     mass = cells * np.diff(grid.ebv_edges_mag) / (RANGE[1] - RANGE[0])
     assert mass.sum() == pytest.approx(1.0, abs=1e-5)
     on_ebv = np.diff(ndtr((grid.ebv_edges_mag - 0.2) / 0.04))
     on_mu = np.diff(ndtr((grid.modulus_edges_mag - 9.0) / 0.3))
-    np.testing.assert_allclose(mass.sum(axis=0), on_ebv, atol=0.012 * on_ebv.max())
+    np.testing.assert_allclose(mass.sum(axis=0), on_ebv, atol=0.03 * on_ebv.max())
     np.testing.assert_allclose(mass.sum(axis=1), on_mu, atol=0.03 * on_mu.max())
 
 

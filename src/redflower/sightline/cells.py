@@ -1,6 +1,7 @@
 """Joint densities of stars on one common grid of cells in (distance modulus, E(B-V)).
 
-A star's density, linear between the nodes of its own grid, is integrated over every cell exactly. What follows is
+A star's log density is interpolated to a finer grid, between whose nodes the density, taken as linear, is integrated over
+every cell exactly. What follows is
 linear algebra: the likelihood of any reddening model that is constant within a cell is a matrix product.
 """
 
@@ -23,7 +24,12 @@ EBV_CELL_MAG: Final = 0.01
 EBV_CELL_GROWTH: Final = 0.05
 #: Distance moduli that the cells span: 40 pc to 20 kpc. [mag]
 MODULUS_RANGE_MAG: Final = (3.0, 16.5)
-_CHUNK: Final = 256
+_CHUNK: Final = 128
+#: How often the spacing of a star's nodes is halved. Linear interpolation at spacing h adds h^2 / 6 to the variance of a
+#: density: 5 % for nodes 0.55 sigma apart, 0.3 % after two halvings.
+_REFINEMENTS: Final = 2
+#: Where nothing is stored, which begins 25.5 nat below the peak. [nat]
+_NOTHING_NAT: Final = -40.0
 
 
 @dataclass(frozen=True)
@@ -112,14 +118,19 @@ def star_cells(
     for start in range(0, len(rows), _CHUNK):
         here = rows[start : start + _CHUNK]
         part = JointDensity(*(getattr(density, name)[here] for name in density.__dataclass_fields__))
-        log_value = part.log_density()
+        log_value = np.maximum(part.log_density(), _NOTHING_NAT)
         if log_weight is not None:
             log_value = log_value + log_weight[here][:, :, None]
             log_value = log_value - np.max(log_value, axis=(1, 2), keepdims=True)
+        for _ in range(_REFINEMENTS):
+            log_value = np.swapaxes(_refined(np.swapaxes(_refined(log_value), 1, 2)), 1, 2)
+        finer = 2.0**_REFINEMENTS
         on_modulus = _cell_weights(
-            part.modulus_start_mag, part.modulus_step_mag, log_value.shape[1], modulus_edges
+            part.modulus_start_mag, part.modulus_step_mag / finer, log_value.shape[1], modulus_edges
         )
-        on_ebv = _cell_weights(part.ebv_start_mag, part.ebv_step_mag, log_value.shape[2], grid.ebv_edges_mag)
+        on_ebv = _cell_weights(
+            part.ebv_start_mag, part.ebv_step_mag / finer, log_value.shape[2], grid.ebv_edges_mag
+        )
         mass = on_modulus @ np.exp(log_value) @ np.swapaxes(on_ebv, 1, 2)
         total = mass.sum(axis=(1, 2), keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -150,6 +161,18 @@ def flat_distance_log_weight(
     # p(mu) = p(d) d ln(10) / 5; a constant factor of a star's density drops out.
     log_prior = np.asarray(at(distance_pc, *arrays)) + np.log(np.asarray(distance_pc))
     return np.where(np.isfinite(log_prior), -log_prior, 0.0)  # ES1
+
+
+def _refined(values: Float[np.ndarray, "star row node"]) -> Float[np.ndarray, "star row finer"]:
+    """The same values with one more in the middle of each interval of the last axis, by cubic interpolation."""
+    middle = np.empty((*values.shape[:2], values.shape[2] - 1))
+    v = [values[:, :, k : values.shape[2] - 3 + k] for k in range(4)]
+    middle[:, :, 1:-1] = (9.0 * (v[1] + v[2]) - v[0] - v[3]) / 16.0
+    for end, (near, mid, far) in ((0, (0, 1, 2)), (-1, (-1, -2, -3))):
+        middle[:, :, end] = (3.0 * values[:, :, near] + 6.0 * values[:, :, mid] - values[:, :, far]) / 8.0
+    finer = np.empty((*values.shape[:2], 2 * values.shape[2] - 1))
+    finer[:, :, ::2], finer[:, :, 1::2] = values, middle
+    return finer
 
 
 def _cell_weights(
