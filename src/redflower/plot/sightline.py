@@ -105,7 +105,7 @@ def cloud_posterior_figure(draws: Table, numbers: dict[str, Any]) -> Figure:
                 title=f"{n} cloud{'s' if n > 1 else ''}, probability {share:.2g}", xlabel="distance [pc]"
             )
             _log_distance(axes, tuple(numbers["searched_pc"]), _FEW_TICKS_PC)
-            axes.legend(loc="upper left", fontsize=7.5, markerscale=4)
+            axes.legend(loc="upper right", fontsize=7.5, markerscale=4)
         panels[0].set(ylabel="E(B$-$V) of the cloud [mag]")
         panels[0].set_ylim(bottom=0.0)
         if not shown:

@@ -63,8 +63,7 @@ def sightline_page(
     if numbers["l_deg"] is not None:
         place = f" towards l, b = {numbers['l_deg']:.2f}, {numbers['b_deg']:+.2f} deg"
     odds = [
-        (n, _probability(p), f"{numbers['log_evidence'][n]:.1f} ± {numbers['log_evidence_error'][n]:.1f}")
-        for n, p in numbers["probability"].items()
+        (n, _probability(p), f"{numbers['log_evidence'][n]:.1f}") for n, p in numbers["probability"].items()
     ]
     odds.append(("non-decreasing profile", "", f"{numbers['log_evidence_non_decreasing_profile']:.1f}"))
     tables = [
@@ -80,7 +79,7 @@ def sightline_page(
                 for row in clouds
             ],
         ),
-        ("Number of clouds", ("clouds", "probability", "ln evidence"), odds),
+        ("Number of clouds (evidences of 3 and more are good to about 0.3)", ("clouds", "probability", "ln evidence"), odds),
         (
             "Probability of a number of clouds above a given E(B-V), whatever the number of weaker ones",
             ("E(B-V) at least", *(f"{k} clouds" for k in range(len(numbers["probability"])))),
