@@ -25,6 +25,8 @@ from .test_train import CONFIG, LIMITS, sample
 
 TOML = """
 validation_draws = 2
+[emulator]
+n_steps = 0
 [flow]
 depth = 1
 block_dim = 2

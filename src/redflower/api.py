@@ -1,5 +1,6 @@
 """The Python front door: tables in, tables and small results out. The command line calls nothing else."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +27,7 @@ from redflower.posterior import Flag, InferenceSettings, Status, infer_stars
 from redflower.posterior.density import DENSITY_COLUMNS
 from redflower.posterior.engine import MIN_BANDS
 from redflower.posterior.status import STATUS_MESSAGES
-from redflower.train import Epoch, TrainConfig, TrainResult, make_diagnostics, train_flow
+from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
 
 #: Unit and description of every column of `infer`'s table that has them.
 _DESCRIPTIONS = {
@@ -91,8 +92,9 @@ def train(
     resume: bool = False,
     progress: Callable[[Epoch], None] | None = None,
     step_progress: Callable[[int, int], None] | None = None,
+    emulator_progress: Callable[[DistilStep], None] | None = None,
 ) -> tuple[Model, TrainResult]:
-    """Train a flow on a prepared table of stars believed free of dust.
+    """Train a flow on a prepared table of stars believed free of dust, then distil the fast engine's emulator from it.
 
     Parameters
     ----------
@@ -104,7 +106,9 @@ def train(
     law : extinction law of the contrastive term, stored with the model; Zhang & Yuan (2023) without it.
     distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
     start_from : a model to go on from.
-    max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`.
+    max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`. The time limit is that of
+        the flow; the checkpoint is removed once the model is complete.
+    emulator_progress : see `redflower.train.distil`.
 
     Returns
     -------
@@ -165,6 +169,12 @@ def train(
             "started_from": start_from.model_id if start_from else None,
         },
     )
+    if config.emulator.n_steps > 0:
+        model = dataclasses.replace(
+            model, emulator=distil(model, config.emulator, progress=emulator_progress)
+        )
+    if checkpoint is not None and result.complete:
+        checkpoint.unlink(missing_ok=True)
     return model, result
 
 

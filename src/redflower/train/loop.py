@@ -41,8 +41,9 @@ StepProgress = Callable[[int, int], None]
 class TrainResult:
     """The flow that was best on held-out stars, and how it was reached.
 
-    `validation_log_evidence` is the evidence of that flow; `condition` the (log10 R/pc, log10 Z/pc) of every star;
-    `bad_rows` the rows that stopped the run, if any; `diagnostics` what a report shows, if it was asked for.
+    `complete` says that all stages were done; `validation_log_evidence` is the evidence of that flow; `condition` the
+    (log10 R/pc, log10 Z/pc) of every star; `bad_rows` the rows that stopped the run, if any; `diagnostics` what a report
+    shows, if it was asked for.
     """
 
     flow: ConditionalFlow
@@ -51,6 +52,7 @@ class TrainResult:
     condition: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     validation_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     stopped_because: str = ""
+    complete: bool = False
     bad_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     diagnostics: Diagnostics | None = None
 
@@ -86,7 +88,7 @@ def train_flow(
     names : what messages call each star; its row without it.
     start_from : a flow with the same bands to go on from; otherwise the network starts at random.
     max_minutes : stop after this time, keeping the best flow so far.
-    checkpoint : file that holds the state after every epoch; removed when all stages are done.
+    checkpoint : file that holds the state after every epoch; the caller removes it when the model is complete.
     resume : go on from that file.
     progress : called after every epoch.
     step_progress : called after every step with the steps done and the steps of the epoch.
@@ -195,8 +197,6 @@ def train_flow(
         raise TrainingError(
             f"train: no epoch ended with a finite evidence ({stopped}). Lower the learning rate, or leave these stars out."
         )
-    if checkpoint is not None and not stopped:
-        checkpoint.unlink(missing_ok=True)
     return TrainResult(
         flow=state.best_flow,
         validation_log_evidence=state.best_evidence,
@@ -204,6 +204,7 @@ def train_flow(
         condition=conditions(data),
         validation_rows=validation_rows,
         stopped_because=stopped or "all stages were done",
+        complete=not stopped,
         bad_rows=bad_rows,
     )
 
