@@ -6,7 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from redflower.flow.emulator import Emulator, EmulatorStructure, Noise, density_masks, empty_emulator, make_noise
+from redflower.flow.emulator import (
+    Emulator,
+    EmulatorStructure,
+    Noise,
+    density_masks,
+    empty_emulator,
+    make_noise,
+)
 from redflower.flow.noise_filter import make_noise_filter
 
 STRUCTURE = EmulatorStructure(hidden=40, layers=3, components=3)
@@ -70,7 +77,9 @@ def test_every_factor_integrates_to_one() -> None:
     for k in range(1, N):
         # A step of a tenth of the smallest error, over a range of many standard deviations.
         offsets = np.arange(-4.0, 4.0, 0.002)
-        values = jax.vmap(lambda t, k=k: factors(emulator, Y.at[k].add(t))[k - 1])(jnp.asarray(offsets, jnp.float32))
+        values = jax.vmap(lambda t, k=k: factors(emulator, Y.at[k].add(t))[k - 1])(
+            jnp.asarray(offsets, jnp.float32)
+        )
         assert np.exp(np.asarray(values, dtype=float)).sum() * 0.002 == pytest.approx(1.0, abs=2e-3)
 
 

@@ -10,7 +10,9 @@ def example(n_bands: int = 6) -> tuple[PopulationMoments, np.ndarray]:
     rng = np.random.default_rng(5)
     factor = 0.3 * np.tril(rng.normal(size=(n_bands - 1, n_bands - 1)))
     moments = PopulationMoments(
-        rng.normal(size=n_bands - 1), 0.3 * rng.normal(size=n_bands - 1), factor @ factor.T + 1e-3 * np.eye(n_bands - 1)
+        rng.normal(size=n_bands - 1),
+        0.3 * rng.normal(size=n_bands - 1),
+        factor @ factor.T + 1e-3 * np.eye(n_bands - 1),
     )
     return moments, np.exp(rng.uniform(np.log(0.003), np.log(0.1), n_bands))
 
