@@ -152,7 +152,9 @@ def test_a_diverging_loss_stops_with_the_best_flow() -> None:
         StageConfig(n_draws=2, batch_size=128, max_epochs=3, learning_rate=1e-2),
         StageConfig(n_draws=2, batch_size=128, max_epochs=5, learning_rate=1e3, gradient_clip=1e6),
     )
-    config = TrainConfig(flow=FlowConfig(depth=1, block_dim=2), stages=stages, validation_draws=4)
+    config = TrainConfig(
+        flow=FlowConfig(depth=1, block_dim=2), stages=stages, validation_draws=4, magnitudes="likelihood"
+    )
     result = train_flow(sample(600), config, n_bands=3, **LIMITS)
     assert re.search("diverged|not finite", result.stopped_because), result.stopped_because
     assert len(result.bad_rows)
