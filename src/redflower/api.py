@@ -1,6 +1,7 @@
 """The Python front door: tables in, tables and small results out. The command line calls nothing else."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -101,7 +102,7 @@ def train(
     stars : a prepared table (`redflower.prepare`, purpose ``training``), or the path of one; a Parquet file may be
         larger than memory.
     name, description : what the model will be called and what it is.
-    config : the training configuration; the paper's without it.
+    config : the training configuration; the defaults of `TrainConfig` without it.
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
     law : extinction law of the contrastive term, stored with the model; Zhang & Yuan (2023) without it.
     distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
@@ -125,8 +126,12 @@ def train(
     with ExitStack() as stack:
         folder = None
         if not isinstance(stars, Table) and Path(stars).suffix == ".parquet":
-            beside = checkpoint.parent if checkpoint else None
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix=".redflower-train-", dir=beside)))
+            # Beside the checkpoint, so that a killed run's files are found, and overwritten, by the one that resumes.
+            if checkpoint is not None:
+                folder = checkpoint.with_suffix(".tabulated")
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            else:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
         sample = training_sample(
             stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag, folder=folder
         )

@@ -114,8 +114,9 @@ def train_flow(
     gaps = _rows_with_gaps(data, n_bands) if config.integrate_gaps else np.zeros(n_stars, dtype=bool)
     objective = Objective(config, law or Zhang23Law(), g_bright_mag, g_faint_mag)
     contrasting = config.contrast.strength > 0.0
-    measure = _make_measure(objective, data, gaps, config.validation_draws)
-    _check_finite(measure, flow, n_stars, names)
+    measure = _make_measure(objective, data, gaps, config.validation_draws, None)
+    # One plain draw of each star finds what is not finite in its data.
+    _check_finite(_make_measure(objective, data, gaps, 1, "likelihood"), flow, n_stars, names)
 
     state = State(flow=flow, best_flow=flow)
     fingerprint = run_fingerprint(config, n_bands, data)
@@ -278,13 +279,24 @@ def _steps(
     return flow, opt_state, (evidence, contrast, outcomes), None
 
 
-def _make_measure(objective: Objective, data: TrainingStar, gaps: np.ndarray, n_draws: int) -> Callable:
+def _make_measure(
+    objective: Objective, data: TrainingStar, gaps: np.ndarray, n_draws: int, magnitudes: str | None
+) -> Callable:
     """A function of (flow, rows, stream) that gives ln L_s and ln C_s of every row."""
     contrast = objective.config.contrast.strength > 0.0
 
     @eqx.filter_jit
     def terms(flow, batch, rows, stream, has_gaps):
-        return objective.terms(flow, batch, rows, stream, n_draws=n_draws, gaps=has_gaps, contrast=contrast)
+        return objective.terms(
+            flow,
+            batch,
+            rows,
+            stream,
+            n_draws=n_draws,
+            gaps=has_gaps,
+            contrast=contrast,
+            magnitudes=magnitudes,
+        )
 
     def measure(flow: ConditionalFlow, rows: np.ndarray, stream: int) -> tuple[np.ndarray, np.ndarray]:
         out = np.zeros((2, len(rows)))
