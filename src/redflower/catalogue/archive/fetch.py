@@ -1,0 +1,260 @@
+"""The download of a region: tile after tile in random order, resumable, and combined into one table."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.table import Table, vstack
+
+import redflower
+from redflower.catalogue.archive.adql import HELPERS, count_query, tile_query
+from redflower.catalogue.archive.manifest import Manifest
+from redflower.catalogue.archive.regions import FINEST_ORDER, Tile
+from redflower.catalogue.archive.tap import RefusedError, TapService
+from redflower.catalogue.parquet import read_parquet, with_meta
+from redflower.catalogue.schema import INPUT_COLUMNS
+from redflower.catalogue.tables import META_KEY, check_writable, write_table
+from redflower.errors import FetchError, InputError, RowLimitError
+
+_LOG: Final = logging.getLogger(__name__)
+
+#: Stars of one tile at most; a fuller tile is split. The Gaia archive's own limit is 3,000,000.
+TILE_ROWS_MAX: Final = 500_000
+#: When so many tiles fail one after the other, the service is down and the run stops.
+FAILURES_IN_A_ROW_MAX: Final = 5
+#: ``meta["redflower"]["stage"]`` of a fetched table.
+STAGE_FETCHED: Final = "fetched"
+
+
+@dataclass(frozen=True)
+class FetchResult:
+    """What a download came to.
+
+    Attributes
+    ----------
+    path : the table, None where tiles failed.
+    rows : of the table, or of the finished tiles.
+    tiles : finished tiles.
+    failed : name of each failed tile -> why.
+    notes : what a user should know.
+    """
+
+    path: Path | None
+    rows: int
+    tiles: int
+    failed: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def fetch_tiles(
+    out: Path,
+    tiles: Sequence[Tile],
+    service: TapService,
+    *,
+    surveys: tuple[str, ...],
+    request: dict[str, Any],
+    g_faint_mag: float | None = None,
+    max_stars: int | None = None,
+    seed: int = 0,
+    tile_rows_max: int = TILE_ROWS_MAX,
+    progress: Callable[[int], None] | None = None,
+) -> FetchResult:
+    """Fetch tiles into one table; a run that was stopped goes on where it was.
+
+    The tiles come in an order drawn from ``seed``, so whatever has come so far is a fair sample of the region. Each is
+    counted first and must come with that many stars; the folder ``OUT.tiles`` keeps them, with a manifest, until it
+    is removed by hand.
+
+    Parameters
+    ----------
+    out : table to write, only once every tile is there.
+    tiles : of the region.
+    service : to ask.
+    surveys, g_faint_mag : see `redflower.catalogue.archive.adql.tile_query`.
+    request : what the user asked, for the manifest.
+    max_stars : stop after so many stars; the last tile is thinned at random.
+    seed : of the order of tiles.
+    tile_rows_max : a tile with more stars is split.
+    progress : called with the number of tiles done.
+
+    Raises
+    ------
+    InputError
+        If ``out`` cannot be written, its folder of tiles belongs to another request, or there is no star.
+    RefusedError
+        If the service will not answer such queries.
+    """
+    check_writable(out)
+    if max_stars is not None and max_stars < 1:
+        raise InputError(f"--max-stars must be at least 1; got {max_stars}.")
+    manifest = Manifest(
+        out.with_name(f"{out.name}.tiles"),
+        {**request, "tap": service.url, "surveys": list(surveys), "g_faint_mag": g_faint_mag, "seed": seed,
+         "tile_rows_max": tile_rows_max, "tiles": len(tiles)},
+    )  # fmt: skip
+    order = np.random.default_rng(seed).permutation(len(tiles))
+    rows: dict[str, int] = {}
+    failed: dict[str, str] = {}
+    in_a_row = 0
+    for done, k in enumerate(order):
+        n_failed = len(failed)
+        for name, n in _fetched(tiles[k], service, manifest, surveys, g_faint_mag, tile_rows_max, failed):
+            rows[name] = n
+        if progress is not None:
+            progress(done + 1)
+        in_a_row = in_a_row + 1 if len(failed) > n_failed else 0
+        if in_a_row >= FAILURES_IN_A_ROW_MAX:
+            failed["all further tiles"] = f"not asked for: {in_a_row} tiles failed one after the other."
+            break
+        if max_stars is not None and sum(rows.values()) >= max_stars:
+            break
+    total = sum(rows.values())
+    if failed:
+        return FetchResult(None, total, len(rows), failed, tuple(manifest.notes()))
+    if total == 0:
+        raise InputError("the region holds no star in this catalogue; nothing is written.")
+    wanted = total if max_stars is None else min(total, max_stars)
+    meta = {
+        "stage": STAGE_FETCHED,
+        "redflower": redflower.__version__,
+        "request": manifest.request,
+        "tiles_fetched": len(rows),
+        "tiles_of_region": len(tiles),
+        "sha256_of_tiles": manifest.checksums() if len(rows) <= 50 else f"see {manifest.path.name}",
+    }
+    _combine([manifest.file(name) for name in rows], out, meta, wanted, seed)
+    return FetchResult(out, wanted, len(rows), {}, tuple(manifest.notes()))
+
+
+def _fetched(
+    tile: Tile,
+    service: TapService,
+    manifest: Manifest,
+    surveys: tuple[str, ...],
+    g_faint_mag: float | None,
+    tile_rows_max: int,
+    failed: dict[str, str],
+) -> Iterator[tuple[str, int]]:
+    """Name and rows of a tile, or of the parts that it had to be fetched in."""
+    known = manifest.rows(tile.name)
+    if known is not None:
+        yield tile.name, known
+        return
+    split = manifest.is_split(tile.name)
+    if not split:
+        try:
+            yield tile.name, _fetch_one(tile, service, manifest, surveys, g_faint_mag, tile_rows_max)
+            return
+        except RowLimitError as problem:
+            if tile.order >= FINEST_ORDER:
+                failed[tile.name] = f"{problem} The tile cannot be split further."
+                manifest.fail(tile.name, failed[tile.name])
+                return
+            _LOG.warning("tile %s is split in four: %s", tile.name, problem)
+            manifest.split(tile.name)
+        except RefusedError:
+            raise
+        except FetchError as problem:
+            failed[tile.name] = str(problem)
+            manifest.fail(tile.name, failed[tile.name])
+            return
+    for part in tile.split():
+        yield from _fetched(part, service, manifest, surveys, g_faint_mag, tile_rows_max, failed)
+
+
+def _fetch_one(
+    tile: Tile,
+    service: TapService,
+    manifest: Manifest,
+    surveys: tuple[str, ...],
+    g_faint_mag: float | None,
+    tile_rows_max: int,
+) -> int:
+    expected = service.count(count_query(tile, g_faint_mag))
+    if expected > tile_rows_max:
+        raise RowLimitError(f"it holds {expected:,} stars, more than {tile_rows_max:,}.")
+    path = manifest.file(tile.name)
+    # Repeated counterparts in 2MASS may add rows; room for them, so that a limit hit is a limit hit.
+    limit = expected + expected // 10 + 100
+    table = service.table(
+        tile_query(tile, surveys, g_faint_mag), max_rows=limit, scratch=path.with_suffix(f".{os.getpid()}.vot")
+    )
+    _check_columns(table, tile, service)
+    notes: list[str] = []
+    table = _one_row_each(table, notes)
+    if len(table) < expected:
+        raise RowLimitError(f"{service.url} sent {len(table):,} of {expected:,} stars without a word.")
+    if len(table) > expected:
+        raise FetchError(f"{service.url} sent {len(table):,} stars where it had counted {expected:,}.")
+    path.unlink(missing_ok=True)
+    write_table(table, path)
+    manifest.finish(tile.name, len(table), notes)
+    return len(table)
+
+
+def _check_columns(table: Table, tile: Tile, service: TapService) -> None:
+    lacking = [name for name in ("source_id", "ra", "dec", "phot_g_mean_mag") if name not in table.colnames]
+    if lacking:
+        raise FetchError(f"{service.url}: the result for tile {tile.name} lacks {', '.join(lacking)}.")
+
+
+def _one_row_each(table: Table, notes: list[str]) -> Table:
+    """One row per star: of several 2MASS entries that the archive takes for one, that of its own match."""
+    ids = np.asarray(table["source_id"])
+    unmatched = np.zeros(len(table), dtype=bool)
+    if set(HELPERS) <= set(table.colnames):
+        named = [np.ma.filled(np.ma.asarray(table[name]).astype(str), "") for name in HELPERS]
+        unmatched = named[0] != named[1]
+        table.remove_columns(list(HELPERS))
+    order = np.lexsort((unmatched, ids))
+    _, first = np.unique(ids[order], return_index=True)
+    if len(first) < len(ids):
+        notes.append(f"{len(ids) - len(first)} rows of further 2MASS entries of a star left out")
+    keep = np.sort(order[first])
+    table = table[keep]
+    for name in table.colnames:
+        spec = INPUT_COLUMNS.get(name)
+        if spec is not None and not table[name].description:
+            table[name].description = spec.description
+    table.meta.clear()
+    return table
+
+
+def _combine(files: list[Path], out: Path, meta: dict[str, Any], wanted: int, seed: int) -> None:
+    """The tiles in one table of ``wanted`` rows; Parquet is written tile by tile, in bounded memory."""
+    if out.suffix != ".parquet":
+        table = vstack([read_parquet(path) for path in files], metadata_conflicts="silent")
+        surplus = len(table) - wanted
+        if surplus > 0:
+            n_last = pq.read_metadata(files[-1]).num_rows
+            table = table[np.concatenate([np.arange(len(table) - n_last),
+                                          len(table) - n_last + _thinned(n_last, surplus, seed)])]  # fmt: skip
+        table.meta = {META_KEY: meta}
+        write_table(table, out)
+        return
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    schema = with_meta(pq.read_schema(files[0]), {META_KEY: meta})
+    total = sum(pq.read_metadata(path).num_rows for path in files)
+    try:
+        with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+            for path in files:
+                rows = pq.read_table(path, partitioning=None)
+                if path == files[-1] and total > wanted:
+                    rows = rows.take(pa.array(_thinned(rows.num_rows, total - wanted, seed)))
+                writer.write_table(rows.replace_schema_metadata(None).cast(schema.remove_metadata()))
+        os.replace(part, out)
+    except (pa.ArrowException, OSError) as problem:
+        raise FetchError(f"{out} cannot be written from its tiles: {problem}.") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _thinned(n: int, surplus: int, seed: int) -> np.ndarray:
+    """Places of the rows of a tile that stay when ``surplus`` of them go at random."""
+    return np.sort(np.random.default_rng([seed, n]).permutation(n)[: n - surplus])
