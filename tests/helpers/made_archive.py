@@ -97,8 +97,9 @@ def made_archive(
     clean = 300_000_000 + np.arange(len(in_tmass), dtype=np.int32)
     tx = Table({"source_id": ids[in_tmass], "original_ext_source_id": names, "clean_tmass_psc_xsc_oid": clean})
     tx["number_of_mates"] = np.zeros(len(in_tmass), np.int16)
-    second = "19999999+7299999"
-    tj = Table({"clean_tmass_psc_xsc_oid": np.append(clean, clean[3]), "original_psc_source_id": np.append(names, second)})
+    second = "00000000+0000000"
+    doubled = int(np.argmin(place[in_tmass].separation(centre)))
+    tj = Table({"clean_tmass_psc_xsc_oid": np.append(clean, clean[doubled]), "original_psc_source_id": np.append(names, second)})
     tmass = Table({"designation": np.append(names, second)})
     add = _adder(tmass)
     for i, name in enumerate(("j", "h", "ks")):

@@ -6,6 +6,7 @@ from redflower.catalogue.cut_report import Cut as Cut
 from redflower.catalogue.cut_report import CutReport as CutReport
 from redflower.catalogue.distance_prior import DistancePrior as DistancePrior
 from redflower.catalogue.distance_prior import default_distance_prior as default_distance_prior
+from redflower.catalogue.distance_prior import distance_prior_or_fallback as distance_prior_or_fallback
 from redflower.catalogue.distance_prior import read_distance_prior as read_distance_prior
 from redflower.catalogue.dust_map import DustMap as DustMap
 from redflower.catalogue.dust_map import read_dust_map as read_dust_map

@@ -40,7 +40,7 @@ class FetchResult:
     ----------
     path : the table, None where tiles failed.
     rows : of the table, or of the finished tiles.
-    tiles : finished tiles.
+    tiles : finished tiles that hold stars.
     failed : name of each failed tile -> why.
     notes : what a user should know.
     """
@@ -102,10 +102,13 @@ def fetch_tiles(
     rows: dict[str, int] = {}
     failed: dict[str, str] = {}
     in_a_row = 0
+    last: list[str] = []
     for done, k in enumerate(order):
         n_failed = len(failed)
+        last.clear()
         for name, n in _fetched(tiles[k], service, manifest, surveys, g_faint_mag, tile_rows_max, failed):
             rows[name] = n
+            last.append(name)
         if progress is not None:
             progress(done + 1)
         in_a_row = in_a_row + 1 if len(failed) > n_failed else 0
@@ -114,9 +117,9 @@ def fetch_tiles(
             break
         if max_stars is not None and sum(rows.values()) >= max_stars:
             break
-    total = sum(rows.values())
+    total, n_filled = sum(rows.values()), sum(n > 0 for n in rows.values())
     if failed:
-        return FetchResult(None, total, len(rows), failed, tuple(manifest.notes()))
+        return FetchResult(None, total, n_filled, failed, tuple(manifest.notes()))
     if total == 0:
         raise InputError("the region holds no star in this catalogue; nothing is written.")
     wanted = total if max_stars is None else min(total, max_stars)
@@ -124,12 +127,14 @@ def fetch_tiles(
         "stage": STAGE_FETCHED,
         "redflower": redflower.__version__,
         "request": manifest.request,
-        "tiles_fetched": len(rows),
+        "tiles_fetched": n_filled,
         "tiles_of_region": len(tiles),
-        "sha256_of_tiles": manifest.checksums() if len(rows) <= 50 else f"see {manifest.path.name}",
+        "sha256_of_tiles": manifest.checksums() if n_filled <= 50 else f"see {manifest.path.name}",
     }
-    _combine([manifest.file(name) for name in rows], out, meta, wanted, seed)
-    return FetchResult(out, wanted, len(rows), {}, tuple(manifest.notes()))
+    thinned = _thinned({name: rows[name] for name in last}, total - wanted, seed)
+    files = {manifest.file(name): thinned.get(name) for name, n in rows.items() if n}
+    _combine(files, out, meta)
+    return FetchResult(out, wanted, n_filled, {}, tuple(manifest.notes()))
 
 
 def _fetched(
@@ -177,6 +182,9 @@ def _fetch_one(
     tile_rows_max: int,
 ) -> int:
     expected = service.count(count_query(tile, g_faint_mag))
+    if expected == 0:
+        manifest.empty(tile.name)
+        return 0
     if expected > tile_rows_max:
         raise RowLimitError(f"it holds {expected:,} stars, more than {tile_rows_max:,}.")
     path = manifest.file(tile.name)
@@ -226,28 +234,22 @@ def _one_row_each(table: Table, notes: list[str]) -> Table:
     return table
 
 
-def _combine(files: list[Path], out: Path, meta: dict[str, Any], wanted: int, seed: int) -> None:
-    """The tiles in one table of ``wanted`` rows; Parquet is written tile by tile, in bounded memory."""
+def _combine(files: dict[Path, np.ndarray | None], out: Path, meta: dict[str, Any]) -> None:
+    """The tiles, or the named rows of them, in one table; Parquet is written tile by tile, in bounded memory."""
     if out.suffix != ".parquet":
-        table = vstack([read_parquet(path) for path in files], metadata_conflicts="silent")
-        surplus = len(table) - wanted
-        if surplus > 0:
-            n_last = pq.read_metadata(files[-1]).num_rows
-            table = table[np.concatenate([np.arange(len(table) - n_last),
-                                          len(table) - n_last + _thinned(n_last, surplus, seed)])]  # fmt: skip
+        parts = [read_parquet(path) if rows is None else read_parquet(path)[rows] for path, rows in files.items()]
+        table = vstack(parts, metadata_conflicts="silent")
         table.meta = {META_KEY: meta}
         write_table(table, out)
         return
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    schema = with_meta(pq.read_schema(files[0]), {META_KEY: meta})
-    total = sum(pq.read_metadata(path).num_rows for path in files)
+    schema = with_meta(pq.read_schema(next(iter(files))), {META_KEY: meta})
     try:
         with pq.ParquetWriter(part, schema, compression="zstd") as writer:
-            for path in files:
-                rows = pq.read_table(path, partitioning=None)
-                if path == files[-1] and total > wanted:
-                    rows = rows.take(pa.array(_thinned(rows.num_rows, total - wanted, seed)))
-                writer.write_table(rows.replace_schema_metadata(None).cast(schema.remove_metadata()))
+            for path, rows in files.items():
+                arrow = pq.read_table(path, partitioning=None)
+                arrow = arrow if rows is None else arrow.take(pa.array(rows))
+                writer.write_table(arrow.cast(schema))
         os.replace(part, out)
     except (pa.ArrowException, OSError) as problem:
         raise FetchError(f"{out} cannot be written from its tiles: {problem}.") from None
@@ -255,6 +257,11 @@ def _combine(files: list[Path], out: Path, meta: dict[str, Any], wanted: int, se
         part.unlink(missing_ok=True)
 
 
-def _thinned(n: int, surplus: int, seed: int) -> np.ndarray:
-    """Places of the rows of a tile that stay when ``surplus`` of them go at random."""
-    return np.sort(np.random.default_rng([seed, n]).permutation(n)[: n - surplus])
+def _thinned(rows: dict[str, int], surplus: int, seed: int) -> dict[str, np.ndarray]:
+    """Which rows of each part of a tile stay when ``surplus`` of all of them go at random; none where none go."""
+    if surplus <= 0:
+        return {}
+    names = np.repeat(list(rows), list(rows.values()))
+    places = np.concatenate([np.arange(n) for n in rows.values()])
+    stay = np.sort(np.random.default_rng([seed, len(names)]).permutation(len(names))[surplus:])
+    return {name: places[stay][names[stay] == name] for name in rows}

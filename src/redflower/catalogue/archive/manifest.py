@@ -10,7 +10,7 @@ from redflower.catalogue.provenance import file_sha256
 from redflower.errors import FetchError, InputError
 
 VERSION: Final = 1
-DONE, SPLIT, FAILED = "done", "split", "failed"
+DONE, EMPTY, SPLIT, FAILED = "done", "empty", "split", "failed"
 
 
 class Manifest:
@@ -53,6 +53,8 @@ class Manifest:
     def rows(self, name: str) -> int | None:
         """Rows of a finished tile whose file is whole; None for a tile that has yet to be fetched."""
         tile = self._tiles.get(name)
+        if tile is not None and tile["state"] == EMPTY:
+            return 0
         if tile is None or tile["state"] != DONE:
             return None
         path = self.file(name)
@@ -70,6 +72,11 @@ class Manifest:
         self._tiles[name] = {
             "state": DONE, "rows": rows, "bytes": path.stat().st_size, "sha256": file_sha256(path), "notes": notes,
         }  # fmt: skip
+        self._write()
+
+    def empty(self, name: str) -> None:
+        """Record a tile that holds no star and has no file."""
+        self._tiles[name] = {"state": EMPTY}
         self._write()
 
     def split(self, name: str) -> None:

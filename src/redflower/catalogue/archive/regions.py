@@ -179,8 +179,9 @@ def zero_extinction_tiles(
         If no part of the sky is left.
     """
     map_order = round(math.log2(dust.nside))
-    cell_order = max(min(map_order, _CELL_ORDER_MAX), tile_order)
-    deeper = 2 if map_order <= _CELL_ORDER_MAX - 1 else 1
+    # Finer than the map, so that few cells lie across a border; four points in each then see every map pixel.
+    cell_order = max(min(map_order + 2, _CELL_ORDER_MAX), tile_order)
+    deeper = 1
     fine = HEALPix(2 ** (cell_order + deeper), order="nested")
     cells_per_tile = 4 ** (cell_order - tile_order)
     points_per_cell = 4**deeper

@@ -87,7 +87,6 @@ class TapService:
     def __init__(self, url: str = GAIA_TAP, patience: Patience | None = None) -> None:
         try:
             import pyvo
-            import requests
         except ImportError:
             raise InputError(
                 "fetching needs pyvo, which is not installed: pip install 'redflower[archive]'."
@@ -96,7 +95,10 @@ class TapService:
             raise InputError(f"--tap {url!r} must be the base URL of a TAP service, such as {GAIA_TAP}.")
         self.url = url.rstrip("/")
         self.patience = patience or Patience()
-        self._session = _session(requests, self.patience.request_s)
+        self._session = make_session(self.patience.request_s)
+        authorization = os.environ.get(AUTHORIZATION_VARIABLE)
+        if authorization:
+            self._session.headers["Authorization"] = authorization
         self._service = pyvo.dal.TAPService(self.url, session=self._session)
         self._logged_in = False
 
@@ -158,10 +160,10 @@ class TapService:
             uri = self._wait(job, deadline)
             with self._session.get(uri, stream=True) as response:
                 response.raise_for_status()
-                _save(response, scratch, deadline, self.url)
+                save_body(response, scratch, deadline, self.url)
             return _read_whole(scratch, self.url, max_rows)
         except (pyvo.dal.DALServiceError, pyvo.dal.DALQueryError, requests.RequestException) as problem:
-            raise _judged(problem, self.url) from None
+            raise judged(problem, self.url) from None
         except (ValueError, KeyError, OSError, SyntaxError) as problem:
             # pyvo parses what the service sends; what is no UWS document ends here.
             if isinstance(problem, (FetchError, TableError)):
@@ -208,7 +210,7 @@ class TapService:
             return int(answer.to_table()[answer.fieldnames[0]][0])
         except (pyvo.dal.DALServiceError, pyvo.dal.DALQueryError, pyvo.dal.DALFormatError,
                 requests.RequestException) as problem:  # fmt: skip
-            raise _judged(problem, self.url) from None
+            raise judged(problem, self.url) from None
         except (ValueError, TypeError, KeyError, IndexError, SyntaxError) as problem:
             if isinstance(problem, FetchError):
                 raise
@@ -239,8 +241,9 @@ class TapService:
         self._logged_in = True
 
 
-def _session(requests: Any, request_s: float) -> Any:
-    """A session whose every request has a time limit, and that carries the user's authorisation if any."""
+def make_session(request_s: float) -> Any:
+    """A requests session whose every request has a time limit."""
+    import requests
 
     class Session(requests.Session):  # type: ignore[misc, name-defined]
         def request(self, *args: Any, **kwargs: Any) -> Any:
@@ -250,13 +253,10 @@ def _session(requests: Any, request_s: float) -> Any:
 
     session = Session()
     session.headers["User-Agent"] = "redflower (IVOA-science)"
-    authorization = os.environ.get(AUTHORIZATION_VARIABLE)
-    if authorization:
-        session.headers["Authorization"] = authorization
     return session
 
 
-def _save(response: Any, path: Path, deadline: float, url: str) -> None:
+def save_body(response: Any, path: Path, deadline: float, url: str) -> None:
     """The body of a response as a file; a body shorter than announced, or too slow, is a failure."""
     received = 0
     with path.open("wb") as file:
@@ -284,7 +284,7 @@ def _read_whole(path: Path, url: str, max_rows: int) -> Table:
     return table
 
 
-def _judged(problem: Exception, url: str) -> FetchError:
+def judged(problem: Exception, url: str) -> FetchError:
     """A failure of the service as one that may pass or one that will not."""
     response = getattr(problem, "response", None)
     code = getattr(response, "status_code", None) or getattr(problem, "code", None)
