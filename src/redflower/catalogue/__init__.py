@@ -17,8 +17,11 @@ from redflower.catalogue.prepared import is_prepared as is_prepared
 from redflower.catalogue.prepared import prepared_error_name as prepared_error_name
 from redflower.catalogue.prepared import require_prepared as require_prepared
 from redflower.catalogue.provenance import file_sha256 as file_sha256
+from redflower.catalogue.quality import BandCut as BandCut
 from redflower.catalogue.quality import QualityLimits as QualityLimits
 from redflower.catalogue.reader import read_stars as read_stars
+from redflower.catalogue.sample_summary import SampleSummary as SampleSummary
+from redflower.catalogue.sample_summary import summarise as summarise
 from redflower.catalogue.schema import INPUT_COLUMNS as INPUT_COLUMNS
 from redflower.catalogue.schema import InputColumn as InputColumn
 from redflower.catalogue.stars import StarBatch as StarBatch

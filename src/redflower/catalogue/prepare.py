@@ -1,6 +1,6 @@
 """From raw stars to a prepared table: magnitudes with errors, parallaxes without zero point, quality cuts."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +18,7 @@ from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name
 from redflower.catalogue.quality import Photometry, Purpose, QualityLimits, photometry, quality_cuts
 from redflower.catalogue.reader import Duplicates, read_stars
 from redflower.catalogue.schema import INPUT_COLUMNS
+from redflower.catalogue.sample_summary import summarise
 from redflower.catalogue.tables import META_KEY
 from redflower.catalogue.zero_point import ParallaxZeroPoint, ZeroPoint, ZeroPointStatus, parallax_zero_point
 from redflower.errors import InputError
@@ -114,6 +115,7 @@ def prepare(
         {band.label: int(bands.observed[keep, i].sum()) for i, band in enumerate(BANDS)},
         zero.description,
         tuple(notes),
+        bands.cuts,
     )
     if not keep.any():
         last = next(cut for cut in cuts if cut.after == 0)
@@ -122,6 +124,7 @@ def prepare(
             f"{last.before} of {len(raw)}.\n{report.text()}"
         )
     table = _assembled(raw, keep, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag)
+    report = replace(report, summary=summarise(table))
     table.meta[META_KEY] = {
         "stage": STAGE_PREPARED,
         "purpose": purpose,
