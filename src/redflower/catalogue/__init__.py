@@ -10,6 +10,7 @@ from redflower.catalogue.distance_prior import distance_prior_or_fallback as dis
 from redflower.catalogue.distance_prior import read_distance_prior as read_distance_prior
 from redflower.catalogue.dust_map import DustMap as DustMap
 from redflower.catalogue.dust_map import read_dust_map as read_dust_map
+from redflower.catalogue.dustmaps_map import open_dust_map as open_dust_map
 from redflower.catalogue.prepare import TRAINING_EBV_MAX_MAG as TRAINING_EBV_MAX_MAG
 from redflower.catalogue.prepare import PreparedStars as PreparedStars
 from redflower.catalogue.prepare import prepare as prepare

@@ -13,7 +13,8 @@ from redflower.bands import BANDS
 from redflower.catalogue.cleaning import as_floats
 from redflower.catalogue.column_map import ColumnMap
 from redflower.catalogue.cut_report import Cut, CutReport
-from redflower.catalogue.dust_map import DustMap, read_dust_map
+from redflower.catalogue.dust_map import DustMap
+from redflower.catalogue.dustmaps_map import QueriedMap, open_dust_map
 from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name
 from redflower.catalogue.quality import Photometry, Purpose, QualityLimits, photometry, quality_cuts
 from redflower.catalogue.reader import Duplicates, read_stars
@@ -45,7 +46,7 @@ def prepare(
     columns: "str | Path | ColumnMap | None" = None,
     limits: QualityLimits | None = None,
     zero_point: ZeroPoint = "auto",
-    ebv_map: "str | Path | DustMap | None" = None,
+    ebv_map: "str | Path | DustMap | QueriedMap | None" = None,
     ebv_map_scale: float = 1.0,
     ebv_max_mag: float = TRAINING_EBV_MAX_MAG,
     duplicates: Duplicates = "error",
@@ -59,7 +60,7 @@ def prepare(
     columns : a column map, where the table's names are not those of the Gaia archive.
     limits : of the quality cuts; those of O'Callaghan et al. 2025, section 3, without it.
     zero_point : see `redflower.catalogue.zero_point.parallax_zero_point`.
-    ebv_map : HEALPix FITS map of E(B-V). Its value for each star becomes the column ``ebv_map``; only for training
+    ebv_map : HEALPix FITS map of E(B-V), or ``dustmaps:sfd`` and the like. Its value for each star becomes the column ``ebv_map``; only for training
         are stars cut by it.
     ebv_map_scale : factor from the map's values to E(B-V) in mag.
     ebv_max_mag : upper limit of the map's E(B-V) for training. [mag]
@@ -81,7 +82,7 @@ def prepare(
     limits = limits or QualityLimits()
     if not ebv_max_mag > 0:
         raise InputError(f"ebv_max_mag must be positive; got {ebv_max_mag!r}.")
-    dust = read_dust_map(ebv_map, scale=ebv_map_scale) if isinstance(ebv_map, (str, Path)) else ebv_map
+    dust = open_dust_map(ebv_map, scale=ebv_map_scale) if isinstance(ebv_map, (str, Path)) else ebv_map
     raw = read_stars(stars, columns, duplicates=duplicates)
     if purpose == "training" and not np.isfinite(as_floats(raw, "parallax")).any():
         raise InputError(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from redflower.catalogue import TRAINING_EBV_MAX_MAG, check_writable, read_dust_map
+from redflower.catalogue import TRAINING_EBV_MAX_MAG, check_writable, open_dust_map
 from redflower.catalogue.archive import (
     GAIA_TAP,
     TILE_ROWS_MAX,
@@ -23,6 +23,7 @@ from redflower.catalogue.archive import (
     tile_query,
     zero_extinction_tiles,
 )
+from redflower.catalogue.dust_map import LENZ_HOW
 from redflower.cli.progress import counter, say
 from redflower.errors import InputError
 
@@ -48,7 +49,8 @@ def fetch(
         typer.Option(help="Read HATS catalogues instead: `public`, or gaia=PATH,ps1=PATH,2mass=PATH,distances=PATH"),
     ] = None,
     ebv_map: Annotated[
-        Path | None, typer.Option(help="For zero-extinction: HEALPix FITS map of E(B-V), such as ebv_lhd.hpx.fits")
+        str | None,
+        typer.Option(help="For zero-extinction: HEALPix FITS map of E(B-V), such as ebv_lhd.hpx.fits, or dustmaps:sfd"),
     ] = None,
     ebv_max: Annotated[float, typer.Option(help="Upper limit of E(B-V) in that map [mag]")] = TRAINING_EBV_MAX_MAG,
     ebv_map_scale: Annotated[float, typer.Option(help="Factor from the map's values to E(B-V) in mag")] = 1.0,
@@ -80,14 +82,13 @@ def fetch(
     else:
         if ebv_map is None:
             raise InputError(
-                f"--region {ZERO_EXTINCTION} needs --ebv-map FILE. The map of Lenz, Hensley & Dore (2017) is "
-                "ebv_lhd.hpx.fits of https://doi.org/10.7910/DVN/AFJNWJ; fetch it with a browser."
+                f"--region {ZERO_EXTINCTION} needs --ebv-map FILE. {LENZ_HOW}"
             )
-        dust = read_dust_map(ebv_map, scale=ebv_map_scale)
+        dust = open_dust_map(ebv_map, scale=ebv_map_scale)
         for note in dust.notes:
             say(f"note: {note}")
         tiles = zero_extinction_tiles(dust, ebv_max_mag=ebv_max)
-        request |= {"ebv_map_sha256": dust.sha256, "ebv_max_mag": ebv_max, "ebv_map_scale": ebv_map_scale}
+        request |= {"ebv_map": dust.name, "ebv_map_sha256": dust.sha256, "ebv_max_mag": ebv_max, "ebv_map_scale": ebv_map_scale}
     if dry_run:
         _show(tiles, wanted, g_faint, tap)
         return

@@ -14,6 +14,7 @@ from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 
 from redflower.catalogue.dust_map import DustMap
+from redflower.catalogue.dustmaps_map import QueriedMap
 from redflower.constants import LATITUDE_MIN_DEG
 from redflower.errors import InputError
 
@@ -154,7 +155,7 @@ def cone_tiles(cone: Cone) -> tuple[Tile, ...]:
 
 
 def zero_extinction_tiles(
-    dust: DustMap,
+    dust: DustMap | QueriedMap,
     *,
     ebv_max_mag: float,
     tile_order: int = TILE_ORDER,
