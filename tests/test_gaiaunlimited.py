@@ -1,7 +1,10 @@
 """gaiaunlimited without a network: its own files, made here, read by its own classes, against redflower's estimate."""
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
+from astropy_healpix import HEALPix
 from scipy import stats
 
 from redflower.catalogue.gaiaunlimited_selection import counts_from_gaiaunlimited, log_gaia_completeness
@@ -62,12 +65,12 @@ def test_another_binning_is_refused(subsample):
 def test_the_completeness_of_gaia_is_nearly_1_where_scans_go_deep(tmp_path, monkeypatch):
     """A made map of M10 (the depth of the scans): 21 in the north, 19.5 in the south."""
     import h5py
-    from astropy_healpix import HEALPix
 
     monkeypatch.setenv("GAIAUNLIMITED_DATADIR", str(tmp_path))
     _, dec = HEALPix(128, order="nested").healpix_to_lonlat(np.arange(12 * 128**2))
     with h5py.File(tmp_path / "allsky_M10_hpx7.hdf5", "w") as file:
-        file["data"] = np.where(dec.deg > 0, 21.0, 19.5)
+        pixel = np.random.default_rng(0).permutation(12 * 128**2)
+        file["data"] = np.stack([np.full(len(pixel), 7.0), pixel, np.where(dec.deg > 0, 21.0, 19.5)[pixel]], axis=1)
     logs = log_gaia_completeness(np.array([16.0, 20.25]), nside=2)
     assert logs.shape == (48, 2)
     assert (logs <= 0).all()
@@ -76,6 +79,10 @@ def test_the_completeness_of_gaia_is_nearly_1_where_scans_go_deep(tmp_path, monk
     assert logs[:, 0].min() > np.log(0.99)
     assert np.exp(logs[north, 1]).min() > 0.9
     assert np.exp(logs[south, 1]).max() < np.exp(logs[north, 1]).min() - 0.2
+    # The package's own look-up at the middle of a northern pixel, whose stars all have one depth.
+    place = SkyCoord(HEALPix(2, order="nested").healpix_to_lonlat([3])[0], [45] * u.deg)
+    theirs = gaiaunlimited.DR3SelectionFunctionTCG().query(place, np.array([20.25]))
+    np.testing.assert_allclose(np.exp(logs[north, 1]), theirs[0], rtol=1e-6)
 
 
 def test_a_map_that_cannot_be_had_is_said(tmp_path, monkeypatch):

@@ -8,8 +8,6 @@ version 0.3.3 computes the variance of a beta distribution with n + 1 where k + 
 from typing import Any, Final
 
 import numpy as np
-from astropy.coordinates import SkyCoord
-from astropy_healpix import HEALPix
 from jaxtyping import Float
 
 from redflower.catalogue.selection import SelectionCounts
@@ -54,7 +52,7 @@ def counts_from_gaiaunlimited(function: Any) -> SelectionCounts:
 
 
 def log_gaia_completeness(
-    g_centre_mag: Float[np.ndarray, " g"], nside: int, *, points: int = 16
+    g_centre_mag: Float[np.ndarray, " g"], nside: int
 ) -> Float[np.ndarray, "pixel g"]:
     """Log of the completeness of Gaia DR3 itself, the parent of E11, averaged over each pixel.
 
@@ -63,8 +61,7 @@ def log_gaia_completeness(
     Parameters
     ----------
     g_centre_mag : apparent G. [mag]
-    nside : HEALPix resolution, nested, ICRS.
-    points : places looked up in each pixel, a power of 4.
+    nside : HEALPix resolution, nested, ICRS, not finer than the map's 128.
 
     Raises
     ------
@@ -73,6 +70,7 @@ def log_gaia_completeness(
     """
     try:
         from gaiaunlimited.selectionfunctions import DR3SelectionFunctionTCG
+        from gaiaunlimited.selectionfunctions.surveyTCG import m10_to_completeness
     except ImportError:
         raise InputError(
             "the completeness of Gaia needs gaiaunlimited, which is not installed: pip install 'redflower[selection]'."
@@ -84,12 +82,14 @@ def log_gaia_completeness(
             f"gaiaunlimited cannot open its map of Gaia's completeness ({str(problem)[:200]}). It is "
             "allsky_M10_hpx7.hdf5 of https://zenodo.org/records/21444145, to be put into ~/.gaiaunlimited."
         ) from None
-    fine = HEALPix(int(nside * np.sqrt(points)), order="nested")
-    lon, lat = fine.healpix_to_lonlat(np.arange(12 * nside**2 * points))
-    places = SkyCoord(lon, lat).reshape(-1)
+    order, pixel, depth_mag = np.asarray(model.m10map, dtype=float).T
+    fine = 2 ** int(order[0])
+    if nside > fine or len(depth_mag) != 12 * fine**2:
+        raise InputError(f"the map of Gaia's completeness has {len(depth_mag)} pixels, which do not nest in NSIDE {nside}.")
+    # Its own look-up takes a loop over the sky for every place; the map in order is the same, averaged exactly.
+    depth_mag = depth_mag[np.argsort(pixel)]
     columns = [
-        np.asarray(model.query(places, np.full(len(places), float(g)))).reshape(-1, points).mean(axis=1)
+        m10_to_completeness(np.full(len(depth_mag), float(g)), depth_mag).reshape(12 * nside**2, -1).mean(axis=1)
         for g in g_centre_mag
     ]
     return np.log(np.clip(np.stack(columns, axis=1), 1e-6, 1.0))
-

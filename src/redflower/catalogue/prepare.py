@@ -20,6 +20,7 @@ from redflower.catalogue.quality import Photometry, Purpose, QualityLimits, phot
 from redflower.catalogue.reader import Duplicates, read_stars
 from redflower.catalogue.schema import INPUT_COLUMNS
 from redflower.catalogue.sample_summary import summarise
+from redflower.catalogue.selection import SelectionCounts, count_stars
 from redflower.catalogue.tables import META_KEY
 from redflower.catalogue.zero_point import ParallaxZeroPoint, ZeroPoint, ZeroPointStatus, parallax_zero_point
 from redflower.errors import InputError
@@ -33,10 +34,20 @@ _PASSED_ON = ("ruwe", "astrometric_params_solved", "r_med_geo", "r_lo_geo", "r_h
 
 @dataclass(frozen=True)
 class PreparedStars:
-    """A prepared table and the report of how it came about."""
+    """A prepared table and the report of how it came about.
+
+    Attributes
+    ----------
+    table, report : what is left of the stars, and why.
+    counts : of the raw table and of what is left, in cells of position, magnitude and colour, for the selection
+        function; None unless it was asked for.
+    dust : the dust map that was used, if any.
+    """
 
     table: Table
     report: CutReport
+    counts: SelectionCounts | None = None
+    dust: DustMap | QueriedMap | None = None
 
 
 def prepare(
@@ -50,6 +61,7 @@ def prepare(
     ebv_map_scale: float = 1.0,
     ebv_max_mag: float = TRAINING_EBV_MAX_MAG,
     duplicates: Duplicates = "error",
+    count_selection: bool = False,
 ) -> PreparedStars:
     """Make a table ready for training or inference.
 
@@ -65,6 +77,9 @@ def prepare(
     ebv_map_scale : factor from the map's values to E(B-V) in mag.
     ebv_max_mag : upper limit of the map's E(B-V) for training. [mag]
     duplicates : what to do with rows that share a ``source_id``.
+    count_selection : also count raw table and sample for the selection function. The raw table must then hold every
+        Gaia star of its region, as `redflower fetch` writes it; the cuts that choose a region or the limits in G
+        (latitude, dust map, bright and faint limit) choose the parent too.
 
     Returns
     -------
@@ -140,7 +155,34 @@ def prepare(
         },
         "report": report.as_dict(),
     }
-    return PreparedStars(table, report)
+    counts = _selection_counts(raw, conditions, keep, limits) if count_selection else None
+    return PreparedStars(table, report, counts, dust)
+
+
+#: Cuts that say which stars are meant at all, and not whether such a star is in the sample.
+_CUTS_OF_THE_PARENT = ("position", "latitude", "bright limit", "faint limit", "dust map")
+
+
+def _selection_counts(
+    raw: Table,
+    conditions: list[tuple[str, str, Bool[np.ndarray, " star"]]],
+    keep: Bool[np.ndarray, " star"],
+    limits: QualityLimits,
+) -> SelectionCounts:
+    """Counts of the stars that are meant and of those that are kept."""
+    parent = np.ones(len(raw), dtype=bool)
+    for name, _, meets in conditions:
+        if name in _CUTS_OF_THE_PARENT:
+            parent &= meets
+    g_mag = as_floats(raw, "phot_g_mean_mag")
+    bright, faint = (
+        float(extreme(g_mag[parent])) if limit is None else limit
+        for limit, extreme in ((limits.g_bright_mag, np.nanmin), (limits.g_faint_mag, np.nanmax))
+    )
+    columns = (as_floats(raw, "ra"), as_floats(raw, "dec"), g_mag, g_mag - as_floats(raw, "phot_rp_mean_mag"))
+    return count_stars(
+        *(column[parent] for column in columns), keep[parent], g_bright_mag=bright, g_faint_mag=faint
+    )
 
 
 def _parallaxes(
