@@ -12,7 +12,9 @@ from redflower.catalogue.archive import (
     ZERO_EXTINCTION,
     Cone,
     Patience,
+    Source,
     TapService,
+    TapSource,
     Tile,
     cone_tiles,
     count_query,
@@ -92,15 +94,14 @@ def fetch(
     if dry_run:
         _show(tiles, wanted, g_faint, tap)
         return
+    source: Source = TapSource(TapService(tap, Patience(attempts=attempts)))
     if hats is not None:
-        from redflower.cli.fetch_hats import fetch_hats
+        from redflower.catalogue.archive.hats import HatsSource, parse_catalogues
 
-        fetch_hats(out, where, tiles, hats, wanted, g_faint=g_faint, max_stars=max_stars)
-        return
-    service = TapService(tap, Patience(attempts=attempts))
+        source = HatsSource(parse_catalogues(hats), wanted)
     with counter("tiles fetched", len(tiles)) as progress:
         result = fetch_tiles(
-            out, tiles, service, surveys=wanted, request=request, g_faint_mag=g_faint, max_stars=max_stars,
+            out, tiles, source, surveys=wanted, request=request, g_faint_mag=g_faint, max_stars=max_stars,
             seed=seed, tile_rows_max=tile_rows, progress=progress,
         )  # fmt: skip
     for note in result.notes:

@@ -6,6 +6,7 @@ from redflower.catalogue.archive.adql import parse_surveys as parse_surveys
 from redflower.catalogue.archive.adql import tile_query as tile_query
 from redflower.catalogue.archive.fetch import TILE_ROWS_MAX as TILE_ROWS_MAX
 from redflower.catalogue.archive.fetch import FetchResult as FetchResult
+from redflower.catalogue.archive.fetch import Source as Source
 from redflower.catalogue.archive.fetch import fetch_tiles as fetch_tiles
 from redflower.catalogue.archive.regions import TILE_ORDER as TILE_ORDER
 from redflower.catalogue.archive.regions import ZERO_EXTINCTION as ZERO_EXTINCTION
@@ -18,3 +19,4 @@ from redflower.catalogue.archive.regions import zero_extinction_tiles as zero_ex
 from redflower.catalogue.archive.tap import GAIA_TAP as GAIA_TAP
 from redflower.catalogue.archive.tap import Patience as Patience
 from redflower.catalogue.archive.tap import TapService as TapService
+from redflower.catalogue.archive.tap_source import TapSource as TapSource

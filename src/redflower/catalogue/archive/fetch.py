@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +13,10 @@ import pyarrow.parquet as pq
 from astropy.table import Table, vstack
 
 import redflower
-from redflower.catalogue.archive.adql import HELPERS, count_query, tile_query
 from redflower.catalogue.archive.manifest import Manifest
 from redflower.catalogue.archive.regions import FINEST_ORDER, Tile
-from redflower.catalogue.archive.tap import RefusedError, TapService
+from redflower.catalogue.archive.tap import RefusedError
 from redflower.catalogue.parquet import read_parquet, with_meta
-from redflower.catalogue.schema import INPUT_COLUMNS
 from redflower.catalogue.tables import META_KEY, check_writable, write_table
 from redflower.errors import FetchError, InputError, RowLimitError
 
@@ -30,6 +28,27 @@ TILE_ROWS_MAX: Final = 500_000
 FAILURES_IN_A_ROW_MAX: Final = 5
 #: ``meta["redflower"]["stage"]`` of a fetched table.
 STAGE_FETCHED: Final = "fetched"
+
+
+class Source(Protocol):
+    """Where tiles come from.
+
+    Attributes
+    ----------
+    url : what it is, for the manifest.
+    """
+
+    url: str
+
+    def tile(
+        self, tile: Tile, surveys: tuple[str, ...], g_faint_mag: float | None, rows_max: int, scratch: Path
+    ) -> tuple[Table, list[str]]:
+        """All stars of a tile, one row each, in archive columns, and what is to be noted.
+
+        Raises `RowLimitError` if they are more than ``rows_max`` or were cut, `RefusedError` if asking again is
+        no use, and another `FetchError` if it may be.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,7 @@ class FetchResult:
 def fetch_tiles(
     out: Path,
     tiles: Sequence[Tile],
-    service: TapService,
+    source: Source,
     *,
     surveys: tuple[str, ...],
     request: dict[str, Any],
@@ -75,7 +94,7 @@ def fetch_tiles(
     ----------
     out : table to write, only once every tile is there.
     tiles : of the region.
-    service : to ask.
+    source : to ask, such as `redflower.catalogue.archive.TapSource`.
     surveys, g_faint_mag : see `redflower.catalogue.archive.adql.tile_query`.
     request : what the user asked, for the manifest.
     max_stars : stop after so many stars; the last tile is thinned at random.
@@ -95,7 +114,7 @@ def fetch_tiles(
         raise InputError(f"--max-stars must be at least 1; got {max_stars}.")
     manifest = Manifest(
         out.with_name(f"{out.name}.tiles"),
-        {**request, "tap": service.url, "surveys": list(surveys), "g_faint_mag": g_faint_mag, "seed": seed,
+        {**request, "tap": source.url, "surveys": list(surveys), "g_faint_mag": g_faint_mag, "seed": seed,
          "tile_rows_max": tile_rows_max, "tiles": len(tiles)},
     )  # fmt: skip
     order = np.random.default_rng(seed).permutation(len(tiles))
@@ -106,7 +125,7 @@ def fetch_tiles(
     for done, k in enumerate(order):
         n_failed = len(failed)
         last.clear()
-        for name, n in _fetched(tiles[k], service, manifest, surveys, g_faint_mag, tile_rows_max, failed):
+        for name, n in _fetched(tiles[k], source, manifest, surveys, g_faint_mag, tile_rows_max, failed):
             rows[name] = n
             last.append(name)
         if progress is not None:
@@ -139,7 +158,7 @@ def fetch_tiles(
 
 def _fetched(
     tile: Tile,
-    service: TapService,
+    source: Source,
     manifest: Manifest,
     surveys: tuple[str, ...],
     g_faint_mag: float | None,
@@ -154,7 +173,7 @@ def _fetched(
     split = manifest.is_split(tile.name)
     if not split:
         try:
-            yield tile.name, _fetch_one(tile, service, manifest, surveys, g_faint_mag, tile_rows_max)
+            yield tile.name, _fetch_one(tile, source, manifest, surveys, g_faint_mag, tile_rows_max)
             return
         except RowLimitError as problem:
             if tile.order >= FINEST_ORDER:
@@ -170,68 +189,27 @@ def _fetched(
             manifest.fail(tile.name, failed[tile.name])
             return
     for part in tile.split():
-        yield from _fetched(part, service, manifest, surveys, g_faint_mag, tile_rows_max, failed)
+        yield from _fetched(part, source, manifest, surveys, g_faint_mag, tile_rows_max, failed)
 
 
 def _fetch_one(
     tile: Tile,
-    service: TapService,
+    source: Source,
     manifest: Manifest,
     surveys: tuple[str, ...],
     g_faint_mag: float | None,
     tile_rows_max: int,
 ) -> int:
-    expected = service.count(count_query(tile, g_faint_mag))
-    if expected == 0:
+    path = manifest.file(tile.name)
+    scratch = path.with_suffix(f".{os.getpid()}.vot")
+    table, notes = source.tile(tile, surveys, g_faint_mag, tile_rows_max, scratch)
+    if len(table) == 0:
         manifest.empty(tile.name)
         return 0
-    if expected > tile_rows_max:
-        raise RowLimitError(f"it holds {expected:,} stars, more than {tile_rows_max:,}.")
-    path = manifest.file(tile.name)
-    # Repeated counterparts in 2MASS may add rows; room for them, so that a limit hit is a limit hit.
-    limit = expected + expected // 10 + 100
-    table = service.table(
-        tile_query(tile, surveys, g_faint_mag), max_rows=limit, scratch=path.with_suffix(f".{os.getpid()}.vot")
-    )
-    _check_columns(table, tile, service)
-    notes: list[str] = []
-    table = _one_row_each(table, notes)
-    if len(table) < expected:
-        raise RowLimitError(f"{service.url} sent {len(table):,} of {expected:,} stars without a word.")
-    if len(table) > expected:
-        raise FetchError(f"{service.url} sent {len(table):,} stars where it had counted {expected:,}.")
     path.unlink(missing_ok=True)
     write_table(table, path)
     manifest.finish(tile.name, len(table), notes)
     return len(table)
-
-
-def _check_columns(table: Table, tile: Tile, service: TapService) -> None:
-    lacking = [name for name in ("source_id", "ra", "dec", "phot_g_mean_mag") if name not in table.colnames]
-    if lacking:
-        raise FetchError(f"{service.url}: the result for tile {tile.name} lacks {', '.join(lacking)}.")
-
-
-def _one_row_each(table: Table, notes: list[str]) -> Table:
-    """One row per star: of several 2MASS entries that the archive takes for one, that of its own match."""
-    ids = np.asarray(table["source_id"])
-    unmatched = np.zeros(len(table), dtype=bool)
-    if set(HELPERS) <= set(table.colnames):
-        named = [np.ma.filled(np.ma.asarray(table[name]).astype(str), "") for name in HELPERS]
-        unmatched = named[0] != named[1]
-        table.remove_columns(list(HELPERS))
-    order = np.lexsort((unmatched, ids))
-    _, first = np.unique(ids[order], return_index=True)
-    if len(first) < len(ids):
-        notes.append(f"{len(ids) - len(first)} rows of further 2MASS entries of a star left out")
-    keep = np.sort(order[first])
-    table = table[keep]
-    for name in table.colnames:
-        spec = INPUT_COLUMNS.get(name)
-        if spec is not None and not table[name].description:
-            table[name].description = spec.description
-    table.meta.clear()
-    return table
 
 
 def _combine(files: dict[Path, np.ndarray | None], out: Path, meta: dict[str, Any]) -> None:
