@@ -102,7 +102,9 @@ def test_the_samples_of_the_paper_are_complete_in_their_bands():
     assert [c for c in optical.report.cuts if c.name == "complete"][0].condition == "all of G BP RP g r i z y"
 
 
-@pytest.mark.parametrize(("limits", "message"), [({"ps1_rank_max": 7}, "from 0 to 4"), ({"complete_to": "sdss"}, "one of gaia")])
+@pytest.mark.parametrize(
+    ("limits", "message"), [({"ps1_rank_max": 7}, "from 0 to 4"), ({"complete_to": "sdss"}, "one of gaia")]
+)
 def test_impossible_limits_are_refused(limits, message):
     with pytest.raises(InputError, match=message):
         QualityLimits(**limits)

@@ -61,7 +61,10 @@ def fetch(server: TapServer, out: Path, region: str = CONE, **options: object) -
     tiles = cone_tiles(parse_region(region))
     patience = options.pop("patience", QUICK)
     return fetch_tiles(
-        out, tiles, TapSource(TapService(server.url, patience)), **{"surveys": SURVEYS, "request": {"region": region}, **options}
+        out,
+        tiles,
+        TapSource(TapService(server.url, patience)),
+        **{"surveys": SURVEYS, "request": {"region": region}, **options},
     )
 
 
@@ -80,7 +83,10 @@ def same(found: Table, expected: Table) -> None:
     assert set(found.colnames) == set(expected.colnames)
     assert np.array_equal(found["source_id"], expected["source_id"])
     for name in expected.colnames:
-        wanted, gap = np.ma.filled(np.ma.asarray(expected[name])), np.ma.getmaskarray(np.ma.asarray(expected[name]))
+        wanted, gap = (
+            np.ma.filled(np.ma.asarray(expected[name])),
+            np.ma.getmaskarray(np.ma.asarray(expected[name])),
+        )
         got = np.ma.filled(np.ma.asarray(found[name]))
         if wanted.dtype.kind == "f":
             gap = gap | np.isnan(wanted)
@@ -96,9 +102,15 @@ def test_the_join_comes_whole_with_its_units(server, archive, tmp_path):
     table = read_table(result.path)
     same(table, expected)
     request = table.meta["redflower"]["request"]
-    assert (table.meta["redflower"]["stage"], request["region"], request["tap"]) == ("fetched", CONE, server.url)
+    assert (table.meta["redflower"]["stage"], request["region"], request["tap"]) == (
+        "fetched",
+        CONE,
+        server.url,
+    )
     assert server.log.deleted == len(server.log.jobs) <= result.tiles, "jobs are cleared away"
-    assert any("further 2MASS entries" in note for note in result.notes), "the doubled 2MASS entry is in the cone"
+    assert any("further 2MASS entries" in note for note in result.notes), (
+        "the doubled 2MASS entry is in the cone"
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["stars.parquet", "stars.parquet.tiles"]
     assert not list((tmp_path / "stars.parquet.tiles").glob("*.vot"))
 

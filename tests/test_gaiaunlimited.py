@@ -11,7 +11,9 @@ from redflower.catalogue.gaiaunlimited_selection import counts_from_gaiaunlimite
 from redflower.catalogue.selection import build_selection
 from redflower.errors import InputError
 
-gaiaunlimited = pytest.importorskip("gaiaunlimited.selectionfunctions", reason="the extra `selection` is not installed")
+gaiaunlimited = pytest.importorskip(
+    "gaiaunlimited.selectionfunctions", reason="the extra `selection` is not installed"
+)
 
 BINNING = {"healpix": 0, "phot_g_mean_mag": (14.0, 20.0, 2.0), "g_rp": (0.2, 1.0, 0.4)}
 
@@ -40,7 +42,9 @@ def test_its_counts_are_ours(subsample):
     np.testing.assert_allclose(counts.g_rp_edges_mag, [0.2, 0.6, 1.0])
     assert counts.parent[4, 1].sum() == 0
     flat = np.exp(np.asarray(build_selection(counts, prior="flat").log_probability, float))
-    theirs = np.asarray(1 / (1 + np.exp(-subsample.ds["logitp"].transpose("ipix", "phot_g_mean_mag_", "g_rp_"))))
+    theirs = np.asarray(
+        1 / (1 + np.exp(-subsample.ds["logitp"].transpose("ipix", "phot_g_mean_mag_", "g_rp_")))
+    )
     there = np.isfinite(theirs)
     assert there.sum() == 70
     np.testing.assert_allclose(flat[there], theirs[there], rtol=1e-5)
@@ -70,7 +74,9 @@ def test_the_completeness_of_gaia_is_nearly_1_where_scans_go_deep(tmp_path, monk
     _, dec = HEALPix(128, order="nested").healpix_to_lonlat(np.arange(12 * 128**2))
     with h5py.File(tmp_path / "allsky_M10_hpx7.hdf5", "w") as file:
         pixel = np.random.default_rng(0).permutation(12 * 128**2)
-        file["data"] = np.stack([np.full(len(pixel), 7.0), pixel, np.where(dec.deg > 0, 21.0, 19.5)[pixel]], axis=1)
+        file["data"] = np.stack(
+            [np.full(len(pixel), 7.0), pixel, np.where(dec.deg > 0, 21.0, 19.5)[pixel]], axis=1
+        )
     logs = log_gaia_completeness(np.array([16.0, 20.25]), nside=2)
     assert logs.shape == (48, 2)
     assert (logs <= 0).all()

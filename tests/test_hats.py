@@ -1,7 +1,5 @@
 """HATS catalogues made on disk, read and matched through LSDB: epochs, margins, column names."""
 
-from pathlib import Path
-
 import astropy.units as u
 import numpy as np
 import pytest
@@ -51,20 +49,30 @@ def catalogues(archive: MadeArchive, tmp_path_factory: pytest.TempPathFactory) -
     gaia = archive.tables["gaiadr3.gaia_source"]
     tables = {"gaia": gaia.to_pandas()}
 
-    px, ps1 = archive.tables["gaiadr3.panstarrs1_best_neighbour"], archive.tables["gaiadr2.panstarrs1_original_valid"]
+    px, ps1 = (
+        archive.tables["gaiadr3.panstarrs1_best_neighbour"],
+        archive.tables["gaiadr2.panstarrs1_original_valid"],
+    )
     row_of = {int(s): i for i, s in enumerate(gaia["source_id"])}
     # The object that two stars share in the archive's table is matched by position here: to its own star alone.
     rows = np.array([row_of[int(s)] for s in px["source_id"]])
     frame = ps1.to_pandas()
     names = {"obj_id": "objID", "quality_flag": "qualityFlag"}
     for b in "grizy":
-        names |= {f"{b}_mean_psf_mag": f"{b}MeanPSFMag", f"{b}_mean_psf_mag_error": f"{b}MeanPSFMagErr", f"{b}_flags": f"{b}Flags"}
+        names |= {
+            f"{b}_mean_psf_mag": f"{b}MeanPSFMag",
+            f"{b}_mean_psf_mag_error": f"{b}MeanPSFMagErr",
+            f"{b}_flags": f"{b}Flags",
+        }
     frame = frame.rename(columns=names).drop(columns=["ra", "dec"])
     frame["raMean"], frame["decMean"] = moved(gaia, rows, 2012.3)
     frame["epochMean"] = Time(2012.3, format="jyear").mjd
     tables["ps1"] = frame
 
-    tx, tmass = archive.tables["gaiadr3.tmass_psc_xsc_best_neighbour"], archive.tables["gaiadr1.tmass_original_valid"]
+    tx, tmass = (
+        archive.tables["gaiadr3.tmass_psc_xsc_best_neighbour"],
+        archive.tables["gaiadr1.tmass_original_valid"],
+    )
     rows = np.array([row_of[int(s)] for s in tx["source_id"]])
     frame = tmass[: len(rows)].to_pandas().rename(columns={"ks_m": "k_m", "ks_msigcom": "k_msigcom"})
     frame["ra"], frame["decl"] = moved(gaia, rows, 1999.0)
@@ -79,7 +87,12 @@ def catalogues(archive: MadeArchive, tmp_path_factory: pytest.TempPathFactory) -
     distance = archive.tables["external.gaiaedr3_distance"].to_pandas()
     distance["ra"], distance["dec"] = np.asarray(gaia["ra"]), np.asarray(gaia["dec"])
     tables["distances"] = distance
-    position = {"gaia": ("ra", "dec"), "ps1": ("raMean", "decMean"), "2mass": ("ra", "decl"), "distances": ("ra", "dec")}
+    position = {
+        "gaia": ("ra", "dec"),
+        "ps1": ("raMean", "decMean"),
+        "2mass": ("ra", "decl"),
+        "distances": ("ra", "dec"),
+    }
     for name, frame in tables.items():
         ra, dec = position[name]
         catalogue = lsdb.from_dataframe(
@@ -94,33 +107,55 @@ def catalogues(archive: MadeArchive, tmp_path_factory: pytest.TempPathFactory) -
 def expected_rows(archive: MadeArchive, region: str = CONE) -> Table:
     cone = parse_region(region)
     centre = SkyCoord(cone.l_deg, cone.b_deg, unit="deg", frame="galactic")
-    away = SkyCoord(archive.expected["l"], archive.expected["b"], unit="deg", frame="galactic").separation(centre)
+    away = SkyCoord(archive.expected["l"], archive.expected["b"], unit="deg", frame="galactic").separation(
+        centre
+    )
     return archive.expected[away.deg <= cone.radius_deg]
 
 
 def test_a_cone_from_hats_is_the_cone_from_the_archive(archive, catalogues, tmp_path):
     source = HatsSource(catalogues, SURVEYS)
     result = fetch_tiles(
-        tmp_path / "stars.parquet", cone_tiles(parse_region(CONE)), source, surveys=SURVEYS, request={"region": CONE}
+        tmp_path / "stars.parquet",
+        cone_tiles(parse_region(CONE)),
+        source,
+        surveys=SURVEYS,
+        request={"region": CONE},
     )
     found = read_table(result.path)
     found = found[np.argsort(np.asarray(found["source_id"]))]
     expected = expected_rows(archive)
-    assert np.array_equal(found["source_id"], expected["source_id"]), "no star of a margin comes twice, none is lost"
+    assert np.array_equal(found["source_id"], expected["source_id"]), (
+        "no star of a margin comes twice, none is lost"
+    )
     assert set(found.colnames) == set(expected.colnames)
     shared = np.asarray(expected["ps1_number_of_mates"].filled(0) > 0)
     for name in expected.colnames:
-        rows = ~shared if name.startswith(("ps1_", *(f"{b}_mean" for b in "grizy"))) else np.ones(len(found), bool)
-        wanted = np.ma.masked_invalid(expected[name]) if expected[name].dtype.kind == "f" else np.ma.asarray(expected[name])
-        got = np.ma.masked_invalid(found[name]) if found[name].dtype.kind == "f" else np.ma.asarray(found[name])
+        rows = (
+            ~shared
+            if name.startswith(("ps1_", *(f"{b}_mean" for b in "grizy")))
+            else np.ones(len(found), bool)
+        )
+        wanted = (
+            np.ma.masked_invalid(expected[name])
+            if expected[name].dtype.kind == "f"
+            else np.ma.asarray(expected[name])
+        )
+        got = (
+            np.ma.masked_invalid(found[name]) if found[name].dtype.kind == "f" else np.ma.asarray(found[name])
+        )
         if name != "ph_qual":
             assert np.array_equal(np.ma.getmaskarray(got)[rows], np.ma.getmaskarray(wanted)[rows]), name
         gap = np.ma.getmaskarray(wanted) | ~rows
         assert np.array_equal(np.asarray(got)[~gap], np.asarray(wanted)[~gap].astype(got.dtype)), name
         assert found[name].unit == expected[name].unit, name
-    fast = np.isin(found["source_id"], np.asarray(archive.tables["gaiadr3.gaia_source"]["source_id"])[list(FAST)])
+    fast = np.isin(
+        found["source_id"], np.asarray(archive.tables["gaiadr3.gaia_source"]["source_id"])[list(FAST)]
+    )
     assert fast.sum() >= 1
-    assert (np.asarray(found["j_m"])[fast] > 10).all(), "matched at the epoch of 2MASS, not to the stranger of 2016"
+    assert (np.asarray(found["j_m"])[fast] > 10).all(), (
+        "matched at the epoch of 2MASS, not to the stranger of 2016"
+    )
     assert found.meta["redflower"]["request"]["tap"].startswith("hats gaia=")
     prepared = prepare(result.path, purpose="inference", limits=QualityLimits(ruwe_max=None))
     assert np.isfinite(prepared.table["ps1_g"]).sum() > 20
@@ -130,11 +165,21 @@ def test_tiles_of_source_id_ranges_are_cut_exactly(archive, catalogues, tmp_path
     dust = DustMap(np.full(12 * 64**2, 0.01), 64, "ring", "galactic", "clear", "", ())
     cone = cone_tiles(parse_region(CONE))
     first, last = min(t.ranges[0][0] for t in cone), max(t.ranges[-1][1] for t in cone)
-    tiles = [t for t in zero_extinction_tiles(dust, ebv_max_mag=0.018) if t.ranges[0][0] <= last and t.ranges[-1][1] >= first]
+    tiles = [
+        t
+        for t in zero_extinction_tiles(dust, ebv_max_mag=0.018)
+        if t.ranges[0][0] <= last and t.ranges[-1][1] >= first
+    ]
     surveys = ("gaia",)
     source = HatsSource(catalogues, surveys)
     result = fetch_tiles(
-        tmp_path / "s.parquet", tiles, source, surveys=surveys, request={}, g_faint_mag=18.0, tile_rows_max=100
+        tmp_path / "s.parquet",
+        tiles,
+        source,
+        surveys=surveys,
+        request={},
+        g_faint_mag=18.0,
+        tile_rows_max=100,
     )
     gaia = archive.tables["gaiadr3.gaia_source"]
     meant = np.zeros(len(gaia), bool)
@@ -143,14 +188,18 @@ def test_tiles_of_source_id_ranges_are_cut_exactly(archive, catalogues, tmp_path
             meant |= (np.asarray(gaia["source_id"]) >= a) & (np.asarray(gaia["source_id"]) <= b)
     meant &= np.asarray(gaia["phot_g_mean_mag"]) < 18.0
     assert meant.sum() > 100, "so that a tile has to be split"
-    assert np.array_equal(np.sort(read_table(result.path)["source_id"]), np.sort(np.asarray(gaia["source_id"])[meant]))
+    assert np.array_equal(
+        np.sort(read_table(result.path)["source_id"]), np.sort(np.asarray(gaia["source_id"])[meant])
+    )
 
 
 def test_a_catalogue_without_margin_or_column_or_at_all_is_refused(archive, catalogues, tmp_path):
     frame = archive.tables["external.gaiaedr3_distance"].to_pandas()
     gaia = archive.tables["gaiadr3.gaia_source"]
     frame["ra"], frame["dec"] = np.asarray(gaia["ra"]), np.asarray(gaia["dec"])
-    bare = lsdb.from_dataframe(frame, ra_column="ra", dec_column="dec", catalog_name="bare", margin_threshold=None)
+    bare = lsdb.from_dataframe(
+        frame, ra_column="ra", dec_column="dec", catalog_name="bare", margin_threshold=None
+    )
     bare.write_catalog(tmp_path / "bare", catalog_name="bare", as_collection=False, progress_bar=False)
     with pytest.raises(InputError, match="distances catalogue .* has no margin"):
         HatsSource({**catalogues, "distances": str(tmp_path / "bare")}, SURVEYS)
@@ -173,7 +222,11 @@ def test_the_option_is_read():
 def test_matching_takes_the_nearest_at_the_candidates_own_epoch():
     ra, dec, none = np.array([10.0]), np.array([60.0]), np.array([np.nan])
     arcsec = 1 / 3600
-    others = (np.array([10.0, 10.0 + 0.4 * arcsec / 0.5]), np.array([60.0 + 0.7 * arcsec, 60.0]), np.full(2, 2000.0))
+    others = (
+        np.array([10.0, 10.0 + 0.4 * arcsec / 0.5]),
+        np.array([60.0 + 0.7 * arcsec, 60.0]),
+        np.full(2, 2000.0),
+    )
     left, right, distance = match_at_epoch(ra, dec, none, none, *others, 1.0)
     assert (left.tolist(), right.tolist()) == ([0], [1])
     assert distance[0] == pytest.approx(0.4, abs=1e-6)

@@ -4,7 +4,6 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
-
 from astropy.table import Table
 from astropy_healpix import HEALPix
 from queryparser.adql import ADQLQueryTranslator
@@ -91,7 +90,9 @@ def cap_map(nside: int = 32, scale: float = 1.0) -> DustMap:
     """0.01 mag within 20 deg of l, b = 100, +60 and 0.05 mag elsewhere."""
     lon, lat = HEALPix(nside, order="ring").healpix_to_lonlat(np.arange(12 * nside**2))
     away = SkyCoord(lon, lat, frame="galactic").separation(SkyCoord(100, 60, unit="deg", frame="galactic"))
-    return DustMap(np.where(away.deg < 20, 0.01, 0.05) * scale, nside, "ring", "galactic", "cap", "0" * 64, ())
+    return DustMap(
+        np.where(away.deg < 20, 0.01, 0.05) * scale, nside, "ring", "galactic", "cap", "0" * 64, ()
+    )
 
 
 def test_zero_extinction_tiles_hold_every_star_that_the_map_allows():
@@ -164,5 +165,3 @@ def test_surveys_are_read_in_any_order():
     assert parse_surveys("2MASS, ps1") == ("gaia", "ps1", "2mass")
     with pytest.raises(InputError, match="unknown sdss"):
         parse_surveys("gaia,sdss")
-
-

@@ -75,7 +75,9 @@ def test_over_many_stars_it_is_the_same_as_one_by_one() -> None:
 
 @pytest.mark.equation("E12")
 def test_a_single_cell_is_a_constant() -> None:
-    selection = SelectionFunction(jnp.full((12, 1, 1), -0.5), jnp.zeros((12, 1, 1)), jnp.array([17.0]), jnp.array([0.5]), 1)
+    selection = SelectionFunction(
+        jnp.full((12, 1, 1), -0.5), jnp.zeros((12, 1, 1)), jnp.array([17.0]), jnp.array([0.5]), 1
+    )
     assert log_selection(selection, 0, 3.0, 9.0) == -0.5
 
 
@@ -89,7 +91,9 @@ def test_the_two_probabilities_of_a_subsample_multiply() -> None:
     np.testing.assert_allclose(
         both.log_probability, np.asarray(alone.log_probability) + log_parent[:, :, None], atol=1e-6
     )
-    np.testing.assert_allclose(both.uncertainty, np.asarray(alone.uncertainty) * np.exp(log_parent)[:, :, None], rtol=1e-5)
+    np.testing.assert_allclose(
+        both.uncertainty, np.asarray(alone.uncertainty) * np.exp(log_parent)[:, :, None], rtol=1e-5
+    )
     with pytest.raises(InputError, match="log_parent must be finite, at most 0"):
         build_selection(counts, log_parent=-log_parent)
 
@@ -137,7 +141,9 @@ def test_empty_cells_take_the_sky_s_value_and_a_wide_uncertainty() -> None:
     assert p[0, 0, 1] == pytest.approx(0.95, abs=0.02), "an empty colour takes its magnitude's value"
     assert sigma[4].min() > 5 * sigma[0, 1].max()
     flat = build_selection(counts, prior="flat")
-    assert np.exp(flat.log_probability[4, 2, 0]) == pytest.approx(0.5), "the published estimator does not know"
+    assert np.exp(flat.log_probability[4, 2, 0]) == pytest.approx(0.5), (
+        "the published estimator does not know"
+    )
     with pytest.raises(InputError, match="no star of the parent"):
         build_selection(made_counts(np.zeros((12, 3, 2), int), 0.5))
 
@@ -166,7 +172,9 @@ def test_the_whole_way_recovers_a_survey_that_ends_at_a_declination() -> None:
     ra, dec = rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
     g, colour = rng.uniform(14, 20, n), rng.uniform(0.3, 1.1, n)
     truth = np.where(dec > -30, 0.95, 0.0) * np.where(g > 18, 0.8, 1.0)
-    counts = count_stars(ra, dec, g, colour, rng.uniform(size=n) < truth, g_bright_mag=14.0, g_faint_mag=20.0, order=3)
+    counts = count_stars(
+        ra, dec, g, colour, rng.uniform(size=n) < truth, g_bright_mag=14.0, g_faint_mag=20.0, order=3
+    )
     selection = build_selection(counts)
     pixel = selection_pixels(selection, ra[:2000], dec[:2000])
     got = np.exp(jax.vmap(log_selection, in_axes=(None, 0, 0, 0))(selection, pixel, g[:2000], colour[:2000]))
@@ -190,7 +198,9 @@ def test_the_check_tells_a_uniform_selection_from_another() -> None:
     low, middle, high = check.quantiles
     assert low < middle < high
     steep = made_counts(np.full((12, 3, 2), 4000), np.array([1.0, 0.9, 0.5])[None, :, None])
-    assert check_selection(build_selection(steep), steep).scatter_over_magnitudes == pytest.approx(0.216, abs=0.01)
+    assert check_selection(build_selection(steep), steep).scatter_over_magnitudes == pytest.approx(
+        0.216, abs=0.01
+    )
 
 
 # ---------------------------------------------------------------- files and impossible input

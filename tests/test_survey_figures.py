@@ -68,7 +68,9 @@ def test_sightlines_follow_the_galaxy(prepared):
 
 
 def test_the_limits_in_g_bound_the_absolute_magnitudes(prepared):
-    figure = malmquist_figure(prepared, g_bright_mag=14.0, g_faint_mag=20.0, latitudes_deg=(45.0,), width_deg=15.0)
+    figure = malmquist_figure(
+        prepared, g_bright_mag=14.0, g_faint_mag=20.0, latitudes_deg=(45.0,), width_deg=15.0
+    )
     axes = figure.axes[0]
     bright, faint = (line.get_xydata() for line in axes.lines)
     stars = axes.collections[0].get_offsets()

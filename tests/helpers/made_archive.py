@@ -60,7 +60,11 @@ def made_archive(
     add("visibility_periods_used", rng.integers(8, 30, n).astype(np.int16))
     add("astrometric_params_solved", np.where(five, 31, 95).astype(np.int16))
     add("phot_g_n_obs", rng.integers(50, 500, n).astype(np.int16))
-    add("nu_eff_used_in_astrometry", np.where(five, rng.uniform(1.3, 1.7, n), np.nan).astype(np.float32), "1 / um")
+    add(
+        "nu_eff_used_in_astrometry",
+        np.where(five, rng.uniform(1.3, 1.7, n), np.nan).astype(np.float32),
+        "1 / um",
+    )
     add("pseudocolour", np.where(five, np.nan, rng.uniform(1.3, 1.7, n)).astype(np.float32), "1 / um")
     add("ecl_lat", place.barycentricmeanecliptic.lat.deg, "deg")
     for short, zero_point in GAIA_ZERO_POINTS_MAG.items():
@@ -68,11 +72,17 @@ def made_archive(
         flux = 10 ** (0.4 * (zero_point - magnitude.astype(float)))
         add(f"phot_{short}_mean_mag", magnitude, "mag")
         add(f"phot_{short}_mean_flux", flux, "electron / s")
-        add(f"phot_{short}_mean_flux_error", (flux * rng.uniform(1e-3, 1e-2, n)).astype(np.float32), "electron / s")
+        add(
+            f"phot_{short}_mean_flux_error",
+            (flux * rng.uniform(1e-3, 1e-2, n)).astype(np.float32),
+            "electron / s",
+        )
 
     in_ps1 = np.flatnonzero(np.arange(n) % 4 != 3)
     oid = 69742000000000000 + np.arange(len(in_ps1))
-    px = Table({"source_id": ids[in_ps1], "original_ext_source_id": oid.copy(), "clean_panstarrs1_oid": oid % 10**6})
+    px = Table(
+        {"source_id": ids[in_ps1], "original_ext_source_id": oid.copy(), "clean_panstarrs1_oid": oid % 10**6}
+    )
     px["number_of_neighbours"] = np.ones(len(in_ps1), np.int16)
     px["number_of_mates"] = np.zeros(len(in_ps1), np.int16)
     px["original_ext_source_id"][1] = oid[0]  # two Gaia stars, one object
@@ -85,7 +95,11 @@ def made_archive(
         magnitude = g_mag[in_ps1] + 0.3 - 0.1 * i
         magnitude[5] = -999.0
         add(f"{label}_mean_psf_mag", magnitude, "mag")
-        add(f"{label}_mean_psf_mag_error", np.where(magnitude < 0, -999.0, rng.uniform(0.003, 0.02, len(oid))), "mag")
+        add(
+            f"{label}_mean_psf_mag_error",
+            np.where(magnitude < 0, -999.0, rng.uniform(0.003, 0.02, len(oid))),
+            "mag",
+        )
         flags = np.full(len(oid), RANK_0 | HAS_PS1, np.int32)
         if label == "r":
             flags[2] = RANK_3 | HAS_PS1
@@ -95,11 +109,18 @@ def made_archive(
     in_tmass = np.flatnonzero(np.arange(n) % 2 == 0)
     names = np.array([f"{190000 + i:08d}+7214{i:06d}"[:17] for i in range(len(in_tmass))])
     clean = 300_000_000 + np.arange(len(in_tmass), dtype=np.int32)
-    tx = Table({"source_id": ids[in_tmass], "original_ext_source_id": names, "clean_tmass_psc_xsc_oid": clean})
+    tx = Table(
+        {"source_id": ids[in_tmass], "original_ext_source_id": names, "clean_tmass_psc_xsc_oid": clean}
+    )
     tx["number_of_mates"] = np.zeros(len(in_tmass), np.int16)
     second = "00000000+0000000"
     doubled = int(np.argmin(place[in_tmass].separation(centre)))
-    tj = Table({"clean_tmass_psc_xsc_oid": np.append(clean, clean[doubled]), "original_psc_source_id": np.append(names, second)})
+    tj = Table(
+        {
+            "clean_tmass_psc_xsc_oid": np.append(clean, clean[doubled]),
+            "original_psc_source_id": np.append(names, second),
+        }
+    )
     tmass = Table({"designation": np.append(names, second)})
     add = _adder(tmass)
     for i, name in enumerate(("j", "h", "ks")):
@@ -144,7 +165,9 @@ def _joined(gaia: Table, px: Table, ps1: Table, tx: Table, tmass: Table, distanc
     match_ps1 = np.array([of_star_ps1.get(s, -1) for s in ids])
     row_ps1 = np.array([of_object[int(px["original_ext_source_id"][i])] if i >= 0 else -1 for i in match_ps1])
     match_tmass = np.array([of_star_tmass.get(s, -1) for s in ids])
-    row_tmass = np.array([of_name[str(tx["original_ext_source_id"][i])] if i >= 0 else -1 for i in match_tmass])
+    row_tmass = np.array(
+        [of_name[str(tx["original_ext_source_id"][i])] if i >= 0 else -1 for i in match_tmass]
+    )
     out = gaia[[name for name in gaia.colnames if name not in ("pmra", "pmdec", "ref_epoch")]].copy()
 
     def take(name: str, source: Table, column: str, rows: np.ndarray) -> None:

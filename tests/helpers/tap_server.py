@@ -125,7 +125,10 @@ class TapServer:
         shape = _NUMBER.sub("?", adql)
         if shape not in self._translations:
             sql = ADQLQueryTranslator(adql).to_mysql().rstrip(";")
-            found, wanted = [float(x) for x in _NUMBER.findall(sql)], [float(x) for x in _NUMBER.findall(adql)]
+            found, wanted = (
+                [float(x) for x in _NUMBER.findall(sql)],
+                [float(x) for x in _NUMBER.findall(adql)],
+            )
             assert found == wanted, "the translation must keep the numbers in order"
             self._translations[shape] = sql
         numbers = iter(_NUMBER.findall(adql))
@@ -206,8 +209,8 @@ def _contains(point: str, circle: str) -> int:
 _JOB = (
     '<?xml version="1.0" encoding="UTF-8"?><uws:job xmlns:uws="http://www.ivoa.net/xml/UWS/v1.0" '
     'xmlns:xlink="http://www.w3.org/1999/xlink" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" version="1.1">'
-    "<uws:jobId>{id}</uws:jobId><uws:phase>{phase}</uws:phase><uws:quote xsi:nil=\"true\"/>"
-    "<uws:startTime xsi:nil=\"true\"/><uws:endTime xsi:nil=\"true\"/>"
+    '<uws:jobId>{id}</uws:jobId><uws:phase>{phase}</uws:phase><uws:quote xsi:nil="true"/>'
+    '<uws:startTime xsi:nil="true"/><uws:endTime xsi:nil="true"/>'
     "<uws:executionDuration>3600</uws:executionDuration><uws:destruction>2027-01-01T00:00:00Z</uws:destruction>"
     "<uws:parameters/><uws:results>{results}</uws:results>{error}</uws:job>"
 )

@@ -47,7 +47,12 @@ def band_conditions(
     if limits.ps1_unsaturated_only:
         bright = np.array([PS1_SATURATION_MAG.get(band.name, -np.inf) for band in BANDS])
         with np.errstate(invalid="ignore"):
-            yield "Pan-STARRS1 saturation", "magnitudes fainter than saturation", "ps1", magnitude_mag < bright
+            yield (
+                "Pan-STARRS1 saturation",
+                "magnitudes fainter than saturation",
+                "ps1",
+                magnitude_mag < bright,
+            )
     flags = [f"ps1_{band.label}_flags" for band in BANDS if band.survey == "ps1"]
     if limits.ps1_rank_max is not None and any(name in stars.colnames for name in flags):
         poor = everywhere.copy()

@@ -129,10 +129,14 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0) -> DustMap:
         )
     pixel_arcmin = 60.0 * np.degrees(np.sqrt(4 * np.pi / (12 * nside**2)))
     if pixel_arcmin > _COARSE_ARCMIN:
-        notes.append(f"{path.name} averages the dust over pixels of {pixel_arcmin:.0f} arcmin (NSIDE = {nside})")
+        notes.append(
+            f"{path.name} averages the dust over pixels of {pixel_arcmin:.0f} arcmin (NSIDE = {nside})"
+        )
     seen = float(np.isfinite(values).mean())
     if seen < 1.0:
-        notes.append(f"{path.name} covers {100 * seen:.0f} % of the sky; stars elsewhere have no E(B-V) from it")
+        notes.append(
+            f"{path.name} covers {100 * seen:.0f} % of the sky; stars elsewhere have no E(B-V) from it"
+        )
     return DustMap(values, nside, order, frame, path.name, file_sha256(path), tuple(notes))
 
 

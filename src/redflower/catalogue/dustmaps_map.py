@@ -72,7 +72,9 @@ def open_dust_map(source: "str | Path", *, scale: float = 1.0) -> "DustMap | Que
         return read_dust_map(source, scale=scale)
     name = text.removeprefix(PREFIX)
     if name not in _MAPS:
-        raise InputError(f"dust map {text!r}: of dustmaps there are {', '.join(PREFIX + known for known in _MAPS)}.")
+        raise InputError(
+            f"dust map {text!r}: of dustmaps there are {', '.join(PREFIX + known for known in _MAPS)}."
+        )
     class_name, factor = _MAPS[name]
     try:
         module = importlib.import_module(f"dustmaps.{name}")

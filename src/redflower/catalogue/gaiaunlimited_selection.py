@@ -34,7 +34,9 @@ def counts_from_gaiaunlimited(function: Any) -> SelectionCounts:
     binning = dict(getattr(function, "hplevel_and_binning", {}))
     wanted = {"healpix", G_NAME.rstrip("_"), G_RP_NAME.rstrip("_")}
     if set(binning) != wanted:
-        raise InputError(f"the selection function must be binned in {sorted(wanted)}; it is in {sorted(binning)}.")
+        raise InputError(
+            f"the selection function must be binned in {sorted(wanted)}; it is in {sorted(binning)}."
+        )
     data = function.ds[["n", "k"]].transpose("ipix", G_NAME, G_RP_NAME)
     nside = 2 ** int(binning["healpix"])
     edges = [
@@ -51,9 +53,7 @@ def counts_from_gaiaunlimited(function: Any) -> SelectionCounts:
     return SelectionCounts(counts[0], counts[1], edges[0], edges[1], nside)
 
 
-def log_gaia_completeness(
-    g_centre_mag: Float[np.ndarray, " g"], nside: int
-) -> Float[np.ndarray, "pixel g"]:
+def log_gaia_completeness(g_centre_mag: Float[np.ndarray, " g"], nside: int) -> Float[np.ndarray, "pixel g"]:
     """Log of the completeness of Gaia DR3 itself, the parent of E11, averaged over each pixel.
 
     gaiaunlimited fetches its map (100 MB) at the first call and keeps it.
@@ -85,11 +85,15 @@ def log_gaia_completeness(
     order, pixel, depth_mag = np.asarray(model.m10map, dtype=float).T
     fine = 2 ** int(order[0])
     if nside > fine or len(depth_mag) != 12 * fine**2:
-        raise InputError(f"the map of Gaia's completeness has {len(depth_mag)} pixels, which do not nest in NSIDE {nside}.")
+        raise InputError(
+            f"the map of Gaia's completeness has {len(depth_mag)} pixels, which do not nest in NSIDE {nside}."
+        )
     # Its own look-up takes a loop over the sky for every place; the map in order is the same, averaged exactly.
     depth_mag = depth_mag[np.argsort(pixel)]
     columns = [
-        m10_to_completeness(np.full(len(depth_mag), float(g)), depth_mag).reshape(12 * nside**2, -1).mean(axis=1)
+        m10_to_completeness(np.full(len(depth_mag), float(g)), depth_mag)
+        .reshape(12 * nside**2, -1)
+        .mean(axis=1)
         for g in g_centre_mag
     ]
     return np.log(np.clip(np.stack(columns, axis=1), 1e-6, 1.0))

@@ -18,8 +18,8 @@ from redflower.catalogue.dustmaps_map import QueriedMap, open_dust_map
 from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name
 from redflower.catalogue.quality import Photometry, Purpose, QualityLimits, photometry, quality_cuts
 from redflower.catalogue.reader import Duplicates, read_stars
-from redflower.catalogue.schema import INPUT_COLUMNS
 from redflower.catalogue.sample_summary import summarise
+from redflower.catalogue.schema import INPUT_COLUMNS
 from redflower.catalogue.selection import SelectionCounts, count_stars
 from redflower.catalogue.tables import META_KEY
 from redflower.catalogue.zero_point import ParallaxZeroPoint, ZeroPoint, ZeroPointStatus, parallax_zero_point

@@ -23,6 +23,7 @@ Purpose = Literal["training", "inference"]
 #: Fewer bands than this, G among them, say nothing about reddening.
 BANDS_MIN: Final = 3
 
+
 @dataclass(frozen=True)
 class QualityLimits:
     """The limits of the cuts; None leaves a cut out.
@@ -68,7 +69,9 @@ class QualityLimits:
         if self.ps1_rank_max is not None and self.ps1_rank_max not in range(RANK_WORST + 1):
             raise InputError(f"ps1_rank_max must be a rank from 0 to {RANK_WORST}; got {self.ps1_rank_max}.")
         if self.complete_to is not None and self.complete_to not in SURVEY_ENDS:
-            raise InputError(f"complete_to must be one of {', '.join(SURVEY_ENDS)}; got {self.complete_to!r}.")
+            raise InputError(
+                f"complete_to must be one of {', '.join(SURVEY_ENDS)}; got {self.complete_to!r}."
+            )
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,9 @@ def photometry(stars: Table, limits: QualityLimits) -> Photometry:
         if not lost.any():
             continue
         counts = ", ".join(f"{band.label} {n}" for band, n in zip(BANDS, lost.sum(axis=0), strict=True) if n)
-        notes.append(f"{name}: bands set missing for {lost.any(axis=1).sum()} stars without {condition} ({counts})")
+        notes.append(
+            f"{name}: bands set missing for {lost.any(axis=1).sum()} stars without {condition} ({counts})"
+        )
     return Photometry(magnitude, error, tuple(notes), tuple(cuts))
 
 
@@ -148,7 +153,11 @@ def quality_cuts(
     yield "bands", f"at least {BANDS_MIN} bands", observed.sum(axis=1) >= BANDS_MIN
     if limits.complete_to is not None:
         end = SURVEY_ENDS[limits.complete_to]
-        yield "complete", f"all of {' '.join(band.label for band in BANDS[:end])}", observed[:, :end].all(axis=1)
+        yield (
+            "complete",
+            f"all of {' '.join(band.label for band in BANDS[:end])}",
+            observed[:, :end].all(axis=1),
+        )
     solved = solution_kind(stars)
     if limits.five_parameter_only and solved.any():
         yield "solution", "a five-parameter astrometric solution", solved == FIVE_PARAMETERS

@@ -71,7 +71,9 @@ def summarise(prepared: Table) -> SampleSummary:
     infrared = complete["2mass"] if complete["2mass"].any() else np.ones(len(prepared), dtype=bool)
     medians = {"parallax": _median(as_floats(prepared, "parallax_error")[optical])}
     for band in BANDS:
-        error = as_floats(prepared, prepared_error_name(band))[infrared if band.survey == "2mass" else optical]
+        error = as_floats(prepared, prepared_error_name(band))[
+            infrared if band.survey == "2mass" else optical
+        ]
         medians[band.label] = _median(np.sqrt(np.maximum(error**2 - band.error_floor_mag**2, 0.0)))
     return SampleSummary(counts, medians)
 

@@ -92,7 +92,9 @@ def count_stars(
     with np.errstate(invalid="ignore"):
         usable = np.isfinite(ra_deg) & np.isfinite(dec_deg) & np.isfinite(g_rp_mag)
         usable &= (g_mag > g_bright_mag) & (g_mag < g_faint_mag)
-    pixel = HEALPix(2**order, order="nested").lonlat_to_healpix(ra_deg[usable] * u.deg, dec_deg[usable] * u.deg)
+    pixel = HEALPix(2**order, order="nested").lonlat_to_healpix(
+        ra_deg[usable] * u.deg, dec_deg[usable] * u.deg
+    )
     row = np.clip(np.searchsorted(g_edges, g_mag[usable], side="right") - 1, 0, n_g - 1)
     n_colour = len(colour_edges) - 1
     column = np.clip(np.searchsorted(colour_edges, g_rp_mag[usable], side="right") - 1, 0, n_colour - 1)
@@ -194,14 +196,20 @@ def check_selection(selection: SelectionFunction, counts: SelectionCounts) -> Se
     flat, w = p.ravel(), weight.ravel()
     order = np.argsort(flat)
     share = np.cumsum(w[order]) / w.sum()
-    quantiles = tuple(float(flat[order][min(np.searchsorted(share, q), len(flat) - 1)]) for q in (0.05, 0.5, 0.95))
+    quantiles = tuple(
+        float(flat[order][min(np.searchsorted(share, q), len(flat) - 1)]) for q in (0.05, 0.5, 0.95)
+    )
     by_cell = (weight * p).sum(axis=0) / np.maximum(weight.sum(axis=0), 1.0)
     beyond = (weight * ((p - by_cell) ** 2 - sigma**2)).sum() / w.sum()
     cell_weight = weight.sum(axis=0)
     mean = float((weight * p).sum() / w.sum())
     over_magnitudes = float(np.sqrt((cell_weight * (by_cell - mean) ** 2).sum() / cell_weight.sum()))
     return SelectionCheck(
-        mean, quantiles, float(w[flat > 0.9].sum() / w.sum()), float(np.sqrt(max(beyond, 0.0))), over_magnitudes  # type: ignore[arg-type]
+        mean,
+        quantiles,
+        float(w[flat > 0.9].sum() / w.sum()),
+        float(np.sqrt(max(beyond, 0.0))),
+        over_magnitudes,  # type: ignore[arg-type]
     )
 
 
@@ -211,7 +219,9 @@ def selection_pixels(
     """The pixel of each star in a selection function; 0 where a position is not finite."""
     finite = np.isfinite(ra_deg) & np.isfinite(dec_deg)
     grid = HEALPix(selection.nside, order="nested")
-    pixels = grid.lonlat_to_healpix(np.where(finite, ra_deg, 0.0) * u.deg, np.where(finite, dec_deg, 0.0) * u.deg)
+    pixels = grid.lonlat_to_healpix(
+        np.where(finite, ra_deg, 0.0) * u.deg, np.where(finite, dec_deg, 0.0) * u.deg
+    )
     return np.where(finite, pixels, 0).astype(np.int32)
 
 
@@ -243,7 +253,9 @@ def selection_from_parts(arrays: dict[str, np.ndarray], settings: dict[str, Any]
     return SelectionFunction(**{name: jnp.asarray(part) for name, part in parts.items()}, nside=nside)
 
 
-def write_selection(selection: SelectionFunction, path: "str | Path", provenance: dict[str, Any] | None = None) -> Path:
+def write_selection(
+    selection: SelectionFunction, path: "str | Path", provenance: dict[str, Any] | None = None
+) -> Path:
     """Write a selection function to a .safetensors file, whole or not at all.
 
     Raises
@@ -258,7 +270,9 @@ def write_selection(selection: SelectionFunction, path: "str | Path", provenance
     header = {"format": _FORMAT, "settings": json.dumps(settings), "provenance": json.dumps(provenance or {})}
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata=header)
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata=header
+        )
         os.replace(part, path)
     except (OSError, SafetensorError) as problem:
         raise InputError(f"{path} cannot be written: {problem}.") from None

@@ -45,23 +45,37 @@ def fetch(
         str | None, typer.Option(help="two-cloud, one-cloud, zero-extinction, or cone:L,B,RADIUS in degrees")
     ] = None,
     surveys: Annotated[str, typer.Option(help="Of gaia, ps1, 2mass, distances")] = "gaia,ps1,2mass,distances",
-    tap: Annotated[str, typer.Option(help="Base URL of a TAP service with the Gaia archive's tables")] = GAIA_TAP,
+    tap: Annotated[
+        str, typer.Option(help="Base URL of a TAP service with the Gaia archive's tables")
+    ] = GAIA_TAP,
     hats: Annotated[
         str | None,
-        typer.Option(help="Read HATS catalogues instead: `public`, or gaia=PATH,ps1=PATH,2mass=PATH,distances=PATH"),
+        typer.Option(
+            help="Read HATS catalogues instead: `public`, or gaia=PATH,ps1=PATH,2mass=PATH,distances=PATH"
+        ),
     ] = None,
     ebv_map: Annotated[
         str | None,
-        typer.Option(help="For zero-extinction: HEALPix FITS map of E(B-V), such as ebv_lhd.hpx.fits, or dustmaps:sfd"),
+        typer.Option(
+            help="For zero-extinction: HEALPix FITS map of E(B-V), such as ebv_lhd.hpx.fits, or dustmaps:sfd"
+        ),
     ] = None,
-    ebv_max: Annotated[float, typer.Option(help="Upper limit of E(B-V) in that map [mag]")] = TRAINING_EBV_MAX_MAG,
+    ebv_max: Annotated[
+        float, typer.Option(help="Upper limit of E(B-V) in that map [mag]")
+    ] = TRAINING_EBV_MAX_MAG,
     ebv_map_scale: Annotated[float, typer.Option(help="Factor from the map's values to E(B-V) in mag")] = 1.0,
-    g_faint: Annotated[float | None, typer.Option(help="Ask only for stars brighter than this G [mag]")] = None,
-    max_stars: Annotated[int | None, typer.Option(help="Stop after so many stars, a fair sample of the region")] = None,
+    g_faint: Annotated[
+        float | None, typer.Option(help="Ask only for stars brighter than this G [mag]")
+    ] = None,
+    max_stars: Annotated[
+        int | None, typer.Option(help="Stop after so many stars, a fair sample of the region")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the order of tiles")] = 0,
     tile_rows: Annotated[int, typer.Option(help="Split tiles with more stars than this")] = TILE_ROWS_MAX,
     attempts: Annotated[int, typer.Option(help="Attempts at each query before a tile counts as failed")] = 6,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the ADQL and an estimate; ask nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the ADQL and an estimate; ask nothing")
+    ] = False,
 ) -> None:
     """Fetch stars of a region; a stopped run goes on where it was. `fetch prior FILE` gets the distance prior.
 
@@ -74,7 +88,9 @@ def fetch(
     if prior_out is not None:
         raise InputError(f"fetch: one output is needed; got {out} and {prior_out}.")
     if region is None:
-        raise InputError("fetch: --region is needed: two-cloud, one-cloud, zero-extinction or cone:L,B,RADIUS.")
+        raise InputError(
+            "fetch: --region is needed: two-cloud, one-cloud, zero-extinction or cone:L,B,RADIUS."
+        )
     where = parse_region(region)
     wanted = parse_surveys(surveys)
     check_writable(out)
@@ -83,14 +99,17 @@ def fetch(
         tiles = cone_tiles(where)
     else:
         if ebv_map is None:
-            raise InputError(
-                f"--region {ZERO_EXTINCTION} needs --ebv-map FILE. {LENZ_HOW}"
-            )
+            raise InputError(f"--region {ZERO_EXTINCTION} needs --ebv-map FILE. {LENZ_HOW}")
         dust = open_dust_map(ebv_map, scale=ebv_map_scale)
         for note in dust.notes:
             say(f"note: {note}")
         tiles = zero_extinction_tiles(dust, ebv_max_mag=ebv_max)
-        request |= {"ebv_map": dust.name, "ebv_map_sha256": dust.sha256, "ebv_max_mag": ebv_max, "ebv_map_scale": ebv_map_scale}
+        request |= {
+            "ebv_map": dust.name,
+            "ebv_map_sha256": dust.sha256,
+            "ebv_max_mag": ebv_max,
+            "ebv_map_scale": ebv_map_scale,
+        }
     if dry_run:
         _show(tiles, wanted, g_faint, tap)
         return

@@ -36,10 +36,13 @@ def prepare(
     ] = None,
     ebv_map: Annotated[
         str | None,
-        typer.Option(help="HEALPix FITS map of E(B-V), or dustmaps:sfd and the like, to choose dust-free stars"),
+        typer.Option(
+            help="HEALPix FITS map of E(B-V), or dustmaps:sfd and the like, to choose dust-free stars"
+        ),
     ] = None,
     ebv_map_scale: Annotated[
-        float, typer.Option(help="Factor from the map's values to E(B-V) in mag (1.136e-22 for N_HI per cm^2)")
+        float,
+        typer.Option(help="Factor from the map's values to E(B-V) in mag (1.136e-22 for N_HI per cm^2)"),
     ] = 1.0,
     ebv_max: Annotated[
         float, typer.Option(help="Largest E(B-V) of that map for training [mag]")
@@ -53,7 +56,10 @@ def prepare(
         str | None, typer.Option(help="Keep only stars with every band: ps1 (8 bands) or 2mass (11 bands)")
     ] = None,
     ps1_rank: Annotated[
-        int, typer.Option(help="Worst rank of Pan-STARRS1 measurements: 0 photometric, unsaturated, no bad pixels")
+        int,
+        typer.Option(
+            help="Worst rank of Pan-STARRS1 measurements: 0 photometric, unsaturated, no bad pixels"
+        ),
     ] = 0,
     keep_first: Annotated[
         bool, typer.Option("--keep-first", help="Keep the first of rows with one source_id; else an error")
@@ -63,10 +69,13 @@ def prepare(
     ] = None,
     selection: Annotated[
         Path | None,
-        typer.Option(help=".safetensors file for the selection function; RAW must hold every Gaia star of its region"),
+        typer.Option(
+            help=".safetensors file for the selection function; RAW must hold every Gaia star of its region"
+        ),
     ] = None,
     figures: Annotated[
-        Path | None, typer.Option(help="Folder for figures of the sample: colours, coverage, RUWE, limits, sky")
+        Path | None,
+        typer.Option(help="Folder for figures of the sample: colours, coverage, RUWE, limits, sky"),
     ] = None,
 ) -> None:
     """Cut, correct and clean a table of stars for training or inference; a count after every cut."""
@@ -129,7 +138,9 @@ def write_figures(
         "colour-relations": colour_relations_figure(table),
         "coverage": coverage_figure(table),
         "ruwe": ruwe_figure(table, limit=limits.ruwe_max),
-        "malmquist": malmquist_figure(table, g_bright_mag=limits.g_bright_mag, g_faint_mag=limits.g_faint_mag),
+        "malmquist": malmquist_figure(
+            table, g_bright_mag=limits.g_bright_mag, g_faint_mag=limits.g_faint_mag
+        ),
         "sky": sky_figure(table, dust=prepared.dust, ebv_max_mag=ebv_max_mag, selection=selection),
     }
     for name, figure in drawn.items():

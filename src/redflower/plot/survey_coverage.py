@@ -13,7 +13,10 @@ from redflower.plot.style import MEAN, STARS, TRUTH, style
 from redflower.plot.survey_sample import sample_distance_pc
 
 #: Sightlines of the paper's section 5.2, l and b. [deg]
-CLOUD_SIGHTLINES: Mapping[str, tuple[float, float]] = {"two-cloud": (104.08, 22.31), "one-cloud": (103.9, 21.97)}
+CLOUD_SIGHTLINES: Mapping[str, tuple[float, float]] = {
+    "two-cloud": (104.08, 22.31),
+    "one-cloud": (103.9, 21.97),
+}
 
 
 def coverage_figure(
@@ -39,7 +42,13 @@ def coverage_figure(
         axes = figure.subplots()
         if good.any():
             counts = axes.hist2d(
-                radius / 1000, height / 1000, bins=120, range=((4, 12), (0, 5)), cmap="Blues", norm=LogNorm(), cmin=1
+                radius / 1000,
+                height / 1000,
+                bins=120,
+                range=((4, 12), (0, 5)),
+                cmap="Blues",
+                norm=LogNorm(),
+                cmin=1,
             )
             figure.colorbar(counts[3], label="stars per cell")
         along = np.linspace(1.0, reach_pc, 200)
@@ -83,8 +92,16 @@ def malmquist_figure(
             _, z = _cylindrical(along, np.zeros(300), np.full(300, latitude))
             for limit, name in ((g_bright_mag, "bright"), (g_faint_mag, "faint")):
                 if limit is not None:
-                    axes.plot(z, limit - 5 * np.log10(along / 10.0), color=MEAN, lw=1.2, label=f"{name}: G = {limit:g}")
-            axes.set(xlabel="Z [pc]", title=f"|b| = {latitude:g} deg ({near.sum():,} stars)", xlim=(0, z.max()))
+                    axes.plot(
+                        z,
+                        limit - 5 * np.log10(along / 10.0),
+                        color=MEAN,
+                        lw=1.2,
+                        label=f"{name}: G = {limit:g}",
+                    )
+            axes.set(
+                xlabel="Z [pc]", title=f"|b| = {latitude:g} deg ({near.sum():,} stars)", xlim=(0, z.max())
+            )
         first = np.atleast_1d(panels)[0]
         first.set(ylabel="M$_G$ [mag]", ylim=(16, -2))
         if first.get_legend_handles_labels()[0]:
@@ -92,7 +109,9 @@ def malmquist_figure(
     return figure
 
 
-def _cylindrical(distance_pc: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cylindrical(
+    distance_pc: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """R and Z of each star. [pc]"""
     if len(distance_pc) == 0:
         return np.zeros(0), np.zeros(0)

@@ -56,13 +56,22 @@ def colour_relations_figure(prepared: Table, *, seed: int = 0) -> Figure:
                     ax.text(0.5, 0.5, "no star has these", ha="center", transform=ax.transAxes)
                 continue
             some = np.random.default_rng(seed).permutation(shown)[:SHOWN_MAX]
-            points = row[0].scatter(x[some], y[some], c=g[some], s=2, cmap="viridis", rasterized=True, linewidths=0)
+            points = row[0].scatter(
+                x[some], y[some], c=g[some], s=2, cmap="viridis", rasterized=True, linewidths=0
+            )
             figure.colorbar(points, ax=row[0], label="G [mag]")
             box = _box(x[shown], y[shown])
-            counts = row[1].hist2d(x[shown], y[shown], bins=160, range=box, cmap="magma_r", norm=LogNorm(), cmin=1)
+            counts = row[1].hist2d(
+                x[shown], y[shown], bins=160, range=box, cmap="magma_r", norm=LogNorm(), cmin=1
+            )
             figure.colorbar(counts[3], ax=row[1], label="stars per cell")
             for ax in row:
-                ax.set(xlabel="BP $-$ RP [mag]", ylabel=y_label, xlim=box[0], ylim=box[1][::-1] if inverted else box[1])
+                ax.set(
+                    xlabel="BP $-$ RP [mag]",
+                    ylabel=y_label,
+                    xlim=box[0],
+                    ylim=box[1][::-1] if inverted else box[1],
+                )
     return figure
 
 
@@ -84,7 +93,9 @@ def ruwe_figure(prepared: Table, *, limit: float | None = 2.0, usual: float = 1.
             top = max(limit or 0.0, 2.0)
             axes.hist(ruwe, bins=np.linspace(0.7, top, 120), color=STARS)
             share = float((ruwe < usual).mean())
-            axes.axvline(usual, color=INK, ls="--", lw=1, label=f"{usual:g}: {100 * share:.1f} % of stars below")
+            axes.axvline(
+                usual, color=INK, ls="--", lw=1, label=f"{usual:g}: {100 * share:.1f} % of stars below"
+            )
         if limit is not None:
             axes.axvline(limit, color=MEAN, lw=1, label=f"cut at {limit:g}")
         axes.set(xlabel="RUWE", ylabel="stars", yscale="log")
@@ -108,5 +119,3 @@ def _box(x: np.ndarray, y: np.ndarray) -> tuple[tuple[float, float], tuple[float
         pad = 0.08 * (high - low) + 0.05
         limits.append((float(low - pad), float(high + pad)))
     return limits[0], limits[1]
-
-

@@ -24,7 +24,9 @@ class LooksUpDust(Protocol):
 
     name: str
 
-    def lookup(self, ra_deg: np.ndarray, dec_deg: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray) -> np.ndarray:
+    def lookup(
+        self, ra_deg: np.ndarray, dec_deg: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
+    ) -> np.ndarray:
         """E(B-V) of each position. [mag]"""
         ...
 
@@ -60,15 +62,25 @@ def sky_figure(
         left, right = figure.subplots(1, 2, subplot_kw={"projection": "mollweide"})
         if selection is not None:
             pixel = HEALPix(selection.nside, order="nested").lonlat_to_healpix(icrs.ra, icrs.dec)
-            logs = jax.vmap(lambda p: log_selection(selection, p, g_mag, g_rp_mag))(np.arange(12 * selection.nside**2))
+            logs = jax.vmap(lambda p: log_selection(selection, p, g_mag, g_rp_mag))(
+                np.arange(12 * selection.nside**2)
+            )
             values = np.exp(np.asarray(logs))[pixel].reshape(lon.shape)
             # Only where the sample has stars: elsewhere the estimate is the prior's.
             with_stars = np.zeros(12 * selection.nside**2, dtype=bool)
             ra, dec = (np.asarray(prepared[name], dtype=float) for name in ("ra", "dec"))
-            with_stars[HEALPix(selection.nside, order="nested").lonlat_to_healpix(ra * u.deg, dec * u.deg)] = True
+            with_stars[
+                HEALPix(selection.nside, order="nested").lonlat_to_healpix(ra * u.deg, dec * u.deg)
+            ] = True
             values[~with_stars[pixel].reshape(lon.shape)] = np.nan
             drawn = left.pcolormesh(
-                np.radians(-lon_edge), np.radians(lat_edge), values, vmin=0, vmax=1, cmap="viridis", rasterized=True
+                np.radians(-lon_edge),
+                np.radians(lat_edge),
+                values,
+                vmin=0,
+                vmax=1,
+                cmap="viridis",
+                rasterized=True,
             )
             figure.colorbar(drawn, ax=left, label="selection probability", shrink=0.7)
             left.set_title(f"P(S = 1) at G = {g_mag:g}, G $-$ RP = {g_rp_mag:g}", fontsize=9)

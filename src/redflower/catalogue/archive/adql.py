@@ -60,7 +60,9 @@ def parse_surveys(text: str) -> tuple[str, ...]:
     asked = {part.strip().lower() for part in text.split(",") if part.strip()}
     unknown = asked - set(SURVEYS)
     if unknown:
-        raise InputError(f"--surveys {text!r}: unknown {', '.join(sorted(unknown))}; there are {', '.join(SURVEYS)}.")
+        raise InputError(
+            f"--surveys {text!r}: unknown {', '.join(sorted(unknown))}; there are {', '.join(SURVEYS)}."
+        )
     return tuple(name for name in SURVEYS if name in asked | {"gaia"})
 
 

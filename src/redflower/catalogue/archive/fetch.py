@@ -215,7 +215,9 @@ def _fetch_one(
 def _combine(files: dict[Path, np.ndarray | None], out: Path, meta: dict[str, Any]) -> None:
     """The tiles, or the named rows of them, in one table; Parquet is written tile by tile, in bounded memory."""
     if out.suffix != ".parquet":
-        parts = [read_parquet(path) if rows is None else read_parquet(path)[rows] for path, rows in files.items()]
+        parts = [
+            read_parquet(path) if rows is None else read_parquet(path)[rows] for path, rows in files.items()
+        ]
         table = vstack(parts, metadata_conflicts="silent")
         table.meta = {META_KEY: meta}
         write_table(table, out)

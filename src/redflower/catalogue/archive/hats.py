@@ -124,7 +124,9 @@ class HatsSource:
         try:
             import lsdb
         except ImportError:
-            raise InputError("HATS catalogues need LSDB, which is not installed: pip install 'redflower[scale]'.") from None
+            raise InputError(
+                "HATS catalogues need LSDB, which is not installed: pip install 'redflower[scale]'."
+            ) from None
         self._lsdb = lsdb
         wanted = [name for name in SURVEYS if name in {"gaia", *surveys}]
         absent = [name for name in wanted if name not in catalogues]
@@ -156,7 +158,9 @@ class HatsSource:
             raise RowLimitError(f"it holds {len(frame):,} stars, more than {rows_max:,}.")
         ids = frame["source_id"].to_numpy()
         if len(np.unique(ids)) != len(ids):
-            raise FetchError(f"{self.url}: tile {tile.name} has {len(ids) - len(np.unique(ids))} stars twice.")
+            raise FetchError(
+                f"{self.url}: tile {tile.name} has {len(ids) - len(np.unique(ids))} stars twice."
+            )
         return _archive_table(frame, surveys), []
 
     def _open(self, name: str, tile: Tile | None) -> Any:
@@ -171,7 +175,9 @@ class HatsSource:
                 f"the {name} catalogue {self._paths[name]} cannot be opened: {str(problem).splitlines()[0][:300]}."
             ) from None
 
-    def _matched(self, tile: Tile, surveys: tuple[str, ...], g_faint_mag: float | None) -> "pd.DataFrame | None":
+    def _matched(
+        self, tile: Tile, surveys: tuple[str, ...], g_faint_mag: float | None
+    ) -> "pd.DataFrame | None":
         gaia = self._open("gaia", tile)
         if len(gaia.get_healpix_pixels()) == 0:
             return None
@@ -250,7 +256,9 @@ def _column(series: "pd.Series", name: str) -> Column:
     spec = INPUT_COLUMNS[name]
     missing = series.isna().to_numpy()
     if spec.kind == "text":
-        values: np.ndarray = np.array(["" if gap else str(v) for v, gap in zip(series, missing, strict=True)], dtype=str)
+        values: np.ndarray = np.array(
+            ["" if gap else str(v) for v, gap in zip(series, missing, strict=True)], dtype=str
+        )
     elif spec.kind == "integer":
         values = series.fillna(0).to_numpy(dtype=np.int64)
     else:
@@ -356,7 +364,9 @@ def match_at_epoch(
     return left[best], right[best], distance[best]
 
 
-def _moved(ra_deg: np.ndarray, dec_deg: np.ndarray, pmra: np.ndarray, pmdec: np.ndarray, years: Any) -> np.ndarray:
+def _moved(
+    ra_deg: np.ndarray, dec_deg: np.ndarray, pmra: np.ndarray, pmdec: np.ndarray, years: Any
+) -> np.ndarray:
     """Unit vectors of stars after so many years of straight motion, right at the poles too."""
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)

@@ -91,7 +91,9 @@ class Manifest:
 
     def notes(self) -> list[str]:
         """What was noted of the tiles."""
-        return [f"tile {name}: {note}" for name, tile in self._tiles.items() for note in tile.get("notes", ())]
+        return [
+            f"tile {name}: {note}" for name, tile in self._tiles.items() for note in tile.get("notes", ())
+        ]
 
     def checksums(self) -> dict[str, str]:
         """Checksum of each finished tile."""

@@ -104,7 +104,9 @@ class Tile:
         for pixel in range(4 * self.pixel, 4 * self.pixel + 4):
             low, high = id_range(self.order + 1, pixel)
             ranges = tuple(
-                (max(low, first), min(high, last)) for first, last in self.ranges if first <= high and last >= low
+                (max(low, first), min(high, last))
+                for first, last in self.ranges
+                if first <= high and last >= low
             )
             if ranges:
                 children.append(Tile(self.order + 1, pixel, ranges, self.cone, self.area_deg2 / 4))
@@ -192,7 +194,9 @@ def zero_extinction_tiles(
     centre_lon, centre_lat = coarse.healpix_to_lonlat(np.arange(n_tiles))
     centre = SkyCoord(centre_lon, centre_lat)
     reach_deg = 1.1 * math.degrees(math.sqrt(4 * math.pi / n_tiles))
-    near = (np.abs(centre.galactic.b.deg) > latitude_min_deg - reach_deg) & (centre.dec.deg > dec_min_deg - reach_deg)
+    near = (np.abs(centre.galactic.b.deg) > latitude_min_deg - reach_deg) & (
+        centre.dec.deg > dec_min_deg - reach_deg
+    )
     tiles = []
     chosen = np.flatnonzero(near)
     per_tile = cells_per_tile * points_per_cell

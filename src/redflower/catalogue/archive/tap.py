@@ -33,6 +33,12 @@ _FINAL_PHASES: Final = ("COMPLETED", "ERROR", "ABORTED")
 #: Answers that mean "not now" rather than "not so".
 _PASSING_CODES: Final = (408, 425, 429, 500, 502, 503, 504)
 
+#: What services say of a query that is wrong, and will be wrong again. A job can end in error for lesser reasons.
+_REFUSALS: Final = (
+    "parse", "syntax", "unknown column", "unknown table", "does not exist", "unresolved", "cannot find",
+    "could not locate", "no such field", "no such table", "no such column",
+)  # fmt: skip
+
 Result = TypeVar("Result")
 
 
@@ -190,9 +196,7 @@ class TapService:
         if phase != "COMPLETED":
             summary = job.job.errorsummary
             text = str(summary.message.content).strip() if summary and summary.message else "no reason given"
-            wrong = any(word in text.lower() for word in ("parse", "syntax", "unknown column", "unknown table",
-                                                          "does not exist", "unresolved", "cannot find"))  # fmt: skip
-            kind = RefusedError if wrong else PassingError
+            kind = RefusedError if any(word in text.lower() for word in _REFUSALS) else PassingError
             raise kind(f"{self.url}: the job ended as {phase}: {text}.")
         uri = job.result_uri
         if not uri:

@@ -36,7 +36,9 @@ class TapSource:
         # Repeated counterparts in 2MASS may add rows; room for them, so that a limit hit is a limit hit.
         limit = expected + expected // 10 + 100
         table = self._service.table(tile_query(tile, surveys, g_faint_mag), max_rows=limit, scratch=scratch)
-        lacking = [name for name in ("source_id", "ra", "dec", "phot_g_mean_mag") if name not in table.colnames]
+        lacking = [
+            name for name in ("source_id", "ra", "dec", "phot_g_mean_mag") if name not in table.colnames
+        ]
         if lacking:
             raise FetchError(f"{self.url}: the result for tile {tile.name} lacks {', '.join(lacking)}.")
         notes: list[str] = []
