@@ -26,7 +26,8 @@ FAST = (8, 16)
 def moved(stars: Table, rows: np.ndarray, year: float) -> tuple[np.ndarray, np.ndarray]:
     """Positions of stars at another epoch, by astropy."""
     at = SkyCoord(
-        np.asarray(stars["ra"])[rows] * u.deg, np.asarray(stars["dec"])[rows] * u.deg, pm_ra_cosdec=np.asarray(stars["pmra"])[rows] * u.mas / u.yr,
+        np.asarray(stars["ra"])[rows] * u.deg, np.asarray(stars["dec"])[rows] * u.deg,
+        pm_ra_cosdec=np.asarray(stars["pmra"])[rows] * u.mas / u.yr,
         pm_dec=np.asarray(stars["pmdec"])[rows] * u.mas / u.yr, obstime=Time(2016.0, format="jyear"),
         distance=np.full(len(rows), 1000.0) * u.pc,
     ).apply_space_motion(Time(year, format="jyear"))  # fmt: skip

@@ -93,7 +93,7 @@ class CutReport:
 
     def text(self) -> str:
         """The whole report as lines of text."""
-        both = [*self.band_cuts, *self.cuts]
+        both: list[BandCut | Cut] = [*self.band_cuts, *self.cuts]
         width = max(len(cut.name) for cut in both)
         lines = [
             f"{cut.name:<{width}}  {cut.before:>11,} -> {cut.after:>11,}  ({cut.condition})" for cut in both

@@ -72,8 +72,8 @@ def prepare(
     columns : a column map, where the table's names are not those of the Gaia archive.
     limits : of the quality cuts; those of O'Callaghan et al. 2025, section 3, without it.
     zero_point : see `redflower.catalogue.zero_point.parallax_zero_point`.
-    ebv_map : HEALPix FITS map of E(B-V), or ``dustmaps:sfd`` and the like. Its value for each star becomes the column ``ebv_map``; only for training
-        are stars cut by it.
+    ebv_map : HEALPix FITS map of E(B-V), or ``dustmaps:sfd`` and the like. Its value for each star becomes the column
+        ``ebv_map``; only for training are stars cut by it.
     ebv_map_scale : factor from the map's values to E(B-V) in mag.
     ebv_max_mag : upper limit of the map's E(B-V) for training. [mag]
     duplicates : what to do with rows that share a ``source_id``.
@@ -179,9 +179,14 @@ def _selection_counts(
         float(extreme(g_mag[parent])) if limit is None else limit
         for limit, extreme in ((limits.g_bright_mag, np.nanmin), (limits.g_faint_mag, np.nanmax))
     )
-    columns = (as_floats(raw, "ra"), as_floats(raw, "dec"), g_mag, g_mag - as_floats(raw, "phot_rp_mean_mag"))
     return count_stars(
-        *(column[parent] for column in columns), keep[parent], g_bright_mag=bright, g_faint_mag=faint
+        as_floats(raw, "ra")[parent],
+        as_floats(raw, "dec")[parent],
+        g_mag[parent],
+        (g_mag - as_floats(raw, "phot_rp_mean_mag"))[parent],
+        keep[parent],
+        g_bright_mag=bright,
+        g_faint_mag=faint,
     )
 
 

@@ -150,7 +150,7 @@ def quality_cuts(
     yield "position", "a position", position
     observed = bands.observed
     yield "G band", "a G magnitude with an error", observed[:, 0]
-    yield "bands", f"at least {BANDS_MIN} bands", observed.sum(axis=1) >= BANDS_MIN
+    yield "bands", f"at least {BANDS_MIN} bands", np.asarray(observed.sum(axis=1) >= BANDS_MIN)
     if limits.complete_to is not None:
         end = SURVEY_ENDS[limits.complete_to]
         yield (

@@ -148,7 +148,7 @@ def build_selection(
         raise InputError(
             f"log_parent must be finite, at most 0, and of shape (pixel, g) = {n.shape[:2]}; got shape {parent.shape}."
         )
-    logs = log_subsample_selection(np.log(mean), parent[:, :, None])  # E11
+    logs = log_subsample_selection(jnp.asarray(np.log(mean)), jnp.asarray(parent[:, :, None]))  # E11
     return SelectionFunction(
         log_probability=jnp.asarray(logs, jnp.float32),
         uncertainty=jnp.asarray(deviation * np.exp(parent)[:, :, None], jnp.float32),
@@ -204,12 +204,13 @@ def check_selection(selection: SelectionFunction, counts: SelectionCounts) -> Se
     cell_weight = weight.sum(axis=0)
     mean = float((weight * p).sum() / w.sum())
     over_magnitudes = float(np.sqrt((cell_weight * (by_cell - mean) ** 2).sum() / cell_weight.sum()))
+    low, middle, high = quantiles
     return SelectionCheck(
         mean,
-        quantiles,
+        (low, middle, high),
         float(w[flat > 0.9].sum() / w.sum()),
         float(np.sqrt(max(beyond, 0.0))),
-        over_magnitudes,  # type: ignore[arg-type]
+        over_magnitudes,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from astropy.table import Table
 from matplotlib.colors import LogNorm
@@ -115,5 +116,6 @@ def _cylindrical(
     """R and Z of each star. [pc]"""
     if len(distance_pc) == 0:
         return np.zeros(0), np.zeros(0)
-    radius = jax.vmap(galactocentric_radius_pc)(distance_pc, l_deg, b_deg)
-    return np.asarray(radius), np.asarray(jax.vmap(height_pc)(distance_pc, b_deg))
+    d, lon, lat = (jnp.asarray(values) for values in (distance_pc, l_deg, b_deg))
+    radius = jax.vmap(galactocentric_radius_pc)(d, lon, lat)
+    return np.asarray(radius), np.asarray(jax.vmap(height_pc)(d, lat))

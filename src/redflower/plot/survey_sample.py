@@ -91,7 +91,7 @@ def ruwe_figure(prepared: Table, *, limit: float | None = 2.0, usual: float = 1.
         axes = figure.subplots()
         if ruwe.size:
             top = max(limit or 0.0, 2.0)
-            axes.hist(ruwe, bins=np.linspace(0.7, top, 120), color=STARS)
+            axes.hist(ruwe, bins=list(np.linspace(0.7, top, 120)), color=STARS)
             share = float((ruwe < usual).mean())
             axes.axvline(
                 usual, color=INK, ls="--", lw=1, label=f"{usual:g}: {100 * share:.1f} % of stars below"

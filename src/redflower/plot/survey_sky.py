@@ -22,7 +22,10 @@ _GRID: Final = (720, 360)
 class LooksUpDust(Protocol):
     """Anything that gives E(B-V) at positions, such as `redflower.catalogue.DustMap`."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        ...
 
     def lookup(
         self, ra_deg: np.ndarray, dec_deg: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray

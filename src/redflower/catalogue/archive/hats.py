@@ -132,7 +132,7 @@ class HatsSource:
         absent = [name for name in wanted if name not in catalogues]
         if absent:
             raise InputError(f"--surveys asks for {', '.join(absent)}, and --hats names no such catalogue.")
-        self._paths = {name: catalogues[name] for name in wanted}
+        self._paths: dict[str, str] = {str(name): catalogues[name] for name in wanted}
         self.url = "hats " + " ".join(f"{name}={path}" for name, path in self._paths.items())
         for name in wanted:
             catalogue = self._open(name, None)
@@ -236,7 +236,7 @@ def _archive_table(frame: "pd.DataFrame", surveys: tuple[str, ...]) -> Table:
         same = frame["source_id"] == frame[f"source_id_{tag}"] if survey == "distances" else None
         for theirs, ours in spec.columns.items():
             values = frame[f"{theirs}_{tag}"]
-            table[ours] = _column(values if same is None else values.where(same.fillna(False)), ours)
+            table[ours] = _column(values if same is None else values.where(same.fillna(value=False)), ours)
         if spec.mates is not None:
             table[spec.mates] = _mates(frame[f"{spec.identifier}_{tag}"])
     return table
@@ -273,7 +273,7 @@ def _algorithm_base() -> type:
         from lsdb import AbstractCrossmatchAlgorithm
     except ImportError:
         return object
-    return AbstractCrossmatchAlgorithm  # type: ignore[no-any-return]
+    return AbstractCrossmatchAlgorithm
 
 
 class EpochCrossmatch(_algorithm_base()):  # type: ignore[misc]
@@ -307,8 +307,12 @@ class EpochCrossmatch(_algorithm_base()):  # type: ignore[misc]
 
         left, right = crossmatch_args.left_df, crossmatch_args.right_df
         info = crossmatch_args.right_catalog_info
+        ra_deg, dec_deg, pmra, pmdec = (_float(left, name) for name in ("ra", "dec", "pmra", "pmdec"))
         left_rows, right_rows, _ = match_at_epoch(
-            *(_float(left, name) for name in ("ra", "dec", "pmra", "pmdec")),
+            ra_deg,
+            dec_deg,
+            pmra,
+            pmdec,
             _float(right, info.ra_column),
             _float(right, info.dec_column),
             _epochs_yr(right, _SURVEYS[self.survey]),

@@ -249,7 +249,7 @@ def make_session(request_s: float) -> Any:
     """A requests session whose every request has a time limit."""
     import requests
 
-    class Session(requests.Session):  # type: ignore[misc, name-defined]
+    class Session(requests.Session):
         def request(self, *args: Any, **kwargs: Any) -> Any:
             if kwargs.get("timeout") is None:
                 kwargs["timeout"] = request_s
