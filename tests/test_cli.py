@@ -78,7 +78,10 @@ def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
         (("models", "no-such-model"), "Shipped models"),
         (("train", "none.fits", "m", "--bands", "ugriz"), "ugriz"),
         (("prepare", "none.fits", "out.fits", "--for", "fun"), "fun"),
-        (("prepare", "none.fits", "out.fits", "--for", "training", "--selection", "s.npz"), "must end in .safetensors"),
+        (
+            ("prepare", "none.fits", "out.fits", "--for", "training", "--selection", "s.npz"),
+            "must end in .safetensors",
+        ),
         (("fetch", "out.fits"), "--region is needed"),
         (("fetch", "out.fits", "--region", "nowhere"), "must be two-cloud"),
         (("fetch", "out.fits", "--region", "zero-extinction"), "doi.org/10.7910/DVN/AFJNWJ"),
@@ -101,7 +104,11 @@ def test_a_dry_run_prints_the_query_and_an_estimate_and_asks_nobody(tmp_path, ca
     arguments = ("fetch", "out.fits", "--region", "two-cloud", "--dry-run", "--tap", "http://127.0.0.1:9/tap")
     code, out, _ = run(capsys, monkeypatch, *arguments)
     assert code == 0
-    for text in ("LEFT OUTER JOIN gaiadr2.panstarrs1_original_valid", "CIRCLE('ICRS', 294.46007047", "COUNT(*)"):
+    for text in (
+        "LEFT OUTER JOIN gaiadr2.panstarrs1_original_valid",
+        "CIRCLE('ICRS', 294.46007047",
+        "COUNT(*)",
+    ):
         assert text in out
     assert "4 tiles, 0.08 deg2, about" in out
     assert list(tmp_path.iterdir()) == []

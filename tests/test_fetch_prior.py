@@ -21,7 +21,10 @@ def prior_table(rows: int = 12_288) -> bytes:
     """A made table in the columns of Bailer-Jones et al. 2021."""
     rng = np.random.default_rng(0)
     lines = ["healpix,glon,glat,GGDrlen,GGDalpha,GGDbeta"]
-    lines += [f"{i},0,0,{rng.uniform(1, 100):.6g},{rng.uniform(0.5, 2):.6g},{rng.uniform(1, 3):.6g}" for i in range(rows)]
+    lines += [
+        f"{i},0,0,{rng.uniform(1, 100):.6g},{rng.uniform(0.5, 2):.6g},{rng.uniform(1, 3):.6g}"
+        for i in range(rows)
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -64,7 +67,9 @@ def test_a_failing_then_cut_then_whole_answer_gives_the_prior(serve, tmp_path: P
     assert prior.name == "Bailer-Jones et al. 2021 (prior.csv)"
     assert prior.sha256 == read_distance_prior(tmp_path / "prior.csv").sha256
     assert [p.name for p in tmp_path.iterdir()] == ["prior.csv"]
-    assert "is not the file that redflower knows" in caplog.text, "a made table has another checksum, and is told so"
+    assert "is not the file that redflower knows" in caplog.text, (
+        "a made table has another checksum, and is told so"
+    )
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,17 @@ CONE = "cone:104.08,22.31,0.2"
 PATIENCE = Patience(attempts=3, backoff_s=0.2, poll_s=0.2, job_s=60.0)
 
 
-def as_dachsroot(command: str, **options: object) -> subprocess.Popen:
+def as_dachsroot(*arguments: str, **options: object) -> subprocess.Popen:
+    """DaCHS as its own user, in a process group of its own."""
+    environment = {"HOME": "/home/dachsroot", "PATH": os.environ["PATH"], **options.pop("environment", {})}
     return subprocess.Popen(
-        ["su", "dachsroot", "-s", "/bin/sh", "-c", command], start_new_session=True, **options
+        ["dachs", *arguments],
+        user="dachsroot",
+        group="gavo",
+        cwd="/",
+        start_new_session=True,
+        env=environment,
+        **options,
     )
 
 
@@ -59,12 +67,18 @@ class Server:
             f"[web]\nbindAddress: 127.0.0.1\nserverPort: {port}\nserverURL: http://127.0.0.1:{port}\n"
         )
         settings.chmod(0o644)
-        self._command = f"GAVOSETTINGS={settings} exec dachs serve debug"
+        self._environment = {"GAVOSETTINGS": str(settings)}
         self.url = f"http://127.0.0.1:{port}/tap"
         self.start()
 
     def start(self) -> None:
-        self._process = as_dachsroot(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = as_dachsroot(
+            "serve",
+            "debug",
+            environment=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + 90
         while True:
             try:
@@ -76,8 +90,9 @@ class Server:
                 time.sleep(0.5)
 
     def kill(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +107,7 @@ def server(archive: MadeArchive) -> Iterator[Server]:
     names = write_resources(archive.tables, INPUTS)
     for name in names:
         shutil.chown(INPUTS / name.split("/")[0], "dachsroot", "gavo")
-        done = as_dachsroot(f"cd / && dachs imp {name}", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = as_dachsroot("imp", name, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         output = done.communicate()[0].decode()
         assert done.returncode == 0, output
     settings = Path("/tmp") / f"redflower-dachs-{os.getpid()}.rc"

@@ -153,11 +153,8 @@ def quality_cuts(
     yield "bands", f"at least {BANDS_MIN} bands", np.asarray(observed.sum(axis=1) >= BANDS_MIN)
     if limits.complete_to is not None:
         end = SURVEY_ENDS[limits.complete_to]
-        yield (
-            "complete",
-            f"all of {' '.join(band.label for band in BANDS[:end])}",
-            observed[:, :end].all(axis=1),
-        )
+        labels = " ".join(band.label for band in BANDS[:end])
+        yield "complete", f"all of {labels}", np.asarray(observed[:, :end].all(axis=1))
     solved = solution_kind(stars)
     if limits.five_parameter_only and solved.any():
         yield "solution", "a five-parameter astrometric solution", solved == FIVE_PARAMETERS
