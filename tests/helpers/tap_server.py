@@ -109,7 +109,7 @@ class TapServer:
     def query(self, adql: str, maxrec: int | None) -> tuple[Table, bool]:
         """The result of a query, and whether a limit cut it. Raises what the parser and the database raise."""
         limit = self.hard_limit if maxrec is None else min(maxrec, self.hard_limit)
-        with self._lock:
+        with self._lock:  # one parser and one database
             cursor = self._database.execute(self._sql(adql))
             names = [item[0] for item in cursor.description]
             rows = cursor.fetchmany(limit + 1)
@@ -277,21 +277,23 @@ def _handler(server: TapServer) -> type[BaseHTTPRequestHandler]:
             self.send(b"", 200)
 
         def run(self, job: dict) -> None:
-            job["fault"] = fault = server.faults.popleft() if server.faults else None
+            job["fault"] = server.faults.popleft() if server.faults else None
+            job["phase"] = "EXECUTING"
             server.log.jobs.append(job["form"]["QUERY"])
+            if job["fault"] is not Fault.JOB_NEVER_ENDS:
+                threading.Thread(target=self.execute, args=(job,), daemon=True).start()
+
+        def execute(self, job: dict) -> None:
             time.sleep(server.delay_s)
-            if fault is Fault.JOB_NEVER_ENDS:
-                job["phase"] = "EXECUTING"
-                return
-            if fault is Fault.JOB_ERROR:
-                job.update(phase="ERROR", error="the database connection was lost")
+            if job["fault"] is Fault.JOB_ERROR:
+                job.update(error="the database connection was lost", phase="ERROR")
                 return
             try:
                 maxrec = job["form"].get("MAXREC")
                 job["table"], job["cut"] = server.query(job["form"]["QUERY"], int(maxrec) if maxrec else None)
                 job["phase"] = "COMPLETED"
             except (QuerySyntaxError, QueryError, sqlite3.Error, AssertionError) as problem:
-                job.update(phase="ERROR", error=f"cannot parse or run the query: {problem}")
+                job.update(error=f"cannot parse or run the query: {problem}", phase="ERROR")
 
         def send_job(self, number: str, job: dict) -> None:
             if job.get("fault") is Fault.HTTP_503 and not job.get("refused"):
