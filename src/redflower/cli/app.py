@@ -7,6 +7,7 @@ from rich.console import Console
 
 from redflower import __version__
 from redflower.cli.demo import demo
+from redflower.cli.fetch import fetch
 from redflower.cli.infer import infer
 from redflower.cli.models import cite, models
 from redflower.cli.prepare import prepare
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, simulate, prepare, train, infer, models, cite):
+for command in (demo, simulate, fetch, prepare, train, infer, models, cite):
     app.command()(command)
 
 
