@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # More than this many test workers only get in each other's way: JAX uses the cores itself.
 WORKERS ?= 2
 
-.PHONY: help setup demo test test-slow lint format bench docs clean
+.PHONY: help setup demo test test-slow test-dachs lint format bench docs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -24,10 +24,14 @@ demo: $(STAMP) ## simulate a two-cloud sightline, infer every star, find the dus
 	$(BIN)/redflower demo demo-output
 
 test: $(STAMP) ## the tests (under 12 minutes on two cores)
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow'
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not dachs'
 
 test-slow: $(STAMP) ## the long tests
 	$(BIN)/python -m pytest -m slow
+
+test-dachs: $(STAMP) ## fetching against a real TAP server; installs DaCHS and PostgreSQL (Debian, root)
+	sh tests/dachs/install.sh
+	$(BIN)/python -m pytest -m dachs tests/dachs
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check src tests scripts benchmarks

@@ -22,7 +22,7 @@ from redflower.flow import load_model
 from redflower.physics import distance_modulus, flow_condition
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
-N_STARS, N_HISTOGRAM = 20_000, 400_000
+N_STARS, N_HISTOGRAM = 20_000, 200_000
 
 
 def truth(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -29,6 +29,7 @@ def run(
         (),
         ("demo",),
         ("simulate",),
+        ("fetch",),
         ("prepare",),
         ("train",),
         ("infer",),
@@ -91,6 +92,16 @@ def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
         (("models", "no-such-model"), "Shipped models"),
         (("train", "none.fits", "m", "--bands", "ugriz"), "ugriz"),
         (("prepare", "none.fits", "out.fits", "--for", "fun"), "fun"),
+        (
+            ("prepare", "none.fits", "out.fits", "--for", "training", "--selection", "s.npz"),
+            "must end in .safetensors",
+        ),
+        (("fetch", "out.fits"), "--region is needed"),
+        (("fetch", "out.fits", "--region", "nowhere"), "must be two-cloud"),
+        (("fetch", "out.fits", "--region", "zero-extinction"), "doi.org/10.7910/DVN/AFJNWJ"),
+        (("fetch", "out.fits", "--region", "two-cloud", "--surveys", "wise"), "unknown wise"),
+        (("fetch", "out.fits", "--region", "two-cloud", "--tap", "ftp://x"), "must be the base URL"),
+        (("fetch", "out.fits", "--region", "two-cloud", "--hats", "ps1=x"), "Gaia catalogue is needed"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(tmp_path, capsys, monkeypatch, arguments, message) -> None:
@@ -99,6 +110,21 @@ def test_bad_input_is_one_message_and_exit_code_2(tmp_path, capsys, monkeypatch,
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_prints_the_query_and_an_estimate_and_asks_nobody(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ("fetch", "out.fits", "--region", "two-cloud", "--dry-run", "--tap", "http://127.0.0.1:9/tap")
+    code, out, _ = run(capsys, monkeypatch, *arguments)
+    assert code == 0
+    for text in (
+        "LEFT OUTER JOIN gaiadr2.panstarrs1_original_valid",
+        "CIRCLE('ICRS', 294.46007047",
+        "COUNT(*)",
+    ):
+        assert text in out
+    assert "4 tiles, 0.08 deg2, about" in out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -107,3 +107,47 @@ def test_the_hydrogen_map_needs_its_factor(shared_data):
     with pytest.raises(InputError, match="ebv_map_scale"):
         read_dust_map(path)
     assert np.nanmedian(read_dust_map(path, scale=1 / 8.8e21).ebv_mag) == pytest.approx(0.06, abs=0.01)
+
+
+def test_a_degraded_map_under_the_published_name_is_refused_and_its_source_named(tmp_path):
+    path = write_healpix(tmp_path / "ebv_lhd.hpx.fits", np.full(12 * 16**2, 0.01), COORDSYS="G", NSIDE=16)
+    with pytest.raises(InputError, match=r"has NSIDE = 1024; this file has 16.*doi\.org/10\.7910/DVN/AFJNWJ"):
+        read_dust_map(path)
+    with pytest.raises(InputError, match=r"does not exist.*doi\.org/10\.7910/DVN/AFJNWJ.*with a browser"):
+        read_dust_map(tmp_path / "no" / "ebv_lhd.hpx.fits")
+
+
+def test_coarse_pixels_and_gaps_are_said(tmp_path):
+    values = np.full(12 * 64**2, 0.01)
+    values[::4] = np.nan
+    notes = read_dust_map(write_healpix(tmp_path / "m.fits", values, COORDSYS="G", NSIDE=64)).notes
+    assert any("pixels of 55 arcmin (NSIDE = 64)" in note for note in notes)
+    assert any("covers 75 % of the sky" in note for note in notes)
+
+
+def test_a_map_of_dustmaps_serves_like_a_file(tmp_path):
+    """dustmaps' own class for Lenz et al. 2017, over a made file where dustmaps keeps them."""
+    pytest.importorskip("dustmaps", reason="the extra `maps` is not installed")
+    from dustmaps.config import config
+
+    raw = raw_stars()
+    values = np.linspace(0.0, 0.05, 12 * 64**2)
+    (tmp_path / "lenz2017").mkdir()
+    path = write_healpix(tmp_path / "lenz2017" / "ebv_lhd.hpx.fits", values, COORDSYS="G", NSIDE=64)
+    path.rename(tmp_path / "same.fits")
+    from_file = prepare(raw, purpose="training", ebv_map=tmp_path / "same.fits")
+    (tmp_path / "same.fits").rename(path)
+    before = config["data_dir"]
+    config["data_dir"] = str(tmp_path)
+    try:
+        from_package = prepare(raw, purpose="training", ebv_map="dustmaps:lenz2017")
+        config["data_dir"] = str(tmp_path / "nothing")
+        with pytest.raises(InputError, match=r"cannot open its files.*DVN/AFJNWJ"):
+            prepare(raw, purpose="training", ebv_map="dustmaps:lenz2017")
+    finally:
+        config["data_dir"] = before
+    assert np.array_equal(from_package.table["source_id"], from_file.table["source_id"])
+    np.testing.assert_allclose(from_package.table["ebv_map"], from_file.table["ebv_map"])
+    assert from_package.report.cuts[-1].condition == "E(B-V) < 0.018 mag in dustmaps:lenz2017"
+    with pytest.raises(InputError, match="of dustmaps there are dustmaps:lenz2017"):
+        prepare(raw, purpose="training", ebv_map="dustmaps:bayestar")

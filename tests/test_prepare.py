@@ -24,7 +24,7 @@ from redflower.catalogue import (
     to_stars,
     write_table,
 )
-from redflower.catalogue.quality import PS1_SATURATION_MAG
+from redflower.catalogue.band_quality import PS1_SATURATION_MAG
 from redflower.errors import InputError
 
 from .helpers.raw_stars import raw_stars
@@ -118,7 +118,7 @@ def test_2mass_counts_only_with_quality_aaa():
     prepared = prepare(raw, purpose="inference")
     for name in ("tmass_j", "tmass_h", "tmass_ks"):
         assert np.isnan(prepared.table[name]).tolist() == [True] * 3 + [False] * 47
-    assert any("2MASS set missing for 3 stars" in note for note in prepared.report.notes)
+    assert any("2MASS quality: bands set missing for 3 stars" in note for note in prepared.report.notes)
     assert len(prepared.table) == 50, "the stars themselves are kept"
     kept = prepare(raw, purpose="inference", limits=QualityLimits(tmass_aaa_only=False))
     assert kept.report.bands["Ks"] == 50

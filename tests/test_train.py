@@ -17,6 +17,7 @@ from redflower.train.evidence import log_evidence, log_selected_fraction
 from .helpers.flows import random_flow
 from .test_posterior import example_star
 
+TABULATE = jax.jit(make_training_star)
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 20.5}
 
 
@@ -72,6 +73,26 @@ def test_selected_fraction_agrees_with_quadrature() -> None:
     assert float(value) == pytest.approx(expected, abs=1.0 / 64.0 / np.exp(expected))
 
 
+@pytest.mark.equation("EP7")
+def test_geometric_distances_are_quantiles_by_the_definition_of_the_catalogue() -> None:
+    """r_med_geo, and half of r_hi_geo - r_lo_geo: the median and the 15.9 and 84.1 % points of parallax likelihood times
+    prior (Bailer-Jones et al. 2021, section 2.4), for good, poor and negative parallaxes."""
+    distance = np.geomspace(1.0, 1e5, 400_001)
+    for parallax, error in ((10.0, 0.02), (1.1, 0.1), (0.2, 0.3), (-0.4, 0.3)):
+        fields = vars(example_star()) | {
+            "parallax_mas": jnp.float32(parallax),
+            "parallax_error_mas": jnp.float32(error),
+        }
+        data = TABULATE(type(example_star())(**fields))
+        density = distance**2 * np.exp(
+            -distance / 400.0 - 0.5 * ((parallax - 1000.0 / distance) / error) ** 2
+        )
+        mass = integrate.cumulative_trapezoid(density, distance, initial=0.0)
+        low, median, high = np.interp(np.array([0.15865525, 0.5, 0.84134475]) * mass[-1], mass, distance)
+        assert float(data.geometric_distance_pc) == pytest.approx(median, rel=2e-3)
+        assert float(data.geometric_sigma_pc) == pytest.approx(0.5 * (high - low), rel=1e-2)
+
+
 def sample(n: int):
     """Stars drawn about `example_star`, with colours that vary."""
     rng = np.random.default_rng(0)
@@ -87,6 +108,7 @@ CONFIG = TrainConfig(
     flow=FlowConfig(depth=1, block_dim=2),
     stages=(StageConfig(n_draws=2, batch_size=128, max_epochs=4, learning_rate=1e-2),),
     validation_draws=4,
+    magnitudes="likelihood",
 )
 
 

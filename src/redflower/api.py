@@ -1,8 +1,9 @@
 """The Python front door: tables in, tables and small results out. The command line calls nothing else."""
 
+import dataclasses
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +32,7 @@ from redflower.posterior.engine import MIN_BANDS
 from redflower.posterior.status import STATUS_MESSAGES
 from redflower.products import fit_posteriors
 from redflower.products.validation import summarise
-from redflower.train import Epoch, TrainConfig, TrainResult, make_diagnostics, train_flow
+from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
 from redflower.validate import trials
 
 #: Fit the dust along a line of sight; see `redflower.products.fit_posteriors`.
@@ -100,20 +101,23 @@ def train(
     resume: bool = False,
     progress: Callable[[Epoch], None] | None = None,
     step_progress: Callable[[int, int], None] | None = None,
+    emulator_progress: Callable[[DistilStep], None] | None = None,
 ) -> tuple[Model, TrainResult]:
-    """Train a flow on a prepared table of stars believed free of dust.
+    """Train a flow on a prepared table of stars believed free of dust, then distil the fast engine's emulator from it.
 
     Parameters
     ----------
     stars : a prepared table (`redflower.prepare`, purpose ``training``), or the path of one; a Parquet file may be
         larger than memory.
     name, description : what the model will be called and what it is.
-    config : the training configuration; the paper's without it.
+    config : the training configuration; the defaults of `TrainConfig` without it.
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
     law : extinction law of the contrastive term, stored with the model; Zhang & Yuan (2023) without it.
     distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
     start_from : a model to go on from.
-    max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`.
+    max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`. The time limit is that of
+        the flow; the checkpoint is removed once the model is complete.
+    emulator_progress : see `redflower.train.distil`.
 
     Returns
     -------
@@ -130,8 +134,12 @@ def train(
     with ExitStack() as stack:
         folder = None
         if not isinstance(stars, Table) and Path(stars).suffix == ".parquet":
-            beside = checkpoint.parent if checkpoint else None
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix=".redflower-train-", dir=beside)))
+            # Beside the checkpoint, so that a killed run's files are found, and overwritten, by the one that resumes.
+            if checkpoint is not None:
+                folder = checkpoint.with_suffix(".tabulated")
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            else:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
         sample = training_sample(
             stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag, folder=folder
         )
@@ -174,6 +182,12 @@ def train(
             "started_from": start_from.model_id if start_from else None,
         },
     )
+    if config.emulator.n_steps > 0:
+        model = dataclasses.replace(
+            model, emulator=distil(model, config.emulator, progress=emulator_progress)
+        )
+    if checkpoint is not None and result.complete:
+        checkpoint.unlink(missing_ok=True)
     return model, result
 
 
@@ -329,7 +343,7 @@ def validate(
     InputError
         If the table is not prepared, or no star has all bands.
     """
-    settings = replace(settings or InferenceSettings(), density=True)
+    settings = dataclasses.replace(settings or InferenceSettings(), density=True)
     require_prepared(stars, "validate's input")
     model = model if isinstance(model, Model) else load_model(model)
     prior = distance_prior or default_distance_prior()

@@ -17,6 +17,14 @@ class TableError(InputError):
     """A table cannot be read, or lacks a column, a unit or rows that the request needs."""
 
 
+class RowLimitError(TableError):
+    """A server's limit on rows cut a result short; the query must be made in smaller pieces."""
+
+
+class FetchError(RedflowerError):
+    """A survey's service fails, refuses, or sends something that is no result."""
+
+
 class ModelError(RedflowerError):
     """A model file is damaged, foreign, or does not fit the request."""
 

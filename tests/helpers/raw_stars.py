@@ -45,6 +45,12 @@ def raw_stars(n: int = 50, seed: int = 1) -> Table:
         table[name] = values
         table[name].unit = unit
     table["ph_qual"] = np.full(n, "AAA")
+    for label in "grizy":
+        # What most Pan-STARRS1 stars have: rank 0, PS1 and ubercal photometry, a primary stack detection.
+        table[f"ps1_{label}_flags"] = np.full(n, 115000, np.int32)
+    table["ps1_quality_flag"] = np.full(n, 60, np.int16)
+    for survey in ("ps1", "tmass"):
+        table[f"{survey}_number_of_mates"] = np.zeros(n, np.int16)
     table["true_ebv"] = np.linspace(0, 0.1, n)
     table["true_ebv"].unit = "mag"
     return table

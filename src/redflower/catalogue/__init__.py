@@ -6,9 +6,11 @@ from redflower.catalogue.cut_report import Cut as Cut
 from redflower.catalogue.cut_report import CutReport as CutReport
 from redflower.catalogue.distance_prior import DistancePrior as DistancePrior
 from redflower.catalogue.distance_prior import default_distance_prior as default_distance_prior
+from redflower.catalogue.distance_prior import distance_prior_or_fallback as distance_prior_or_fallback
 from redflower.catalogue.distance_prior import read_distance_prior as read_distance_prior
 from redflower.catalogue.dust_map import DustMap as DustMap
 from redflower.catalogue.dust_map import read_dust_map as read_dust_map
+from redflower.catalogue.dustmaps_map import open_dust_map as open_dust_map
 from redflower.catalogue.prepare import TRAINING_EBV_MAX_MAG as TRAINING_EBV_MAX_MAG
 from redflower.catalogue.prepare import PreparedStars as PreparedStars
 from redflower.catalogue.prepare import prepare as prepare
@@ -16,10 +18,13 @@ from redflower.catalogue.prepared import is_prepared as is_prepared
 from redflower.catalogue.prepared import prepared_error_name as prepared_error_name
 from redflower.catalogue.prepared import require_prepared as require_prepared
 from redflower.catalogue.provenance import file_sha256 as file_sha256
+from redflower.catalogue.quality import BandCut as BandCut
 from redflower.catalogue.quality import QualityLimits as QualityLimits
 from redflower.catalogue.reader import read_stars as read_stars
 from redflower.catalogue.sample import TrainingSample as TrainingSample
 from redflower.catalogue.sample import training_sample as training_sample
+from redflower.catalogue.sample_summary import SampleSummary as SampleSummary
+from redflower.catalogue.sample_summary import summarise as summarise
 from redflower.catalogue.schema import INPUT_COLUMNS as INPUT_COLUMNS
 from redflower.catalogue.schema import InputColumn as InputColumn
 from redflower.catalogue.stars import StarBatch as StarBatch

@@ -10,13 +10,21 @@ from astropy.table import Table
 
 from redflower.bands import BANDS, Band
 from redflower.catalogue.column_map import did_you_mean
-from redflower.catalogue.schema import INPUT_COLUMNS, flux_over_error_column, magnitude_error_column
+from redflower.catalogue.schema import (
+    INPUT_COLUMNS,
+    PS1_FLAGS_LOST,
+    flux_over_error_column,
+    magnitude_error_column,
+)
 from redflower.errors import InputError, TableError
 
 # Positions of one star in two frames agree to rounding and proper motion; a tenth of a degree is a mistake.
 _COORDINATES_AGREE_DEG: Final = 0.1
 # Gaia's magnitudes are its fluxes with a constant zero point; recalibrated magnitudes scatter by 0.03 mag.
 _MAGNITUDE_FLUX_SCATTER_MAG: Final = 0.1
+
+#: Columns of Pan-STARRS1 flags in the schema: one per band and one for the object.
+N_PS1_FLAGS: Final = sum(spec.without == PS1_FLAGS_LOST for spec in INPUT_COLUMNS.values())
 
 
 def error_sources(band: Band, names: Iterable[str]) -> list[str]:
@@ -125,7 +133,13 @@ def notes_on_absent_columns(names: Iterable[str]) -> list[str]:
         passed_on = name.startswith("r_") and name.endswith("_geo")
         if name in names or name in photometric or passed_on:
             continue
-        if name == "ph_qual" and "j_m" not in names:
+        if name in ("ph_qual", "tmass_number_of_mates") and "j_m" not in names:
+            continue
+        if name.startswith("ps1_") and "g_mean_psf_mag" not in names:
             continue
         notes.append(f"no {name}: {spec.without}")
+    flags = [note for note in notes if note.endswith(PS1_FLAGS_LOST)]
+    if len(flags) == N_PS1_FLAGS:
+        notes = [note for note in notes if note not in flags]
+        notes.append(f"no Pan-STARRS1 flags: {PS1_FLAGS_LOST}")
     return notes

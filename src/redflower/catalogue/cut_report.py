@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.table import Table as RichTable
 
+from redflower.catalogue.quality import BandCut
+from redflower.catalogue.sample_summary import SampleSummary
 from redflower.errors import TableError
 
 
@@ -32,6 +34,8 @@ class CutReport:
     bands : label of each band -> number of the remaining stars that have it.
     zero_point : what was done about the parallax zero point.
     notes : what was assumed, set missing, or could not be done for want of a column.
+    band_cuts : the cuts that set bands missing, made before the others.
+    summary : counts and median errors of the remaining stars.
     """
 
     purpose: str
@@ -39,6 +43,8 @@ class CutReport:
     bands: dict[str, int]
     zero_point: str
     notes: tuple[str, ...]
+    band_cuts: tuple[BandCut, ...] = ()
+    summary: SampleSummary | None = None
 
     @property
     def n_before(self) -> int:
@@ -53,7 +59,8 @@ class CutReport:
     def as_dict(self) -> dict[str, Any]:
         """The report as plain lists and dictionaries."""
         content = asdict(self)
-        return {**content, "cuts": list(content["cuts"]), "notes": list(self.notes)}
+        lists = {name: list(content[name]) for name in ("cuts", "notes", "band_cuts")}
+        return {**content, **lists, "summary": self.summary.as_dict() if self.summary else None}
 
     def write_json(self, path: "str | Path") -> None:
         """Write the report to a JSON file, whole or not at all.
@@ -86,11 +93,16 @@ class CutReport:
 
     def text(self) -> str:
         """The whole report as lines of text."""
-        width = max(len(cut.name) for cut in self.cuts)
+        both: list[BandCut | Cut] = [*self.band_cuts, *self.cuts]
+        width = max(len(cut.name) for cut in both)
         lines = [
-            f"{cut.name:<{width}}  {cut.before:>11,} -> {cut.after:>11,}  ({cut.condition})"
-            for cut in self.cuts
+            f"{cut.name:<{width}}  {cut.before:>11,} -> {cut.after:>11,}  ({cut.condition})" for cut in both
         ]
+        if self.band_cuts:
+            lines.insert(0, "stars with every band of the survey, before and after the cuts on bands:")
+            lines.insert(1 + len(self.band_cuts), "stars, before and after each cut:")
         lines.append("bands: " + ", ".join(f"{label} {count:,}" for label, count in self.bands.items()))
         lines.append(f"zero point: {self.zero_point}")
+        if self.summary is not None:
+            lines.append(self.summary.text())
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])

@@ -1,6 +1,7 @@
 """Distance priors by position: generalised gamma parameters on a HEALPix grid (docs/model.md, E13)."""
 
 import csv
+import logging
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,7 +15,11 @@ from jaxtyping import Float, Int
 from redflower.catalogue.provenance import file_sha256
 from redflower.errors import InputError
 
+_LOG: Final = logging.getLogger(__name__)
+
 _BAILER_JONES_ROWS: Final = 12_288
+#: Checksum of the table that lies beside the authors' notebook.
+BAILER_JONES_SHA256: Final = "19e849119beaeeeede430d8dc5c4390928883f19e8c3ae0b705822bb60be2f8a"
 _PACKAGED: Final = "mock_distance_prior.csv"
 
 
@@ -143,3 +148,25 @@ def default_distance_prior() -> DistancePrior:
     """
     with resources.as_file(resources.files("redflower") / "data" / _PACKAGED) as path:
         return read_distance_prior(path)
+
+
+def distance_prior_or_fallback(path: "str | Path | None" = None) -> DistancePrior:
+    """A user's prior, or the packaged one with a warning that names it.
+
+    The packaged prior was fitted to redflower's mock Galaxy, a smooth disc and halo. It is the right one for mock stars
+    and a stand-in for real ones: it knows no dust, no Magellanic Clouds, and not Gaia's true completeness.
+
+    Raises
+    ------
+    InputError
+        If the user's file is no whole prior table.
+    """
+    if path is not None:
+        return read_distance_prior(path)
+    prior = default_distance_prior()
+    _LOG.warning(
+        "no distance prior is given: %s stands in, made from redflower's mock Galaxy. For real stars give the table of "
+        "Bailer-Jones et al. 2021 (redflower fetch prior FILE, then --distance-prior FILE).",
+        prior.name,
+    )
+    return prior

@@ -22,6 +22,16 @@ _FRAMES: Final[dict[str, Frame]] = {
     "c": "icrs", "celestial": "icrs", "celestial2000": "icrs", "equatorial": "icrs", "icrs": "icrs",
 }  # fmt: skip
 
+#: Where the map of the paper is, and how to have it.
+LENZ_HOW: Final = (
+    "The map of Lenz, Hensley & Dore (2017, ApJ 846, 38) is the file ebv_lhd.hpx.fits of "
+    "https://doi.org/10.7910/DVN/AFJNWJ; its server refuses scripts, so fetch it with a browser and give the file."
+)
+#: Resolution of published maps, by file name: a file of the name with another is not the published one.
+_PUBLISHED_NSIDE: Final = {"ebv_lhd.hpx.fits": 1024}
+#: Pixels coarser than this average over the structure of high-latitude dust, and the user is told. [arcmin]
+_COARSE_ARCMIN: Final = 10.0
+
 # HEALPix writes -1.6375e30 for "never observed".
 _UNSEEN_BELOW: Final = -1e30
 # No reddening map has a median of more than this over the sky; a column density has.
@@ -84,7 +94,7 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0) -> DustMap:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"dust map {path} does not exist or is no file.")
+        raise InputError(f"dust map {path} does not exist or is no file. {LENZ_HOW}")
     if not (np.isfinite(scale) and scale > 0):
         raise InputError(f"the scale of a dust map must be a positive number; got {scale!r}.")
     try:
@@ -110,6 +120,22 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0) -> DustMap:
         raise InputError(
             f"dust map {path} must hold E(B-V) in mag; its median is {median:.3g}. For a column density give "
             "the factor to E(B-V): ebv_map_scale (1.136e-22 for hydrogen atoms per cm^2)."
+        )
+    published = _PUBLISHED_NSIDE.get(path.name)
+    if published is not None and nside != published:
+        raise InputError(
+            f"dust map {path}: the published {path.name} has NSIDE = {published}; this file has {nside}. It is another "
+            f"map, or a degraded one; rename it if you mean it. {LENZ_HOW}"
+        )
+    pixel_arcmin = 60.0 * np.degrees(np.sqrt(4 * np.pi / (12 * nside**2)))
+    if pixel_arcmin > _COARSE_ARCMIN:
+        notes.append(
+            f"{path.name} averages the dust over pixels of {pixel_arcmin:.0f} arcmin (NSIDE = {nside})"
+        )
+    seen = float(np.isfinite(values).mean())
+    if seen < 1.0:
+        notes.append(
+            f"{path.name} covers {100 * seen:.0f} % of the sky; stars elsewhere have no E(B-V) from it"
         )
     return DustMap(values, nside, order, frame, path.name, file_sha256(path), tuple(notes))
 

@@ -19,7 +19,7 @@ from astropy.table import Column, MaskedColumn, Table
 from astropy.utils.exceptions import AstropyUserWarning
 
 from redflower.catalogue.units import parse_unit
-from redflower.errors import TableError
+from redflower.errors import RowLimitError, TableError
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def read_votable(path: Path) -> Table:
         file = votable.parse(path)
         status = _query_status(file)
         if status.upper() == "OVERFLOW":
-            raise TableError(
+            raise RowLimitError(
                 f"{path} holds only the first part of a query's result (QUERY_STATUS OVERFLOW): the server's "
                 "limit on rows was reached. Repeat the query asynchronously or in smaller regions."
             )

@@ -146,6 +146,20 @@ def write_parquet(table: Table, path: Path) -> None:
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, compression="zstd")
 
 
+def with_meta(schema: pa.Schema, meta: dict[str, Any]) -> pa.Schema:
+    """A schema that `write_parquet` made, with another ``meta`` of the whole table."""
+    metadata = dict(schema.metadata or {})
+    header: dict[str, Any] = get_header_from_yaml(metadata[_YAML_KEY].decode().split("\n"))
+    template = Table(meta=meta)
+    for entry in header["datatype"]:
+        # The width of text is not needed: astropy asks for lengths under keys of their own.
+        kind = "U1" if entry["datatype"] == "string" else entry["datatype"]
+        template[entry["name"]] = Column(
+            np.zeros(0, kind), unit=entry.get("unit"), description=entry.get("description")
+        )
+    return schema.with_metadata({**metadata, _YAML_KEY: "\n".join(get_yaml_from_table(template)).encode()})
+
+
 def _column_from_arrow(name: str, chunks: pa.ChunkedArray) -> Column | None:
     array = chunks.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # no chunk at all

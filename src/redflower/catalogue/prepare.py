@@ -1,6 +1,6 @@
 """From raw stars to a prepared table: magnitudes with errors, parallaxes without zero point, quality cuts."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,11 +13,14 @@ from redflower.bands import BANDS
 from redflower.catalogue.cleaning import as_floats
 from redflower.catalogue.column_map import ColumnMap
 from redflower.catalogue.cut_report import Cut, CutReport
-from redflower.catalogue.dust_map import DustMap, read_dust_map
+from redflower.catalogue.dust_map import DustMap
+from redflower.catalogue.dustmaps_map import QueriedMap, open_dust_map
 from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name
 from redflower.catalogue.quality import Photometry, Purpose, QualityLimits, photometry, quality_cuts
 from redflower.catalogue.reader import Duplicates, read_stars
+from redflower.catalogue.sample_summary import summarise
 from redflower.catalogue.schema import INPUT_COLUMNS
+from redflower.catalogue.selection import SelectionCounts, count_stars
 from redflower.catalogue.tables import META_KEY
 from redflower.catalogue.zero_point import ParallaxZeroPoint, ZeroPoint, ZeroPointStatus, parallax_zero_point
 from redflower.errors import InputError
@@ -31,10 +34,20 @@ _PASSED_ON = ("ruwe", "astrometric_params_solved", "r_med_geo", "r_lo_geo", "r_h
 
 @dataclass(frozen=True)
 class PreparedStars:
-    """A prepared table and the report of how it came about."""
+    """A prepared table and the report of how it came about.
+
+    Attributes
+    ----------
+    table, report : what is left of the stars, and why.
+    counts : of the raw table and of what is left, in cells of position, magnitude and colour, for the selection
+        function; None unless it was asked for.
+    dust : the dust map that was used, if any.
+    """
 
     table: Table
     report: CutReport
+    counts: SelectionCounts | None = None
+    dust: DustMap | QueriedMap | None = None
 
 
 def prepare(
@@ -44,10 +57,11 @@ def prepare(
     columns: "str | Path | ColumnMap | None" = None,
     limits: QualityLimits | None = None,
     zero_point: ZeroPoint = "auto",
-    ebv_map: "str | Path | DustMap | None" = None,
+    ebv_map: "str | Path | DustMap | QueriedMap | None" = None,
     ebv_map_scale: float = 1.0,
     ebv_max_mag: float = TRAINING_EBV_MAX_MAG,
     duplicates: Duplicates = "error",
+    count_selection: bool = False,
 ) -> PreparedStars:
     """Make a table ready for training or inference.
 
@@ -58,11 +72,14 @@ def prepare(
     columns : a column map, where the table's names are not those of the Gaia archive.
     limits : of the quality cuts; those of O'Callaghan et al. 2025, section 3, without it.
     zero_point : see `redflower.catalogue.zero_point.parallax_zero_point`.
-    ebv_map : HEALPix FITS map of E(B-V). Its value for each star becomes the column ``ebv_map``; only for training
-        are stars cut by it.
+    ebv_map : HEALPix FITS map of E(B-V), or ``dustmaps:sfd`` and the like. Its value for each star becomes the column
+        ``ebv_map``; only for training are stars cut by it.
     ebv_map_scale : factor from the map's values to E(B-V) in mag.
     ebv_max_mag : upper limit of the map's E(B-V) for training. [mag]
     duplicates : what to do with rows that share a ``source_id``.
+    count_selection : also count raw table and sample for the selection function. The raw table must then hold every
+        Gaia star of its region, as `redflower fetch` writes it; the cuts that choose a region or the limits in G
+        (latitude, dust map, bright and faint limit) choose the parent too.
 
     Returns
     -------
@@ -80,7 +97,7 @@ def prepare(
     limits = limits or QualityLimits()
     if not ebv_max_mag > 0:
         raise InputError(f"ebv_max_mag must be positive; got {ebv_max_mag!r}.")
-    dust = read_dust_map(ebv_map, scale=ebv_map_scale) if isinstance(ebv_map, (str, Path)) else ebv_map
+    dust = open_dust_map(ebv_map, scale=ebv_map_scale) if isinstance(ebv_map, (str, Path)) else ebv_map
     raw = read_stars(stars, columns, duplicates=duplicates)
     if purpose == "training" and not np.isfinite(as_floats(raw, "parallax")).any():
         raise InputError(
@@ -114,6 +131,7 @@ def prepare(
         {band.label: int(bands.observed[keep, i].sum()) for i, band in enumerate(BANDS)},
         zero.description,
         tuple(notes),
+        bands.cuts,
     )
     if not keep.any():
         last = next(cut for cut in cuts if cut.after == 0)
@@ -122,6 +140,7 @@ def prepare(
             f"{last.before} of {len(raw)}.\n{report.text()}"
         )
     table = _assembled(raw, keep, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag)
+    report = replace(report, summary=summarise(table))
     table.meta[META_KEY] = {
         "stage": STAGE_PREPARED,
         "purpose": purpose,
@@ -136,7 +155,39 @@ def prepare(
         },
         "report": report.as_dict(),
     }
-    return PreparedStars(table, report)
+    counts = _selection_counts(raw, conditions, keep, limits) if count_selection else None
+    return PreparedStars(table, report, counts, dust)
+
+
+#: Cuts that say which stars are meant at all, and not whether such a star is in the sample.
+_CUTS_OF_THE_PARENT = ("position", "latitude", "bright limit", "faint limit", "dust map")
+
+
+def _selection_counts(
+    raw: Table,
+    conditions: list[tuple[str, str, Bool[np.ndarray, " star"]]],
+    keep: Bool[np.ndarray, " star"],
+    limits: QualityLimits,
+) -> SelectionCounts:
+    """Counts of the stars that are meant and of those that are kept."""
+    parent = np.ones(len(raw), dtype=bool)
+    for name, _, meets in conditions:
+        if name in _CUTS_OF_THE_PARENT:
+            parent &= meets
+    g_mag = as_floats(raw, "phot_g_mean_mag")
+    bright, faint = (
+        float(extreme(g_mag[parent])) if limit is None else limit
+        for limit, extreme in ((limits.g_bright_mag, np.nanmin), (limits.g_faint_mag, np.nanmax))
+    )
+    return count_stars(
+        as_floats(raw, "ra")[parent],
+        as_floats(raw, "dec")[parent],
+        g_mag[parent],
+        (g_mag - as_floats(raw, "phot_rp_mean_mag"))[parent],
+        keep[parent],
+        g_bright_mag=bright,
+        g_faint_mag=faint,
+    )
 
 
 def _parallaxes(

@@ -8,7 +8,8 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Bool, Float
 
-from redflower.bands import BANDS, Band
+from redflower.bands import BANDS, SURVEY_ENDS, Band
+from redflower.catalogue.band_quality import RANK_WORST, band_conditions
 from redflower.catalogue.checks import error_sources
 from redflower.catalogue.cleaning import as_floats
 from redflower.catalogue.schema import flux_over_error_column, magnitude_error_column
@@ -21,11 +22,6 @@ Purpose = Literal["training", "inference"]
 
 #: Fewer bands than this, G among them, say nothing about reddening.
 BANDS_MIN: Final = 3
-
-#: Where Pan-STARRS1 saturates (O'Callaghan et al. 2025, section 3.2; Chambers et al. 2016). [mag]
-PS1_SATURATION_MAG: Final[dict[str, float]] = {
-    "ps1_g": 13.5, "ps1_r": 13.5, "ps1_i": 13.5, "ps1_z": 13.0, "ps1_y": 12.0,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,11 @@ class QualityLimits:
     five_parameter_only : whether only five-parameter solutions are kept.
     tmass_aaa_only : whether 2MASS bands count only with photometric quality AAA.
     ps1_unsaturated_only : whether PS1 bands count only fainter than saturation.
+    ps1_rank_max : PS1 bands count only if measurements of this rank or better made their mean; see
+        `redflower.catalogue.band_quality`. 0 asks for photometric nights and exposures without saturated or bad pixels.
+    ps1_good_only : whether PS1 bands count only for objects that PS1 itself calls good.
+    unshared_only : whether PS1 and 2MASS bands count only where no other Gaia star has the same counterpart.
+    complete_to : ``ps1`` or ``2mass``: keep only stars with every band up to that survey, as the paper's two samples.
     """
 
     g_bright_mag: float | None = 13.5
@@ -54,6 +55,10 @@ class QualityLimits:
     five_parameter_only: bool = True
     tmass_aaa_only: bool = True
     ps1_unsaturated_only: bool = True
+    ps1_rank_max: int | None = 0
+    ps1_good_only: bool = True
+    unshared_only: bool = True
+    complete_to: Literal["gaia", "ps1", "2mass"] | None = None
 
     def __post_init__(self) -> None:
         low, high = self.g_bright_mag, self.g_faint_mag
@@ -61,6 +66,23 @@ class QualityLimits:
             raise InputError(f"the limits in G must rise: g_bright_mag = {low}, g_faint_mag = {high}.")
         if self.latitude_min_deg is not None and not 0.0 <= self.latitude_min_deg < 90.0:
             raise InputError(f"latitude_min_deg must lie in 0 to 90; got {self.latitude_min_deg}.")
+        if self.ps1_rank_max is not None and self.ps1_rank_max not in range(RANK_WORST + 1):
+            raise InputError(f"ps1_rank_max must be a rank from 0 to {RANK_WORST}; got {self.ps1_rank_max}.")
+        if self.complete_to is not None and self.complete_to not in SURVEY_ENDS:
+            raise InputError(
+                f"complete_to must be one of {', '.join(SURVEY_ENDS)}; got {self.complete_to!r}."
+            )
+
+
+@dataclass(frozen=True)
+class BandCut:
+    """A cut that sets bands missing: name, condition, and the stars with every band of the survey, before and after."""
+
+    name: str
+    condition: str
+    survey: str
+    before: int
+    after: int
 
 
 @dataclass(frozen=True)
@@ -71,11 +93,13 @@ class Photometry:
     ----------
     magnitude_mag, error_mag : shape (star, band), floors included in the errors. [mag]
     notes : how many bands were set missing, and why.
+    cuts : the cuts on bands, in the order in which they were made.
     """
 
     magnitude_mag: Float[np.ndarray, "star band"]
     error_mag: Float[np.ndarray, "star band"]
     notes: tuple[str, ...]
+    cuts: tuple[BandCut, ...] = ()
 
     @property
     def observed(self) -> Bool[np.ndarray, "star band"]:
@@ -90,26 +114,23 @@ def photometry(stars: Table, limits: QualityLimits) -> Photometry:
     notes: list[str] = []
     for i, band in enumerate(BANDS):
         magnitude[:, i], error[:, i] = _band(stars, band, notes)
-    if limits.tmass_aaa_only and "ph_qual" in stars.colnames:
-        tmass = np.array([band.survey == "2mass" for band in BANDS])
-        poor = np.char.strip(np.asarray(stars["ph_qual"]).astype(str)) != "AAA"
-        lost = poor & np.isfinite(magnitude[:, tmass]).any(axis=1)
-        magnitude[np.ix_(poor, tmass)] = np.nan
-        if lost.any():
-            notes.append(f"2MASS set missing for {lost.sum()} stars whose photometric quality is not AAA")
-    if limits.ps1_unsaturated_only:
-        for i, band in enumerate(BANDS):
-            with np.errstate(invalid="ignore"):
-                saturated = magnitude[:, i] < PS1_SATURATION_MAG.get(band.name, -np.inf)
-            magnitude[saturated, i] = np.nan
-            if saturated.any():
-                notes.append(
-                    f"{band.label} set missing for {saturated.sum()} stars brighter than its saturation at "
-                    f"{PS1_SATURATION_MAG[band.name]} mag"
-                )
     gone = ~(np.isfinite(magnitude) & np.isfinite(error))
     magnitude[gone], error[gone] = np.nan, np.nan
-    return Photometry(magnitude, error, tuple(notes))
+    cuts: list[BandCut] = []
+    for name, condition, survey, poor in band_conditions(stars, magnitude, limits):
+        of_survey = np.array([band.survey == survey for band in BANDS])
+        before = int(np.isfinite(magnitude[:, of_survey]).all(axis=1).sum())
+        lost = poor & np.isfinite(magnitude)
+        magnitude[lost], error[lost] = np.nan, np.nan
+        after = int(np.isfinite(magnitude[:, of_survey]).all(axis=1).sum())
+        cuts.append(BandCut(name, condition, survey, before, after))
+        if not lost.any():
+            continue
+        counts = ", ".join(f"{band.label} {n}" for band, n in zip(BANDS, lost.sum(axis=0), strict=True) if n)
+        notes.append(
+            f"{name}: bands set missing for {lost.any(axis=1).sum()} stars without {condition} ({counts})"
+        )
+    return Photometry(magnitude, error, tuple(notes), tuple(cuts))
 
 
 def quality_cuts(
@@ -129,7 +150,11 @@ def quality_cuts(
     yield "position", "a position", position
     observed = bands.observed
     yield "G band", "a G magnitude with an error", observed[:, 0]
-    yield "bands", f"at least {BANDS_MIN} bands", observed.sum(axis=1) >= BANDS_MIN
+    yield "bands", f"at least {BANDS_MIN} bands", np.asarray(observed.sum(axis=1) >= BANDS_MIN)
+    if limits.complete_to is not None:
+        end = SURVEY_ENDS[limits.complete_to]
+        labels = " ".join(band.label for band in BANDS[:end])
+        yield "complete", f"all of {labels}", np.asarray(observed[:, :end].all(axis=1))
     solved = solution_kind(stars)
     if limits.five_parameter_only and solved.any():
         yield "solution", "a five-parameter astrometric solution", solved == FIVE_PARAMETERS

@@ -202,10 +202,32 @@ def _band_columns(band: Band) -> tuple[InputColumn, ...]:
 
 _PHOTOMETRY = tuple(column for band in BANDS for column in _band_columns(band))
 
+#: What is lost without the flags of Pan-STARRS1; said once for all of their columns.
+PS1_FLAGS_LOST: Final = "no cut on unphotometric, saturated or bad-pixel measurements of Pan-STARRS1"
+
 _QUALITY = (
     InputColumn(
         "ph_qual", "2MASS photometric quality, a letter each for J, H and Ks", None, "text",
         without="2MASS bands are kept on their errors alone, without the cut on quality AAA",
+    ),
+    *(
+        InputColumn(
+            f"ps1_{label}_flags", f"Pan-STARRS1 filter flags of the mean {label} magnitude (bit mask)", None,
+            "integer", valid=(-1.0, 2.0**32), without=PS1_FLAGS_LOST,
+            aliases=(f"{label}_flags", f"{label}Flags"),
+        )
+        for label in "grizy"
+    ),
+    InputColumn(
+        "ps1_quality_flag", "Pan-STARRS1 flags of the object's quality (bit mask)", None, "integer",
+        valid=(-1.0, 2.0**32), without=PS1_FLAGS_LOST, aliases=("qualityFlag",),
+    ),
+    *(
+        InputColumn(
+            f"{short}_number_of_mates", f"number of other Gaia stars with the same {survey} counterpart", None,
+            "integer", valid=(-0.5, 1000.0), without="no cut on cross-match mates",
+        )
+        for short, survey in (("ps1", "Pan-STARRS1"), ("tmass", "2MASS"))
     ),
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from redflower import __version__
 from redflower.cli.demo import demo
+from redflower.cli.fetch import fetch
 from redflower.cli.infer import infer
 from redflower.cli.models import cite, models
 from redflower.cli.plot import plot
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, simulate, prepare, train, infer, validate, sightline, plot, models, cite):
+for command in (demo, simulate, fetch, prepare, train, infer, validate, sightline, plot, models, cite):
     app.command()(command)
 app.command(name="map")(sky_map)
 

@@ -7,13 +7,24 @@ import typer
 from rich.console import Console
 
 from redflower.catalogue import (
+    META_KEY,
     TRAINING_EBV_MAX_MAG,
+    PreparedStars,
     QualityLimits,
     check_writable,
     write_table,
 )
 from redflower.catalogue import prepare as prepare_table
+from redflower.catalogue.selection import build_selection, check_selection, write_selection
 from redflower.errors import InputError
+from redflower.physics import SelectionFunction
+from redflower.plot import (
+    colour_relations_figure,
+    coverage_figure,
+    malmquist_figure,
+    ruwe_figure,
+    sky_figure,
+)
 
 
 def prepare(
@@ -24,8 +35,15 @@ def prepare(
         Path | None, typer.Option(help="TOML map of column names, where they differ from the Gaia archive's")
     ] = None,
     ebv_map: Annotated[
-        Path | None, typer.Option(help="HEALPix FITS map of E(B-V), to choose dust-free stars for training")
+        str | None,
+        typer.Option(
+            help="HEALPix FITS map of E(B-V), or dustmaps:sfd and the like, to choose dust-free stars"
+        ),
     ] = None,
+    ebv_map_scale: Annotated[
+        float,
+        typer.Option(help="Factor from the map's values to E(B-V) in mag (1.136e-22 for N_HI per cm^2)"),
+    ] = 1.0,
     ebv_max: Annotated[
         float, typer.Option(help="Largest E(B-V) of that map for training [mag]")
     ] = TRAINING_EBV_MAX_MAG,
@@ -34,13 +52,38 @@ def prepare(
     ] = "auto",
     g_bright: Annotated[float, typer.Option(help="Bright limit in G [mag]")] = 13.5,
     g_faint: Annotated[float, typer.Option(help="Faint limit in G [mag]")] = 20.5,
+    complete: Annotated[
+        str | None, typer.Option(help="Keep only stars with every band: ps1 (8 bands) or 2mass (11 bands)")
+    ] = None,
+    ps1_rank: Annotated[
+        int,
+        typer.Option(
+            help="Worst rank of Pan-STARRS1 measurements: 0 photometric, unsaturated, no bad pixels"
+        ),
+    ] = 0,
     keep_first: Annotated[
         bool, typer.Option("--keep-first", help="Keep the first of rows with one source_id; else an error")
     ] = False,
-    report: Annotated[Path | None, typer.Option(help="JSON file for the counts after every cut")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="JSON file for the counts after every cut and the median errors")
+    ] = None,
+    selection: Annotated[
+        Path | None,
+        typer.Option(
+            help=".safetensors file for the selection function; RAW must hold every Gaia star of its region"
+        ),
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(help="Folder for figures of the sample: colours, coverage, RUWE, limits, sky"),
+    ] = None,
 ) -> None:
     """Cut, correct and clean a table of stars for training or inference; a count after every cut."""
     check_writable(out)
+    if selection is not None and selection.suffix != ".safetensors":
+        raise InputError(f"--selection {selection}: the file must end in .safetensors.")
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise InputError(f"--figures {figures}: a folder is needed; this is a file.")
     zero: str | float = zero_point
     if zero_point not in ("auto", "none"):
         try:
@@ -49,17 +92,61 @@ def prepare(
             raise InputError(
                 f"--zero-point {zero_point!r}: give auto, none, or the zero point in mas, e.g. -0.029."
             ) from None
+    limits = QualityLimits(
+        g_bright_mag=g_bright,
+        g_faint_mag=g_faint,
+        ps1_rank_max=ps1_rank,
+        complete_to=complete,  # type: ignore[arg-type]  # checked inside
+    )
     prepared = prepare_table(
         raw,
         purpose=purpose,  # type: ignore[arg-type]  # checked inside
         columns=columns,
-        limits=QualityLimits(g_bright_mag=g_bright, g_faint_mag=g_faint),
+        limits=limits,
         zero_point=zero,  # type: ignore[arg-type]  # checked inside
         ebv_map=ebv_map,
+        ebv_map_scale=ebv_map_scale,
         ebv_max_mag=ebv_max,
         duplicates="keep_first" if keep_first else "error",
+        count_selection=selection is not None,
     )
     write_table(prepared.table, out)
     if report is not None:
         prepared.report.write_json(report)
-    Console(highlight=False, soft_wrap=True).print(prepared.report.text(), markup=False)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(prepared.report.text(), markup=False)
+    function = None
+    if selection is not None and prepared.counts is not None:
+        function = build_selection(prepared.counts)
+        write_selection(function, selection, prepared.table.meta[META_KEY])
+        console.print(check_selection(function, prepared.counts).text(), markup=False)
+    if figures is not None:
+        write_figures(figures, prepared, limits, ebv_max, function)
+
+
+def write_figures(
+    folder: Path,
+    prepared: PreparedStars,
+    limits: QualityLimits,
+    ebv_max_mag: float,
+    selection: SelectionFunction | None,
+) -> None:
+    """The sample's figures (the paper, Figures 2, 5, 6, 7 and 8) and its Table 1, each as PNG and PDF, and ECSV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = prepared.table
+    drawn = {
+        "colour-relations": colour_relations_figure(table),
+        "coverage": coverage_figure(table),
+        "ruwe": ruwe_figure(table, limit=limits.ruwe_max),
+        "malmquist": malmquist_figure(
+            table, g_bright_mag=limits.g_bright_mag, g_faint_mag=limits.g_faint_mag
+        ),
+        "sky": sky_figure(table, dust=prepared.dust, ebv_max_mag=ebv_max_mag, selection=selection),
+    }
+    for name, figure in drawn.items():
+        for ending in ("png", "pdf"):
+            figure.savefig(folder / f"{name}.{ending}")
+    if prepared.report.summary is not None:
+        target = folder / "table-1.ecsv"
+        target.unlink(missing_ok=True)
+        write_table(prepared.report.summary.table(), target)

@@ -14,7 +14,7 @@ from redflower.cli.train_report import write_training_report
 from redflower.errors import InputError
 from redflower.flow import load_model, save_model
 from redflower.flow.model import SUFFIX
-from redflower.train import Epoch, read_config
+from redflower.train import DistilStep, Epoch, read_config
 
 STEP_LINE_EVERY_S = 30.0
 EXIT_SOME_STARS = 1
@@ -68,6 +68,13 @@ def train(
             f"{epoch.stars_per_s:,.0f} stars/s, at most {duration(epoch.seconds_left)} left"
         )
 
+    def show_emulator(step: DistilStep) -> None:
+        say(
+            f"emulator of the fast engine, step {step.step:,} of {step.n_steps:,}: ln density {-step.density_loss:.4f}, "
+            f"ln proposal {-step.denoiser_loss:.4f} per held-out star; "
+            f"{duration(step.seconds / step.step * (step.n_steps - step.step))} left"
+        )
+
     model = with_suffix(model)
     trained, result = train_model(
         stars,
@@ -82,6 +89,7 @@ def train(
         resume=resume,
         progress=show,
         step_progress=lines,
+        emulator_progress=show_emulator,
     )
     path = save_model(trained, model)
     report = path.with_name(f"{path.stem}.report")

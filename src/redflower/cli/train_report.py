@@ -26,7 +26,7 @@ def write_training_report(folder: Path, model: Model, result: TrainResult) -> No
         figures |= {
             "diagram": (
                 "The training sample, coloured by the density that the flow gives each star at its measured magnitudes and "
-                "median distance, per band: outlying stars should be dark.",
+                "median distance, per band: stars off the loci should be dark.",
                 density_diagram_figure(shown),
             ),
             "coverage": ("Where in the Galaxy the training stars are.", coverage_figure(shown)),

@@ -38,7 +38,13 @@ from redflower.physics.priors import (
     log_parallax_evidence,
     log_reddening_prior,
 )
-from redflower.physics.selection import EDGE_WIDTH_MAG, log_within_limits
+from redflower.physics.selection import (
+    EDGE_WIDTH_MAG,
+    SelectionFunction,
+    log_selection,
+    log_subsample_selection,
+    log_within_limits,
+)
 
 __all__ = [
     "DISTANCE_FLOOR_PC",
@@ -47,6 +53,7 @@ __all__ = [
     "ConstantLaw",
     "DistancePosterior",
     "ExtinctionLaw",
+    "SelectionFunction",
     "TableLaw",
     "Zhang23Law",
     "absolute_to_colour",
@@ -68,6 +75,8 @@ __all__ = [
     "log_parallax_likelihood",
     "log_photometric_likelihood",
     "log_reddening_prior",
+    "log_selection",
+    "log_subsample_selection",
     "log_within_limits",
     "magnitude_error_mag",
     "make_law",

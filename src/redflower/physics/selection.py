@@ -1,9 +1,11 @@
-"""The Malmquist cut: which apparent magnitudes of the leading band a survey holds."""
+"""What a survey holds: the Malmquist cut in the leading band, and the selection function of position and photometry."""
 
 from typing import Final
 
+import equinox as eqx
+import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from redflower.physics._types import ScalarLike
 
@@ -38,3 +40,83 @@ def log_within_limits(
     above_bright = log_ndtr((magnitude_mag - bright_mag) / EDGE_WIDTH_MAG)  # D2
     below_faint = log_ndtr((faint_mag - magnitude_mag) / EDGE_WIDTH_MAG)
     return above_bright + below_faint  # E9, D7
+
+
+class SelectionFunction(eqx.Module):
+    """The probability that a star would be in a sample, on cells of position, magnitude and colour (E12).
+
+    Attributes
+    ----------
+    log_probability : natural log of it, finite, at the centres of the cells; both factors of E11.
+    uncertainty : standard deviation of the probability itself in each cell.
+    g_centre_mag, g_rp_centre_mag : centres of the cells in unextinguished G and G - RP, rising. [mag]
+    nside : HEALPix resolution of the positions, nested, ICRS; 1 row of cells per pixel.
+    """
+
+    log_probability: Float[Array, "pixel g g_rp"]
+    uncertainty: Float[Array, "pixel g g_rp"]
+    g_centre_mag: Float[Array, " g"]
+    g_rp_centre_mag: Float[Array, " g_rp"]
+    nside: int = eqx.field(static=True)
+
+
+def log_subsample_selection(
+    log_selection_within_parent: ScalarLike, log_parent_selection: ScalarLike
+) -> Float[Array, ""]:
+    r"""Log of the probability that a star is in a subsample of a catalogue.
+
+    .. math:: \ln\mathfrak S^\mathrm{subsample}(q) = \ln\mathfrak S(q \mid q \in \mathrm{parent})
+       + \ln\mathfrak S^\mathrm{parent}(q)
+
+    Equation: E11 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 11; Rix et al. (2021), AJ 162, 142.
+
+    Parameters
+    ----------
+    log_selection_within_parent : log of the probability that a star of the parent catalogue is in the subsample.
+    log_parent_selection : log of the probability that a star is in the parent catalogue.
+
+    Returns
+    -------
+    Natural log of a probability; broadcast over the arguments.
+    """
+    return jnp.asarray(log_selection_within_parent) + jnp.asarray(log_parent_selection)  # E11
+
+
+def log_selection(
+    selection: SelectionFunction, pixel: Int[Array, ""] | int, g_mag: ScalarLike, g_rp_mag: ScalarLike
+) -> Float[Array, ""]:
+    r"""Log of the probability that a star with this photometry and place would be in the sample.
+
+    .. math:: \ln P(S = 1 \mid m^\mathrm{unext}, l, b) = \ln\mathfrak S(m^\mathrm{unext}, l, b)
+
+    Equation: E12 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 12.
+
+    Bilinear in G and G - RP between the centres of the cells, so that samplers get a gradient, and constant beyond the
+    outermost centres; constant within a pixel, for the position of a star is exact.
+
+    Parameters
+    ----------
+    selection : the cells.
+    pixel : the star's nested ICRS pixel at ``selection.nside``.
+    g_mag, g_rp_mag : *unextinguished* apparent G, M_G + mu, and intrinsic G - RP. [mag]
+
+    Returns
+    -------
+    Natural log of a number above 0 and up to 1; finite for finite magnitudes.
+    """
+    cells = selection.log_probability[pixel]
+    i, f = _between(selection.g_centre_mag, g_mag)
+    j, h = _between(selection.g_rp_centre_mag, g_rp_mag)
+    i1, j1 = jnp.minimum(i + 1, cells.shape[0] - 1), jnp.minimum(j + 1, cells.shape[1] - 1)
+    low = (1 - h) * cells[i, j] + h * cells[i, j1]
+    high = (1 - h) * cells[i1, j] + h * cells[i1, j1]
+    return (1 - f) * low + f * high  # E12
+
+
+def _between(centre: Float[Array, " n"], value: ScalarLike) -> tuple[Int[Array, ""], Float[Array, ""]]:
+    """The centre at or below a value, and how far the value is on the way to the next, 0 to 1."""
+    n = centre.shape[0]
+    if n == 1:
+        return jnp.zeros((), jnp.int32), jnp.zeros(())
+    i = jnp.clip(jnp.searchsorted(centre, value, side="right") - 1, 0, n - 2)
+    return i, jnp.clip((value - centre[i]) / (centre[i + 1] - centre[i]), 0.0, 1.0)

@@ -60,8 +60,6 @@ def density_diagram_figure(diagnostics: Diagnostics) -> Figure:
         figure = Figure(figsize=(5.2, 5.6))
         axes = figure.subplots()
         shown = np.flatnonzero(np.isfinite(diagnostics.bp_rp_mag))
-        # Low densities are drawn last: they are what one looks for.
-        shown = shown[np.argsort(-diagnostics.log_density[shown])]
         low, high = _scale(diagnostics.log_density[shown])
         points = axes.scatter(
             diagnostics.bp_rp_mag[shown], diagnostics.m_g_mag[shown], c=diagnostics.log_density[shown],
@@ -125,7 +123,7 @@ def ruwe_figure(diagnostics: Diagnostics) -> Figure:
         if len(ruwe):
             axes.hist(ruwe, bins=66, range=(0.7, max(2.0, float(np.quantile(ruwe, 0.999)))), color=STARS)
             axes.axvline(1.4, color=MEAN, lw=1.0, label="1.4, the usual cut for single stars")
-            axes.legend()
+            axes.legend(loc="center right")
         else:
             axes.text(0.5, 0.5, "the table has no RUWE", ha="center", transform=axes.transAxes)
         axes.set(xlabel="RUWE", ylabel="stars")

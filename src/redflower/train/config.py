@@ -5,8 +5,9 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
 
 Positive = Annotated[float, Field(gt=0)]
@@ -64,6 +65,34 @@ class ContrastConfig(_Section):
     floor: float = -70.0
 
 
+class EmulatorConfig(_Section):
+    """How the emulator of the fast engine is distilled from the trained flow (docs/fast-engine.md).
+
+    `n_stars` noise-free stars are drawn from the flow and given `n_patterns` combinations of errors and missing bands in
+    `n_steps` steps of Adam, whose rate falls along a half cosine; 0 steps leave the model without an emulator.
+    `ebv_min_mag` to `ebv_max_mag` is the range of reddening that the fast engine will serve. The networks have `layers` hidden
+    layers of `hidden` units, and each band is a mixture of `components` normal distributions.
+    """
+
+    n_stars: Count = 600_000
+    n_patterns: Count = 40_000
+    n_steps: Annotated[int, Field(ge=0)] = 12_000
+    batch_size: Count = 4096
+    learning_rate: Positive = 3e-3
+    ebv_min_mag: Annotated[float, Field(ge=-0.5, le=5)] = EBV_MIN_MAG
+    ebv_max_mag: Annotated[float, Field(ge=-0.5, le=5)] = EBV_MAX_MAG
+    hidden: Count = 128
+    layers: Count = 3
+    components: Count = 4
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _limits_rise(self) -> "EmulatorConfig":
+        if not self.ebv_min_mag < self.ebv_max_mag:
+            raise ValueError("ebv_min_mag must be below ebv_max_mag")
+        return self
+
+
 class TrainConfig(_Section):
     """A whole training run.
 
@@ -82,6 +111,7 @@ class TrainConfig(_Section):
     normaliser: Literal["exact", "same_draws", "none"] = "exact"
     integrate_gaps: bool = True
     contrast: ContrastConfig = ContrastConfig()
+    emulator: EmulatorConfig = EmulatorConfig()
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)] = (StageConfig(),)
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     validation_draws: Count = 32

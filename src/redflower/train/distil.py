@@ -8,7 +8,6 @@ noise-free ones given the noisy (denoiser).
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import equinox as eqx
@@ -19,7 +18,7 @@ import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from redflower.bands import BANDS, BP, RP, G
-from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, LATITUDE_MIN_DEG, Z_SUN_PC
+from redflower.constants import LATITUDE_MIN_DEG, Z_SUN_PC
 from redflower.errors import TrainingError
 from redflower.flow.emulator import (
     Emulator,
@@ -39,6 +38,7 @@ from redflower.physics import (
     distance_modulus,
     extinction_mag,
 )
+from redflower.train.config import EmulatorConfig
 
 #: Range of the errors that the emulator learns, survey by survey: floor to what is still worth using. [mag]
 ERROR_RANGE_MAG: Final = {
@@ -59,32 +59,6 @@ GAPS_SHARE, GAP_CHANCE = 0.35, 0.2
 #: Brightest and faintest M_G to which the draws are spread. [mag]
 M_G_RANGE_MAG: Final = (-3.0, 14.0)
 DRAW_CHUNK = 16_384
-MIN_DRAWS = 20_000
-
-
-@dataclass(frozen=True)
-class DistilConfig:
-    """How the emulator is trained.
-
-    Attributes
-    ----------
-    n_stars : noise-free stars drawn from the flow.
-    n_patterns : combinations of errors and missing bands.
-    n_steps, batch_size, learning_rate : of Adam; the rate falls along a half cosine.
-    ebv_min_mag, ebv_max_mag : range of E(B-V) that the emulator can serve. [mag]
-    structure : sizes of the networks.
-    seed : of all random numbers.
-    """
-
-    n_stars: int = 600_000
-    n_patterns: int = 40_000
-    n_steps: int = 12_000
-    batch_size: int = 4096
-    learning_rate: float = 3e-3
-    ebv_min_mag: float = EBV_MIN_MAG
-    ebv_max_mag: float = EBV_MAX_MAG
-    structure: EmulatorStructure = EmulatorStructure()
-    seed: int = 0
 
 
 class DistilStep(NamedTuple):
@@ -105,6 +79,11 @@ class Batch(NamedTuple):
     condition: Float[Array, "star cond"]
     noise: Noise
     magnitude_mag: Float[Array, "star band"]
+
+
+def structure_of(config: EmulatorConfig) -> EmulatorStructure:
+    """Sizes of the networks of a configuration."""
+    return EmulatorStructure(config.hidden, config.layers, config.components)
 
 
 def error_ranges_mag(n_bands: int) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +172,7 @@ def reddened_magnitudes(
 
 def distil(
     model: Model,
-    config: DistilConfig | None = None,
+    config: EmulatorConfig | None = None,
     *,
     progress: Callable[[DistilStep], None] | None = None,
 ) -> Emulator:
@@ -211,12 +190,12 @@ def distil(
     ------
     TrainingError : the flow has fewer than three bands, or the losses are not finite.
     """
-    config = config or DistilConfig()
+    config = config or EmulatorConfig()
     n_bands = model.n_bands
     if n_bands <= RP:
         raise TrainingError(f"distil needs a model with at least {RP + 1} bands; it has {n_bands}.")
     rng = np.random.default_rng(config.seed)
-    x, condition = draw_population(model, max(config.n_stars, MIN_DRAWS), rng)
+    x, condition = draw_population(model, config.n_stars, rng)
     emulator = _untrained(model, config, x, condition)
     error_mag = draw_errors(config.n_patterns, n_bands, rng)
     patterns = make_noise(emulator, error_mag, draw_observed(config.n_patterns, n_bands, rng))
@@ -224,7 +203,7 @@ def distil(
     held_out = jnp.asarray(x[:n_held_out]), jnp.asarray(condition[:n_held_out])
     stars = jnp.asarray(x[n_held_out:]), jnp.asarray(condition[n_held_out:])
     patterns = jax.tree.map(jnp.asarray, patterns)
-    masks = density_masks(n_bands, config.structure)
+    masks = density_masks(n_bands, structure_of(config))
 
     def losses(emulator: Emulator, batch: Batch) -> tuple[Array, Array]:
         return _losses(emulator, batch, masks)
@@ -277,7 +256,7 @@ def _with_networks(emulator: Emulator, networks: Any) -> Emulator:
     return eqx.tree_at(lambda e: (e.density, e.denoiser), emulator, networks)
 
 
-def _untrained(model: Model, config: DistilConfig, x: np.ndarray, condition: np.ndarray) -> Emulator:
+def _untrained(model: Model, config: EmulatorConfig, x: np.ndarray, condition: np.ndarray) -> Emulator:
     n_bands = model.n_bands
     rng = np.random.default_rng((config.seed, 1))
     sample = rng.choice(len(x), size=min(len(x), 50_000), replace=False)
@@ -291,7 +270,7 @@ def _untrained(model: Model, config: DistilConfig, x: np.ndarray, condition: np.
         jnp.asarray(x[sample]), jnp.asarray(ebv_mag)
     )
     y = np.asarray(jax.vmap(absolute_to_colour)(reddened))
-    density, denoiser = initial_networks(jax.random.key(config.seed), n_bands, config.structure)
+    density, denoiser = initial_networks(jax.random.key(config.seed), n_bands, structure_of(config))
     low, high = error_ranges_mag(n_bands)
     moments = population_moments(y)
 
@@ -313,7 +292,7 @@ def _untrained(model: Model, config: DistilConfig, x: np.ndarray, condition: np.
         intercept=single(moments.intercept),
         slope=single(moments.slope),
         covariance=single(moments.covariance),
-        structure=config.structure,
+        structure=structure_of(config),
     )
 
 

@@ -41,8 +41,9 @@ StepProgress = Callable[[int, int], None]
 class TrainResult:
     """The flow that was best on held-out stars, and how it was reached.
 
-    `validation_log_evidence` is the evidence of that flow; `condition` the (log10 R/pc, log10 Z/pc) of every star;
-    `bad_rows` the rows that stopped the run, if any; `diagnostics` what a report shows, if it was asked for.
+    `complete` says that all stages were done; `validation_log_evidence` is the evidence of that flow; `condition` the
+    (log10 R/pc, log10 Z/pc) of every star; `bad_rows` the rows that stopped the run, if any; `diagnostics` what a report
+    shows, if it was asked for.
     """
 
     flow: ConditionalFlow
@@ -51,6 +52,7 @@ class TrainResult:
     condition: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     validation_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     stopped_because: str = ""
+    complete: bool = False
     bad_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     diagnostics: Diagnostics | None = None
 
@@ -86,7 +88,7 @@ def train_flow(
     names : what messages call each star; its row without it.
     start_from : a flow with the same bands to go on from; otherwise the network starts at random.
     max_minutes : stop after this time, keeping the best flow so far.
-    checkpoint : file that holds the state after every epoch; removed when all stages are done.
+    checkpoint : file that holds the state after every epoch; the caller removes it when the model is complete.
     resume : go on from that file.
     progress : called after every epoch.
     step_progress : called after every step with the steps done and the steps of the epoch.
@@ -112,8 +114,9 @@ def train_flow(
     gaps = _rows_with_gaps(data, n_bands) if config.integrate_gaps else np.zeros(n_stars, dtype=bool)
     objective = Objective(config, law or Zhang23Law(), g_bright_mag, g_faint_mag)
     contrasting = config.contrast.strength > 0.0
-    measure = _make_measure(objective, data, gaps, config.validation_draws)
-    _check_finite(measure, flow, n_stars, names)
+    measure = _make_measure(objective, data, gaps, config.validation_draws, None)
+    # One plain draw of each star finds what is not finite in its data.
+    _check_finite(_make_measure(objective, data, gaps, 1, "likelihood"), flow, n_stars, names)
 
     state = State(flow=flow, best_flow=flow)
     fingerprint = run_fingerprint(config, n_bands, data)
@@ -195,8 +198,6 @@ def train_flow(
         raise TrainingError(
             f"train: no epoch ended with a finite evidence ({stopped}). Lower the learning rate, or leave these stars out."
         )
-    if checkpoint is not None and not stopped:
-        checkpoint.unlink(missing_ok=True)
     return TrainResult(
         flow=state.best_flow,
         validation_log_evidence=state.best_evidence,
@@ -204,6 +205,7 @@ def train_flow(
         condition=conditions(data),
         validation_rows=validation_rows,
         stopped_because=stopped or "all stages were done",
+        complete=not stopped,
         bad_rows=bad_rows,
     )
 
@@ -277,13 +279,24 @@ def _steps(
     return flow, opt_state, (evidence, contrast, outcomes), None
 
 
-def _make_measure(objective: Objective, data: TrainingStar, gaps: np.ndarray, n_draws: int) -> Callable:
+def _make_measure(
+    objective: Objective, data: TrainingStar, gaps: np.ndarray, n_draws: int, magnitudes: str | None
+) -> Callable:
     """A function of (flow, rows, stream) that gives ln L_s and ln C_s of every row."""
     contrast = objective.config.contrast.strength > 0.0
 
     @eqx.filter_jit
     def terms(flow, batch, rows, stream, has_gaps):
-        return objective.terms(flow, batch, rows, stream, n_draws=n_draws, gaps=has_gaps, contrast=contrast)
+        return objective.terms(
+            flow,
+            batch,
+            rows,
+            stream,
+            n_draws=n_draws,
+            gaps=has_gaps,
+            contrast=contrast,
+            magnitudes=magnitudes,
+        )
 
     def measure(flow: ConditionalFlow, rows: np.ndarray, stream: int) -> tuple[np.ndarray, np.ndarray]:
         out = np.zeros((2, len(rows)))

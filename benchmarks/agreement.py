@@ -1,0 +1,182 @@
+"""The fast engine against long NUTS runs, star by star.
+
+Usage: python benchmarks/agreement.py [--stars 512] [--model mock-sky] [--draws 800] [--out FILE]
+
+Half of the stars come from the mock sky behind clouds of many reddenings, with the surveys' errors; half are drawn from
+the model with errors of every size. Each half has stars with 11, 8 and 3 bands, with and without their parallax, and E(B-V)
+from 0 to 0.45 mag. Prints the table of docs/fast-engine.md; about a second a star on two cores.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import redflower
+from redflower.catalogue import QualityLimits, default_distance_prior, to_stars
+from redflower.flow import Model
+from redflower.posterior import (
+    InferenceSettings,
+    NutsSettings,
+    infer_stars,
+    joint_density,
+    make_target,
+    sample_stars,
+)
+from redflower.posterior.engine import FAST, IMPORTANCE, NUTS, star_keys
+from redflower.posterior.summaries import summarise
+from redflower.star import Star
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.helpers.model_stars import draw_model_stars  # noqa: E402
+
+#: Bands and parallax of the stars: eight groups of equal size.
+GROUPS = ((11, True), (11, True), (8, True), (8, True), (3, True), (11, False), (8, False), (3, False))
+N_BINS = 24
+#: A reference must have converged to judge by.
+MAX_R_HAT, MIN_ESS = 1.02, 500.0
+
+
+def mock_stars(model: Model, n: int, seed: int) -> Star:
+    """Stars of the mock sky behind clouds that redden by 0 to 0.45 mag in all."""
+    rng = np.random.default_rng(seed)
+    tables = []
+    for i in range(8):
+        clouds = [(300.0, float(rng.uniform(0, 0.25))), (900.0, float(rng.uniform(0, 0.2)))]
+        sky = redflower.simulate(
+            max(4 * n // 8, 16), seed=seed + i, preset="cone", l_deg=60.0 + 35.0 * i, b_deg=22.0 + 7.0 * i, radius_deg=1.0,
+            clouds=clouds if i else [], g_bright_mag=model.g_bright_mag, g_faint_mag=model.g_faint_mag,
+        )  # fmt: skip
+        limits = QualityLimits(model.g_bright_mag, model.g_faint_mag)
+        tables.append(redflower.prepare(sky, purpose="inference", limits=limits).table)
+    parts = [to_stars(table, default_distance_prior()).stars for table in tables]
+    stars = jax.tree.map(lambda *a: np.concatenate([np.asarray(x) for x in a]), *parts)
+    complete = np.flatnonzero(stars.observed.all(axis=1))
+    rest = np.flatnonzero(~stars.observed.all(axis=1))
+    rows = np.concatenate([rng.permutation(complete)[: n // 2], rng.permutation(rest)])[:n]
+    return jax.tree.map(lambda a: a[rng.permutation(rows)], stars)
+
+
+def regroup(stars: Star) -> Star:
+    """Hide bands and parallaxes group by group."""
+    n = len(stars.parallax_mas)
+    group = np.arange(n) % len(GROUPS)
+    n_bands = np.array([g[0] for g in GROUPS])[group]
+    observed = stars.observed & (np.arange(stars.observed.shape[1])[None, :] < n_bands[:, None])
+    has_parallax = stars.has_parallax & np.array([g[1] for g in GROUPS])[group]
+    return dataclasses.replace(stars, observed=observed, has_parallax=has_parallax)
+
+
+def reference(model: Model, stars: Star, ids: np.ndarray, nuts: NutsSettings) -> tuple[dict, np.ndarray]:
+    """Summaries of long chains, and their draws of E."""
+    target = make_target(model, ebv_min_mag=-0.05, ebv_max_mag=0.5)
+    columns: dict[str, list] = {}
+    draws_of_e = []
+    size = 64
+    started = time.monotonic()
+    for start in range(0, len(ids), size):
+        rows = np.resize(np.arange(start, min(start + size, len(ids))), size)
+        part = jax.tree.map(lambda a, rows=rows: jnp.asarray(a[rows]), stars)
+        draws = sample_stars(target, part, star_keys(ids[rows], 5), nuts)
+        kept = min(size, len(ids) - start)
+        for name, values in summarise(model, target, part, draws).items():
+            columns.setdefault(name, []).append(np.asarray(values)[:kept])
+        draws_of_e.append(np.asarray(draws.ebv_mag).reshape(size, -1)[:kept])
+        print(
+            f"  {start + kept} stars by NUTS, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True
+        )
+    return {k: np.concatenate(v) for k, v in columns.items()}, np.concatenate(draws_of_e)
+
+
+def jensen_shannon(density, draws: np.ndarray) -> np.ndarray:
+    """Jensen-Shannon distance (base 2) between the stored marginals of E and the draws, in 24 bins of the prior's range."""
+    edges = np.linspace(-0.05, 0.5, N_BINS + 1)
+    nodes = density.ebv_nodes_mag()
+    marginal = np.exp(density.log_density()).sum(axis=1)
+    out = np.empty(len(draws))
+    for i in range(len(draws)):
+        fine = np.linspace(nodes[i, 0], nodes[i, -1], 2000)
+        log_p = np.interp(fine, nodes[i], np.log(np.maximum(marginal[i], 1e-12)))
+        p, _ = np.histogram(fine, edges, weights=np.exp(log_p - log_p.max()))
+        q, _ = np.histogram(draws[i], edges)
+        p, q = p / p.sum(), q / q.sum()
+        m = 0.5 * (p + q)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = 0.5 * np.nan_to_num(p * np.log2(p / m)) + 0.5 * np.nan_to_num(q * np.log2(q / m))
+        out[i] = np.sqrt(max(terms.sum(), 0.0))
+    return out
+
+
+def report(rows: np.ndarray, name: str, fast: dict, nuts: dict, js: np.ndarray) -> None:
+    """A line of the table."""
+    if rows.sum() == 0:
+        return
+    shift = np.abs(fast["ebv_mean"] - nuts["ebv_mean"])[rows] / nuts["ebv_std"][rows]
+    distance = np.abs(fast["distance_mean"] - nuts["distance_mean"])[rows] / nuts["distance_std"][rows]
+    ratio = fast["ebv_std"][rows] / nuts["ebv_std"][rows]
+    print(
+        f"| {name} | {rows.sum()} | {np.median(shift):.3f} | {np.percentile(shift, 95):.3f} | {(shift < 0.15).mean():.3f} "
+        f"| {(np.abs(ratio - 1) < 0.1).mean():.3f} | {np.percentile(ratio, 5):.3f}-{np.percentile(ratio, 95):.3f} "
+        f"| {np.median(distance):.3f} | {(distance < 0.15).mean():.3f} | {np.median(js[rows]):.3f} |"
+    )
+
+
+def main() -> None:
+    """Infer by both engines and compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stars", type=int, default=512)
+    parser.add_argument("--model", default="mock-sky")
+    parser.add_argument("--draws", type=int, default=800)
+    parser.add_argument("--out", type=Path, help=".npz with every number")
+    arguments = parser.parse_args()
+    model = redflower.load_model(arguments.model)
+    half = arguments.stars // 2
+    drawn = draw_model_stars(model, arguments.stars - half, 77, n_observed=11, ebv_limits_mag=(0.0, 0.45))[0]
+    stars = jax.tree.map(
+        lambda *a: np.concatenate([np.asarray(x) for x in a]),
+        regroup(mock_stars(model, half, 500)),
+        regroup(drawn),
+    )
+    n = len(stars.parallax_mas)
+    ids = np.arange(900_000, 900_000 + n)
+    cpu = time.process_time()
+    fast = infer_stars(model, stars, ids, InferenceSettings(density=True))
+    print(f"fast engine with compilation: {time.process_time() - cpu:.0f} core-seconds; {n} stars")
+    for engine in (FAST, IMPORTANCE, NUTS):
+        print(f"  settled by {engine}: {(fast['engine'] == engine).sum()}")
+    nuts, draws = reference(
+        model, stars, ids, NutsSettings(n_chains=4, n_warmup=300, n_draws=arguments.draws)
+    )
+    js = jensen_shannon(joint_density(fast), draws)
+    judged = (nuts["r_hat"] < MAX_R_HAT) & (nuts["ess"] > MIN_ESS) & np.isfinite(fast["ebv_mean"])
+    print(f"NUTS: median ess {np.median(nuts['ess']):.0f}; {judged.sum()} of {n} chains converged and judged")
+    print("| stars | number | shift median | 95 % | share < 0.15 | sigma within 10 % | sigma ratio 5-95 % "
+          "| distance shift | share < 0.15 | JS |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    report(judged, "all", fast, nuts, js)
+    usable = judged & (fast["status"] == "ok")
+    report(usable, "status ok", fast, nuts, js)
+    count = stars.observed.sum(axis=1)
+    for n_bands in (11, 8, 3):
+        for parallax in (True, False):
+            label = f"up to {n_bands} bands, {'with' if parallax else 'no'} parallax"
+            low = {11: 8, 8: 3, 3: 0}[n_bands]
+            rows = (count > low) & (count <= n_bands) & (np.asarray(stars.has_parallax) == parallax)
+            report(judged & rows, label, fast, nuts, js)
+    for engine in (FAST, IMPORTANCE):
+        report(judged & (fast["engine"] == engine), f"settled by {engine}", fast, nuts, js)
+    outside = judged & (np.abs(fast["ebv_mean"] - nuts["ebv_mean"]) > 0.15 * nuts["ebv_std"])
+    words, counts = np.unique(fast["status"][outside], return_counts=True)
+    print("status of the stars outside 0.15 sigma:", dict(zip(words.tolist(), counts.tolist(), strict=True)))
+    if arguments.out:
+        np.savez(arguments.out, js=js, count=count, parallax=stars.has_parallax,
+                 **{f"fast_{k}": v for k, v in fast.items()}, **{f"nuts_{k}": v for k, v in nuts.items()})  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

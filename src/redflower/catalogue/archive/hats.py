@@ -1,0 +1,401 @@
+"""Tiles from public HATS catalogues, through LSDB: Gaia matched by position with Pan-STARRS1 and 2MASS.
+
+A Gaia position holds at 2016.0, a Pan-STARRS1 one at about 2012 and a 2MASS one at about 1999, so each Gaia star is moved
+back by its proper motion to the epoch of each candidate. The catalogues that are matched must come with margins: the
+strips of their neighbours' stars along the borders of their partitions, without which stars there lose counterparts.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from astropy.table import Column, MaskedColumn, Table
+from scipy.spatial import cKDTree
+
+from redflower.catalogue.archive.adql import SURVEYS
+from redflower.catalogue.archive.regions import Tile
+from redflower.catalogue.archive.tap import RefusedError
+from redflower.catalogue.schema import INPUT_COLUMNS
+from redflower.errors import FetchError, InputError, RowLimitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LOG: Final = logging.getLogger(__name__)
+
+#: Public catalogues, and the margins of those that keep them apart. Pan-STARRS1 and Gaia: anonymous S3.
+PUBLIC: Final[dict[str, str]] = {
+    "gaia": "s3://stpubdata/gaia/gaia_dr3/public/hats",
+    "ps1": "s3://stpubdata/panstarrs/ps1/public/hats/otmo",
+    "2mass": "https://data.lsdb.io/hats/two_mass",
+    "distances": "https://data.lsdb.io/hats/gaia_edr3_distances",
+}
+#: Greatest distance of a counterpart at its own epoch. [arcsec]
+RADIUS_ARCSEC: Final = 1.0
+#: Gaia's reference epoch. [yr]
+_GAIA_EPOCH_YR: Final = 2016.0
+
+_GAIA: Final = (
+    "source_id", "ra", "dec", "l", "b", "pmra", "pmdec", "parallax", "parallax_error", "ruwe",
+    "visibility_periods_used", "astrometric_params_solved", "phot_g_n_obs", "nu_eff_used_in_astrometry",
+    "pseudocolour", "ecl_lat",
+    *(f"phot_{short}_mean_{what}" for short in ("g", "bp", "rp") for what in ("mag", "flux", "flux_error")),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """How a catalogue is matched and read: key of the object, epoch, and its names for the archive's columns."""
+
+    identifier: str
+    epoch: str | None
+    epoch_unit: str
+    usual_epoch_yr: float
+    columns: Mapping[str, str]
+    mates: str | None
+
+
+_SURVEYS: Final[dict[str, _Survey]] = {
+    "ps1": _Survey(
+        "objID", "epochMean", "mjd", 2012.5,
+        {
+            **{f"{b}MeanPSFMag": f"{b}_mean_psf_mag" for b in "grizy"},
+            **{f"{b}MeanPSFMagErr": f"{b}_mean_psf_mag_error" for b in "grizy"},
+            **{f"{b}Flags": f"ps1_{b}_flags" for b in "grizy"},
+            "qualityFlag": "ps1_quality_flag",
+        },
+        "ps1_number_of_mates",
+    ),
+    "2mass": _Survey(
+        "designation", "jdate", "jd", 1999.5,
+        {
+            "j_m": "j_m", "j_msigcom": "j_msigcom", "h_m": "h_m", "h_msigcom": "h_msigcom", "k_m": "ks_m",
+            "k_msigcom": "ks_msigcom", "ph_qual": "ph_qual",
+        },
+        "tmass_number_of_mates",
+    ),
+    "distances": _Survey(
+        "source_id", None, "", _GAIA_EPOCH_YR, {f"r_{w}_geo": f"r_{w}_geo" for w in ("med", "lo", "hi")}, None
+    ),
+}  # fmt: skip
+
+
+def parse_catalogues(text: str) -> dict[str, str]:
+    """Catalogues from ``public`` or from ``gaia=PATH,ps1=PATH,...``.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or Gaia is not among them.
+    """
+    if text == "public":
+        return dict(PUBLIC)
+    found = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, path = part.partition("=")
+        if name not in SURVEYS or not path:
+            raise InputError(
+                f"--hats {text!r}: {part!r} is not NAME=PATH with a name of {', '.join(SURVEYS)}. Or write: public."
+            )
+        found[name] = path
+    if "gaia" not in found:
+        raise InputError(f"--hats {text!r}: the Gaia catalogue is needed, gaia=PATH.")
+    return found
+
+
+class HatsSource:
+    """HATS catalogues as a source of tiles.
+
+    Parameters
+    ----------
+    catalogues : survey -> path or address.
+    surveys : those that are wanted.
+
+    Raises
+    ------
+    InputError
+        If LSDB is not installed, a catalogue cannot be opened or lacks a column, or has no margin to match with.
+    """
+
+    def __init__(self, catalogues: Mapping[str, str], surveys: Iterable[str]) -> None:
+        try:
+            import lsdb
+        except ImportError:
+            raise InputError(
+                "HATS catalogues need LSDB, which is not installed: pip install 'redflower[scale]'."
+            ) from None
+        self._lsdb = lsdb
+        wanted = [name for name in SURVEYS if name in {"gaia", *surveys}]
+        absent = [name for name in wanted if name not in catalogues]
+        if absent:
+            raise InputError(f"--surveys asks for {', '.join(absent)}, and --hats names no such catalogue.")
+        self._paths: dict[str, str] = {str(name): catalogues[name] for name in wanted}
+        self.url = "hats " + " ".join(f"{name}={path}" for name, path in self._paths.items())
+        for name in wanted:
+            catalogue = self._open(name, None)
+            if name != "gaia" and catalogue.margin is None:
+                raise InputError(
+                    f"the {name} catalogue {self._paths[name]} has no margin, so stars at the borders of its partitions "
+                    "would lose their counterparts. Give the collection that holds both."
+                )
+
+    def tile(
+        self, tile: Tile, surveys: tuple[str, ...], g_faint_mag: float | None, rows_max: int, scratch: Path
+    ) -> tuple[Table, list[str]]:
+        """See `redflower.catalogue.archive.fetch.Source`."""
+        try:
+            frame = self._matched(tile, surveys, g_faint_mag)
+        except FetchError:
+            raise
+        except (OSError, ValueError, KeyError, RuntimeError) as problem:
+            raise FetchError(f"{self.url}: tile {tile.name}: {str(problem).splitlines()[0][:300]}.") from None
+        if frame is None or len(frame) == 0:
+            return Table(), []
+        if len(frame) > rows_max:
+            raise RowLimitError(f"it holds {len(frame):,} stars, more than {rows_max:,}.")
+        ids = frame["source_id"].to_numpy()
+        if len(np.unique(ids)) != len(ids):
+            raise FetchError(
+                f"{self.url}: tile {tile.name} has {len(ids) - len(np.unique(ids))} stars twice."
+            )
+        return _archive_table(frame, surveys), []
+
+    def _open(self, name: str, tile: Tile | None) -> Any:
+        columns = _wanted_columns(name)
+        search = None if tile is None else self._lsdb.PixelSearch([(tile.order, tile.pixel)])
+        try:
+            return self._lsdb.open_catalog(
+                self._paths[name], columns=columns, search_filter=search, error_empty_filter=False
+            )
+        except Exception as problem:  # LSDB, fsspec and pyarrow each raise their own
+            raise RefusedError(
+                f"the {name} catalogue {self._paths[name]} cannot be opened: {str(problem).splitlines()[0][:300]}."
+            ) from None
+
+    def _matched(
+        self, tile: Tile, surveys: tuple[str, ...], g_faint_mag: float | None
+    ) -> "pd.DataFrame | None":
+        gaia = self._open("gaia", tile)
+        if len(gaia.get_healpix_pixels()) == 0:
+            return None
+        gaia.margin = None  # its stars belong to the neighbours and would come twice
+        matched = gaia.map_partitions(_stars_of_tile, tile, g_faint_mag)
+        for name in surveys:
+            if name == "gaia":
+                continue
+            other = self._open(name, None)
+            matched = matched.crossmatch(
+                other, algorithm=EpochCrossmatch(name), how="left", suffixes=("", f"_{_tag(name)}"),
+                suffix_method="all_columns",
+            )  # fmt: skip
+        return matched.compute(progress_bar=False)
+
+
+def _tag(name: str) -> str:
+    return {"2mass": "tmass"}.get(name, name)
+
+
+def _wanted_columns(name: str) -> list[str]:
+    if name == "gaia":
+        return list(_GAIA)
+    survey = _SURVEYS[name]
+    position = {"ps1": ["raMean", "decMean"], "2mass": ["ra", "decl"], "distances": ["ra", "dec"]}[name]
+    return [*position, survey.identifier, *([survey.epoch] if survey.epoch else []), *survey.columns]
+
+
+def _stars_of_tile(frame: "pd.DataFrame", tile: Tile, g_faint_mag: float | None) -> "pd.DataFrame":
+    """The rows of a partition that a tile asks for."""
+    ids = frame["source_id"].to_numpy(dtype=np.int64)
+    wanted = np.zeros(len(frame), dtype=bool)
+    for first, last in tile.ranges:
+        wanted |= (ids >= first) & (ids <= last)
+    if tile.cone is not None:
+        ra0, dec0 = np.radians(tile.cone.centre)
+        ra, dec = (np.radians(frame[c].to_numpy(dtype=float)) for c in ("ra", "dec"))
+        half = np.sin((dec - dec0) / 2) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin((ra - ra0) / 2) ** 2
+        wanted &= 2 * np.arcsin(np.sqrt(half)) <= np.radians(tile.cone.radius_deg)
+    if g_faint_mag is not None:
+        wanted &= frame["phot_g_mean_mag"].to_numpy(dtype=float, na_value=np.nan) < g_faint_mag
+    return frame[wanted]
+
+
+def _archive_table(frame: "pd.DataFrame", surveys: tuple[str, ...]) -> Table:
+    """The matched stars in the archive's column names and redflower's units."""
+    table = Table()
+    for name in _GAIA:
+        if name not in ("pmra", "pmdec"):
+            table[name] = _column(frame[name], name)
+    for survey in surveys:
+        if survey == "gaia":
+            continue
+        spec, tag = _SURVEYS[survey], _tag(survey)
+        # The distances are Gaia's own: only the row of the very star will do.
+        same = frame["source_id"] == frame[f"source_id_{tag}"] if survey == "distances" else None
+        for theirs, ours in spec.columns.items():
+            values = frame[f"{theirs}_{tag}"]
+            table[ours] = _column(values if same is None else values.where(same.fillna(value=False)), ours)
+        if spec.mates is not None:
+            table[spec.mates] = _mates(frame[f"{spec.identifier}_{tag}"])
+    return table
+
+
+def _mates(identifier: "pd.Series") -> Column:
+    """How many other stars of the tile have the same counterpart; missing where there is none."""
+    there = identifier.notna().to_numpy()
+    keys = identifier.astype(str).to_numpy()
+    _, inverse, counts = np.unique(keys[there], return_inverse=True, return_counts=True)
+    mates = np.zeros(len(keys), dtype=np.int16)
+    mates[there] = counts[inverse] - 1
+    return MaskedColumn(mates, mask=~there)
+
+
+def _column(series: "pd.Series", name: str) -> Column:
+    spec = INPUT_COLUMNS[name]
+    missing = series.isna().to_numpy()
+    if spec.kind == "text":
+        values: np.ndarray = np.array(
+            ["" if gap else str(v) for v, gap in zip(series, missing, strict=True)], dtype=str
+        )
+    elif spec.kind == "integer":
+        values = series.fillna(0).to_numpy(dtype=np.int64)
+    else:
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        missing = np.isnan(values)
+    kept = {"unit": spec.unit, "description": spec.description}
+    return MaskedColumn(values, mask=missing, **kept) if missing.any() else Column(values, **kept)
+
+
+def _algorithm_base() -> type:
+    try:
+        from lsdb import AbstractCrossmatchAlgorithm
+    except ImportError:
+        return object
+    return AbstractCrossmatchAlgorithm
+
+
+class EpochCrossmatch(_algorithm_base()):  # type: ignore[misc]
+    """Nearest counterpart at the counterpart's own epoch, for LSDB's crossmatch.
+
+    Parameters
+    ----------
+    survey : the right catalogue's name in this module.
+    radius_arcsec : greatest distance of a counterpart. [arcsec]
+    """
+
+    def __init__(self, survey: str, radius_arcsec: float = RADIUS_ARCSEC) -> None:
+        super().__init__()
+        self.survey, self.radius_arcsec = survey, radius_arcsec
+
+    def validate(self, left: Any, right: Any) -> None:
+        """Refuse catalogues whose margin is narrower than the matching radius."""
+        super().validate(left, right)
+        if right.margin is None:
+            raise InputError(f"the {self.survey} catalogue has no margin.")
+        threshold = right.margin.hc_structure.catalog_info.margin_threshold
+        if threshold < self.radius_arcsec:
+            raise InputError(
+                f"the {self.survey} catalogue has a margin of {threshold:g} arcsec; matching within "
+                f"{self.radius_arcsec:g} arcsec needs at least that."
+            )
+
+    def perform_crossmatch(self, crossmatch_args: Any) -> tuple[np.ndarray, np.ndarray, "pd.DataFrame"]:
+        """Indices of matched rows on both sides, and no further columns."""
+        import pandas as pd
+
+        left, right = crossmatch_args.left_df, crossmatch_args.right_df
+        info = crossmatch_args.right_catalog_info
+        ra_deg, dec_deg, pmra, pmdec = (_float(left, name) for name in ("ra", "dec", "pmra", "pmdec"))
+        left_rows, right_rows, _ = match_at_epoch(
+            ra_deg,
+            dec_deg,
+            pmra,
+            pmdec,
+            _float(right, info.ra_column),
+            _float(right, info.dec_column),
+            _epochs_yr(right, _SURVEYS[self.survey]),
+            self.radius_arcsec,
+        )
+        return left_rows, right_rows, pd.DataFrame(index=range(len(left_rows)))
+
+
+def match_at_epoch(
+    ra_deg: np.ndarray,
+    dec_deg: np.ndarray,
+    pmra_mas_yr: np.ndarray,
+    pmdec_mas_yr: np.ndarray,
+    other_ra_deg: np.ndarray,
+    other_dec_deg: np.ndarray,
+    other_epoch_yr: np.ndarray,
+    radius_arcsec: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The nearest counterpart of each Gaia star, moved to the counterpart's epoch.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : Gaia positions at 2016.0. [deg]
+    pmra_mas_yr, pmdec_mas_yr : proper motions, pmra with cos(dec) in it; NaN counts as none. [mas/yr]
+    other_ra_deg, other_dec_deg, other_epoch_yr : the other catalogue. [deg, yr]
+    radius_arcsec : greatest distance at the counterpart's epoch. [arcsec]
+
+    Returns
+    -------
+    Rows of the matched stars, rows of their counterparts, and their distances [arcsec]; a star at most once.
+    """
+    pmra, pmdec = np.nan_to_num(pmra_mas_yr), np.nan_to_num(pmdec_mas_yr)
+    middle = float(np.median(other_epoch_yr)) if len(other_epoch_yr) else _GAIA_EPOCH_YR
+    spread_yr = float(np.abs(other_epoch_yr - middle).max()) if len(other_epoch_yr) else 0.0
+    there = _moved(ra_deg, dec_deg, pmra, pmdec, middle - _GAIA_EPOCH_YR)
+    reach = radius_arcsec + 1e-3 * np.hypot(pmra, pmdec) * spread_yr
+    tree = cKDTree(_unit_vectors(other_ra_deg, other_dec_deg))
+    lists = tree.query_ball_point(there, 2 * np.sin(np.radians(reach / 3600) / 2))
+    lengths = np.fromiter((len(found) for found in lists), dtype=int, count=len(lists))
+    left = np.repeat(np.arange(len(ra_deg)), lengths)
+    if left.size == 0:
+        return left, left, np.zeros(0)
+    right = np.concatenate([np.asarray(found, dtype=int) for found in lists if found])
+    years = other_epoch_yr[right] - _GAIA_EPOCH_YR
+    at_epoch = _moved(ra_deg[left], dec_deg[left], pmra[left], pmdec[left], years)
+    chord = np.linalg.norm(at_epoch - _unit_vectors(other_ra_deg[right], other_dec_deg[right]), axis=1)
+    distance = np.degrees(2 * np.arcsin(chord / 2)) * 3600
+    near = distance <= radius_arcsec
+    left, right, distance = left[near], right[near], distance[near]
+    order = np.lexsort((distance, left))
+    _, first = np.unique(left[order], return_index=True)
+    best = order[first]
+    return left[best], right[best], distance[best]
+
+
+def _moved(
+    ra_deg: np.ndarray, dec_deg: np.ndarray, pmra: np.ndarray, pmdec: np.ndarray, years: Any
+) -> np.ndarray:
+    """Unit vectors of stars after so many years of straight motion, right at the poles too."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)
+    north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=-1)
+    per_mas = np.radians(1.0 / 3.6e6)
+    step = np.asarray(years)[..., None] * per_mas
+    moved = _unit_vectors(ra_deg, dec_deg) + step * (pmra[:, None] * east + pmdec[:, None] * north)
+    return moved / np.linalg.norm(moved, axis=-1, keepdims=True)
+
+
+def _unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def _float(frame: "pd.DataFrame", name: str) -> np.ndarray:
+    return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _epochs_yr(frame: "pd.DataFrame", survey: _Survey) -> np.ndarray:
+    """Julian year of each object; the survey's usual one where it is missing or a sentinel."""
+    if survey.epoch is None:
+        return np.full(len(frame), survey.usual_epoch_yr)
+    days = _float(frame, survey.epoch)
+    zero = 51544.5 if survey.epoch_unit == "mjd" else 2451545.0
+    years = 2000.0 + (days - zero) / 365.25
+    with np.errstate(invalid="ignore"):
+        return np.where((years > 1990.0) & (years < 2030.0), years, survey.usual_epoch_yr)

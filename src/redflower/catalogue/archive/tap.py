@@ -1,0 +1,312 @@
+"""A TAP service: one query at a time, asynchronous, with every way it can go wrong told apart.
+
+The queries and jobs go through pyvo. What pyvo leaves open is closed here: a time limit on every request and on every
+job, the result kept as a file before it is parsed, and no result taken for whole that is not.
+"""
+
+import contextlib
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from astropy.table import Table
+
+from redflower.catalogue.formats import read_votable
+from redflower.errors import FetchError, InputError, RowLimitError, TableError
+
+_LOG: Final = logging.getLogger(__name__)
+
+#: The Gaia archive of ESA.
+GAIA_TAP: Final = "https://gea.esac.esa.int/tap-server/tap"
+
+#: Where credentials are looked for, and nowhere else; they are never written to a file or a log.
+USER_VARIABLE, PASSWORD_VARIABLE = "REDFLOWER_TAP_USER", "REDFLOWER_TAP_PASSWORD"
+AUTHORIZATION_VARIABLE: Final = "REDFLOWER_TAP_AUTHORIZATION"
+
+_CHUNK_BYTES: Final = 1 << 20
+_FINAL_PHASES: Final = ("COMPLETED", "ERROR", "ABORTED")
+#: Answers that mean "not now" rather than "not so".
+_PASSING_CODES: Final = (408, 425, 429, 500, 502, 503, 504)
+
+#: What services say of a query that is wrong, and will be wrong again. A job can end in error for lesser reasons.
+_REFUSALS: Final = (
+    "parse", "syntax", "unknown column", "unknown table", "does not exist", "unresolved", "cannot find",
+    "could not locate", "no such field", "no such table", "no such column",
+)  # fmt: skip
+
+Result = TypeVar("Result")
+
+
+class PassingError(FetchError):
+    """A failure that may be gone at the next attempt."""
+
+
+class RefusedError(FetchError):
+    """The service will not answer this kind of query, however often it is asked."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a service, and how often to ask again.
+
+    Attributes
+    ----------
+    attempts : of each query, the first included.
+    backoff_s : wait before the second attempt; doubled before each further one, up to ``backoff_max_s``, with up to
+        a quarter of random extra so that many clients do not return together. [s]
+    request_s : limit of a single HTTP request without a byte. [s]
+    job_s : limit of one job from its start to its last byte. [s]
+    poll_s, poll_max_s : first and longest pause between looks at a running job. [s]
+    """
+
+    attempts: int = 6
+    backoff_s: float = 5.0
+    backoff_max_s: float = 300.0
+    request_s: float = 60.0
+    job_s: float = 1800.0
+    poll_s: float = 1.0
+    poll_max_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or min(self.request_s, self.job_s, self.poll_s) <= 0 or self.backoff_s < 0:
+            raise InputError(f"a service needs at least one attempt and positive times; got {self}.")
+
+    def wait_s(self, failures: int) -> float:
+        """Pause after so many failures in a row. [s]"""
+        return min(self.backoff_s * 2.0 ** (failures - 1), self.backoff_max_s) * random.uniform(1.0, 1.25)
+
+
+class TapService:
+    """A TAP service that is asked patiently.
+
+    Parameters
+    ----------
+    url : base URL, the part before ``/async``.
+    patience : see `Patience`.
+    """
+
+    def __init__(self, url: str = GAIA_TAP, patience: Patience | None = None) -> None:
+        try:
+            import pyvo
+        except ImportError:
+            raise InputError(
+                "fetching needs pyvo, which is not installed: pip install 'redflower[archive]'."
+            ) from None
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"--tap {url!r} must be the base URL of a TAP service, such as {GAIA_TAP}.")
+        self.url = url.rstrip("/")
+        self.patience = patience or Patience()
+        self._session = make_session(self.patience.request_s)
+        authorization = os.environ.get(AUTHORIZATION_VARIABLE)
+        if authorization:
+            self._session.headers["Authorization"] = authorization
+        self._service = pyvo.dal.TAPService(self.url, session=self._session)
+        self._logged_in = False
+
+    def table(self, adql: str, *, max_rows: int, scratch: Path) -> Table:
+        """The whole result of a query, by an asynchronous job.
+
+        Parameters
+        ----------
+        adql : the query.
+        max_rows : the result must not have more; the service is told.
+        scratch : file for the answer while it is checked; removed afterwards.
+
+        Raises
+        ------
+        RowLimitError
+            If a limit on rows, this one or the service's own, cut the result.
+        RefusedError
+            If the service will not answer the query.
+        FetchError
+            If every attempt failed.
+        """
+        return self._patiently(lambda: self._attempt(adql, max_rows, scratch))
+
+    def count(self, adql: str) -> int:
+        """The single number that a query answers with, by a synchronous request.
+
+        Raises
+        ------
+        RefusedError
+            If the service will not answer the query.
+        FetchError
+            If every attempt failed.
+        """
+        return self._patiently(lambda: self._attempt_count(adql))
+
+    def _patiently(self, attempt: Callable[[], Result]) -> Result:
+        for failures in range(1, self.patience.attempts + 1):
+            try:
+                self._log_in()
+                return attempt()
+            except PassingError as problem:
+                if failures == self.patience.attempts:
+                    raise FetchError(f"{problem} ({failures} attempts)") from None
+                pause_s = self.patience.wait_s(failures)
+                _LOG.warning("%s Attempt %d of %d follows in %.0f s.", problem, failures + 1,
+                             self.patience.attempts, pause_s)  # fmt: skip
+                time.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+    def _attempt(self, adql: str, max_rows: int, scratch: Path) -> Table:
+        import pyvo
+        import requests
+
+        deadline = time.monotonic() + self.patience.job_s
+        job = None
+        try:
+            job = self._service.submit_job(adql, maxrec=max_rows)
+            job.run()
+            uri = self._wait(job, deadline)
+            with self._session.get(uri, stream=True) as response:
+                response.raise_for_status()
+                save_body(response, scratch, deadline, self.url)
+            return _read_whole(scratch, self.url, max_rows)
+        except (pyvo.dal.DALServiceError, pyvo.dal.DALQueryError, requests.RequestException) as problem:
+            raise judged(problem, self.url) from None
+        except (ValueError, KeyError, OSError, SyntaxError) as problem:
+            # pyvo parses what the service sends; what is no UWS document ends here.
+            if isinstance(problem, (FetchError, TableError)):
+                raise
+            raise PassingError(f"{self.url} sent something that is no job: {_brief(problem)}.") from None
+        finally:
+            scratch.unlink(missing_ok=True)
+            if job is not None:
+                with contextlib.suppress(Exception):
+                    job.delete()
+
+    def _wait(self, job: Any, deadline: float) -> str:
+        pause_s = self.patience.poll_s
+        while True:
+            phase = job.phase
+            if phase in _FINAL_PHASES:
+                break
+            if time.monotonic() + pause_s > deadline:
+                raise PassingError(
+                    f"{self.url}: the job is still {phase} after {self.patience.job_s:.0f} s and is given up."
+                )
+            time.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, self.patience.poll_max_s)
+        if phase != "COMPLETED":
+            summary = job.job.errorsummary
+            text = str(summary.message.content).strip() if summary and summary.message else "no reason given"
+            kind = RefusedError if any(word in text.lower() for word in _REFUSALS) else PassingError
+            raise kind(f"{self.url}: the job ended as {phase}: {text}.")
+        uri = job.result_uri
+        if not uri:
+            raise PassingError(f"{self.url}: the job is COMPLETED but names no result.")
+        return str(uri)
+
+    def _attempt_count(self, adql: str) -> int:
+        import pyvo
+        import requests
+
+        try:
+            answer = self._service.run_sync(adql, maxrec=2)
+            if len(answer) != 1 or len(answer.fieldnames) != 1:
+                raise PassingError(f"{self.url} answered a count with a table of {len(answer)} rows.")
+            return int(answer.to_table()[answer.fieldnames[0]][0])
+        except (pyvo.dal.DALServiceError, pyvo.dal.DALQueryError, pyvo.dal.DALFormatError,
+                requests.RequestException) as problem:  # fmt: skip
+            raise judged(problem, self.url) from None
+        except (ValueError, TypeError, KeyError, IndexError, SyntaxError) as problem:
+            if isinstance(problem, FetchError):
+                raise
+            raise PassingError(f"{self.url} answered a count with no number: {_brief(problem)}.") from None
+
+    def _log_in(self) -> None:
+        """Log in to the Gaia archive, which wants a form; other services get HTTP authentication."""
+        user, password = os.environ.get(USER_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
+        if self._logged_in or not (user and password):
+            return
+        if "/tap-server/" not in self.url + "/":
+            self._session.auth = (user, password)
+            self._logged_in = True
+            return
+        import requests
+
+        login = self.url.split("/tap-server/")[0] + "/tap-server/login"
+        try:
+            response = self._session.post(login, data={"username": user, "password": password})
+        except requests.RequestException as problem:
+            raise PassingError(f"{login}: {_brief(problem)}.") from None
+        if response.status_code in (401, 403):
+            raise RefusedError(
+                f"{login} refuses the user and password of {USER_VARIABLE} and {PASSWORD_VARIABLE}."
+            )
+        if not response.ok:
+            raise PassingError(f"{login} answers {response.status_code}.")
+        self._logged_in = True
+
+
+def make_session(request_s: float) -> Any:
+    """A requests session whose every request has a time limit."""
+    import requests
+
+    class Session(requests.Session):
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("timeout") is None:
+                kwargs["timeout"] = request_s
+            return super().request(*args, **kwargs)
+
+    session = Session()
+    session.headers["User-Agent"] = "redflower (IVOA-science)"
+    return session
+
+
+def save_body(response: Any, path: Path, deadline: float, url: str) -> None:
+    """The body of a response as a file; a body shorter than announced, or too slow, is a failure."""
+    received = 0
+    with path.open("wb") as file:
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            file.write(chunk)
+            received += len(chunk)
+            if time.monotonic() > deadline:
+                raise PassingError(f"{url}: the result did not arrive in time; {received} bytes came.")
+
+
+def _read_whole(path: Path, url: str, max_rows: int) -> Table:
+    try:
+        table = read_votable(path)
+    except RowLimitError:
+        raise RowLimitError(f"{url} cut the result at its limit on rows.") from None
+    except TableError as problem:
+        raise PassingError(f"{url} sent no table: {problem}") from None
+    except Exception as problem:  # whatever a parser of a damaged VOTable raises, it means: ask again
+        raise PassingError(f"{url} sent a result that is no whole VOTable: {_brief(problem)}.") from None
+    if len(table) >= max_rows:
+        raise RowLimitError(f"{url} sent {len(table)} rows, the most that were asked for.")
+    for name in table.colnames:
+        if name != name.lower():
+            table.rename_column(name, name.lower())
+    return table
+
+
+def judged(problem: Exception, url: str) -> FetchError:
+    """A failure of the service as one that may pass or one that will not."""
+    response = getattr(problem, "response", None)
+    code = getattr(response, "status_code", None) or getattr(problem, "code", None)
+    text = f"{url}: {_brief(problem)}."
+    if code in (401, 403):
+        return RefusedError(
+            f"{text} It wants other credentials: {USER_VARIABLE} and {PASSWORD_VARIABLE}, or {AUTHORIZATION_VARIABLE}, "
+            "in the environment."
+        )
+    if isinstance(code, int) and 400 <= code < 500 and code not in _PASSING_CODES:
+        return RefusedError(text)
+    import pyvo
+
+    if isinstance(problem, pyvo.dal.DALQueryError):
+        return RefusedError(text)
+    return PassingError(text)
+
+
+def _brief(problem: Exception) -> str:
+    lines = [line for line in str(problem).strip().splitlines() if line.strip()]
+    return (lines[0] if lines else type(problem).__name__)[:300].rstrip(". ")

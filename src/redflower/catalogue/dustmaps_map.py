@@ -1,0 +1,92 @@
+"""Dust maps of the package ``dustmaps`` (Green 2018, JOSS 3, 695), for users who have them."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from jaxtyping import Float
+
+from redflower.catalogue.dust_map import LENZ_HOW, DustMap, read_dust_map
+from redflower.errors import InputError
+
+#: How a map of dustmaps is named where a file could stand.
+PREFIX: Final = "dustmaps:"
+#: Name -> class, and factor from its values to E(B-V) on the scale of Schlegel et al. 1998.
+_MAPS: Final = {
+    "lenz2017": ("Lenz2017Query", 1.0),
+    "sfd": ("SFDQuery", 1.0),
+    "csfd": ("CSFDQuery", 1.0),
+    "planck": ("PlanckQuery", 1.0),
+}
+
+
+@dataclass(frozen=True)
+class QueriedMap:
+    """A map that dustmaps looks up; it serves where a `DustMap` does.
+
+    Attributes
+    ----------
+    query : the object of dustmaps.
+    name : of the map.
+    scale : factor from its values to E(B-V).
+    nside : HEALPix resolution at which `redflower fetch` draws its borders.
+    sha256 : empty: dustmaps keeps the files.
+    notes : what a user should know.
+    """
+
+    query: Any
+    name: str
+    scale: float
+    nside: int = 512
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+    def lookup(
+        self,
+        ra_deg: Float[np.ndarray, " star"],
+        dec_deg: Float[np.ndarray, " star"],
+        l_deg: Float[np.ndarray, " star"],
+        b_deg: Float[np.ndarray, " star"],
+    ) -> Float[np.ndarray, " star"]:
+        """E(B-V) towards each star, NaN where the map or the position has none. [mag]"""
+        found = np.full(len(l_deg), np.nan)
+        finite = np.isfinite(l_deg) & np.isfinite(b_deg)
+        places = SkyCoord(l_deg[finite], b_deg[finite], unit="deg", frame="galactic")
+        found[finite] = np.asarray(self.query(places), dtype=float) * self.scale
+        return found
+
+
+def open_dust_map(source: "str | Path", *, scale: float = 1.0) -> "DustMap | QueriedMap":
+    """A dust map from a HEALPix file, or one of dustmaps named as ``dustmaps:sfd``.
+
+    Raises
+    ------
+    InputError
+        If the file is no usable map, dustmaps or the map's own files are not there, or the name is unknown.
+    """
+    text = str(source)
+    if not text.startswith(PREFIX):
+        return read_dust_map(source, scale=scale)
+    name = text.removeprefix(PREFIX)
+    if name not in _MAPS:
+        raise InputError(
+            f"dust map {text!r}: of dustmaps there are {', '.join(PREFIX + known for known in _MAPS)}."
+        )
+    class_name, factor = _MAPS[name]
+    try:
+        module = importlib.import_module(f"dustmaps.{name}")
+    except ImportError:
+        raise InputError(
+            f"dust map {text!r} needs the package dustmaps, which is not installed: pip install 'redflower[maps]'."
+        ) from None
+    try:
+        query = getattr(module, class_name)()
+    except Exception as problem:  # dustmaps raises whatever opening its files raises
+        how = LENZ_HOW if name == "lenz2017" else f"Run dustmaps.{name}.fetch() once."
+        raise InputError(
+            f"dust map {text!r}: dustmaps cannot open its files ({str(problem).splitlines()[0][:200]}). {how}"
+        ) from None
+    return QueriedMap(query, text, factor * scale, notes=(f"{text}: looked up by dustmaps",))

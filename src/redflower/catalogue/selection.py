@@ -1,0 +1,319 @@
+"""The selection function of a sample, estimated from counts of its parent catalogue and of itself, and kept in a file.
+
+The subsample method (Rix et al. 2021, AJ 162, 142; Castro-Ginard et al. 2023, A&A 677, A37): of n stars of the parent
+catalogue in a cell of position, magnitude and colour, k are in the sample; given the probability p, k is binomial, so p
+has a beta posterior. Empty and sparse cells lean on the same magnitude and colour over the whole sky and on all stars of the
+same pixel, where the method as published leans on 1/2, which no survey is like.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import astropy.units as u
+import jax.numpy as jnp
+import numpy as np
+from astropy_healpix import HEALPix
+from jaxtyping import Bool, Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from redflower.errors import InputError
+from redflower.physics import SelectionFunction, log_subsample_selection
+
+_FORMAT: Final = "redflower-selection"
+#: Edges unless asked otherwise; colours beyond count in the outermost cells. [mag]
+G_RP_EDGES_MAG: Final = (-0.2, 0.3, 0.5, 0.7, 0.9, 1.1, 1.4)
+G_STEP_MAG: Final = 0.5
+#: HEALPix level of the positions unless asked otherwise: 54 square degrees.
+ORDER: Final = 3
+
+
+@dataclass(frozen=True)
+class SelectionCounts:
+    """Stars of a parent catalogue and of a sample of it, in cells.
+
+    Attributes
+    ----------
+    parent, sample : counts, shape (pixel, g, g_rp).
+    g_edges_mag, g_rp_edges_mag : edges of the cells, rising. [mag]
+    nside : HEALPix resolution, nested, ICRS.
+    """
+
+    parent: Int[np.ndarray, "pixel g g_rp"]
+    sample: Int[np.ndarray, "pixel g g_rp"]
+    g_edges_mag: Float[np.ndarray, " g_edge"]
+    g_rp_edges_mag: Float[np.ndarray, " g_rp_edge"]
+    nside: int
+
+    def __post_init__(self) -> None:
+        shape = (12 * self.nside**2, len(self.g_edges_mag) - 1, len(self.g_rp_edges_mag) - 1)
+        if self.parent.shape != shape or self.sample.shape != shape:
+            raise InputError(
+                f"selection counts must have the shape (pixel, g, g_rp) = {shape}; they have {self.parent.shape} and "
+                f"{self.sample.shape}."
+            )
+        if (self.sample < 0).any() or (self.sample > self.parent).any():
+            raise InputError("a sample cannot hold more stars of a cell than its parent catalogue does.")
+
+
+def count_stars(
+    ra_deg: Float[np.ndarray, " star"],
+    dec_deg: Float[np.ndarray, " star"],
+    g_mag: Float[np.ndarray, " star"],
+    g_rp_mag: Float[np.ndarray, " star"],
+    selected: Bool[np.ndarray, " star"],
+    *,
+    g_bright_mag: float,
+    g_faint_mag: float,
+    order: int = ORDER,
+    g_step_mag: float = G_STEP_MAG,
+    g_rp_edges_mag: tuple[float, ...] = G_RP_EDGES_MAG,
+) -> SelectionCounts:
+    """Count a parent catalogue and the sample drawn from it.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : positions of the parent's stars, ICRS. [deg]
+    g_mag, g_rp_mag : their G and G - RP; stars without either are in no cell. [mag]
+    selected : whether each is in the sample.
+    g_bright_mag, g_faint_mag : limits of the sample in G, between which there are cells. [mag]
+    order : HEALPix level of the positions.
+    g_step_mag : width of the cells in G, stretched to fit between the limits. [mag]
+    g_rp_edges_mag : edges in G - RP; stars beyond the outermost count in the cells there. [mag]
+    """
+    if not g_bright_mag < g_faint_mag:
+        raise InputError(f"the limits in G must rise: {g_bright_mag}, {g_faint_mag}.")
+    n_g = max(1, round((g_faint_mag - g_bright_mag) / g_step_mag))
+    g_edges = np.linspace(g_bright_mag, g_faint_mag, n_g + 1)
+    colour_edges = np.asarray(g_rp_edges_mag, dtype=float)
+    with np.errstate(invalid="ignore"):
+        usable = np.isfinite(ra_deg) & np.isfinite(dec_deg) & np.isfinite(g_rp_mag)
+        usable &= (g_mag > g_bright_mag) & (g_mag < g_faint_mag)
+    pixel = HEALPix(2**order, order="nested").lonlat_to_healpix(
+        ra_deg[usable] * u.deg, dec_deg[usable] * u.deg
+    )
+    row = np.clip(np.searchsorted(g_edges, g_mag[usable], side="right") - 1, 0, n_g - 1)
+    n_colour = len(colour_edges) - 1
+    column = np.clip(np.searchsorted(colour_edges, g_rp_mag[usable], side="right") - 1, 0, n_colour - 1)
+    shape = (12 * 4**order, n_g, n_colour)
+    cell = np.ravel_multi_index((pixel, row, column), shape)
+    chosen = np.asarray(selected)[usable]
+    counts = [np.bincount(c, minlength=int(np.prod(shape))).reshape(shape) for c in (cell, cell[chosen])]
+    return SelectionCounts(counts[0], counts[1], g_edges, colour_edges, 2**order)
+
+
+def build_selection(
+    counts: SelectionCounts,
+    *,
+    prior: Literal["sky", "flat"] = "sky",
+    prior_stars: float = 2.0,
+    log_parent: Float[np.ndarray, "pixel g"] | None = None,
+) -> SelectionFunction:
+    """The selection function from counts: posterior mean and standard deviation of the binomial probability.
+
+    Parameters
+    ----------
+    counts : of parent and sample.
+    prior : ``sky`` leans, with the weight of ``prior_stars``, on the same cell of magnitude and colour over the whole
+        sky (that one on its magnitude, and that on everything), its odds moved by those of all stars of the pixel;
+        ``flat`` is (k + 1) / (n + 2), as gaiaunlimited has it.
+    prior_stars : weight of the sky's mean, in stars.
+    log_parent : log of the parent's own completeness in each pixel and magnitude; 0 without it (E11).
+
+    Raises
+    ------
+    InputError
+        If the parent has no star in any cell.
+    """
+    n, k = counts.parent.astype(float), counts.sample.astype(float)
+    if n.sum() == 0:
+        raise InputError("no star of the parent catalogue lies in any cell of the selection function.")
+    if prior == "flat":
+        a, b = k + 1.0, n - k + 1.0
+    elif prior == "sky":
+        overall = (k.sum() + 0.5) / (n.sum() + 1.0)
+        by_g = _leaning(k.sum(axis=(0, 2)), n.sum(axis=(0, 2)), overall, prior_stars)
+        by_cell = _leaning(k.sum(axis=0), n.sum(axis=0), by_g[:, None], prior_stars)
+        centre = _moved(by_cell, k.sum(axis=(1, 2)), n, prior_stars)
+        a, b = k + prior_stars * centre, n - k + prior_stars * (1.0 - centre)
+    else:
+        raise InputError(f"build_selection(prior) must be 'sky' or 'flat'; got {prior!r}.")
+    mean = a / (a + b)
+    deviation = np.sqrt(mean * (1.0 - mean) / (a + b + 1.0))
+    parent = np.zeros(n.shape[:2]) if log_parent is None else np.asarray(log_parent, dtype=float)
+    if parent.shape != n.shape[:2] or not (np.isfinite(parent) & (parent <= 0)).all():
+        raise InputError(
+            f"log_parent must be finite, at most 0, and of shape (pixel, g) = {n.shape[:2]}; got shape {parent.shape}."
+        )
+    logs = log_subsample_selection(jnp.asarray(np.log(mean)), jnp.asarray(parent[:, :, None]))  # E11
+    return SelectionFunction(
+        log_probability=jnp.asarray(logs, jnp.float32),
+        uncertainty=jnp.asarray(deviation * np.exp(parent)[:, :, None], jnp.float32),
+        g_centre_mag=jnp.asarray(_centres(counts.g_edges_mag), jnp.float32),
+        g_rp_centre_mag=jnp.asarray(_centres(counts.g_rp_edges_mag), jnp.float32),
+        nside=counts.nside,
+    )
+
+
+@dataclass(frozen=True)
+class SelectionCheck:
+    """How far a selection function is from 1, and from being the same everywhere (the paper, sections 2.10.5, 4.1).
+
+    Attributes
+    ----------
+    mean : over the stars of the parent.
+    quantiles : 5, 50 and 95 % over the stars of the parent.
+    share_above_09 : share of them with a probability above 0.9.
+    scatter_over_sky : standard deviation over pixels of the probability at fixed magnitude and colour, beyond what the
+        counts' own noise makes. Only what differs between stars of one density can matter to the model.
+    scatter_over_magnitudes : standard deviation over magnitudes and colours of the mean over the sky.
+    """
+
+    mean: float
+    quantiles: tuple[float, float, float]
+    share_above_09: float
+    scatter_over_sky: float
+    scatter_over_magnitudes: float
+
+    def text(self) -> str:
+        """One sentence for the user."""
+        low, middle, high = self.quantiles
+        return (
+            f"selection function: mean {self.mean:.3f}, 5-50-95 % of the parent's stars at {low:.3f}, {middle:.3f}, "
+            f"{high:.3f}; above 0.9 for {100 * self.share_above_09:.0f} % of them; scatter over the sky "
+            f"{self.scatter_over_sky:.3f}, over magnitudes and colours {self.scatter_over_magnitudes:.3f}"
+        )
+
+
+def check_selection(selection: SelectionFunction, counts: SelectionCounts) -> SelectionCheck:
+    """How far a selection function is from 1 for the stars of its parent catalogue."""
+    p = np.exp(np.asarray(selection.log_probability, dtype=float))
+    sigma = np.asarray(selection.uncertainty, dtype=float)
+    weight = counts.parent.astype(float)
+    flat, w = p.ravel(), weight.ravel()
+    order = np.argsort(flat)
+    share = np.cumsum(w[order]) / w.sum()
+    quantiles = tuple(
+        float(flat[order][min(np.searchsorted(share, q), len(flat) - 1)]) for q in (0.05, 0.5, 0.95)
+    )
+    by_cell = (weight * p).sum(axis=0) / np.maximum(weight.sum(axis=0), 1.0)
+    beyond = (weight * ((p - by_cell) ** 2 - sigma**2)).sum() / w.sum()
+    cell_weight = weight.sum(axis=0)
+    mean = float((weight * p).sum() / w.sum())
+    over_magnitudes = float(np.sqrt((cell_weight * (by_cell - mean) ** 2).sum() / cell_weight.sum()))
+    low, middle, high = quantiles
+    return SelectionCheck(
+        mean,
+        (low, middle, high),
+        float(w[flat > 0.9].sum() / w.sum()),
+        float(np.sqrt(max(beyond, 0.0))),
+        over_magnitudes,
+    )
+
+
+def selection_pixels(
+    selection: SelectionFunction, ra_deg: Float[np.ndarray, " star"], dec_deg: Float[np.ndarray, " star"]
+) -> Int[np.ndarray, " star"]:
+    """The pixel of each star in a selection function; 0 where a position is not finite."""
+    finite = np.isfinite(ra_deg) & np.isfinite(dec_deg)
+    grid = HEALPix(selection.nside, order="nested")
+    pixels = grid.lonlat_to_healpix(
+        np.where(finite, ra_deg, 0.0) * u.deg, np.where(finite, dec_deg, 0.0) * u.deg
+    )
+    return np.where(finite, pixels, 0).astype(np.int32)
+
+
+def selection_to_parts(selection: SelectionFunction) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A selection function as arrays and JSON-able settings, for a model file."""
+    names = ("log_probability", "uncertainty", "g_centre_mag", "g_rp_centre_mag")
+    return {name: np.asarray(getattr(selection, name)) for name in names}, {"nside": selection.nside}
+
+
+def selection_from_parts(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> SelectionFunction:
+    """The inverse of `selection_to_parts`.
+
+    Raises
+    ------
+    InputError
+        If an array is absent, of another shape, or not finite.
+    """
+    try:
+        parts = {name: np.asarray(arrays[name], np.float32)
+                 for name in ("log_probability", "uncertainty", "g_centre_mag", "g_rp_centre_mag")}  # fmt: skip
+        nside = int(settings["nside"])
+    except (KeyError, TypeError, ValueError) as problem:
+        raise InputError(f"a selection function lacks {problem}.") from None
+    shape = (12 * nside**2, len(parts["g_centre_mag"]), len(parts["g_rp_centre_mag"]))
+    if parts["log_probability"].shape != shape or parts["uncertainty"].shape != shape:
+        raise InputError(f"a selection function must have cells of the shape (pixel, g, g_rp) = {shape}.")
+    if not all(np.isfinite(part).all() for part in parts.values()) or (parts["log_probability"] > 1e-6).any():
+        raise InputError("a selection function must be finite, and no probability above 1.")
+    return SelectionFunction(**{name: jnp.asarray(part) for name, part in parts.items()}, nside=nside)
+
+
+def write_selection(
+    selection: SelectionFunction, path: "str | Path", provenance: dict[str, Any] | None = None
+) -> Path:
+    """Write a selection function to a .safetensors file, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        If the ending is another or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: a selection function is written to a .safetensors file.")
+    arrays, settings = selection_to_parts(selection)
+    header = {"format": _FORMAT, "settings": json.dumps(settings), "provenance": json.dumps(provenance or {})}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata=header
+        )
+        os.replace(part, path)
+    except (OSError, SafetensorError) as problem:
+        raise InputError(f"{path} cannot be written: {problem}.") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def read_selection(path: "str | Path") -> SelectionFunction:
+    """Read a selection function from its file.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, damaged, or holds something else.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    except (OSError, SafetensorError) as problem:
+        raise InputError(f"{path} cannot be read as a selection function: {problem}.") from None
+    if header.get("format") != _FORMAT:
+        raise InputError(f"{path} holds no selection function of redflower.")
+    return selection_from_parts(arrays, json.loads(header["settings"]))
+
+
+def _leaning(k: np.ndarray, n: np.ndarray, towards: Any, stars: float) -> np.ndarray:
+    return (k + stars * towards) / (n + stars)
+
+
+def _moved(by_cell: np.ndarray, k_pixel: np.ndarray, n: np.ndarray, stars: float) -> np.ndarray:
+    """The sky's probability of each cell with its odds moved to those of the pixel; shape (pixel, g, g_rp)."""
+    n_pixel = n.sum(axis=(1, 2))
+    everywhere = (n * by_cell).sum(axis=(1, 2))
+    q = np.where(n_pixel > 0, everywhere / np.maximum(n_pixel, 1.0), by_cell.mean())
+    odds_ratio = (k_pixel + stars * q) / (n_pixel - k_pixel + stars * (1.0 - q)) * (1.0 - q) / q
+    odds = by_cell / (1.0 - by_cell) * odds_ratio[:, None, None]
+    return odds / (1.0 + odds)
+
+
+def _centres(edges: np.ndarray) -> np.ndarray:
+    return 0.5 * (edges[1:] + edges[:-1])

@@ -1,0 +1,161 @@
+"""`redflower fetch`: real stars from an archive."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from redflower.catalogue import TRAINING_EBV_MAX_MAG, check_writable, open_dust_map
+from redflower.catalogue.archive import (
+    GAIA_TAP,
+    TILE_ROWS_MAX,
+    ZERO_EXTINCTION,
+    Cone,
+    Patience,
+    Source,
+    TapService,
+    TapSource,
+    Tile,
+    cone_tiles,
+    count_query,
+    expected_stars,
+    fetch_tiles,
+    parse_region,
+    parse_surveys,
+    tile_query,
+    zero_extinction_tiles,
+)
+from redflower.catalogue.dust_map import LENZ_HOW
+from redflower.cli.progress import counter, say
+from redflower.errors import InputError
+
+EXIT_SOME_FAILED = 1
+#: A star's row as it travels, over all surveys. [byte]
+BYTES_PER_STAR = 330
+
+
+def fetch(
+    out: Annotated[
+        Path, typer.Argument(help="Table to write: .parquet .fits .ecsv .vot .csv; or `prior` (see below)")
+    ],
+    prior_out: Annotated[
+        Path | None, typer.Argument(help="After `prior`: the CSV file to write", show_default=False)
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="two-cloud, one-cloud, zero-extinction, or cone:L,B,RADIUS in degrees")
+    ] = None,
+    surveys: Annotated[str, typer.Option(help="Of gaia, ps1, 2mass, distances")] = "gaia,ps1,2mass,distances",
+    tap: Annotated[
+        str, typer.Option(help="Base URL of a TAP service with the Gaia archive's tables")
+    ] = GAIA_TAP,
+    hats: Annotated[
+        str | None,
+        typer.Option(
+            help="Read HATS catalogues instead: `public`, or gaia=PATH,ps1=PATH,2mass=PATH,distances=PATH"
+        ),
+    ] = None,
+    ebv_map: Annotated[
+        str | None,
+        typer.Option(
+            help="For zero-extinction: HEALPix FITS map of E(B-V), such as ebv_lhd.hpx.fits, or dustmaps:sfd"
+        ),
+    ] = None,
+    ebv_max: Annotated[
+        float, typer.Option(help="Upper limit of E(B-V) in that map [mag]")
+    ] = TRAINING_EBV_MAX_MAG,
+    ebv_map_scale: Annotated[float, typer.Option(help="Factor from the map's values to E(B-V) in mag")] = 1.0,
+    g_faint: Annotated[
+        float | None, typer.Option(help="Ask only for stars brighter than this G [mag]")
+    ] = None,
+    max_stars: Annotated[
+        int | None, typer.Option(help="Stop after so many stars, a fair sample of the region")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the order of tiles")] = 0,
+    tile_rows: Annotated[int, typer.Option(help="Split tiles with more stars than this")] = TILE_ROWS_MAX,
+    attempts: Annotated[int, typer.Option(help="Attempts at each query before a tile counts as failed")] = 6,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the ADQL and an estimate; ask nothing")
+    ] = False,
+) -> None:
+    """Fetch stars of a region; a stopped run goes on where it was. `fetch prior FILE` gets the distance prior.
+
+    Tiles are kept in OUT.tiles with a manifest until you remove it. Credentials, if the service wants any, come from
+    the environment alone: REDFLOWER_TAP_USER and REDFLOWER_TAP_PASSWORD, or REDFLOWER_TAP_AUTHORIZATION (the header).
+    """
+    if str(out) == "prior":
+        _fetch_prior(prior_out)
+        return
+    if prior_out is not None:
+        raise InputError(f"fetch: one output is needed; got {out} and {prior_out}.")
+    if region is None:
+        raise InputError(
+            "fetch: --region is needed: two-cloud, one-cloud, zero-extinction or cone:L,B,RADIUS."
+        )
+    where = parse_region(region)
+    wanted = parse_surveys(surveys)
+    check_writable(out)
+    request: dict[str, Any] = {"region": region}
+    if isinstance(where, Cone):
+        tiles = cone_tiles(where)
+    else:
+        if ebv_map is None:
+            raise InputError(f"--region {ZERO_EXTINCTION} needs --ebv-map FILE. {LENZ_HOW}")
+        dust = open_dust_map(ebv_map, scale=ebv_map_scale)
+        for note in dust.notes:
+            say(f"note: {note}")
+        tiles = zero_extinction_tiles(dust, ebv_max_mag=ebv_max)
+        request |= {
+            "ebv_map": dust.name,
+            "ebv_map_sha256": dust.sha256,
+            "ebv_max_mag": ebv_max,
+            "ebv_map_scale": ebv_map_scale,
+        }
+    if dry_run:
+        _show(tiles, wanted, g_faint, tap)
+        return
+    source: Source = TapSource(TapService(tap, Patience(attempts=attempts)))
+    if hats is not None:
+        from redflower.catalogue.archive.hats import HatsSource, parse_catalogues
+
+        source = HatsSource(parse_catalogues(hats), wanted)
+    with counter("tiles fetched", len(tiles)) as progress:
+        result = fetch_tiles(
+            out, tiles, source, surveys=wanted, request=request, g_faint_mag=g_faint, max_stars=max_stars,
+            seed=seed, tile_rows_max=tile_rows, progress=progress,
+        )  # fmt: skip
+    for note in result.notes:
+        say(f"note: {note}")
+    if result.failed:
+        for name, reason in result.failed.items():
+            say(f"tile {name} failed: {reason}")
+        say(
+            f"{len(result.failed)} tiles failed and {result.tiles} ({result.rows:,} stars) are kept; {out} is not written. "
+            "Run the same command again to fetch what is missing."
+        )
+        raise typer.Exit(EXIT_SOME_FAILED)
+    say(f"{result.rows:,} stars of {result.tiles} tiles written to {out}")
+
+
+def _show(tiles: tuple[Tile, ...], surveys: tuple[str, ...], g_faint: float | None, tap: str) -> None:
+    """The query of the first tile and what the whole would come to, without asking anyone."""
+    stars = expected_stars(tiles)
+    typer.echo(f"-- one of {len(tiles)} queries to {tap}, each preceded by its count:")
+    typer.echo(count_query(tiles[0], g_faint))
+    typer.echo(tile_query(tiles[0], surveys, g_faint))
+    typer.echo(
+        f"-- {len(tiles)} tiles, {sum(tile.area_deg2 for tile in tiles):,.2f} deg2, about {_rough(stars)} stars and "
+        f"{_rough(stars * BYTES_PER_STAR / 1e6)} MB, right to a factor of about two"
+    )
+
+
+def _rough(value: float) -> str:
+    """Two digits are all that the estimate is good for."""
+    return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _fetch_prior(out: Path | None) -> None:
+    from redflower.catalogue.archive.prior import fetch_prior
+
+    target = out or Path("bailerjones2021_prior.csv")
+    prior = fetch_prior(target)
+    say(f"{prior.name}: {len(prior.alpha):,} pixels, checked whole, written to {target}")

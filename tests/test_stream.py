@@ -1,0 +1,116 @@
+"""Inference of a file in parts: the same rows as in one piece, after a stop, and with a part that fails."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import redflower
+from redflower import api
+from redflower.catalogue import QualityLimits
+from redflower.errors import InputError
+from redflower.posterior import FastSettings, InferenceSettings
+from redflower.scale import infer_file
+
+#: The batch of tests/test_fast_engine.py, and nothing that leaves its first step.
+SETTINGS = InferenceSettings(
+    fast_batch_size=64,
+    fast=FastSettings(min_check_ess=0.0, max_shift=np.inf, max_scatter=np.inf, max_resolution_shift=np.inf),
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """25 prepared stars in a Parquet file."""
+    sky = redflower.simulate(25, seed=3, preset="two-cloud", g_faint_mag=18.5)
+    table = redflower.prepare(sky, purpose="inference", limits=QualityLimits(13.5, 18.5)).table
+    return redflower.write_table(table, tmp_path_factory.mktemp("stream") / "stars.parquet")
+
+
+def run(stars: Path, out: Path, **options):
+    return infer_file(stars, out, "mock-sky", settings=SETTINGS, part_rows=10, **options)
+
+
+def test_parts_give_the_rows_of_the_whole(prepared: Path, tmp_path: Path) -> None:
+    seen = []
+    report = run(prepared, tmp_path / "out.parquet", progress=lambda done, total: seen.append((done, total)))
+    assert report.n_stars == 25
+    assert not report.failed_parts
+    assert seen[-1] == (25, 25)
+    parts = redflower.read_table(tmp_path / "out.parquet")
+    whole = redflower.infer(redflower.read_table(prepared), "mock-sky", settings=SETTINGS)
+    assert list(parts["source_id"]) == list(whole["source_id"])
+    for name in ("ebv_mean", "distance_std", "log_evidence"):
+        np.testing.assert_array_equal(np.asarray(parts[name]), np.asarray(whole[name]))
+    assert parts["ebv_mean"].unit == "mag"
+    assert parts.meta["redflower"]["stage"] == "posteriors"
+    assert not (tmp_path / "out.parquet.parts").exists()
+    run(prepared, tmp_path / "out.fits")
+    assert len(redflower.read_table(tmp_path / "out.fits")) == 25
+
+
+def test_a_stopped_run_goes_on_where_it_was(prepared: Path, tmp_path: Path, monkeypatch) -> None:
+    """Stopped in its second part: nothing at the output's place, the first part kept and not done again."""
+    original, calls = api.posterior_table, []
+
+    def stop_at_second(*arguments, **options):
+        calls.append(len(arguments[0]))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(api, "posterior_table", stop_at_second)
+    out = tmp_path / "out.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        run(prepared, out)
+    assert not out.exists()
+    assert [p.name for p in (tmp_path / "out.parquet.parts").glob("part*")] == ["part-000000.parquet"]
+    monkeypatch.setattr(api, "posterior_table", original)
+    with pytest.raises(InputError, match="--resume"):
+        run(prepared, out)
+    with pytest.raises(InputError, match="another input, model or setting"):
+        infer_file(prepared, out, "mock-sky", settings=SETTINGS, part_rows=5, resume=True)
+    resumed = []
+
+    def count(*arguments, **options):
+        resumed.append(len(arguments[0]))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(api, "posterior_table", count)
+    run(prepared, out, resume=True)
+    assert resumed == [10, 5]
+    run(prepared, tmp_path / "straight.parquet")
+    a, b = (redflower.read_table(p) for p in (out, tmp_path / "straight.parquet"))
+    np.testing.assert_array_equal(np.asarray(a["ebv_mean"]), np.asarray(b["ebv_mean"]))
+
+
+def test_a_part_that_fails_is_named_and_the_rest_is_done(prepared: Path, tmp_path: Path, monkeypatch) -> None:
+    original, calls = api.posterior_table, []
+
+    def fail_once(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError("no room")
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(api, "posterior_table", fail_once)
+    report = run(prepared, tmp_path / "out.parquet")
+    assert report.failed_parts == ((1, "MemoryError: no room"),)
+    table = redflower.read_table(tmp_path / "out.parquet")
+    status = np.asarray(table["status"]).astype(str)
+    assert (status[10:20] == "failed").all()
+    assert np.isnan(np.asarray(table["ebv_mean"], dtype=float)[10:20]).all()
+    assert np.isfinite(np.asarray(table["ebv_mean"], dtype=float)[:10]).all()
+    assert (
+        np.asarray(table["source_id"])[10:20]
+        == np.asarray(redflower.read_table(prepared)["source_id"])[10:20]
+    ).all()
+
+
+def test_a_table_without_the_bands_leaves_nothing_behind(prepared: Path, tmp_path: Path) -> None:
+    table = redflower.read_table(prepared)
+    table["gaia_g"] = np.nan
+    redflower.write_table(table, tmp_path / "bare.parquet")
+    with pytest.raises(InputError, match="needs gaia_g"):
+        run(tmp_path / "bare.parquet", tmp_path / "out.parquet")
+    assert [p.name for p in tmp_path.iterdir()] == ["bare.parquet"]

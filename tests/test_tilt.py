@@ -1,0 +1,88 @@
+"""The correction of the grid by exact weights, and the shape of the weights' tail."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from redflower.posterior.check import WeightedDraws
+from redflower.posterior.grid import Grid
+from redflower.posterior.grid_summaries import summarise_grid
+from redflower.posterior.pareto import pareto_k
+from redflower.posterior.tilt import fit_tilt, solve_spd, tilted
+
+E, MU = jnp.linspace(-0.05, 0.45, 22), jnp.linspace(8.0, 12.0, 16)
+CENTRE, SIGMA = (0.2, 10.0), (0.05, 0.4)
+
+
+def grid(shift: float = 0.0, stretch: float = 1.0) -> Grid:
+    """A normal posterior; its mean of E shifted in deviations, its deviation stretched."""
+    e = (E - CENTRE[0] - shift * SIGMA[0]) / (SIGMA[0] * stretch)
+    m = (MU - CENTRE[1]) / SIGMA[1]
+    return Grid(MU, E, -0.5 * (e[None, :] ** 2 + m[:, None] ** 2), jnp.zeros(22), jnp.zeros(22))
+
+
+def draws(
+    rng: np.random.Generator, n_nodes: int, shift: float, stretch: float, noise_nat: float
+) -> WeightedDraws:
+    """Weights of `grid(shift, stretch)` over `grid()` at nodes of the latter, four a node, with scatter."""
+    e = CENTRE[0] + SIGMA[0] * rng.standard_normal(n_nodes)
+    m = CENTRE[1] + SIGMA[1] * rng.standard_normal(n_nodes)
+    z = (e - CENTRE[0]) / SIGMA[0]
+    log_ratio = 0.5 * z**2 - 0.5 * ((z - shift) / stretch) ** 2
+    scatter = noise_nat * rng.standard_normal((n_nodes, 4))
+    f = jnp.float32
+    return WeightedDraws(
+        jnp.asarray(np.repeat(e, 4), f),
+        jnp.asarray(np.repeat(m, 4), f),
+        jnp.asarray((log_ratio[:, None] + scatter).ravel(), f),
+        jnp.zeros(4 * n_nodes),
+        jnp.zeros(4 * n_nodes),
+    )
+
+
+@pytest.mark.equation("EF6")
+@pytest.mark.parametrize(("shift", "stretch"), [(0.0, 1.0), (0.3, 1.0), (-0.25, 1.08), (0.1, 0.93)])
+def test_correction_recovers_mean_and_width(shift: float, stretch: float) -> None:
+    """Without scatter, to what the prior of the coefficients and the shape of the polynomial leave."""
+    fitted = fit_tilt(grid(), draws(np.random.default_rng(0), 400, shift, stretch, 0.0), 4)
+    corrected = summarise_grid(tilted(grid(), fitted))
+    assert float(corrected.ebv_mean_mag) == pytest.approx(CENTRE[0] + shift * SIGMA[0], abs=0.02 * SIGMA[0])
+    assert float(corrected.ebv_std_mag) == pytest.approx(SIGMA[0] * stretch, rel=0.02)
+    assert float(fitted.scatter) < 0.05
+
+
+def test_noise_alone_moves_little() -> None:
+    """32 nodes of four draws with a scatter of 0.6 nat: 0.3/sqrt(32) = 0.053 of a deviation."""
+    rng = np.random.default_rng(1)
+    shifts = []
+    for _ in range(100):
+        fitted = fit_tilt(grid(), draws(rng, 32, 0.0, 1.0, 0.6), 4)
+        shifts.append((float(summarise_grid(tilted(grid(), fitted)).ebv_mean_mag) - CENTRE[0]) / SIGMA[0])
+    # chi-squared of 100 values: the standard deviation is within 30 % at a false alarm of 1e-4.
+    assert np.std(shifts) < 1.3 * 0.053
+
+
+def test_small_systems_are_solved() -> None:
+    a = np.random.default_rng(3).normal(size=(6, 9))
+    matrix, vector = a @ a.T, np.arange(6.0)
+    solution = solve_spd(jnp.asarray(matrix, jnp.float32), jnp.asarray(vector, jnp.float32))
+    np.testing.assert_allclose(solution, np.linalg.solve(matrix, vector), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [0.1, 0.5, 0.9])
+def test_pareto_k_of_known_tails(k: float) -> None:
+    """Weights that are themselves generalised Pareto; the estimator's deviation is about (1 + k)/sqrt(tail) = 0.1."""
+    rng = np.random.default_rng(4)
+    weight = (rng.random((40, 4000)) ** -k - 1.0) / k
+    estimate = pareto_k(np.log(weight))
+    assert np.mean(estimate) == pytest.approx(k, abs=0.08)
+
+
+def test_pareto_k_of_equal_and_of_broken_weights() -> None:
+    log_weight = np.zeros((3, 128))
+    log_weight[1, 0] = 30.0
+    log_weight[2, 5] = np.nan
+    k = pareto_k(log_weight)
+    assert k[0] < 0.5
+    assert k[1] > 0.7
+    assert np.isnan(k[2])
