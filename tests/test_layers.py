@@ -18,11 +18,11 @@ LAYERS = [
     {"plot", "report"},
     {"products"},
     {"api"},
-    {"scale"},
+    {"experiment", "scale"},
     {"cli"},
 ]
 CORE = set().union(*LAYERS[:6])
-EDGE = {"catalogue", "plot", "report", "products", "api", "scale", "cli"}
+EDGE = {"catalogue", "plot", "report", "products", "api", "experiment", "scale", "cli"}
 
 
 def imported_packages(path: Path) -> set[str]:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from redflower.api import validate as run_validation
 from redflower.catalogue import read_distance_prior, read_table
 from redflower.cli.progress import counter, say
+from redflower.experiment import validate as run_validation
 from redflower.posterior import InferenceSettings, NutsSettings
 from redflower.products.folder import check_folder
 from redflower.products.page_validation import sentence
