@@ -24,7 +24,21 @@ def run(
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("demo",), ("simulate",), ("fetch",), ("prepare",), ("train",), ("infer",), ("models",)]
+    "command",
+    [
+        (),
+        ("demo",),
+        ("simulate",),
+        ("fetch",),
+        ("prepare",),
+        ("train",),
+        ("infer",),
+        ("validate",),
+        ("sightline",),
+        ("map",),
+        ("plot",),
+        ("models",),
+    ],
 )
 def test_help_of_every_command(capsys, monkeypatch, command) -> None:
     code, out, _ = run(capsys, monkeypatch, *command, "--help")

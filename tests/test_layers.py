@@ -12,15 +12,17 @@ LAYERS = [
     {"physics"},
     {"flow"},
     {"train", "posterior"},
-    {"sightline"},
+    {"sightline", "validate"},
     {"simulate"},
     {"catalogue"},
     {"plot", "report"},
+    {"products"},
     {"api"},
+    {"experiment", "scale"},
     {"cli"},
 ]
 CORE = set().union(*LAYERS[:6])
-EDGE = {"catalogue", "plot", "report", "api", "cli"}
+EDGE = {"catalogue", "plot", "report", "products", "api", "experiment", "scale", "cli"}
 
 
 def imported_packages(path: Path) -> set[str]:

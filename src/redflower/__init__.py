@@ -4,8 +4,8 @@ from typing import Final
 
 __version__: Final = "0.1.0"
 
-# After the version, which they record. `train` and `simulate` are packages too: importing the functions
-# last makes the plain names mean the functions.
+# After the version, which they record. `train`, `simulate`, `sightline` and `validate` are packages too: importing the
+# functions last makes the plain names mean the functions.
 from redflower.catalogue import prepare as prepare  # noqa: E402, I001
 from redflower.catalogue import read_distance_prior as read_distance_prior  # noqa: E402
 from redflower.catalogue import read_stars as read_stars  # noqa: E402
@@ -17,3 +17,5 @@ from redflower.simulate import simulate_stars as simulate  # noqa: E402, F401
 from redflower.api import infer as infer  # noqa: E402  isort: skip
 from redflower.api import train as train  # noqa: E402  isort: skip
 from redflower.api import usable_rows as usable_rows  # noqa: E402  isort: skip
+from redflower.api import sightline as sightline  # noqa: E402  isort: skip
+from redflower.experiment import validate as validate  # noqa: E402  isort: skip

@@ -28,7 +28,11 @@ from redflower.posterior import Flag, InferenceSettings, Status, infer_stars
 from redflower.posterior.density import DENSITY_COLUMNS
 from redflower.posterior.engine import MIN_BANDS
 from redflower.posterior.status import STATUS_MESSAGES
+from redflower.products import fit_posteriors
 from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
+
+#: Fit the dust along a line of sight; see `redflower.products.fit_posteriors`.
+sightline = fit_posteriors
 
 #: Unit and description of every column of `infer`'s table that has them.
 _DESCRIPTIONS = {

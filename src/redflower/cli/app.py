@@ -10,9 +10,13 @@ from redflower.cli.demo import demo
 from redflower.cli.fetch import fetch
 from redflower.cli.infer import infer
 from redflower.cli.models import cite, models
+from redflower.cli.plot import plot
 from redflower.cli.prepare import prepare
+from redflower.cli.sightline import sightline
 from redflower.cli.simulate import simulate
+from redflower.cli.skymap import sky_map
 from redflower.cli.train import train
+from redflower.cli.validate import validate
 from redflower.errors import RedflowerError
 
 EXIT_INPUT = 2
@@ -31,8 +35,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, simulate, fetch, prepare, train, infer, models, cite):
+for command in (demo, simulate, fetch, prepare, train, infer, validate, sightline, plot, models, cite):
     app.command()(command)
+app.command(name="map")(sky_map)
 
 
 def _show_version(value: bool) -> None:

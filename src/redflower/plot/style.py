@@ -5,7 +5,11 @@ from contextlib import contextmanager
 
 import matplotlib as mpl
 
-INK, STARS, MEAN, TRUTH = "#222222", "#7a8ca5", "#c1272d", "#e8a33d"
+# Told apart by lightness too, so that print in grey and readers who do not see red from green are served.
+INK, STARS, MEAN, TRUTH, CLOUDS, SMOOTH = "#222222", "#7a8ca5", "#c1272d", "#e8a33d", "#e3b7a0", "#1b6e8c"
+
+#: For things that are counted: clouds, reddenings.
+SERIES = (MEAN, SMOOTH, TRUTH, "#6b4c9a", "#4d7d3a", "#8c564b", "#444444", "#c26fb0")
 
 
 @contextmanager
@@ -17,10 +21,12 @@ def style() -> Iterator[None]:
         "axes.spines.right": False,
         "axes.edgecolor": INK,
         "axes.labelcolor": INK,
+        "axes.titlesize": 9.5,
         "legend.frameon": False,
         "figure.dpi": 150,
         "savefig.bbox": "tight",
         "figure.constrained_layout.use": True,
+        "pdf.fonttype": 42,
     }
     with mpl.rc_context(settings):
         yield

@@ -12,9 +12,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 _STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:50rem;margin:2rem auto;padding:0 1rem}"
-    "img{max-width:100%}table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;"
-    "text-align:right}pre{overflow:auto;background:#f5f5f5;padding:.8rem;font-size:.8rem}"
+    "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "h1{font-size:1.6rem;line-height:1.2}figure{margin:1.5rem 0}img{max-width:100%;height:auto}"
+    "figcaption{color:#555;font-size:.9rem}.wide{overflow-x:auto}"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    "td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
+    "td:first-child,th:first-child{text-align:left}"
+    "pre{overflow:auto;background:#f5f5f5;padding:.8rem;font-size:.8rem}"
 )
 
 
@@ -48,16 +52,21 @@ def write_page(
         figure.savefig(buffer, format="png", dpi=150)
         image = base64.b64encode(buffer.getvalue()).decode()
         text = html.escape(caption)
-        parts.append(f"<figure><img alt='{text}' src='data:image/png;base64,{image}'>")
+        # On a narrow screen a wide figure is scrolled, not shrunk beyond reading.
+        width = min(576, int(100 * figure.get_figwidth()))
+        parts.append(
+            f"<figure><div class='wide'><img alt='{text}' style='min-width:{width}px' src='data:image/png;base64,{image}'></div>"
+        )
         parts.append(f"<figcaption>{text}</figcaption></figure>")
     for caption, names, rows in tables:
-        parts.append(f"<h2>{html.escape(caption)}</h2><table><tr>")
+        parts.append(f"<h2>{html.escape(caption)}</h2><div class='wide'><table><tr>")
         parts += [f"<th>{html.escape(name)}</th>" for name in names]
         parts.append("</tr>")
         parts += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-        parts.append("</table>")
+        parts.append("</table></div>" + ("" if rows else "<p>None.</p>"))
     parts.append(
-        f"<h2>Provenance</h2><pre>{html.escape(json.dumps(provenance, indent=1))}</pre></body></html>"
+        "<h2>Provenance</h2><details><summary>what this run used</summary>"
+        f"<pre>{html.escape(json.dumps(provenance, indent=1, default=str))}</pre></details></body></html>"
     )
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

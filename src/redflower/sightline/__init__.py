@@ -1,4 +1,15 @@
-"""From posteriors of single stars to reddening along a sightline."""
+"""From posteriors of single stars to the dust along a sightline."""
 
+from redflower.sightline.cells import flat_distance_log_weight as flat_distance_log_weight
+from redflower.sightline.cells import make_grid as make_grid
+from redflower.sightline.cells import star_cells as star_cells
+from redflower.sightline.cells import usable_densities as usable_densities
+from redflower.sightline.dust import Dust as Dust
+from redflower.sightline.dust import DustPrior as DustPrior
+from redflower.sightline.fit import CloudModel as CloudModel
+from redflower.sightline.fit import SightlineFit as SightlineFit
+from redflower.sightline.fit import cloud_summary as cloud_summary
+from redflower.sightline.fit import fit_sightline as fit_sightline
 from redflower.sightline.profile import Profile as Profile
 from redflower.sightline.profile import binned_profile as binned_profile
+from redflower.sightline.tempering import TemperingSettings as TemperingSettings

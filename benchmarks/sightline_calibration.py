@@ -1,0 +1,240 @@
+"""Calibration of the cloud fit over simulated sightlines; what it prints is quoted in docs/sightlines.md.
+
+Usage: python benchmarks/sightline_calibration.py PART [--count N] [--seed S] [--out FILE]
+
+PART is one of
+  prior    sightlines of 0 to 3 clouds drawn from the fit's own prior, 100 to 1,500 stars: odds and intervals
+  paper    clouds at 370 pc (0.12 mag) and 1,250 to 2,140 pc (0.02 to 0.05 mag), and the first alone
+  second   how often a second cloud at 1,500 pc is found, against its E(B-V) and the number of stars
+  fooled   the paper's first cloud alone, with a wrong zero point, a wrong population, outliers, a gradient
+
+Every sightline is one line of JSON in the output file; a run that was cut short is summed up with --summary.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np  # noqa: E402
+
+from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG  # noqa: E402
+from redflower.sightline import DustPrior, fit_sightline, make_grid  # noqa: E402
+from redflower.sightline.dust import cloud_problem, clouds_of  # noqa: E402
+from redflower.sightline.mock import MockStars, mock_sightline  # noqa: E402
+
+EBV_RANGE_MAG = (EBV_MIN_MAG, EBV_MAX_MAG)
+#: Compared; as many as part `prior` simulates, so that its odds can be checked.
+MAX_CLOUDS = 3
+NEAR = (370.0, 0.12)
+#: Of every fit, and what part `prior` draws from. The mock stars reach beyond these distances at either end, so that the
+#: fit does not draw them in: what is drawn is what is looked for.
+PRIOR = DustPrior(distance_pc=(250.0, 3000.0))
+#: What changes in each way of being fooled.
+FOOLED = {
+    "nothing wrong": {},
+    "zero point +0.02 mag": {"zero_point_mag": 0.02},
+    "zero point -0.02 mag": {"zero_point_mag": -0.02},
+    "zero point growing by 0.01 mag per mag of distance modulus": {"zero_point_per_modulus": 0.01},
+    "reddening errors 1.3 times as large as stated": {"error_factor": 1.3},
+    "5 % outliers": {"outlier_share": 0.05},
+    "10 % outliers": {"outlier_share": 0.10},
+    "gradient of +-30 % across the cone": {"gradient": 0.3},
+    "gradient of +-60 % across the cone": {"gradient": 0.6},
+}
+
+
+def cases(part: str, count: int, rng: np.random.Generator):
+    """What to simulate: a label, the number of stars, the clouds, and keywords of `mock_sightline`."""
+    for k in range(count):
+        if part == "prior":
+            n_stars = int(np.exp(rng.uniform(np.log(100), np.log(1500))))
+            n_clouds = k % 4
+            prior = PRIOR
+            grid = make_grid(EBV_RANGE_MAG)
+            while True:
+                dust = clouds_of(cloud_problem_start(grid, prior, n_clouds, rng), prior, grid, n_clouds)
+                clouds = [
+                    (float(10 ** (1 + mu / 5)), float(e))
+                    for mu, e in zip(dust.modulus_mag[0], dust.ebv_mag[0], strict=True)
+                ]
+                if sum(e for _, e in clouds) < 0.35:
+                    break
+            yield (
+                "prior",
+                n_stars,
+                clouds,
+                {
+                    "foreground_mag": float(dust.foreground_mag[0]),
+                    "scatter_mag": float(dust.scatter_mag[0]),
+                    "outlier_share": float(dust.outlier_share[0]),
+                    "patchiness": [float(f) for f in dust.patchiness[0]],
+                },
+            )
+        elif part == "paper":
+            n_stars = [150, 400, 1000][k % 3]
+            far = (float(rng.uniform(1250, 2140)), float(rng.uniform(0.02, 0.05)))
+            two = k % 2 == 0
+            yield ("two clouds" if two else "one cloud"), n_stars, [NEAR, far] if two else [NEAR], {}
+        elif part == "second":
+            n_stars = [150, 400, 1000][k % 3]
+            ebv = [0.01, 0.02, 0.03, 0.05, 0.08][(k // 3) % 5]
+            yield "second", n_stars, [NEAR, (1500.0, ebv)], {}
+        elif part == "fooled":
+            label = list(FOOLED)[k % len(FOOLED)]
+            yield label, 500, [NEAR], dict(FOOLED[label])
+        else:
+            raise SystemExit(f"unknown part {part!r}")
+
+
+def cloud_problem_start(grid, prior, n_clouds, rng):
+    """One point of the prior."""
+    return cloud_problem(_NoStars(grid), prior, n_clouds).start(1, rng)
+
+
+class _NoStars:
+    """Stands in for the stars where only the prior is drawn."""
+
+    def __init__(self, grid) -> None:
+        self.grid = grid
+
+
+def one(label: str, n_stars: int, clouds, keywords, seed: int) -> dict:
+    """Simulate and fit one sightline; a record of what came out."""
+    rng = np.random.default_rng(seed)
+    keywords = dict(keywords)
+    factor = keywords.pop("error_factor", 1.0)
+    mock = mock_sightline(n_stars, clouds, rng, stars=MockStars(), error_factor=factor, **keywords)
+    started = time.process_time()
+    fit = fit_sightline(mock.density, EBV_RANGE_MAG, rng, max_clouds=MAX_CLOUDS, prior=PRIOR, monotone=False)
+    seconds = time.process_time() - started
+    record = {
+        "label": label,
+        "n_stars": n_stars,
+        "clouds": clouds,
+        "seed": seed,
+        "seconds": round(seconds, 2),
+        "probability": [round(m.probability, 5) for m in fit.models],
+        "log_evidence": [round(m.log_evidence, 3) for m in fit.models],
+    }
+    # Ranks of the truth under the model with the true number of clouds, and under the best one's profile.
+    truth = fit.models[len(clouds)].draws if len(clouds) < len(fit.models) else None
+    if truth is not None:
+        ordered = sorted(clouds)
+        record["rank_distance"] = [
+            float(np.mean(10 ** (1 + truth.modulus_mag[:, k] / 5) < d)) for k, (d, _) in enumerate(ordered)
+        ]
+        record["rank_ebv"] = [float(np.mean(truth.ebv_mag[:, k] < e)) for k, (_, e) in enumerate(ordered)]
+    nodes = np.array([250.0, 700.0, 1200.0, 2500.0])
+    band = fit.profile(nodes)
+    true_profile = np.array([sum(e for d, e in clouds if d < node) for node in nodes])
+    record["profile_error"] = [round(float(v), 4) for v in band["mean"] - true_profile]
+    record["profile_inside_68"] = [
+        bool(lo <= t <= hi) for lo, t, hi in zip(band["q16"], true_profile, band["q84"], strict=True)
+    ]
+    record["profile_inside_90"] = [
+        bool(lo <= t <= hi) for lo, t, hi in zip(band["q05"], true_profile, band["q95"], strict=True)
+    ]
+    best = fit.best
+    record["best"] = best.n_clouds
+    record["best_distance"] = [
+        round(float(v)) for v in 10 ** (1 + np.median(best.draws.modulus_mag, axis=0) / 5)
+    ]
+    record["best_ebv"] = [round(float(v), 4) for v in np.median(best.draws.ebv_mag, axis=0)]
+    return record
+
+
+def summary(records: list[dict], part: str) -> None:
+    """Print what the records say."""
+    probability = np.array([r["probability"] for r in records])
+    true_n = np.array([len(r["clouds"]) for r in records])
+    best = np.array([r["best"] for r in records])
+    seconds = np.array([r["seconds"] for r in records])
+    stars = np.array([r["n_stars"] for r in records])
+    print(
+        f"{part}: {len(records)} sightlines; {np.median(seconds):.1f} s of one core each (median), ", end=""
+    )
+    print(f"{np.max(seconds):.1f} s at most; {stars.min()} to {stars.max()} stars")
+    if part == "prior":
+        print("numbers of clouds, true (rows) against most probable (columns 0 to 3):")
+        for n in range(4):
+            print("  ", n, [int(np.sum((true_n == n) & (best == m))) for m in range(MAX_CLOUDS + 1)])
+        right = probability[np.arange(len(records)), true_n]
+        print(f"mean probability of the best number {probability.max(axis=1).mean():.2f}; ", end="")
+        print(
+            f"it is right in {np.mean(best == true_n):.2f}; mean probability of the truth {right.mean():.2f}"
+        )
+        more = np.array([probability[i, n + 1 :].sum() for i, n in enumerate(true_n)])
+        said = np.array([probability[i, b] for i, b in enumerate(best)])
+        print(
+            f"too many clouds in {np.mean(best > true_n):.3f}; probability given to too many {more.mean():.3f}"
+        )
+        for low, high in ((0.3, 0.6), (0.6, 0.9), (0.9, 1.01)):
+            here = (said >= low) & (said < high)
+            if here.any():
+                print(
+                    f"  best number said with {low:.1f}-{min(high, 1):.1f}: {here.sum()} sightlines, mean stated "
+                    f"{said[here].mean():.2f}, right {np.mean(best[here] == true_n[here]):.2f}"
+                )
+    if part in ("prior", "paper", "second", "fooled"):
+        for name in ("rank_distance", "rank_ebv"):
+            ranks = np.array([v for r in records for v in r.get(name, [])])
+            if len(ranks):
+                inside = [np.mean(np.abs(ranks - 0.5) < half) for half in (0.34, 0.45, 0.475)]
+                print(
+                    f"{name}: {len(ranks)} clouds, inside 68/90/95 %: " + " ".join(f"{v:.2f}" for v in inside)
+                )
+        for name, what in (("profile_inside_68", "68"), ("profile_inside_90", "90")):
+            inside = np.array([r[name] for r in records])
+            print(f"profile at 250, 700, 1200, 2500 pc inside {what} %:", inside.mean(axis=0).round(2))
+    if part in ("paper", "second", "fooled"):
+        groups = sorted(
+            {(r["label"], r["n_stars"], *(round(e, 3) for _, e in r["clouds"][1:])) for r in records}
+            if part == "second"
+            else {(r["label"], r["n_stars"]) for r in records}
+        )
+        for group in groups:
+            chosen = [
+                r
+                for r in records
+                if (
+                    r["label"],
+                    r["n_stars"],
+                    *((round(e, 3) for _, e in r["clouds"][1:]) if part == "second" else ()),
+                )
+                == group
+            ]
+            p = np.array([r["probability"] for r in chosen])
+            error = np.array([r["profile_error"] for r in chosen])
+            print(
+                f"  {group}: n = {len(chosen)}, P(N) mean {p.mean(axis=0).round(3)}, best >= 2 in "
+                f"{np.mean([r['best'] >= 2 for r in chosen]):.2f}, P(N >= 2) > 0.9 in "
+                f"{np.mean(p[:, 2:].sum(axis=1) > 0.9):.2f}, profile error {error.mean(axis=0).round(4)} "
+                f"+- {error.std(axis=0).round(4)}"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["prior", "paper", "second", "fooled"])
+    parser.add_argument("--count", type=int, default=120)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
+    arguments = parser.parse_args()
+    out = arguments.out or Path("benchmarks/output") / f"sightlines-{arguments.part}.jsonl"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not arguments.summary:
+        rng = np.random.default_rng(arguments.seed)
+        with out.open("w") as file:
+            for k, case in enumerate(cases(arguments.part, arguments.count, rng)):
+                file.write(json.dumps(one(*case, seed=1000 * arguments.seed + k)) + "\n")
+                file.flush()
+    summary([json.loads(line) for line in out.read_text().splitlines()], arguments.part)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""`redflower plot`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redflower.cli.progress import say
+from redflower.products import redraw
+
+
+def plot(
+    folder: Annotated[Path, typer.Argument(help="Folder that `sightline` or `validate` wrote")],
+) -> None:
+    """Draw every figure and the page of a folder again, from its saved tables: PNG, PDF and SVG."""
+    written = redraw(folder)
+    say(f"{len(written)} files written in {folder}")

@@ -1,0 +1,73 @@
+"""`redflower sightline`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redflower.api import sightline as fit
+from redflower.catalogue import read_table
+from redflower.cli.progress import counter, say
+from redflower.products import write_sightline
+from redflower.products.compare import read_comparison
+from redflower.products.folder import check_folder
+from redflower.products.page_sightline import sentence
+from redflower.products.sightline import cone_of
+from redflower.sightline import DustPrior
+
+
+def sightline(
+    posteriors: Annotated[
+        Path, typer.Argument(help="Posteriors of the stars of one cone, from infer --density")
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write: clouds.json, tables, figures, report.html")],
+    max_clouds: Annotated[int, typer.Option(help="Largest number of clouds to compare", min=0, max=8)] = 4,
+    near: Annotated[float, typer.Option(help="Nearest distance of a cloud [pc]")] = DustPrior().distance_pc[
+        0
+    ],
+    far: Annotated[
+        float, typer.Option(help="Farthest distance of a cloud [pc]; drawn in to where there are stars")
+    ] = DustPrior().distance_pc[1],
+    ebv_scale: Annotated[
+        float, typer.Option(help="Scale of the prior of a cloud's E(B-V); half of the clouds are below [mag]")
+    ] = DustPrior().ebv_scale_mag,
+    zero_point: Annotated[
+        float,
+        typer.Option(help="How far foreground and zero point of the stars may be from 0, one sigma [mag]"),
+    ] = DustPrior().foreground_std_mag,
+    flat_distances: Annotated[
+        bool, typer.Option("--flat-distances", help="Divide each star's own distance prior out")
+    ] = False,
+    stars: Annotated[
+        Path | None,
+        typer.Option(help="The prepared table that was inferred, for the colour-magnitude diagram"),
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Reddening from elsewhere, NAME=FILE*SCALE: a table with distance [pc] and ebv [mag], with l and b if it "
+            "is of stars, or a HEALPix map. May be repeated"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
+) -> None:
+    """Find the dust clouds along a line of sight: their number with odds, distance [pc] and E(B-V) [mag] of each."""
+    check_folder(out)
+    table = read_table(posteriors)
+    prior = DustPrior(distance_pc=(near, far), ebv_scale_mag=ebv_scale, foreground_std_mag=zero_point)
+    place, radius_deg = cone_of(table)
+    others = [read_comparison(text, *place, radius_deg) for text in compare or ()]
+    with counter("models fitted", max_clouds + 2) as progress:
+        result = fit(
+            table,
+            max_clouds=max_clouds,
+            prior=prior,
+            flat_distances=flat_distances,
+            seed=seed,
+            comparisons=others,
+            prepared=read_table(stars) if stars else None,
+            progress=progress,
+        )
+    write_sightline(result, out)
+    typer.echo(sentence(result.summary))
+    say(f"tables, figures and report.html are in {out}")

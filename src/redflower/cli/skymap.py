@@ -1,0 +1,40 @@
+"""`redflower map`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redflower.catalogue import check_writable, read_table
+from redflower.cli.progress import counter, say
+from redflower.errors import InputError
+from redflower.products.skymap import make_sky_map, write_sky_map
+
+
+def sky_map(
+    posteriors: Annotated[
+        Path, typer.Argument(help="Posteriors of stars all over the field, from infer --density")
+    ],
+    out: Annotated[Path, typer.Argument(help="HEALPix map to write: .fits, nested, Galactic")],
+    nside: Annotated[int, typer.Option(help="HEALPix resolution, a power of 2; 64 is 0.9 deg")] = 64,
+    distances: Annotated[
+        str, typer.Option(help="Distances out to which E(B-V) is given [pc]")
+    ] = "200,400,700,1000,1500,2000,3000",
+    max_clouds: Annotated[int, typer.Option(help="Largest number of clouds of a pixel", min=0, max=4)] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
+) -> None:
+    """Map mean E(B-V) [mag] out to chosen distances over the sky: every pixel is fitted as a sightline of its own."""
+    check_writable(out)
+    try:
+        distance_pc = [float(part) for part in distances.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--distances {distances!r}: give distances in pc with commas, e.g. 300,1000."
+        ) from None
+    table = read_table(posteriors)
+    with counter("pixels", 12 * nside**2) as progress:
+        sky = make_sky_map(
+            table, nside=nside, distance_pc=distance_pc, max_clouds=max_clouds, seed=seed, progress=progress
+        )
+    write_sky_map(sky, out)
+    say(f"{len(sky.pixel)} pixels with {sky.n_stars.min()} to {sky.n_stars.max()} stars written to {out}")

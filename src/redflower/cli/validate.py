@@ -1,0 +1,64 @@
+"""`redflower validate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redflower.catalogue import read_distance_prior, read_table
+from redflower.cli.progress import counter, say
+from redflower.experiment import validate as run_validation
+from redflower.posterior import InferenceSettings, NutsSettings
+from redflower.products.folder import check_folder
+from redflower.products.page_validation import sentence
+from redflower.products.validation import write_validation
+from redflower.validate.synthetic import EBV_STEPS_MAG
+
+
+def validate(
+    stars: Annotated[
+        Path, typer.Argument(help="Prepared table of stars free of dust, none used in training")
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="Folder to write: summary.json, stars.parquet, figures, report.html")
+    ],
+    model: Annotated[str, typer.Option(help="Name of a shipped model (redflower models) or a file")],
+    n_stars: Annotated[
+        int | None, typer.Option("--stars", help="Take so many stars at random; else all")
+    ] = None,
+    distance_prior: Annotated[
+        Path | None,
+        typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's"),
+    ] = None,
+    resample: Annotated[
+        bool,
+        typer.Option("--resample", help="Draw noise again, as the paper does; stars then carry it twice"),
+    ] = False,
+    engine: Annotated[str, typer.Option(help="fast or nuts, as for infer")] = "fast",
+    warmup: Annotated[int, typer.Option(help="NUTS: warm-up steps per chain")] = NutsSettings().n_warmup,
+    draws: Annotated[int, typer.Option(help="NUTS: draws per chain")] = NutsSettings().n_draws,
+    seed: Annotated[int, typer.Option(help="Chooses the stars, the random reddenings and the draws")] = 0,
+) -> None:
+    """Redden stars by 0 to 0.4 mag, infer them with 8 and 11 bands, and score the posteriors (section 5.1)."""
+    check_folder(out)
+    settings = InferenceSettings(
+        engine=engine,  # type: ignore[arg-type]  # checked inside
+        nuts=NutsSettings(n_warmup=warmup, n_draws=draws),
+        seed=seed,
+    )
+    prior = read_distance_prior(distance_prior) if distance_prior else None
+    table = read_table(stars)
+    total = 2 * (len(EBV_STEPS_MAG) + 1) * min(len(table), n_stars or len(table))
+    with counter("posteriors", total) as progress:
+        rows, numbers = run_validation(
+            table,
+            model,
+            n_stars=n_stars,
+            resample=resample,
+            settings=settings,
+            distance_prior=prior,
+            progress=progress,
+        )
+    write_validation(rows, numbers, out)
+    typer.echo(sentence(numbers))
+    say(f"tables, figures and report.html are in {out}")

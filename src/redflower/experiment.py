@@ -1,0 +1,158 @@
+"""The experiment of section 5.1 of the paper on a table of stars: redden, infer, score."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from astropy.table import Column, Table, vstack
+
+import redflower
+from redflower.api import OUTPUT_COLUMNS, usable_rows
+from redflower.bands import G
+from redflower.catalogue import META_KEY, DistancePrior, default_distance_prior, require_prepared, to_stars
+from redflower.errors import InputError
+from redflower.flow import Model, load_model
+from redflower.posterior import InferenceSettings, infer_stars
+from redflower.products.validation import summarise
+from redflower.validate import trials
+
+
+def validate(
+    stars: Table,
+    model: Model | str | Path,
+    *,
+    n_stars: int | None = None,
+    n_bands: Sequence[int] | None = None,
+    resample: bool = False,
+    settings: InferenceSettings | None = None,
+    distance_prior: DistancePrior | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Table, dict[str, Any]]:
+    """Redden dust-free stars by known amounts, infer them, and score the posteriors (section 5.1 of the paper).
+
+    Parameters
+    ----------
+    stars : a prepared table of stars free of dust, none of them used in training.
+    model : a model, the name of a shipped one, or the path of a model file.
+    n_stars : how many of them to take, at random; all without it.
+    n_bands : numbers of leading bands to try; 8 and 11, as far as the model has them, without it.
+    resample : draw noise again around the observed magnitudes and parallaxes, as the paper does; see
+        `redflower.validate.redden`.
+    settings : of the inference; its seed also chooses the stars and the random reddenings.
+    distance_prior : the one that the model was trained with; the mock Galaxy's without it.
+    progress : called with the number of posteriors done.
+
+    Returns
+    -------
+    A row per star, number of bands and reddening: ``trial n_bands true_ebv known_distance bp_rp_0 m_g_0 usable`` beside
+    the columns of `infer`; and the scores of `redflower.products.validation.summarise`. The intrinsic colour is the
+    observed one (``true_x_BP - true_x_RP`` where a mock table has it), the known distance ``r_med_geo``,
+    ``true_distance`` or else the posterior mean without dust.
+
+    Raises
+    ------
+    InputError
+        If the table is not prepared, or no star has all bands.
+    """
+    settings = dataclasses.replace(settings or InferenceSettings(), density=True)
+    require_prepared(stars, "validate's input")
+    model = model if isinstance(model, Model) else load_model(model)
+    prior = distance_prior or default_distance_prior()
+    rng = np.random.default_rng(settings.seed)
+    if n_stars is not None and n_stars < len(stars):
+        stars = stars[np.sort(rng.choice(len(stars), n_stars, replace=False))]
+    batch = to_stars(stars, prior)
+    wanted = [n for n in (n_bands or (8, 11)) if n <= model.n_bands]
+    arrays = jax.tree.map(np.asarray, batch.stars)
+    bp_rp_mag = _intrinsic_colour(stars)
+    source_id = np.asarray(stars["source_id"])
+    parts: list[Table] = []
+    done = 0
+    for trial in trials(arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample):
+        ids = source_id[trial.rows]
+        columns = infer_stars(
+            model,
+            trial.stars,
+            ids,
+            settings,
+            progress=None if progress is None else partial(_add_to, progress, done),
+        )
+        done += len(ids)
+        part = Table({"source_id": ids})
+        part["trial"] = np.full(len(ids), trial.name, dtype="<U12")
+        part["n_bands"] = np.full(len(ids), trial.n_bands)
+        part["true_ebv"] = Column(trial.true_ebv_mag, unit="mag", description="reddening put in")
+        for name, values in columns.items():
+            unit, text = OUTPUT_COLUMNS.get(name, (None, ""))
+            part[name] = Column(values, unit=unit, description=text)
+        for name in ("l", "b"):
+            part[name] = stars[name][trial.rows]
+        part["bp_rp_0"] = Column(bp_rp_mag[trial.rows], unit="mag", description="intrinsic BP - RP")
+        part["known_distance"] = Column(
+            _known_distance(stars, columns, trial.rows, trial.true_ebv_mag), unit="pc"
+        )
+        part["row"] = trial.rows
+        part["usable"] = Column(usable_rows(part), description="whether the row may enter a mean")
+        parts.append(part)
+    if not parts:
+        raise InputError(
+            f"validate: no star has all of the first {' or '.join(map(str, wanted))} bands of the model; "
+            "give a table with complete photometry."
+        )
+    table = vstack(parts, metadata_conflicts="silent")
+    _add_absolute_magnitude(table, np.asarray(arrays.magnitude_mag)[:, G])
+    table.meta[META_KEY] = {
+        "stage": "validation",
+        "redflower": redflower.__version__,
+        "model": {"id": model.model_id, "description": model.description},
+        "distance_prior": {"name": prior.name, "sha256": prior.sha256},
+        "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
+        "seed": settings.seed,
+        "resample": resample,
+        "input": stars.meta.get(META_KEY, {}),
+    }
+    return table, summarise(table)
+
+
+def _add_to(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
+
+
+def _intrinsic_colour(stars: Table) -> np.ndarray:
+    """BP - RP of stars free of dust: the true one of a mock table, else the observed one. [mag]"""
+    if {"true_x_BP", "true_x_RP"} <= set(stars.colnames):
+        return np.asarray(stars["true_x_BP"], dtype=float) - np.asarray(stars["true_x_RP"], dtype=float)
+    return np.asarray(stars["gaia_bp"], dtype=float) - np.asarray(stars["gaia_rp"], dtype=float)
+
+
+def _known_distance(
+    stars: Table, columns: dict[str, np.ndarray], rows: np.ndarray, ebv_mag: np.ndarray
+) -> np.ndarray:
+    """Distances known from elsewhere; NaN where there are none. [pc]"""
+    for name in ("true_distance", "r_med_geo"):
+        if name in stars.colnames:
+            known = np.asarray(stars[name], dtype=float)[rows]
+            if np.isfinite(known).any():
+                return known
+    return np.where(ebv_mag == 0.0, columns["distance_mean"], np.nan)
+
+
+def _add_absolute_magnitude(table: Table, g_mag: np.ndarray) -> None:
+    """Fill in unknown distances from the trial without dust, and add the intrinsic absolute magnitude in G."""
+    row, distance = np.asarray(table["row"]), np.asarray(table["known_distance"], dtype=float)
+    best = np.full(len(g_mag), np.nan)
+    known = np.isfinite(distance)
+    best[row[known]] = distance[known]
+    table["known_distance"] = Column(
+        best[row], unit="pc", description="known distance, else posterior mean without dust"
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        absolute = g_mag[row] - 5.0 * np.log10(best[row] / 10.0)
+    table["m_g_0"] = Column(
+        absolute, unit="mag", description="intrinsic absolute magnitude in G at the known distance"
+    )
+    table.remove_column("row")

@@ -1,0 +1,201 @@
+"""Figures of a sightline's dust, from the tables that `redflower sightline` saves."""
+
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from redflower.plot.style import CLOUDS, INK, MEAN, SERIES, SMOOTH, STARS, TRUTH, style
+
+_TICKS_PC = (50, 100, 200, 300, 500, 1000, 2000, 3000, 5000, 10_000, 20_000)
+_FEW_TICKS_PC = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+
+
+def sightline_figure(
+    stars: Table,
+    profile: Table,
+    bins: Table,
+    clouds: Table,
+    comparisons: Table,
+    numbers: dict[str, Any],
+    *,
+    log: bool,
+) -> Figure:
+    """Reddening against distance: the stars, the counts per 500 pc, the fitted profile and the clouds.
+
+    Parameters
+    ----------
+    stars, profile, bins, clouds, comparisons, numbers : what `redflower sightline` saved.
+    log : distance on a logarithmic axis; else linear, with bins and counts as in Figures 17 and 18 of the paper.
+    """
+    with style():
+        figure = Figure(figsize=(7.0, 4.2))
+        axes = figure.subplots()
+        used = np.asarray(stars["in_fit"]).astype(bool)
+        distance, ebv = (np.asarray(stars[name], dtype=float) for name in ("distance_mean", "ebv_mean"))
+        axes.errorbar(
+            distance[used], ebv[used], yerr=np.asarray(stars["ebv_std"])[used],
+            xerr=np.asarray(stars["distance_std"])[used],
+            fmt="o", ms=2.2, lw=0.35, color=STARS, alpha=_alpha(used.sum()), zorder=1, label="stars, posterior means",
+        )  # fmt: skip
+        nodes = np.asarray(profile["distance"], dtype=float)
+        foreground = numbers["foreground_mag"]
+        for low, high, alpha in (("q05", "q95", 0.18), ("q16", "q84", 0.35)):
+            axes.fill_between(
+                nodes, foreground + np.asarray(profile[f"ebv_{low}"]), foreground + np.asarray(profile[f"ebv_{high}"]),
+                color=MEAN, alpha=alpha, lw=0, zorder=3,
+            )  # fmt: skip
+        axes.plot(
+            nodes, foreground + np.asarray(profile["ebv_q50"]), color=MEAN, lw=1.6, zorder=4,
+            label="clouds: median, 68 % and 90 %",
+        )  # fmt: skip
+        axes.plot(
+            nodes, foreground + np.asarray(profile["ebv_monotone_q50"]), color=SMOOTH, lw=1.2, ls="--", zorder=4,
+            label="non-decreasing profile, median",
+        )  # fmt: skip
+        shown = (
+            (np.quantile(distance[used], 0.002), np.quantile(distance[used], 0.995))
+            if used.any()
+            else (50, 5000)
+        )
+        limits = (max(40.0, min(0.8 * shown[0], 0.7 * nodes[0])), 1.1 * max(shown[1], 500.0))
+        top = float(np.clip(np.quantile(ebv[used], 0.995) * 1.15, 0.15, 2.0)) if used.any() else 0.5
+        for k, row in enumerate(clouds):
+            axes.axvspan(
+                row["distance_pc_q16"], row["distance_pc_q84"], color=CLOUDS, alpha=0.25, lw=0, zorder=0
+            )
+            axes.axvline(
+                row["distance_pc_q50"],
+                color=CLOUDS,
+                lw=1.0,
+                zorder=2,
+                label="cloud distance, 68 %" if k == 0 else None,
+            )
+        _compare(axes, comparisons)
+        axes.axhline(0.0, color=INK, lw=0.6)
+        axes.set(ylim=(-0.1, top), xlabel="distance [pc]", ylabel="E(B$-$V), SFD scale [mag]")
+        if log:
+            _log_distance(axes, limits)
+        else:
+            axes.set_xlim(0.0, limits[1])
+            _counts(axes, bins, limits[1], top)
+        axes.legend(loc="upper left", fontsize=7.5)
+    return figure
+
+
+def cloud_posterior_figure(draws: Table, numbers: dict[str, Any]) -> Figure:
+    """Draws of distance and E(B-V) of every cloud, for the most probable number and the next more."""
+    best = int(numbers["most_probable_number"])
+    shown = [n for n in (best, best + 1) if 0 < n <= max(map(int, numbers["probability"]))]
+    with style():
+        figure = Figure(figsize=(3.5 * max(len(shown), 1), 3.4))
+        panels = np.atleast_1d(figure.subplots(1, max(len(shown), 1), sharey=True))
+        count, cloud = np.asarray(draws["n_clouds"]), np.asarray(draws["cloud"])
+        for axes, n in zip(panels, shown, strict=False):
+            for k in range(1, n + 1):
+                rows = (count == n) & (cloud == k)
+                axes.plot(
+                    np.asarray(draws["distance"])[rows], np.asarray(draws["ebv"])[rows], ".", ms=2.0, alpha=0.4,
+                    color=SERIES[(k - 1) % len(SERIES)], label=f"cloud {k}",
+                )  # fmt: skip
+            share = numbers["probability"][str(n)]
+            axes.set(
+                title=f"{n} cloud{'s' if n > 1 else ''}, probability {share:.2g}", xlabel="distance [pc]"
+            )
+            _log_distance(axes, tuple(numbers["searched_pc"]), _FEW_TICKS_PC)
+            axes.legend(loc="upper right", fontsize=7.5, markerscale=4)
+        panels[0].set(ylabel="E(B$-$V) of the cloud [mag]")
+        panels[0].set_ylim(bottom=0.0)
+        if not shown:
+            panels[0].text(0.5, 0.5, "no cloud was fitted", transform=panels[0].transAxes, ha="center")
+    return figure
+
+
+def odds_figure(numbers: dict[str, Any]) -> Figure:
+    """Probability of each number of clouds."""
+    with style():
+        figure = Figure(figsize=(3.6, 2.8))
+        axes = figure.subplots()
+        number = [int(n) for n in numbers["probability"]]
+        value = list(numbers["probability"].values())
+        bars = axes.bar(number, value, color=MEAN, width=0.7)
+        axes.bar_label(bars, [f"{v:.2g}" if v >= 0.0005 else "< 0.0005" for v in value], fontsize=8)
+        axes.set(xlabel="number of clouds", ylabel="probability", ylim=(0, 1.12), xticks=number)
+    return figure
+
+
+def reddening_histogram_figure(stars: Table) -> Figure:
+    """Distribution of the posterior means of the stars, as Figure 16 of the paper."""
+    with style():
+        figure = Figure(figsize=(3.6, 2.8))
+        axes = figure.subplots()
+        used = np.asarray(stars["in_fit"]).astype(bool)
+        values = np.asarray(stars["ebv_mean"], dtype=float)[used]
+        axes.hist(values[np.isfinite(values)], bins=np.arange(-0.06, 0.52, 0.02).tolist(), color=STARS)
+        axes.set(xlabel="posterior mean E(B$-$V) [mag]", ylabel="stars", xlim=(-0.06, 0.5))
+    return figure
+
+
+def sky_figure(stars: Table) -> Figure:
+    """The stars on the sky, coloured by their posterior mean reddening."""
+    with style():
+        figure = Figure(figsize=(4.4, 3.6))
+        axes = figure.subplots()
+        used = np.asarray(stars["in_fit"]).astype(bool)
+        l_deg, b_deg = (np.asarray(stars[name], dtype=float)[used] for name in ("l", "b"))
+        centre = float(np.median(l_deg)) if len(l_deg) else 0.0
+        l_deg = (l_deg - centre + 180.0) % 360.0 - 180.0 + centre
+        colour = np.asarray(stars["ebv_mean"], dtype=float)[used]
+        top = max(0.1, float(np.nanquantile(colour, 0.95))) if len(colour) else 0.3
+        points = axes.scatter(l_deg, b_deg, c=colour, s=9, cmap="viridis", vmin=0.0, vmax=top, lw=0)
+        axes.set(xlabel="l [deg]", ylabel="b [deg]")
+        axes.set_aspect(1.0 / max(np.cos(np.radians(np.median(b_deg))) if len(b_deg) else 1.0, 0.1))
+        axes.invert_xaxis()
+        figure.colorbar(points, label="E(B$-$V), posterior mean [mag]")
+    return figure
+
+
+def _compare(axes: Axes, comparisons: Table) -> None:
+    """Reddening from elsewhere: profiles as lines, stars as crosses, a map's whole column as a level."""
+    names = dict.fromkeys(np.asarray(comparisons["name"]).astype(str).tolist())
+    for k, name in enumerate(names):
+        colour = SERIES[(3 + k) % len(SERIES)]
+        part = comparisons[np.asarray(comparisons["name"]).astype(str) == name]
+        distance, ebv = (np.asarray(part[c], dtype=float) for c in ("distance", "ebv"))
+        if part["kind"][0] == "map":
+            axes.axhline(ebv[0], color=colour, lw=1.0, ls="-.", label=f"{name}, whole column", zorder=2)
+        elif part["kind"][0] == "stars":
+            axes.plot(distance, ebv, "x", ms=3, mew=0.8, color=colour, alpha=0.7, label=name, zorder=2)
+        else:
+            order = np.argsort(distance)
+            axes.plot(distance[order], ebv[order], color=colour, lw=1.2, ls="-.", label=name, zorder=4)
+
+
+def _alpha(n: float) -> float:
+    return float(np.clip(60.0 / max(n, 1.0), 0.12, 0.6))
+
+
+def _log_distance(axes: Axes, limits: tuple[float, float], ticks_pc: tuple[int, ...] = _TICKS_PC) -> None:
+    axes.set(xscale="log", xlim=limits)
+    ticks = [t for t in ticks_pc if limits[0] <= t <= limits[1]]
+    axes.set_xticks(ticks, [f"{t:,}" for t in ticks], fontsize=8)
+    axes.set_xticks([], minor=True)
+
+
+def _counts(axes: Axes, bins: Table, far: float, top: float) -> None:
+    """Edges, counts and means of the bins of distance."""
+    for row in bins:
+        low, high = float(row["distance_low"]), float(row["distance_high"])
+        if high > far:
+            break
+        axes.axvline(high, color=INK, lw=0.4, ls=":", zorder=0)
+        axes.text(
+            0.5 * (low + high), -0.085, f"N={int(row['n_stars'])}", ha="center", fontsize=6.5, color=MEAN
+        )
+        if np.isfinite(row["ebv_mean"]):
+            axes.errorbar(
+                0.5 * (low + high), row["ebv_mean"], yerr=row["ebv_error"], fmt="s", ms=4, color=TRUTH,
+                mec=INK, mew=0.5, zorder=5, label="mean of the stars in the bin" if low == 0 else None,
+            )  # fmt: skip

@@ -1,0 +1,6 @@
+"""What the commands leave: folders of tables, figures and one page, and how to draw them again."""
+
+from redflower.products.folder import redraw as redraw
+from redflower.products.sightline import SightlineResult as SightlineResult
+from redflower.products.sightline import fit_posteriors as fit_posteriors
+from redflower.products.sightline import write_sightline as write_sightline

@@ -1,0 +1,123 @@
+"""Reddening from elsewhere along the same line of sight: other maps, other stars."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import astropy.units as u
+import numpy as np
+from astropy.table import Column, Table, vstack
+
+from redflower.catalogue import read_dust_map, read_table
+from redflower.errors import InputError
+
+PROFILE, STARS, MAP = "profile", "stars", "map"
+_COLUMNS: Final = ("name", "kind", "distance", "ebv", "ebv_error")
+#: A table with more rows than this at one place of the sky is of stars, not a profile.
+_SKY: Final = ("l", "b")
+
+
+def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_deg: float) -> Table:
+    """One source of reddening to draw beside a sightline.
+
+    Parameters
+    ----------
+    text : ``FILE``, ``FILE*SCALE`` or ``NAME=FILE*SCALE``. A table (`redflower.read_table`) with the columns ``distance``
+        and ``ebv``, perhaps ``ebv_error``, is a profile, or, with ``l`` and ``b``, other stars, of which those within
+        the circle are taken; a FITS file without such columns is a HEALPix map of the whole column of dust. Values times
+        SCALE are E(B-V) in mag.
+    l_deg, b_deg, radius_deg : the circle. [deg]
+
+    Returns
+    -------
+    Columns ``name kind distance ebv ebv_error`` with units; a map has one row and no distance.
+    """
+    name, _, rest = text.rpartition("=")
+    file, _, factor = rest.partition("*")
+    try:
+        scale = float(factor) if factor else 1.0
+    except ValueError:
+        raise InputError(f"--compare {text!r}: {factor!r} is not a number; write NAME=FILE*SCALE.") from None
+    path = Path(file)
+    name = name or path.name.split(".")[0]
+    table = _table(path)
+    if table is not None:
+        return _from_table(table, name, scale, l_deg, b_deg, radius_deg, path)
+    if l_deg is None or b_deg is None:
+        raise InputError(f"--compare {text!r}: the posteriors have no l and b, so a map cannot be looked up.")
+    value = read_dust_map(path, scale=scale).lookup(*(np.array([v]) for v in (np.nan, np.nan, l_deg, b_deg)))
+    return _rows(name, MAP, np.array([np.nan]), value, np.array([np.nan]))
+
+
+def join(parts: Sequence[Table]) -> Table:
+    """All comparisons in one table; empty columns where there are none."""
+    return vstack(list(parts)) if parts else _rows("", PROFILE, *(np.zeros(0) for _ in range(3)))
+
+
+def _table(path: Path) -> Table | None:
+    """The file as a table with the columns that are needed, or None if it is a map."""
+    if not path.exists():
+        raise InputError(f"--compare: {path} does not exist.")
+    if path.suffix not in (".fits", ".gz", ".hpx"):
+        return read_table(path)
+    try:
+        table = read_table(path)
+    except InputError:
+        return None
+    return table if {"distance", "ebv"} <= set(table.colnames) else None
+
+
+def _from_table(
+    table: Table,
+    name: str,
+    scale: float,
+    l_deg: float | None,
+    b_deg: float | None,
+    radius_deg: float,
+    path: Path,
+) -> Table:
+    missing = [column for column in ("distance", "ebv") if column not in table.colnames]
+    if missing:
+        raise InputError(
+            f"--compare: {path} lacks the column {', '.join(missing)}; a table to compare with needs distance [pc] and "
+            f"ebv [mag]. It has {', '.join(table.colnames)}."
+        )
+    kind = PROFILE
+    if set(_SKY) <= set(table.colnames) and l_deg is not None and b_deg is not None:
+        kind = STARS
+        l_rad, b_rad = (np.radians(np.asarray(table[c], dtype=float)) for c in _SKY)
+        cosine = np.sin(b_rad) * np.sin(np.radians(b_deg))
+        cosine += np.cos(b_rad) * np.cos(np.radians(b_deg)) * np.cos(l_rad - np.radians(l_deg))
+        table = table[cosine >= np.cos(np.radians(radius_deg))]
+    distance, ebv = (_in_unit(table[c], unit) for c, unit in (("distance", u.pc), ("ebv", u.mag)))
+    error = (
+        _in_unit(table["ebv_error"], u.mag) if "ebv_error" in table.colnames else np.full(len(table), np.nan)
+    )
+    return _rows(name, kind, distance, scale * ebv, scale * error)
+
+
+def _in_unit(column: Column, unit: u.UnitBase) -> np.ndarray:
+    """A column's values in a unit; without a unit they are taken to be in it."""
+    values = np.ma.filled(np.ma.asarray(column).astype(float), np.nan)
+    if column.unit is None:
+        return values
+    try:
+        return (values * u.Unit(column.unit)).to_value(unit)
+    except u.UnitConversionError:
+        raise InputError(
+            f"--compare: column {column.name!r} is in {column.unit}; {unit} is needed."
+        ) from None
+
+
+def _rows(name: str, kind: str, distance: np.ndarray, ebv: np.ndarray, error: np.ndarray) -> Table:
+    table = Table()
+    table["name"] = Column(np.full(len(ebv), name, dtype="<U40"), description="source")
+    table["kind"] = Column(
+        np.full(len(ebv), kind, dtype="<U8"), description="profile, stars, or map of the whole column"
+    )
+    table["distance"] = Column(distance, unit="pc", description="distance; NaN for the whole column")
+    table["ebv"] = Column(
+        ebv, unit="mag", description="E(B-V) from there, in the units that --compare's SCALE makes"
+    )
+    table["ebv_error"] = Column(error, unit="mag", description="its error, where given")
+    return table

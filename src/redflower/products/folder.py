@@ -1,0 +1,115 @@
+"""A result's folder: tables and numbers first, then figures and the page, drawn from what was saved."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from astropy.table import Table
+from matplotlib.figure import Figure
+
+from redflower.catalogue import META_KEY, read_table, write_table
+from redflower.errors import InputError
+from redflower.products.page_sightline import sightline_page
+from redflower.products.page_validation import validation_page
+from redflower.report import write_page
+
+FIGURE_ENDINGS: Final = ("png", "pdf", "svg")
+#: The JSON file that tells what kind of result a folder holds, and what draws it.
+_KINDS: Final[dict[str, tuple[str, tuple[str, ...], Callable[..., dict[str, Any]]]]] = {
+    "sightline": (
+        "clouds.json",
+        ("clouds.ecsv", "profile.ecsv", "bins.ecsv", "stars.parquet", "draws.parquet", "comparisons.ecsv"),
+        sightline_page,
+    ),
+    "validation": ("summary.json", ("stars.parquet",), validation_page),
+}
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder for results that is a file, has no parent, or holds something already.
+
+    Raises
+    ------
+    InputError
+        If it cannot be used.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: a folder is needed for the results; this is a file.")
+    if not folder.parent.is_dir():
+        raise InputError(f"{folder} cannot be made: there is no folder {folder.parent}. Make it first.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(
+            f"{folder} exists already and is not empty; choose another name, or remove it first."
+        )
+
+
+def write_folder(folder: Path, kind: str, numbers: dict[str, Any], tables: dict[str, Table]) -> None:
+    """Write a new folder of results: tables, numbers, then figures and ``report.html``.
+
+    The JSON file that marks the folder as complete is written after the tables.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        write_table(table, folder / name)
+    for name, values in numbers.items():
+        _write_text(folder / name, json.dumps(values, indent=1, default=str))
+    redraw(folder)
+
+
+def redraw(folder: Path) -> list[Path]:
+    """Draw every figure and the page of a folder of results again, from its tables and numbers alone.
+
+    Parameters
+    ----------
+    folder : written by `redflower sightline` or `redflower validate`.
+
+    Returns
+    -------
+    The files written.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no results.
+    """
+    folder = Path(folder)
+    kind = next((kind for kind in _KINDS.values() if (folder / kind[0]).is_file()), None)
+    if kind is None:
+        marks = " or ".join(kind[0] for kind in _KINDS.values())
+        raise InputError(f"{folder} holds no results of redflower: it has no {marks}.")
+    number_file, table_files, draw = kind
+    numbers = json.loads((folder / number_file).read_text("utf-8"))
+    tables = {name.split(".")[0]: read_table(folder / name) for name in table_files}
+    page = draw(numbers, **tables)
+    written = []
+    figures: dict[str, tuple[str, Figure]] = page.pop("figures")
+    for name, (_, figure) in figures.items():
+        for ending in FIGURE_ENDINGS:
+            path = folder / f"{name}.{ending}"
+            part = folder / f".{name}.{os.getpid()}.{ending}"
+            try:
+                figure.savefig(part, format=ending, dpi=200)
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+            written.append(path)
+    write_page(
+        folder / "report.html",
+        figures=list(figures.values()),
+        provenance=numbers.get("provenance", tables["stars"].meta.get(META_KEY, {})),
+        **page,
+    )
+    return [*written, folder / "report.html"]
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text + "\n", encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

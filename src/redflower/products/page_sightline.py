@@ -1,0 +1,184 @@
+"""The page of a sightline: what is said, shown and tabulated."""
+
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from redflower.plot.diagram import colour_magnitude_figure
+from redflower.plot.sightline import (
+    cloud_posterior_figure,
+    odds_figure,
+    reddening_histogram_figure,
+    sightline_figure,
+    sky_figure,
+)
+
+_COMPARED_PC = (200, 300, 500, 800, 1200, 2000, 3000, 4000)
+
+
+def sightline_page(
+    numbers: dict[str, Any],
+    *,
+    clouds: Table,
+    profile: Table,
+    bins: Table,
+    stars: Table,
+    draws: Table,
+    comparisons: Table,
+) -> dict[str, Any]:
+    """Title, summary, figures and tables of a sightline's page, from what was saved."""
+    figures = {
+        "reddening-distance": (
+            "Reddening against distance, logarithmic: posterior means of the stars; fitted clouds averaged over their "
+            "number; the non-decreasing profile without clouds. The curves start at the fitted foreground.",
+            sightline_figure(stars, profile, bins, clouds, comparisons, numbers, log=True),
+        ),
+        "reddening-distance-bins": (
+            "The same on a linear axis, with the number of stars and the mean of their posterior means in bins of 500 pc "
+            "(Figures 17 and 18 of O'Callaghan et al. 2025). The bins describe the stars; the fit does not use them.",
+            sightline_figure(stars, profile, bins, clouds, comparisons, numbers, log=False),
+        ),
+        "clouds": (
+            "Draws of the distance and E(B-V) of every cloud.",
+            cloud_posterior_figure(draws, numbers),
+        ),
+        "odds": (
+            "Probability of each number of clouds, all equally likely beforehand.",
+            odds_figure(numbers),
+        ),
+        "histogram": (
+            "Posterior means of the stars (Figure 16 of the paper).",
+            reddening_histogram_figure(stars),
+        ),
+    }
+    if {"l", "b"} <= set(stars.colnames):
+        figures["sky"] = ("The stars on the sky.", sky_figure(stars))
+    if {"gaia_g", "gaia_bp", "gaia_rp"} <= set(stars.colnames):
+        figures["colour-magnitude"] = (
+            "Observed colour-magnitude diagram, coloured by posterior mean E(B-V).",
+            colour_magnitude_figure(stars, stars),
+        )
+    place = ""
+    if numbers["l_deg"] is not None:
+        place = f" towards l, b = {numbers['l_deg']:.2f}, {numbers['b_deg']:+.2f} deg"
+    odds = [
+        (n, _probability(p), f"{numbers['log_evidence'][n]:.1f}") for n, p in numbers["probability"].items()
+    ]
+    odds.append(("non-decreasing profile", "", f"{numbers['log_evidence_non_decreasing_profile']:.1f}"))
+    tables = [
+        (
+            "Clouds of the most probable number of clouds",
+            ("cloud", "distance [pc]", "68 %", "E(B-V) [mag]", "68 %", "patchiness"),
+            [
+                (
+                    f"{row['cloud']}", f"{row['distance_pc_q50']:.0f}",
+                    f"{row['distance_pc_q16']:.0f} - {row['distance_pc_q84']:.0f}", f"{row['ebv_mag_q50']:.3f}",
+                    f"{row['ebv_mag_q16']:.3f} - {row['ebv_mag_q84']:.3f}", f"{row['patchiness_q50']:.2f}",
+                )
+                for row in clouds
+            ],
+        ),
+        ("Number of clouds (evidences of 3 and more are good to about 0.3)", ("clouds", "probability", "ln evidence"), odds),
+        (
+            "Probability of a number of clouds above a given E(B-V), whatever the number of weaker ones",
+            ("E(B-V) at least", *(f"{k} clouds" for k in range(len(numbers["probability"])))),
+            [
+                (f"{ebv} mag", *(_probability(value) for value in values))
+                for ebv, values in numbers["probability_of_clouds_above_mag"].items()
+            ],
+        ),
+        (
+            "Stars by posterior mean distance",
+            ("distance [pc]", "stars", "mean E(B-V) [mag]"),
+            [
+                (
+                    f"{row['distance_low']:.0f} - {row['distance_high']:.0f}", f"{row['n_stars']}",
+                    f"{row['ebv_mean']:.3f} ± {row['ebv_error']:.3f}" if np.isfinite(row["ebv_error"]) else "-",
+                )
+                for row in bins
+            ],
+        ),
+    ]  # fmt: skip
+    if len(comparisons):
+        tables.append(_compared(profile, comparisons, numbers["foreground_mag"]))
+    return {
+        "title": f"Dust along the line of sight{place}",
+        "summary": sentence(numbers),
+        "figures": figures,
+        "tables": tables,
+    }
+
+
+def _compared(
+    profile: Table, comparisons: Table, foreground_mag: float
+) -> tuple[str, tuple[str, ...], list[Any]]:
+    """This fit beside the others at a few distances; of stars the median within 20 %."""
+    names = list(dict.fromkeys(np.asarray(comparisons["name"]).astype(str).tolist()))
+    nodes = np.asarray(profile["distance"], dtype=float)
+    rows = []
+    for at in _COMPARED_PC:
+        if not nodes[0] <= at <= nodes[-1]:
+            continue
+        own = foreground_mag + np.interp(
+            np.log(at), np.log(nodes), np.asarray(profile["ebv_mean"], dtype=float)
+        )
+        row = [f"{at:,}", f"{own:.3f}"]
+        for name in names:
+            part = comparisons[np.asarray(comparisons["name"]).astype(str) == name]
+            kind = str(part["kind"][0])
+            distance, ebv = (np.asarray(part[c], dtype=float) for c in ("distance", "ebv"))
+            if kind == "map":
+                value = ebv[0]
+            elif kind == "stars":
+                near = np.abs(np.log(distance / at)) < np.log(1.2)
+                value = np.nanmedian(ebv[near]) if near.any() else np.nan
+            else:
+                order = np.argsort(distance)
+                value = np.interp(at, distance[order], ebv[order], left=np.nan, right=np.nan)
+            row.append("-" if np.isnan(value) else f"{value:.3f}")
+        rows.append(tuple(row))
+    kinds = [str(comparisons["kind"][np.asarray(comparisons["name"]).astype(str) == n][0]) for n in names]
+    header = ("distance [pc]", "this fit", *(f"{n} ({k})" for n, k in zip(names, kinds, strict=True)))
+    return ("E(B-V) [mag] beside other sources, foreground included", header, rows)
+
+
+def sentence(numbers: dict[str, Any]) -> str:
+    """What was found, in words."""
+    best = int(numbers["most_probable_number"])
+    share = numbers["probability"][str(best)]
+    text = f"{numbers['n_stars']} of {numbers['n_stars_given']} stars were fitted. "
+    if best == 0:
+        text += f"No cloud is the most probable answer (probability {_probability(share)})"
+    else:
+        parts = [
+            f"{c['distance_pc_q50']:.0f} pc ({c['distance_pc_q16']:.0f} - {c['distance_pc_q84']:.0f}) with E(B-V) = "
+            f"{c['ebv_mag_q50']:.3f} mag ({c['ebv_mag_q16']:.3f} - {c['ebv_mag_q84']:.3f})"
+            for c in numbers["clouds"][str(best)]
+        ]
+        noun = "cloud is" if best == 1 else "clouds are"
+        text += (
+            f"{best} {noun} the most probable answer (probability {_probability(share)}): {'; '.join(parts)}"
+        )
+    more = numbers["at_least"].get(str(best + 1))
+    if more is not None:
+        text += f"; more clouds have the probability {_probability(more)}"
+    text += ". Counting only clouds of at least 0.02 mag: " + ", ".join(
+        f"{k} with probability {_probability(p)}"
+        for k, p in enumerate(numbers["probability_of_clouds_above_mag"]["0.02"])
+        if p >= 0.005
+    )
+    return (
+        text + f". Foreground and zero point of the stars together: {numbers['foreground_mag']:+.3f} ± "
+        f"{numbers['foreground_mag_std']:.3f} mag. Outliers: {100 * numbers['outlier_share']:.1f} ± "
+        f"{100 * numbers['outlier_share_std']:.1f} % of the stars. Intervals hold 68 %."
+    )
+
+
+def _probability(value: float) -> str:
+    """Two digits, also next to 0 and 1."""
+    if value > 0.995:
+        return f"1 - {1 - value:.0e}" if value < 1.0 - 1e-12 else "1"
+    if value >= 0.005:
+        return f"{value:.2f}"
+    return f"{value:.0e}" if value >= 1e-12 else "0"

@@ -1,0 +1,140 @@
+"""The page of a validation experiment: what is said, shown and tabulated."""
+
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from redflower.plot.validation import (
+    calibration_figure,
+    posterior_examples_figure,
+    residual_distance_figure,
+    residual_figure,
+)
+
+_NUMBERS = ("10", "11", "12"), ("13", "14", "15")
+#: A cell of the diagram counts as biased where its mean residual is this many standard errors from 0, and larger than
+#: this. [-, mag]
+_BIAS_SIGNIFICANCE, _BIAS_MAG = 3.0, 0.02
+
+
+def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
+    """Title, summary, figures and tables of the experiment's page, from what was saved."""
+    figures: dict[str, Any] = {}
+    tables: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = []
+    for k, n in enumerate(numbers["bands"]):
+        rows = stars[np.asarray(stars["n_bands"]) == int(n)]
+        examples, residuals, distances = _NUMBERS[k % 2]
+        of_paper = f" (Figure {{}} of O'Callaghan et al. 2025), {n} bands."
+        figures[f"posteriors-{n}"] = (
+            f"Posteriors of stars along the diagram for every reddening{of_paper.format(examples)}",
+            posterior_examples_figure(rows),
+        )
+        figures[f"residuals-{n}"] = (
+            f"Residuals, and sigma and residual over the intrinsic diagram{of_paper.format(residuals)}",
+            residual_figure(rows),
+        )
+        figures[f"distance-{n}"] = (
+            f"Residuals against distance{of_paper.format(distances)}",
+            residual_distance_figure(rows),
+        )
+    figures["calibration"] = (
+        "How often the truth lies between the quantiles of the posterior, over what is expected (random reddenings); "
+        "residuals in units of sigma.",
+        calibration_figure(numbers),
+    )
+    for n, entry in numbers["bands"].items():
+        tables.append((f"{n} bands", _HEADER, _rows(entry, numbers["paper"].get(n))))
+        tables.append(
+            (
+                f"{n} bands, usable stars by known distance",
+                ("distance [pc]", "posteriors", "mean residual", "mean sigma", "z mean", "z std", "inside 68 %"),
+                [
+                    (
+                        f"{b['low_pc']:.0f} - {b['high_pc']:.0f}", f"{b['n_used']}", f"{b['residual_mean']:+.4f}",
+                        f"{b['sigma_mean']:.4f}", f"{b['z_mean']:+.2f}", f"{b['z_std']:.2f}", f"{b['inside_68']:.2f}",
+                    )
+                    for b in entry.get("by distance", [])
+                ],
+            )
+        )  # fmt: skip
+        tables.append(
+            (
+                f"{n} bands, where in the diagram point estimates are biased, and whether sigma covers it",
+                ("BP - RP", "M_G", "stars", "mean residual", "mean sigma", "inside 68 %", "inside 90 %"),
+                [
+                    (
+                        f"{c['bp_rp_mag'][0]:g} - {c['bp_rp_mag'][1]:g}", f"{c['m_g_mag'][0]:g} - {c['m_g_mag'][1]:g}",
+                        f"{c['n_different_stars']}", f"{c['residual_mean']:+.3f}", f"{c['sigma_mean']:.3f}",
+                        f"{c['inside_68']:.2f}", f"{c['inside_90']:.2f}",
+                    )
+                    for c in biased_cells(entry)
+                ],
+            )
+        )  # fmt: skip
+    tables.append(("Status", ("status", "posteriors"), [(w, f"{c}") for w, c in numbers["status"].items()]))
+    return {
+        "title": "Validation with synthetic reddening",
+        "summary": sentence(numbers),
+        "figures": figures,
+        "tables": tables,
+    }
+
+
+_HEADER = (
+    "E(B-V) [mag]", "stars", "mean residual", "median", "mean sigma", "z mean", "z std", "inside 68 %", "inside 90 %",
+    "paper: residual, sigma",
+)  # fmt: skip
+
+
+def biased_cells(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Cells of the diagram whose mean residual is significant and larger than 0.02 mag, the largest first."""
+    found = [
+        cell
+        for cell in entry.get("diagram", [])
+        if abs(cell["residual_mean"]) > max(_BIAS_MAG, _BIAS_SIGNIFICANCE * cell["residual_error"])
+    ]
+    return sorted(found, key=lambda cell: -abs(cell["residual_mean"]))
+
+
+def sentence(numbers: dict[str, Any]) -> str:
+    """What came out, in words, beside the paper's numbers."""
+    parts = []
+    for n, entry in numbers["bands"].items():
+        together = entry.get("fixed steps together")
+        if not together:
+            continue
+        scores = together["usable"]
+        text = (
+            f"{n} bands: mean residual {scores['residual_mean']:+.4f} mag, mean sigma {scores['sigma_mean']:.4f} mag, "
+            f"z-scores of mean {scores['z_mean']:+.2f} and standard deviation {scores['z_std']:.2f}, the truth inside the "
+            f"68 % interval of {100 * scores['inside_68']:.0f} % and inside the 90 % interval of "
+            f"{100 * scores['inside_90']:.0f} % of {scores['n_used']} posteriors"
+        )
+        paper = numbers["paper"].get(n)
+        if paper:
+            text += f" (the paper: residual {paper['residual']} mag, sigma {paper['sigma']} mag)"
+        parts.append(text)
+    return "Over the fixed reddenings together, stars that may enter a mean. " + ". ".join(parts) + "."
+
+
+def _rows(entry: dict[str, Any], paper: dict[str, float] | None) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for name, both in entry.items():
+        if name in ("by distance", "diagram"):
+            continue
+        for which in ("usable", "all"):
+            s = both[which]
+            if which == "all" and name not in ("fixed steps together", "random"):
+                continue
+            beside = (
+                f"{paper['residual']}, {paper['sigma']}" if paper and name == "fixed steps together" else ""
+            )
+            rows.append(
+                (
+                    name if which == "usable" else f"{name}, all statuses", f"{s['n_used']}", f"{s['residual_mean']:+.4f}",
+                    f"{s['residual_median']:+.4f}", f"{s['sigma_mean']:.4f}", f"{s['z_mean']:+.2f}", f"{s['z_std']:.2f}",
+                    f"{s['inside_68']:.2f}", f"{s['inside_90']:.2f}", beside,
+                )
+            )  # fmt: skip
+    return rows

@@ -1,0 +1,169 @@
+"""Joint densities of stars along an invented sightline, from stated likelihoods: for tests and calibration.
+
+A star's data are a pair of numbers, its reddening and its distance modulus with correlated normal errors, and in some
+stars one of two solutions, as giants and dwarfs or two metallicities give. Their exact likelihood is a mixture of
+normal distributions, so that a correct fit must cover the truth at its stated rate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import gammainccinv
+
+from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES, JointDensity, quantise_log_density
+
+#: Density below the peak at which a star's grid ends. [nat]
+_DROP_NAT = 14.0
+
+
+@dataclass(frozen=True)
+class MockStars:
+    """Errors and population of the stars of an invented sightline.
+
+    Attributes
+    ----------
+    ebv_error_mag : reddening errors are log-uniform between these. [mag]
+    distance_error : relative distance errors at 500 pc and at 3000 pc; between them a power law, with a scatter of a
+        factor of 1.5.
+    correlation : of the two errors, uniform between these.
+    ambiguous_share : share of stars with two solutions.
+    ambiguous_weight, ambiguous_ebv_mag, ambiguous_modulus_mag : weight of the second solution and where it lies.
+    length_pc, alpha, beta : of the distance prior E13, from which distances are drawn.
+    """
+
+    ebv_error_mag: tuple[float, float] = (0.02, 0.08)
+    distance_error: tuple[float, float] = (0.03, 0.25)
+    correlation: tuple[float, float] = (-0.6, 0.3)
+    ambiguous_share: float = 0.3
+    ambiguous_weight: float = 0.25
+    ambiguous_ebv_mag: float = 0.1
+    ambiguous_modulus_mag: float = -0.4
+    length_pc: float = 500.0
+    alpha: float = 0.9
+    beta: float = 1.6
+
+
+@dataclass(frozen=True)
+class MockSightline:
+    """Densities and truth of an invented sightline."""
+
+    density: JointDensity
+    true_ebv_mag: Float[np.ndarray, " star"]
+    true_distance_pc: Float[np.ndarray, " star"]
+    prior_log_length_pc: Float[np.ndarray, " star"]
+    prior_alpha: Float[np.ndarray, " star"]
+    prior_beta: Float[np.ndarray, " star"]
+
+
+def mock_sightline(
+    n_stars: int,
+    clouds: Sequence[tuple[float, float]],
+    rng: np.random.Generator,
+    *,
+    stars: MockStars | None = None,
+    foreground_mag: float = 0.0,
+    scatter_mag: float = 0.005,
+    patchiness: float | Sequence[float] = 0.1,
+    outlier_share: float = 0.02,
+    zero_point_mag: float = 0.0,
+    zero_point_per_modulus: float = 0.0,
+    gradient: float = 0.0,
+    error_factor: float = 1.0,
+) -> MockSightline:
+    """Stars behind clouds, and the joint density of each.
+
+    Parameters
+    ----------
+    n_stars : stars.
+    clouds : (distance in pc, E(B-V) in mag) of each.
+    rng : random numbers.
+    stars : errors and population.
+    foreground_mag : reddening in front of the clouds. [mag]
+    scatter_mag : scatter of every star's reddening. [mag]
+    patchiness : relative scatter of a cloud's reddening from star to star, of all clouds or of each.
+    outlier_share : share of stars whose reddening is uniform between the limits of the prior.
+    zero_point_mag : added to the reddening that the data say, and unknown to the likelihood. [mag]
+    zero_point_per_modulus : the same, growing with distance modulus from 10 mag on: what a flow trained on another
+        population does. [mag per mag]
+    gradient : every cloud's reddening varies across the cone linearly by plus and minus this share.
+    error_factor : the reddening errors that happen over those that the likelihood knows.
+    """
+    kind = stars or MockStars()
+    shape = (kind.beta + 1.0) / kind.alpha
+    distance = kind.length_pc * gammainccinv(shape, rng.random(n_stars)) ** (1.0 / kind.alpha)
+    distance = np.maximum(distance, 20.0)
+    modulus = 5.0 * np.log10(distance / 10.0)
+
+    ebv = foreground_mag + scatter_mag * rng.standard_normal(n_stars)
+    across = 1.0 + gradient * rng.uniform(-1.0, 1.0, n_stars)
+    patches = np.broadcast_to(np.asarray(patchiness, dtype=float), (len(clouds),))
+    for (cloud_pc, cloud_mag), patch in zip(clouds, patches, strict=True):
+        uneven = np.maximum(1.0 + patch * rng.standard_normal(n_stars), 0.0)
+        ebv += np.where(distance > cloud_pc, cloud_mag * uneven * across, 0.0)
+    outlier = rng.random(n_stars) < outlier_share
+    ebv = np.where(outlier, rng.uniform(EBV_MIN_MAG, EBV_MAX_MAG, n_stars), ebv)
+
+    low, high = np.log(kind.ebv_error_mag)
+    sigma_ebv = np.exp(rng.uniform(low, high, n_stars))
+    near, far = kind.distance_error
+    slope = np.log(far / near) / np.log(6.0)
+    relative = near * (distance / 500.0) ** slope * np.exp(np.log(1.5) * rng.standard_normal(n_stars))
+    sigma_mu = 5.0 / np.log(10.0) * np.clip(relative, 0.01, 0.4)
+    correlation = rng.uniform(*kind.correlation, n_stars)
+    second = np.where(rng.random(n_stars) < kind.ambiguous_share, kind.ambiguous_weight, 0.0)
+    shifted = rng.random(n_stars) < second
+
+    z_mu, z_free = rng.standard_normal((2, n_stars))
+    z_ebv = correlation * z_mu + np.sqrt(1.0 - correlation**2) * z_free
+    seen_ebv = ebv + error_factor * sigma_ebv * z_ebv + shifted * kind.ambiguous_ebv_mag
+    seen_ebv = seen_ebv + zero_point_mag + zero_point_per_modulus * np.maximum(modulus - 10.0, 0.0)
+    seen_mu = modulus + sigma_mu * z_mu + shifted * kind.ambiguous_modulus_mag
+
+    def log_posterior(e: np.ndarray, mu: np.ndarray) -> np.ndarray:
+        """Likelihood of the data times the distance prior, on grids (star, modulus, ebv)."""
+        parts = []
+        for weight, de, dmu in (
+            (1.0 - second, 0.0, 0.0),
+            (second, kind.ambiguous_ebv_mag, kind.ambiguous_modulus_mag),
+        ):
+            a = (seen_ebv[:, None] - de - e)[:, None, :] / sigma_ebv[:, None, None]
+            b = (seen_mu[:, None] - dmu - mu)[:, :, None] / sigma_mu[:, None, None]
+            r = correlation[:, None, None]
+            with np.errstate(divide="ignore"):
+                log_weight = np.log(weight)[:, None, None]
+            parts.append(log_weight - 0.5 * (a**2 - 2.0 * r * a * b + b**2) / (1.0 - r**2))
+        ratio = 10.0 ** (1.0 + mu / 5.0) / kind.length_pc
+        prior = (kind.beta + 1.0) * np.log(ratio) - ratio**kind.alpha
+        return np.logaddexp(*parts) + prior[:, :, None]
+
+    # A coarse look over everything, then each star's own box.
+    e_all = np.broadcast_to(np.linspace(EBV_MIN_MAG, EBV_MAX_MAG, 45), (n_stars, 45))
+    centre = seen_mu - second * kind.ambiguous_modulus_mag
+    mu_all = centre[:, None] + 6.0 * sigma_mu[:, None] * np.linspace(-1.0, 1.0, 31)
+    look = log_posterior(e_all, mu_all)
+    high = look > look.max(axis=(1, 2), keepdims=True) - _DROP_NAT
+    e_start, e_step = _box(e_all, high.any(axis=1), N_EBV_NODES, (EBV_MIN_MAG, EBV_MAX_MAG))
+    mu_start, mu_step = _box(mu_all, high.any(axis=2), N_MODULUS_NODES, (-np.inf, np.inf))
+    fine = log_posterior(
+        e_start[:, None] + e_step[:, None] * np.arange(N_EBV_NODES),
+        mu_start[:, None] + mu_step[:, None] * np.arange(N_MODULUS_NODES),
+    )
+    density = JointDensity(e_start, e_step, mu_start, mu_step, quantise_log_density(fine))
+    constant = (np.full(n_stars, v) for v in (np.log(kind.length_pc), kind.alpha, kind.beta))
+    return MockSightline(density, ebv, distance, *constant)
+
+
+def _box(
+    nodes: np.ndarray, high: np.ndarray, n_nodes: int, limits: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """First node and spacing of a grid that covers the nodes where the density is high, and one more at either end."""
+    last = nodes.shape[1] - 1
+    first = np.maximum(high.argmax(axis=1) - 1, 0)
+    final = np.minimum(last - high[:, ::-1].argmax(axis=1) + 1, last)
+    row = np.arange(len(nodes))
+    low = np.clip(nodes[row, first], *limits)
+    high_end = np.clip(nodes[row, final], *limits)
+    return low, (high_end - low) / (n_nodes - 1)

@@ -1,0 +1,7 @@
+"""Does the inference find the reddening that was put in? The experiment of section 5.1 of the paper, and its scores."""
+
+from redflower.validate.scores import Scores as Scores
+from redflower.validate.scores import score as score
+from redflower.validate.synthetic import Trial as Trial
+from redflower.validate.synthetic import redden as redden
+from redflower.validate.synthetic import trials as trials

@@ -1,0 +1,72 @@
+"""The sky map: what it writes, and how it is asked."""
+
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import vstack
+
+from redflower.errors import InputError
+from redflower.products.skymap import make_sky_map, read_sky_map, write_sky_map
+from tests.helpers.sightlines import posterior_table
+
+
+@pytest.fixture(scope="module")
+def sky():
+    dusty, clear = posterior_table(60, [(350.0, 0.25)], seed=1), posterior_table(60, [], seed=2)
+    clear["l"] += 20.0
+    few = posterior_table(5, [], seed=3)
+    few["l"] += 40.0
+    table = vstack([dusty, clear, few], metadata_conflicts="silent")
+    table.meta = dict(dusty.meta)
+    return make_sky_map(table, nside=8, distance_pc=[250, 1000, 2000])
+
+
+def test_each_pixel_has_its_own_dust(sky) -> None:
+    assert len(sky.pixel) == 2
+    assert sorted(sky.n_stars.tolist()) == [60, 60]
+    dusty, clear = SkyCoord(104 * u.deg, 22.3 * u.deg, frame="galactic"), SkyCoord(
+        124 * u.deg, 22.3 * u.deg, frame="galactic"
+    )  # fmt: skip
+    assert sky.query(dusty)[1] == pytest.approx(0.25, abs=0.05)
+    assert sky.query(clear)[1] == pytest.approx(0.0, abs=0.05)
+    assert np.isnan(sky.query(SkyCoord(144 * u.deg, 22.3 * u.deg, frame="galactic"))).all()
+
+
+def test_distances_are_interpolated_and_not_extrapolated(sky) -> None:
+    at = SkyCoord(
+        [104, 104, 104] * u.deg, [22.3] * 3 * u.deg, distance=[600, 1500, 9000] * u.pc, frame="galactic"
+    )
+    found = sky.query(at)
+    assert found.shape == (3,)
+    assert found[1] == pytest.approx(0.25, abs=0.05)
+    assert np.isnan(found[2])
+
+
+def test_the_file_is_a_healpix_table_with_units(sky, tmp_path: Path) -> None:
+    path = tmp_path / "sky.fits"
+    write_sky_map(sky, path)
+    with fits.open(path) as file:
+        header = file[1].header
+        assert header["PIXTYPE"] == "HEALPIX"
+        assert header["INDXSCHM"] == "EXPLICIT"
+        assert file[1].columns["EBV_1000PC"].unit == "mag"
+    back = read_sky_map(path)
+    np.testing.assert_allclose(back.ebv_mag, sky.ebv_mag, rtol=1e-6)
+    np.testing.assert_array_equal(back.pixel, sky.pixel)
+    (tmp_path / "other.fits").write_text("no")
+    with pytest.raises(InputError, match="not a sky map"):
+        read_sky_map(tmp_path / "other.fits")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"nside": 12}, "power of 2"), ({"distance_pc": [5, 3]}, "rising"), ({"nside": 1024}, "no pixel")],
+)
+def test_bad_requests_are_refused(change, message) -> None:
+    arguments = {"nside": 8, "distance_pc": [100.0]} | change
+    with pytest.raises(InputError, match=message):
+        make_sky_map(posterior_table(25, []), **arguments)
