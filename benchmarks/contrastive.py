@@ -20,7 +20,7 @@ from redflower.bands import BP, RP, G
 from redflower.catalogue import QualityLimits, default_distance_prior, to_stars
 from redflower.flow import load_model
 from redflower.physics import Zhang23Law, extinction_mag, intrinsic_bp_rp
-from redflower.train import ContrastConfig, StageConfig, TrainConfig
+from redflower.train import ContrastConfig, EmulatorConfig, StageConfig, TrainConfig
 from redflower.train.contrastive import redden
 from redflower.train.dataset import tabulate
 from redflower.train.evidence import TrainingStar, log_evidence
@@ -149,6 +149,7 @@ def main() -> None:
                 ),
             ),
             integrate_gaps=False,
+            emulator=EmulatorConfig(n_steps=0),
         )  # fmt: skip
         began = time.process_time()
         model, _ = redflower.train(table, name="contrast", config=config, start_from=start)

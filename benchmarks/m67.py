@@ -17,7 +17,7 @@ import redflower
 from redflower.bands import BANDS, BP, RP
 from redflower.catalogue import QualityLimits, prepared_error_name
 from redflower.physics import Zhang23Law, extinction_mag
-from redflower.train import StageConfig, TrainConfig
+from redflower.train import EmulatorConfig, StageConfig, TrainConfig
 
 COLUMNS = Path(__file__).parents[1] / "docs" / "examples" / "m67_columns.toml"
 G_FAINT_MAG = 19.0
@@ -38,6 +38,7 @@ FINE_TUNE = TrainConfig(
         ),
     ),
     validation_fraction=0.15,
+    emulator=EmulatorConfig(n_steps=6000),
 )
 
 

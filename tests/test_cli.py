@@ -65,7 +65,7 @@ def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
     prepared["gaia_g"][2] = np.nan
     broken = tmp_path / "broken.fits"
     redflower.write_table(prepared, broken)
-    short = ("--warmup", "80", "--draws", "60", "--chains", "2")
+    short = ("--engine", "nuts", "--warmup", "80", "--draws", "60", "--chains", "2")
     code, _, err = run(capsys, monkeypatch, "infer", broken, out, "--model", "mock-sky", *short)
     assert code == 1, err
     posteriors = redflower.read_table(out)
@@ -80,6 +80,16 @@ def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
     assert np.isfinite(posteriors["log_evidence"][rest]).all()
     assert (np.asarray(posteriors["ebv_std"])[rest] > 0).all()
     assert posteriors.meta["redflower"]["model"]["id"].startswith("mock-sky-")
+    fast = tmp_path / "fast.parquet"
+    code, _, err = run(capsys, monkeypatch, "infer", broken, fast, "--model", "mock-sky", "--density")
+    assert code == 1, err
+    assert "settled by" in err
+    by_fast = redflower.read_table(fast)
+    assert by_fast["density"].shape == (6, 16, 22)
+    assert np.asarray(by_fast["status"]).astype(str)[2] == "no_bands"
+    # Chains this short know a mean to a third of sigma or so.
+    shift = (by_fast["ebv_mean"] - posteriors["ebv_mean"]) / posteriors["ebv_std"]
+    assert (np.abs(np.asarray(shift)[rest]) < 1.5).all()
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_nuts_agrees_with_quadrature() -> None:
     cases[2] = dataclasses.replace(cases[2], parallax_error_mas=np.float32(1.0))
     stars = jax.tree.map(lambda *a: np.stack(a), *cases)
     settings = InferenceSettings(
-        *LIMITS_MAG, nuts=NutsSettings(n_chains=4, n_warmup=250, n_draws=800), batch_size=3
+        *LIMITS_MAG, engine="nuts", nuts=NutsSettings(n_chains=4, n_warmup=250, n_draws=800), batch_size=3
     )
     result = infer_stars(MODEL, stars, np.array([11, 12, 13]), settings)
     for i, star in enumerate(cases):
@@ -122,12 +122,12 @@ def test_order_and_padding_do_not_matter() -> None:
     stars = jax.tree.map(lambda *a: np.stack(a), *cases)
     ids = np.array([101, 102, 103])
     nuts = NutsSettings(n_chains=2, n_warmup=60, n_draws=60)
-    one = infer_stars(MODEL, stars, ids, InferenceSettings(nuts=nuts, batch_size=3))
+    one = infer_stars(MODEL, stars, ids, InferenceSettings(engine="nuts", nuts=nuts, batch_size=3))
     back = jax.tree.map(lambda a: a[::-1], stars)
-    two = infer_stars(MODEL, back, ids[::-1], InferenceSettings(nuts=nuts, batch_size=2))
+    two = infer_stars(MODEL, back, ids[::-1], InferenceSettings(engine="nuts", nuts=nuts, batch_size=2))
     shift = np.abs(one["ebv_mean"] - two["ebv_mean"][::-1]) / one["ebv_std"]
     # Not bit for bit: chains amplify the rounding of another batch size. Within the error of the mean they agree.
     assert (shift < 5.0 * np.sqrt(2.0 / np.minimum(one["ess"], two["ess"][::-1]))).all()
-    again = infer_stars(MODEL, stars, ids, InferenceSettings(nuts=nuts, batch_size=3))
+    again = infer_stars(MODEL, stars, ids, InferenceSettings(engine="nuts", nuts=nuts, batch_size=3))
     np.testing.assert_array_equal(one["ebv_mean"], again["ebv_mean"])
     assert set(one["status"]) <= {s.value for s in Status}
