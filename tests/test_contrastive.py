@@ -91,6 +91,7 @@ def test_lambda_rises_by_its_schedule_and_steps_back_when_the_evidence_worsens()
     np.testing.assert_allclose(strengths, [0.0, 0.0, 0.0, 0.1, 0.2, 0.1, 0.2, 0.3], atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.equation("E20")
 @pytest.mark.equation("E22")
 def test_what_the_term_buys_and_what_it_costs() -> None:
