@@ -25,6 +25,7 @@ from .test_train import CONFIG, LIMITS, sample
 
 TOML = """
 validation_draws = 2
+magnitudes = "likelihood"
 [emulator]
 n_steps = 0
 [flow]
@@ -126,6 +127,9 @@ def test_every_star_of_an_epoch_is_in_one_batch_and_gaps_are_spread(tmp_path: Pa
 
 def test_a_step_that_is_not_finite_stops_with_the_last_good_flow_and_names_stars(monkeypatch) -> None:
     """In the second epoch one star's data turn bad under the run's feet: the run stops and says which."""
+    # 540 training stars in four batches: every star is in one.
+    stage = CONFIG.stages[0].model_copy(update={"batch_size": 135})
+    config = CONFIG.model_copy(update={"stages": (stage,)})
     data = tabulate(sample(600))
     good = data.star.magnitude_mag.copy()
 
@@ -136,7 +140,7 @@ def test_a_step_that_is_not_finite_stops_with_the_last_good_flow_and_names_stars
     shuffled = np.random.default_rng(CONFIG.seed).permutation(600)
     training_row = int(shuffled[300])
     names = 7000 + np.arange(600)
-    result = train_flow(data, CONFIG, n_bands=3, names=names, progress=spoil, **LIMITS)
+    result = train_flow(data, config, n_bands=3, names=names, progress=spoil, **LIMITS)
     assert "not finite at stage 1, epoch 3" in result.stopped_because
     assert f"the stars are {7000 + training_row}" in result.stopped_because
     assert result.bad_rows.tolist() == [training_row]

@@ -20,7 +20,7 @@ from redflower.star import Star
 from redflower.train.checkpoint import Epoch, State, load_checkpoint, run_fingerprint, save_checkpoint
 from redflower.train.config import TrainConfig
 from redflower.train.contrastive import contrast_strength, next_contrast_steps
-from redflower.train.dataset import conditions, point_estimates, tabulate
+from redflower.train.dataset import CHUNK, conditions, point_estimates, tabulate
 from redflower.train.diagnostics import Diagnostics
 from redflower.train.evidence import TrainingStar
 from redflower.train.objective import Objective, make_step, rows_of_bad_gradients, stage_optimiser
@@ -106,6 +106,7 @@ def train_flow(
     shuffled = np.random.default_rng(config.seed).permutation(n_stars)
     n_validation = max(1, round(config.validation_fraction * n_stars))
     validation_rows, training_rows = np.sort(shuffled[:n_validation]), np.sort(shuffled[n_validation:])
+    _check_data(data, names)
     flow = start_from or initial_flow(config, n_bands, data)
     if flow.n_bands != n_bands:
         raise InputError(
@@ -348,13 +349,27 @@ def _seconds_left(config: TrainConfig, stage: int, epoch: int, seconds: float) -
     return left
 
 
-def _check_finite(measure: Callable, flow: ConditionalFlow, n_stars: int, names: np.ndarray | None) -> None:
-    """Refuse a sample in which some star has no finite evidence, before hours are spent on it."""
-    evidence, contrast = measure(flow, np.arange(n_stars), CHECK_STREAM)
-    bad = np.flatnonzero(~np.isfinite(evidence + contrast))
+def _check_data(data: TrainingStar, names: np.ndarray | None) -> None:
+    """Refuse a sample with data that are not numbers: nothing can be fitted to it, not even a standardisation."""
+    n_stars = len(data.star.parallax_mas)
+    bad: list[np.ndarray] = []
+    for start in range(0, n_stars, CHUNK):
+        part = [np.asarray(leaf[start : start + CHUNK]) for leaf in jax.tree.leaves(data)]
+        finite = [np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in part if a.dtype.kind == "f"]
+        bad.append(start + np.flatnonzero(~np.all(finite, axis=0)))
+    _refuse(np.concatenate(bad), n_stars, names)
+
+
+def _refuse(bad: np.ndarray, n_stars: int, names: np.ndarray | None) -> None:
     if len(bad):
         words = bad[:10] if names is None else np.asarray(names)[bad[:10]]
         raise TrainingError(
             f"train: the evidence of {len(bad)} of {n_stars} stars is not finite; the first are "
             f"{', '.join(map(str, words))}. Check their magnitudes, errors and parallaxes, or leave them out."
         )
+
+
+def _check_finite(measure: Callable, flow: ConditionalFlow, n_stars: int, names: np.ndarray | None) -> None:
+    """Refuse a sample in which some star has no finite evidence, before hours are spent on it."""
+    evidence, contrast = measure(flow, np.arange(n_stars), CHECK_STREAM)
+    _refuse(np.flatnonzero(~np.isfinite(evidence + contrast)), n_stars, names)
