@@ -21,6 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP) ## simulate a two-cloud sightline, infer every star, find the dust (offline)
+	rm -rf demo-output
 	$(BIN)/redflower demo demo-output
 
 test: $(STAMP) ## the tests (under 12 minutes on two cores)

@@ -1,25 +1,29 @@
 """`redflower demo`: the whole line, offline, on a mock sightline."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from astropy.table import Table
 
-from redflower.api import describe_statuses, infer, status_counts, usable_rows
+from redflower.api import describe_statuses, infer, sightline, status_counts, usable_rows
 from redflower.catalogue import META_KEY, QualityLimits, prepare, write_table
 from redflower.cli.progress import counter, say
-from redflower.errors import InputError
 from redflower.flow import load_model
 from redflower.plot import colour_magnitude_figure, reddening_distance_figure
 from redflower.posterior import InferenceSettings
+from redflower.products import write_sightline
+from redflower.products.folder import check_folder
+from redflower.products.page_sightline import sentence
 from redflower.report import write_page
 from redflower.sightline import Profile, binned_profile
 from redflower.simulate import simulate_stars
 
 MODEL = "mock-sky"
-N_STARS = 192
+N_STARS = 400
+#: Largest number of clouds that the fit compares.
+MAX_CLOUDS = 3
 SEED = 7
 SHOWN_ROWS = 5
 CLOUDS = ((370.0, 0.12), (1500.0, 0.08))
@@ -33,10 +37,9 @@ def demo(
         "redflower-demo"
     ),
 ) -> None:
-    """Simulate a two-cloud sightline, infer every star with the shipped model, show the dust. Offline."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"demo {out}: a folder is needed; this is a file.")
-    out.mkdir(parents=True, exist_ok=True)
+    """Simulate a two-cloud sightline, infer every star with the shipped model, find the clouds. Offline."""
+    check_folder(out)
+    out.mkdir(exist_ok=True)
     model = load_model(MODEL)
     bright_mag, faint_mag = model.g_bright_mag, model.g_faint_mag
     say(f"simulating {N_STARS} stars towards l, b = 104.1, +22.3 deg behind clouds at 370 and 1500 pc ...")
@@ -47,13 +50,18 @@ def demo(
     prepared = prepare(raw, purpose="inference", limits=QualityLimits(bright_mag, faint_mag))
     write_table(prepared.table, out / "prepared.fits")
     with counter("stars inferred", len(prepared.table)) as progress:
-        posteriors = infer(prepared.table, model, settings=InferenceSettings(), progress=progress)
+        posteriors = infer(prepared.table, model, settings=InferenceSettings(density=True), progress=progress)
     write_table(posteriors, out / "posteriors.fits")
-    write_table(posteriors, out / "posteriors.ecsv")
+    write_table(posteriors[[n for n in posteriors.colnames if n != "density"]], out / "posteriors.ecsv")
+    with counter("cloud models fitted", MAX_CLOUDS + 2) as progress:
+        clouds = sightline(
+            posteriors, max_clouds=MAX_CLOUDS, seed=SEED, prepared=prepared.table, progress=progress
+        )
+    write_sightline(clouds, out / "clouds")
 
     good = posteriors[usable_rows(posteriors)]
     profile = profile_of(good, PROFILE_EDGES_PC)
-    summary = found(good, posteriors)
+    summary = f"{found(good, posteriors)} {sentence(clouds.summary)}"
     dust = reddening_distance_figure(posteriors, profile, CLOUDS)
     diagram = colour_magnitude_figure(prepared.table, posteriors)
     for name, figure in (("reddening-distance", dust), ("colour-magnitude", diagram)):
@@ -76,6 +84,7 @@ def demo(
             ("Observed colour-magnitude diagram of the stars.", diagram),
         ],
         tables=[
+            ("Clouds", ("distance [pc]", "68 %", "E(B-V) [mag]", "68 %"), cloud_rows(clouds.summary)),
             ("Mean reddening", ("distance [pc]", "stars", "E(B-V) [mag]", "error [mag]"), rows),
             ("Status", ("status", "stars"), [(w, str(n)) for w, n in status_counts(posteriors).items()]),
         ],
@@ -92,7 +101,20 @@ def demo(
         shown[name].info.format = ".0f"
     typer.echo("\n".join([f"The first {SHOWN_ROWS} rows of posteriors.ecsv:", *shown.pformat()]))
     typer.echo(summary)
-    say(f"tables, figures and report.html are in {out}")
+    say(f"tables, figures and report.html are in {out}; the cloud fit has its own page in {out / 'clouds'}")
+
+
+def cloud_rows(numbers: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The clouds of the most probable number as rows of text."""
+    return [
+        (
+            f"{c['distance_pc_q50']:.0f}",
+            f"{c['distance_pc_q16']:.0f} - {c['distance_pc_q84']:.0f}",
+            f"{c['ebv_mag_q50']:.3f}",
+            f"{c['ebv_mag_q16']:.3f} - {c['ebv_mag_q84']:.3f}",
+        )
+        for c in numbers["clouds"][str(numbers["most_probable_number"])]
+    ]
 
 
 def profile_of(posteriors: Table, edges_pc: np.ndarray) -> Profile:

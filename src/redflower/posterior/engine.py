@@ -86,7 +86,7 @@ class InferenceSettings:
     fast: FastSettings = FastSettings()
     density: bool = False
     batch_size: int = 64
-    fast_batch_size: int = 256
+    fast_batch_size: int = 128
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -190,7 +190,7 @@ class _Run:
         """Step 2 of the fast engine; returns the rows that it did not settle."""
         left = []
         settings = self.settings.fast
-        for batch, padded in batches(rows, max(1, self.settings.fast_batch_size // 8)):
+        for batch, padded in batches(rows, max(1, self.settings.fast_batch_size // 4)):
             part = take(self.stars, padded)
             noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
             keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(
