@@ -78,19 +78,22 @@ def test_quadrature_gives_the_exact_posterior(mixed) -> None:
         np.asarray, refined_batch(fast, part, noise, star_keys(IDS[:64] + 7, 3), FastSettings())
     )
     exact = weighted_summary(draws, np.array(LEVELS))
+    inferred = result["engine"] != ""  # dust dims some out of the sample's limits
     settled = result["engine"] == FAST
-    assert settled.mean() > 0.75
+    assert settled.sum() > 0.6 * inferred.sum() > 20
     for name in ("ebv", "distance"):
         shift = np.abs(result[f"{name}_mean"] - exact[f"{name}_mean"]) / exact[f"{name}_std"]
         n = int(settled.sum())
         assert (shift[settled] < 0.15).sum() >= binom.ppf(1e-4, n, 0.95), (name, np.sort(shift[settled])[-8:])
     ratio = result["ebv_std"] / exact["ebv_std"]
     assert (np.abs(ratio[settled] - 1.0) < 0.1).sum() >= binom.ppf(1e-4, int(settled.sum()), 0.90)
-    assert set(result["engine"]) <= {FAST, IMPORTANCE, NUTS}
+    assert set(result["engine"][inferred]) <= {FAST, IMPORTANCE, NUTS}
 
 
 def test_posteriors_are_calibrated_over_the_prior() -> None:
     """Simulation-based calibration: quantile of the truth, uniform for stars drawn from prior and model.
+
+    Stars that dust dims out of the limits are left out: a choice by the data alone, which calibration survives.
 
     Kolmogorov-Smirnov over 256 stars, false alarm 1e-4 each for E and distance; first step alone, 11 and 8 bands.
     """
@@ -98,14 +101,16 @@ def test_posteriors_are_calibrated_over_the_prior() -> None:
         stars, ebv, distance = drawn(256, seed, n_observed)
         result = infer_stars(MODEL, stars, IDS[:256], fast_only(dataclasses.replace(SETTINGS, density=True)))
         density = joint_density(result)
-        log_density = density.log_density()
-        mass = np.exp(log_density)
+        mass = np.exp(density.log_density())
+        inferred = np.isfinite(result["ebv_mean"])
+        assert inferred.sum() > 150
         for truth, axis, nodes in (
             (ebv, 1, density.ebv_nodes_mag()),
             (5.0 * np.log10(distance / 10.0), 2, density.modulus_nodes_mag()),
         ):
             marginal = mass.sum(axis=axis)
-            place = np.array([_cdf_at(*row) for row in zip(nodes, marginal, truth, strict=True)])
+            rows = zip(nodes[inferred], marginal[inferred], truth[inferred], strict=True)
+            place = np.array([_cdf_at(*row) for row in rows])
             assert kstest(place, "uniform").pvalue > 1e-4, (n_observed, axis)
 
 
@@ -123,8 +128,12 @@ def test_order_batches_and_padding_do_not_matter(mixed) -> None:
     rows = np.random.default_rng(0).permutation(64)[:40]
     one = infer_stars(MODEL, stars, IDS[:64], fast_only())
     some = infer_stars(MODEL, jax.tree.map(lambda a: a[rows], stars), IDS[rows], fast_only())
-    for name in ("ebv_mean", "ebv_std", "distance_mean", "log_evidence", "ess"):
-        np.testing.assert_array_equal(some[name], one[name][rows])
+    # To rounding: which lane of a vector a star sits in changes its last bits.
+    for name, scale in (("ebv_mean", "ebv_std"), ("ebv_std", "ebv_std"), ("distance_mean", "distance_std")):
+        shift = np.abs(some[name] - one[name][rows]) / one[scale][rows]
+        assert np.nanmax(shift) < 1e-3, name
+    np.testing.assert_array_equal(np.isnan(some["ebv_mean"]), np.isnan(one["ebv_mean"][rows]))
+    np.testing.assert_allclose(some["log_evidence"], one["log_evidence"][rows], atol=2e-3)
 
 
 def test_stored_density_has_the_moments_of_the_row(mixed) -> None:
@@ -133,9 +142,14 @@ def test_stored_density_has_the_moments_of_the_row(mixed) -> None:
     result = infer_stars(MODEL, stars, IDS[:64], fast_only(dataclasses.replace(SETTINGS, density=True)))
     density = joint_density(result)
     mass = np.exp(density.log_density())
-    mass /= mass.sum(axis=(1, 2), keepdims=True)
+    for edge in (mass[:, :1], mass[:, -1:], mass[:, :, :1], mass[:, :, -1:]):
+        edge *= 0.5  # the trapezium rule, which counts where the prior cuts the posterior off
+    with np.errstate(invalid="ignore"):
+        mass /= mass.sum(axis=(1, 2), keepdims=True)
     mean = (mass.sum(axis=1) * density.ebv_nodes_mag()).sum(axis=1)
-    assert (np.abs(mean - result["ebv_mean"]) < 0.03 * result["ebv_std"]).all()
+    inferred = np.isfinite(result["ebv_mean"])
+    assert inferred.sum() > 30
+    assert (np.abs(mean - result["ebv_mean"]) < 0.03 * result["ebv_std"])[inferred].all()
     assert result["density"].dtype == np.uint8
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import jax
 import numpy as np
@@ -243,6 +244,11 @@ def matching_prior(
     return model, prior
 
 
+def json_safe(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON holds them: an infinite limit as text."""
+    return {k: str(v) if isinstance(v, float) and not np.isfinite(v) else v for k, v in settings.items()}
+
+
 def inferable(posteriors: Table) -> bool:
     """Whether any star of an inference table had the bands to be inferred."""
     return bool((np.asarray(posteriors["status"]).astype(str) != Status.NO_BANDS.value).any())
@@ -295,7 +301,7 @@ def posterior_table(
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
         "engine": settings.engine,
         "nuts": vars(settings.nuts).copy(),
-        "fast": vars(settings.fast).copy() if settings.engine == "fast" else None,
+        "fast": json_safe(vars(settings.fast)) if settings.engine == "fast" else None,
         "seed": settings.seed,
         "input": stars.meta.get(META_KEY, {}),
     }
