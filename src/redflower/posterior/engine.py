@@ -53,6 +53,8 @@ ENGINE_MESSAGES: Final[dict[str, str]] = {
 }
 
 MIN_BANDS = 3
+#: Stars sampled side by side when only a few are handed on: padding costs as much as stars do.
+HANDED_ON_BATCH: Final = 16
 FLOAT_COLUMNS = (
     *(f"{name}_{label}" for name in ("ebv", "distance") for label in ("mean", "std", *QUANTILES)),
     "ebv_distance_corr",
@@ -147,7 +149,9 @@ def infer_stars(
     run = _Run(model, target, stars, source_id, settings, columns, progress, n_stars - len(rows))
     if fast is not None:
         rows = run.importance(fast, run.quadrature(fast, rows))
-    run.nuts(rows)
+        run.nuts(rows, min(settings.batch_size, HANDED_ON_BATCH))
+    else:
+        run.nuts(rows, settings.batch_size)
     failed = columns["status"] == Status.NONFINITE.value
     for name in FLOAT_COLUMNS:
         columns[name][failed] = np.nan
@@ -217,9 +221,9 @@ class _Run:
             self._done(len(good))
         return np.concatenate(left) if left else rows
 
-    def nuts(self, rows: np.ndarray) -> None:
+    def nuts(self, rows: np.ndarray, batch_size: int) -> None:
         """The reference engine on some rows."""
-        for batch, padded in batches(rows, self.settings.batch_size):
+        for batch, padded in batches(rows, batch_size):
             part = take(self.stars, padded)
             keys = star_keys(self.source_id[padded], self.settings.seed)
             draws = sample_stars(self.target, part, keys, self.settings.nuts)
