@@ -3,8 +3,9 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import log_ndtr
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from redflower.flow.bnaf import BlockAutoregressiveNetwork, DenseWeights, dense_forward, leading_weights
 from redflower.flow.standardise import Standardisation
@@ -134,3 +135,8 @@ def log_normal_mass(low: Float[Array, ""], high: Float[Array, ""]) -> Float[Arra
     # An interval narrower than float32 resolves would give log1p(-1); its mass is then not representable.
     ratio = jnp.minimum(log_lower - log_upper, -1e-6)
     return log_upper + jnp.log(-jnp.expm1(ratio))
+
+
+def needed_bands(observed: Bool[Array | np.ndarray, "band"]) -> Bool[Array, "band"]:
+    """Bands up to the last observed one: those whose flow factors do not integrate to one."""
+    return jnp.cumsum(jnp.asarray(observed)[::-1])[::-1] > 0

@@ -8,11 +8,10 @@ observed ones, apart from a noise vector in units of the errors.
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from redflower.bands import BP, RP
-from redflower.flow.conditional import PreparedFlow
+from redflower.flow.conditional import PreparedFlow, needed_bands
 from redflower.flow.model import Model
 from redflower.physics import (
     ExtinctionLaw,
@@ -100,11 +99,6 @@ def log_posterior(
     )
     log_reddening = log_reddening_prior(ebv_mag, target.ebv_min_mag, target.ebv_max_mag)
     return log_likelihood + log_parallax + log_intrinsic + log_limits + log_distance + log_reddening  # E16
-
-
-def needed_bands(observed: Array | np.ndarray) -> Array:
-    """Bands up to the last observed one: those whose flow factors do not integrate to one."""
-    return jnp.cumsum(jnp.asarray(observed)[::-1])[::-1] > 0
 
 
 class Position(eqx.Module):

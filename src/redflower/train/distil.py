@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from redflower.bands import BANDS, BP, RP, G
 from redflower.constants import LATITUDE_MIN_DEG, Z_SUN_PC
 from redflower.errors import TrainingError
+from redflower.flow.conditional import needed_bands
 from redflower.flow.emulator import (
     Emulator,
     EmulatorStructure,
@@ -325,7 +326,7 @@ def _losses(
         y: Array, ebv_mag: Array, condition: Array, noise: Noise, magnitude_mag: Array
     ) -> tuple[Array, Array]:
         seen = emulator.see(y, ebv_mag, condition, noise)
-        needed = jnp.cumsum(noise.observed[::-1])[::-1] > 0
+        needed = needed_bands(noise.observed)
         log_density = jnp.sum(emulator.log_factors(seen, noise, masks))
         log_proposal = jnp.sum(jnp.where(needed, emulator.log_proposal(y, seen, noise, magnitude_mag), 0.0))
         return -log_density, -log_proposal

@@ -11,17 +11,12 @@ from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Bool, Float, Int
 
 from redflower.flow.bnaf import MIN_SLOPE
-from redflower.flow.conditional import PreparedFlow
+from redflower.flow.conditional import PreparedFlow, needed_bands
 
 #: The draws lie within this many standard units of the standardised coordinate, and are normalised as such.
 REACH = 50.0
 #: Halvings of that range: the last interval is 6e-6 standard units.
 N_HALVINGS = 24
-
-
-def needed_bands(observed: Bool[Array, "band"]) -> Bool[Array, "band"]:
-    """Bands up to the last observed one: those whose flow factors do not integrate to one."""
-    return jnp.cumsum(observed[::-1])[::-1] > 0
 
 
 def leading_observed(observed: Bool[Array, "band"]) -> Bool[Array, "band"]:
