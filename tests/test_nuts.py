@@ -52,6 +52,7 @@ def make_star(ebv_mag: float, parallax_mas: float, parallax_error_mas: float) ->
         prior_log_length_pc=f(np.log(400.0)),
         prior_alpha=f(1.0),
         prior_beta=f(2.0),
+        selection_pixel=np.int32(0),
     )
 
 

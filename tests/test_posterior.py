@@ -42,6 +42,7 @@ def example_star(missing: tuple[int, ...] = ()) -> Star:
         prior_log_length_pc=f(np.log(400.0)),
         prior_alpha=f(1.0),
         prior_beta=f(2.0),
+        selection_pixel=jnp.int32(0),
     )
 
 

@@ -87,7 +87,9 @@ def test_the_sky_shows_the_map_below_the_limit_and_the_selection_where_stars_are
     values = np.where(lon.deg < 180, 0.01, 0.05)
     dust = DustMap(values, 16, "ring", "galactic", "half", "", ())
     log_p = jnp.log(jnp.linspace(0.2, 0.9, 48)[:, None, None])
-    selection = SelectionFunction(log_p, jnp.zeros_like(log_p), jnp.array([17.0]), jnp.array([0.5]), 2)
+    selection = SelectionFunction(
+        log_p, log_p[:, :, 0], jnp.zeros_like(log_p), jnp.array([17.0]), jnp.array([0.5]), 2
+    )
     figure = sky_figure(prepared, dust=dust, selection=selection)
     left, right = figure.axes[:2]
     below = np.ma.filled(right.collections[1].get_array().astype(float), np.nan)

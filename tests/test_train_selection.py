@@ -53,6 +53,7 @@ def population(n: int, seed: int) -> Star:
         observed=observed,
         parallax_mas=(1000 / distance_pc[keep] + PARALLAX_ERROR_MAS * rng.normal(size=n)).astype(np.float32),
         has_parallax=np.ones(n, dtype=bool),
+        selection_pixel=np.zeros(n, dtype=np.int32),
         **{name: np.full(n, value, np.float32) for name, value in constant.items()},
     )
 

@@ -24,7 +24,7 @@ from redflower.catalogue import (
 )
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, fit_coverage, load_model
-from redflower.physics import ExtinctionLaw, Zhang23Law
+from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
 from redflower.posterior import Flag, InferenceSettings, Status, infer_stars
 from redflower.posterior.density import DENSITY_COLUMNS
 from redflower.posterior.engine import MIN_BANDS
@@ -92,6 +92,7 @@ def train(
     n_bands: int = SURVEY_ENDS["2mass"],
     law: ExtinctionLaw | None = None,
     distance_prior: DistancePrior | None = None,
+    selection: SelectionFunction | None = None,
     start_from: Model | None = None,
     max_minutes: float | None = None,
     checkpoint: Path | None = None,
@@ -111,6 +112,8 @@ def train(
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
     law : extinction law of the contrastive term, stored with the model; Zhang & Yuan (2023) without it.
     distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
+    selection : selection function of the sample (`redflower.catalogue.read_selection`), used here and stored in the model
+        for inference; 1 everywhere without it.
     start_from : a model to go on from.
     max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`. The time limit is that of
         the flow; the checkpoint is removed once the model is complete.
@@ -138,14 +141,16 @@ def train(
             else:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
         sample = training_sample(
-            stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag, folder=folder
-        )
+            stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag, selection=selection,
+            folder=folder,
+        )  # fmt: skip
         result = train_flow(
             sample.data,
             config,
             n_bands=n_bands,
             g_bright_mag=sample.g_bright_mag,
             g_faint_mag=sample.g_faint_mag,
+            selection=selection,
             law=law,
             names=sample.source_id,
             start_from=start_from.flow if start_from else None,
@@ -164,6 +169,7 @@ def train(
         g_bright_mag=sample.g_bright_mag,
         g_faint_mag=sample.g_faint_mag,
         coverage=fit_coverage(result.condition),
+        selection=selection,
         distance_prior={"name": prior.name, "sha256": prior.sha256},
         config=config.model_dump(mode="json"),
         provenance={
@@ -272,7 +278,7 @@ def posterior_table(
     progress: Callable[[int], None] | None = None,
 ) -> Table:
     """`infer` on a part of a table, in which it is no error that no star can be inferred."""
-    batch = to_stars(stars, prior)
+    batch = to_stars(stars, prior, model.selection)
     source_id = np.asarray(stars["source_id"])
     columns = infer_stars(model, batch.stars, source_id, settings, progress=progress)
     placed = batch.reason != "no position"

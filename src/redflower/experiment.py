@@ -65,7 +65,7 @@ def validate(
     rng = np.random.default_rng(settings.seed)
     if n_stars is not None and n_stars < len(stars):
         stars = stars[np.sort(rng.choice(len(stars), n_stars, replace=False))]
-    batch = to_stars(stars, prior)
+    batch = to_stars(stars, prior, model.selection)
     wanted = [n for n in (n_bands or (8, 11)) if n <= model.n_bands]
     arrays = jax.tree.map(np.asarray, batch.stars)
     bp_rp_mag = _intrinsic_colour(stars)

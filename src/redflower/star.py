@@ -1,7 +1,7 @@
 """What the model reads of one star: the container that every likelihood and engine shares."""
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 
 class Star(eqx.Module):
@@ -21,6 +21,7 @@ class Star(eqx.Module):
     l_deg, b_deg : Galactic longitude and latitude. [deg]
     prior_log_length_pc, prior_alpha, prior_beta : generalised gamma distance prior of the star's position,
         natural log of its length scale in pc and its two exponents (docs/model.md, E13).
+    selection_pixel : the star's row in the model's selection function (docs/model.md, E12); 0 where it has none.
     """
 
     magnitude_mag: Float[Array, "*star band"]
@@ -34,3 +35,4 @@ class Star(eqx.Module):
     prior_log_length_pc: Float[Array, "*star"]
     prior_alpha: Float[Array, "*star"]
     prior_beta: Float[Array, "*star"]
+    selection_pixel: Int[Array, "*star"]

@@ -93,5 +93,6 @@ def draw_model_stars(
         prior_log_length_pc=f(np.full(n, log_length)),
         prior_alpha=f(np.full(n, alpha)),
         prior_beta=f(np.full(n, beta)),
+        selection_pixel=np.zeros(n, dtype=np.int32),
     )
     return stars, ebv_mag, distance_pc

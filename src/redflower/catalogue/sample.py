@@ -18,6 +18,7 @@ from redflower.catalogue.prepared import prepared_error_name, require_prepared
 from redflower.catalogue.stars import to_stars
 from redflower.catalogue.tables import META_KEY, read_table
 from redflower.errors import InputError
+from redflower.physics import SelectionFunction
 from redflower.train.dataset import TabulatedStars, tabulate
 from redflower.train.evidence import TrainingStar
 
@@ -55,6 +56,7 @@ def training_sample(
     *,
     g_bright_mag: float | None = None,
     g_faint_mag: float | None = None,
+    selection: SelectionFunction | None = None,
     folder: Path | None = None,
 ) -> TrainingSample:
     """Read, select and tabulate the stars of a prepared table.
@@ -65,6 +67,7 @@ def training_sample(
     prior : of distance.
     g_bright_mag, g_faint_mag : limits in apparent G; where None, those that `prepare` recorded, else the extremes of
         the stars. [mag]
+    selection : the sample's selection function, for the pixels of the stars.
     folder : where to keep the tabulated stars as memory-mapped files (about 0.6 kB each); in memory without it.
 
     Raises
@@ -87,7 +90,7 @@ def training_sample(
     writer = TabulatedStars(folder)
     source_id, ruwe = [], []
     for chunk in chunks():
-        batch = to_stars(chunk, prior)
+        batch = to_stars(chunk, prior, selection)
         g_mag = np.asarray(batch.stars.magnitude_mag)[:, G]
         rows = np.flatnonzero(batch.usable & (g_mag > limits[0]) & (g_mag < limits[1]))
         writer.add(tabulate(jax.tree.map(lambda a, rows=rows: np.asarray(a)[rows], batch.stars)))

@@ -21,7 +21,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from redflower.errors import InputError
-from redflower.physics import SelectionFunction, log_subsample_selection
+from redflower.physics import (
+    SelectionFunction,
+    log_subsample_selection,
+    selection_from_parts,
+    selection_to_parts,
+)
 
 _FORMAT: Final = "redflower-selection"
 #: Edges unless asked otherwise; colours beyond count in the outermost cells. [mag]
@@ -149,8 +154,12 @@ def build_selection(
             f"log_parent must be finite, at most 0, and of shape (pixel, g) = {n.shape[:2]}; got shape {parent.shape}."
         )
     logs = log_subsample_selection(jnp.asarray(np.log(mean)), jnp.asarray(parent[:, :, None]))  # E11
+    # Pixels without stars of a magnitude have the sky's mixture of colours there.
+    colours = n + 1e-3 * n.sum(axis=0, keepdims=True) + 1e-9
+    over_colours = (colours * mean).sum(axis=2) / colours.sum(axis=2)
     return SelectionFunction(
         log_probability=jnp.asarray(logs, jnp.float32),
+        log_mean_probability=jnp.asarray(np.log(over_colours) + parent, jnp.float32),
         uncertainty=jnp.asarray(deviation * np.exp(parent)[:, :, None], jnp.float32),
         g_centre_mag=jnp.asarray(_centres(counts.g_edges_mag), jnp.float32),
         g_rp_centre_mag=jnp.asarray(_centres(counts.g_rp_edges_mag), jnp.float32),
@@ -226,34 +235,6 @@ def selection_pixels(
     return np.where(finite, pixels, 0).astype(np.int32)
 
 
-def selection_to_parts(selection: SelectionFunction) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A selection function as arrays and JSON-able settings, for a model file."""
-    names = ("log_probability", "uncertainty", "g_centre_mag", "g_rp_centre_mag")
-    return {name: np.asarray(getattr(selection, name)) for name in names}, {"nside": selection.nside}
-
-
-def selection_from_parts(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> SelectionFunction:
-    """The inverse of `selection_to_parts`.
-
-    Raises
-    ------
-    InputError
-        If an array is absent, of another shape, or not finite.
-    """
-    try:
-        parts = {name: np.asarray(arrays[name], np.float32)
-                 for name in ("log_probability", "uncertainty", "g_centre_mag", "g_rp_centre_mag")}  # fmt: skip
-        nside = int(settings["nside"])
-    except (KeyError, TypeError, ValueError) as problem:
-        raise InputError(f"a selection function lacks {problem}.") from None
-    shape = (12 * nside**2, len(parts["g_centre_mag"]), len(parts["g_rp_centre_mag"]))
-    if parts["log_probability"].shape != shape or parts["uncertainty"].shape != shape:
-        raise InputError(f"a selection function must have cells of the shape (pixel, g, g_rp) = {shape}.")
-    if not all(np.isfinite(part).all() for part in parts.values()) or (parts["log_probability"] > 1e-6).any():
-        raise InputError("a selection function must be finite, and no probability above 1.")
-    return SelectionFunction(**{name: jnp.asarray(part) for name, part in parts.items()}, nside=nside)
-
-
 def write_selection(
     selection: SelectionFunction, path: "str | Path", provenance: dict[str, Any] | None = None
 ) -> Path:
@@ -298,7 +279,10 @@ def read_selection(path: "str | Path") -> SelectionFunction:
         raise InputError(f"{path} cannot be read as a selection function: {problem}.") from None
     if header.get("format") != _FORMAT:
         raise InputError(f"{path} holds no selection function of redflower.")
-    return selection_from_parts(arrays, json.loads(header["settings"]))
+    try:
+        return selection_from_parts(arrays, json.loads(header["settings"]))
+    except (KeyError, ValueError) as problem:
+        raise InputError(f"{path} is damaged: {problem}.") from None
 
 
 def _leaning(k: np.ndarray, n: np.ndarray, towards: Any, stars: float) -> np.ndarray:

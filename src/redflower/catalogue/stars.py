@@ -13,6 +13,8 @@ from redflower.catalogue.cleaning import as_floats
 from redflower.catalogue.distance_prior import DistancePrior
 from redflower.catalogue.prepared import prepared_error_name, require_prepared
 from redflower.catalogue.quality import BANDS_MIN
+from redflower.catalogue.selection import selection_pixels
+from redflower.physics import SelectionFunction
 from redflower.star import Star
 
 USABLE: Final = "usable"
@@ -37,13 +39,14 @@ class StarBatch:
     reason: Shaped[np.ndarray, " star"]
 
 
-def to_stars(table: Table, prior: DistancePrior) -> StarBatch:
+def to_stars(table: Table, prior: DistancePrior, selection: SelectionFunction | None = None) -> StarBatch:
     """The arrays of a prepared table, a row for a row.
 
     Parameters
     ----------
     table : from `prepare`.
     prior : of distance, looked up at each position.
+    selection : the selection function whose pixels the stars will be looked up in.
 
     Raises
     ------
@@ -61,6 +64,8 @@ def to_stars(table: Table, prior: DistancePrior) -> StarBatch:
         has_parallax = np.isfinite(parallax) & np.isfinite(parallax_error) & (parallax_error > 0)
     placed = np.isfinite(np.stack([ra_deg, dec_deg, l_deg, b_deg])).all(axis=0)
     log_length, alpha, beta = prior.lookup(np.where(placed, ra_deg, 0.0), np.where(placed, dec_deg, 0.0))
+
+    pixel = np.zeros(len(table)) if selection is None else selection_pixels(selection, ra_deg, dec_deg)
 
     # The first reason that holds; np.select takes them in order.
     reason = np.select(
@@ -86,5 +91,6 @@ def to_stars(table: Table, prior: DistancePrior) -> StarBatch:
         prior_log_length_pc=jnp.asarray(log_length, dtype=jnp.float32),
         prior_alpha=jnp.asarray(alpha, dtype=jnp.float32),
         prior_beta=jnp.asarray(beta, dtype=jnp.float32),
+        selection_pixel=jnp.asarray(pixel, dtype=jnp.int32),
     )
     return StarBatch(stars, reason == USABLE, reason)

@@ -44,6 +44,9 @@ def models(
             typer.echo(f"  id: {model.model_id}")
             typer.echo(f"  bands: {', '.join(model.band_names)}")
             typer.echo(f"  limits: {model.g_bright_mag:g} < G < {model.g_faint_mag:g} mag")
+            typer.echo(
+                f"  selection function: {'yes' if model.selection is not None else 'none (1 within the limits)'}"
+            )
             typer.echo(f"  extinction law: {model.law.name}")
             typer.echo(f"  distance prior: {model.distance_prior.get('name', 'unknown')}")
             for key, value in model.provenance.items():

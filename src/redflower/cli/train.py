@@ -9,6 +9,7 @@ import typer
 from redflower.api import train as train_model
 from redflower.bands import SURVEY_ENDS
 from redflower.catalogue import read_distance_prior
+from redflower.catalogue.selection import read_selection
 from redflower.cli.progress import say
 from redflower.cli.train_report import write_training_report
 from redflower.errors import InputError
@@ -36,6 +37,9 @@ def train(
     distance_prior: Annotated[
         Path | None, typer.Option(help="CSV of Bailer-Jones et al. 2021; else the mock Galaxy's")
     ] = None,
+    selection: Annotated[
+        Path | None, typer.Option(help="Selection function that `prepare --selection` wrote for these stars")
+    ] = None,
     start_from: Annotated[
         str | None, typer.Option(help="Model to go on from: a shipped name or a file")
     ] = None,
@@ -54,6 +58,7 @@ def train(
         raise InputError(f"--bands {bands!r}: one of {', '.join(BAND_CHOICES)} is needed.")
     settings = read_config(config)
     prior = read_distance_prior(distance_prior) if distance_prior else None
+    selected = read_selection(selection) if selection else None
     start = load_model(start_from) if start_from else None
 
     lines = StepLines()
@@ -83,6 +88,7 @@ def train(
         config=settings,
         n_bands=BAND_CHOICES[bands],
         distance_prior=prior,
+        selection=selected,
         start_from=start,
         max_minutes=max_minutes,
         checkpoint=model.with_name(f"{model.stem}.checkpoint"),

@@ -22,10 +22,18 @@ from redflower.flow.conditional import ConditionalFlow
 from redflower.flow.coverage import N_CELLS, Coverage
 from redflower.flow.emulator import Emulator, EmulatorStructure, empty_emulator
 from redflower.flow.standardise import Standardisation
-from redflower.physics import ExtinctionLaw, make_law
+from redflower.physics import (
+    ExtinctionLaw,
+    SelectionFunction,
+    make_law,
+    selection_from_parts,
+    selection_to_parts,
+)
 
 FORMAT = "redflower-model"
-FORMAT_VERSION = 2
+#: 3 with a selection function, which older versions would not know; 2 without.
+FORMAT_VERSION = 3
+SELECTION_KEY = "selection/"
 SUFFIX = ".safetensors"
 
 
@@ -42,6 +50,7 @@ class Model:
     g_bright_mag, g_faint_mag : limits of the training sample in apparent G. [mag]
     coverage : where in (R, Z) it had stars.
     emulator : density of noisy stars distilled from the flow, for the fast engine; None without one.
+    selection : selection function of the training sample, which inference uses as well; None where it is 1.
     distance_prior : name and checksum of the distance prior it was trained with.
     config : the training configuration, resolved.
     provenance : versions, input checksum, sample size, evidence reached.
@@ -55,6 +64,7 @@ class Model:
     g_faint_mag: float
     coverage: Coverage
     emulator: Emulator | None = None
+    selection: SelectionFunction | None = None
     distance_prior: dict[str, str] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -170,10 +180,14 @@ def _arrays_of(model: Model) -> tuple[Any, ...]:
 def _to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(_arrays_of(model), eqx.is_array))
     arrays = {jax.tree_util.keystr(path): np.array(leaf, order="C") for path, leaf in leaves}
+    selection = None
+    if model.selection is not None:
+        parts, selection = selection_to_parts(model.selection)
+        arrays |= {SELECTION_KEY + key: np.array(part, order="C") for key, part in parts.items()}
     network = model.flow.network
     header = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if model.selection is not None else 2,
         "name": model.name,
         "description": model.description,
         "bands": list(model.band_names),
@@ -186,6 +200,8 @@ def _to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "config": model.config,
         "provenance": model.provenance,
     }
+    if selection is not None:
+        header["selection"] = selection
     return arrays, header
 
 
@@ -209,11 +225,17 @@ def _from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Model:
             )
         leaves.append(jax.numpy.asarray(array))
     flow, coverage, *rest = jax.tree_util.tree_unflatten(tree, leaves)
+    selection = header.get("selection")  # version 2 has none
+    if selection is not None:
+        start = len(SELECTION_KEY)
+        parts = {k[start:]: array for k, array in arrays.items() if k.startswith(SELECTION_KEY)}
+        selection = selection_from_parts(parts, selection)
     keys = ("name", "description", "g_bright_mag", "g_faint_mag", "distance_prior", "config", "provenance")
     return Model(
         flow=flow,
         coverage=coverage,
         emulator=rest[0] if rest else None,
+        selection=selection,
         law=make_law(header["law"]),
         **{key: header[key] for key in keys},
     )

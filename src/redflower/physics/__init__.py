@@ -41,9 +41,12 @@ from redflower.physics.priors import (
 from redflower.physics.selection import (
     EDGE_WIDTH_MAG,
     SelectionFunction,
+    log_mean_selection,
     log_selection,
     log_subsample_selection,
     log_within_limits,
+    selection_from_parts,
+    selection_to_parts,
 )
 
 __all__ = [
@@ -75,8 +78,11 @@ __all__ = [
     "log_parallax_likelihood",
     "log_photometric_likelihood",
     "log_reddening_prior",
+    "log_mean_selection",
     "log_selection",
     "log_subsample_selection",
+    "selection_from_parts",
+    "selection_to_parts",
     "log_within_limits",
     "magnitude_error_mag",
     "make_law",

@@ -1,9 +1,10 @@
 """What a survey holds: the Malmquist cut in the leading band, and the selection function of position and photometry."""
 
-from typing import Final
+from typing import Any, Final
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Float, Int
 
@@ -48,12 +49,14 @@ class SelectionFunction(eqx.Module):
     Attributes
     ----------
     log_probability : natural log of it, finite, at the centres of the cells; both factors of E11.
+    log_mean_probability : natural log of its mean over the colours of the parent's stars of a pixel and magnitude.
     uncertainty : standard deviation of the probability itself in each cell.
     g_centre_mag, g_rp_centre_mag : centres of the cells in unextinguished G and G - RP, rising. [mag]
     nside : HEALPix resolution of the positions, nested, ICRS; 1 row of cells per pixel.
     """
 
     log_probability: Float[Array, "pixel g g_rp"]
+    log_mean_probability: Float[Array, "pixel g"]
     uncertainty: Float[Array, "pixel g g_rp"]
     g_centre_mag: Float[Array, " g"]
     g_rp_centre_mag: Float[Array, " g_rp"]
@@ -111,6 +114,58 @@ def log_selection(
     low = (1 - h) * cells[i, j] + h * cells[i, j1]
     high = (1 - h) * cells[i1, j] + h * cells[i1, j1]
     return (1 - f) * low + f * high  # E12
+
+
+def log_mean_selection(
+    selection: SelectionFunction, pixel: Int[Array, ""] | int, g_mag: ScalarLike
+) -> Float[Array, ""]:
+    r"""Log of `log_selection`'s probability averaged over the colours that the parent's stars have there.
+
+    Equation: E12b (docs/model.md). What the normaliser of E24 needs: it integrates over colour, for which the parent's
+    own counts stand.
+
+    Parameters
+    ----------
+    selection, pixel, g_mag : as in `log_selection`.
+
+    Returns
+    -------
+    Natural log of a number above 0 and up to 1, linear in G between the centres of the cells.
+    """
+    row = selection.log_mean_probability[pixel]
+    i, f = _between(selection.g_centre_mag, g_mag)
+    return (1 - f) * row[i] + f * row[jnp.minimum(i + 1, len(row) - 1)]  # E12b
+
+
+def selection_to_parts(selection: SelectionFunction) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A selection function as arrays and JSON-able settings, for files."""
+    return {name: np.asarray(getattr(selection, name)) for name in _ARRAYS}, {"nside": selection.nside}
+
+
+def selection_from_parts(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> SelectionFunction:
+    """The inverse of `selection_to_parts`.
+
+    Raises
+    ------
+    ValueError
+        If an array is absent, of another shape, or not finite.
+    """
+    try:
+        parts = {name: np.asarray(arrays[name], np.float32) for name in _ARRAYS}
+        nside = int(settings["nside"])
+    except (KeyError, TypeError) as problem:
+        raise ValueError(f"a selection function lacks {problem}") from None
+    shape = (12 * nside**2, len(parts["g_centre_mag"]), len(parts["g_rp_centre_mag"]))
+    shapes = {"log_probability": shape, "uncertainty": shape, "log_mean_probability": shape[:2]}
+    if any(parts[name].shape != wanted for name, wanted in shapes.items()):
+        raise ValueError(f"a selection function must have cells of the shape (pixel, g, g_rp) = {shape}")
+    logs = (parts["log_probability"], parts["log_mean_probability"])
+    if not all(np.isfinite(part).all() for part in parts.values()) or any((log > 1e-6).any() for log in logs):
+        raise ValueError("a selection function must be finite, and no probability above 1")
+    return SelectionFunction(**{name: jnp.asarray(part) for name, part in parts.items()}, nside=nside)
+
+
+_ARRAYS: Final = ("log_probability", "log_mean_probability", "uncertainty", "g_centre_mag", "g_rp_centre_mag")
 
 
 def _between(centre: Float[Array, " n"], value: ScalarLike) -> tuple[Int[Array, ""], Float[Array, ""]]:

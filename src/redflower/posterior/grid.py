@@ -23,10 +23,9 @@ from redflower.physics import (
     intrinsic_bp_rp,
     log_distance_prior,
     log_parallax_likelihood,
-    log_within_limits,
 )
 from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES
-from redflower.posterior.log_density import LOG_LN10_OVER_5, Target
+from redflower.posterior.log_density import LOG_LN10_OVER_5, Target, log_in_sample
 from redflower.star import Star
 
 #: Nodes of the first pass. Their spacing in E is 0.055 mag over the paper's prior, three times the sigma of the best
@@ -77,16 +76,29 @@ def noisy_y(
     return absolute_to_colour(jnp.where(noise.observed, magnitude_mag, magnitude_mag[G]))
 
 
-def expected_bp_rp_mag(
+class Expected(NamedTuple):
+    """What the filter expects of a star at one reddening, from whatever bands it has. [mag]"""
+
+    bp_rp_mag: Float[Array, ""]
+    g_rp_mag: Float[Array, ""]
+    g_extinction_mag: Float[Array, ""]
+
+
+def expected_of(
     fast: FastTarget, star: Star, noise: Noise, ebv_mag: Float[Array, ""], modulus_mag: Float[Array, ""]
-) -> Float[Array, ""]:
-    """Intrinsic BP - RP that the filter expects of the star, from whatever bands it has. [mag]"""
+) -> Expected:
+    """Intrinsic colours and the extinction that follows from them."""
     emulator = fast.emulator
     y = noisy_y(emulator, star, noise, ebv_mag, modulus_mag)
     seen = emulator.see(y, ebv_mag, jnp.zeros(2), noise)
     state = emulator.expected_state(y, seen, noise)
-    reddened_mag = state[BP] - state[RP] + ebv_mag * (emulator.reference[BP] - emulator.reference[RP])
-    return intrinsic_bp_rp(fast.exact.law, reddened_mag, ebv_mag)
+    reference = emulator.reference
+    reddened_mag = state[BP] - state[RP] + ebv_mag * (reference[BP] - reference[RP])
+    bp_rp_mag = intrinsic_bp_rp(fast.exact.law, reddened_mag, ebv_mag)
+    extinction = extinction_mag(fast.exact.law, ebv_mag, bp_rp_mag)
+    # The state is the noise of G, and the other magnitudes less the observed G.
+    reddened_g_rp_mag = -state[G] - state[RP] + ebv_mag * (reference[G] - reference[RP])
+    return Expected(bp_rp_mag, reddened_g_rp_mag - extinction[G] + extinction[RP], extinction[G])
 
 
 def log_grid(
@@ -103,11 +115,10 @@ def log_grid(
     exact, emulator = fast.exact, fast.emulator
     first = exact.flow.leading(1)
     middle_mag = modulus_mag[len(modulus_mag) // 2]
-    bp_rp_mag = jax.vmap(lambda e: expected_bp_rp_mag(fast, star, noise, e, middle_mag))(ebv_mag)
-    g_extinction_mag = jax.vmap(lambda e, c: extinction_mag(exact.law, e, c)[G])(ebv_mag, bp_rp_mag)
-    within = jax.vmap(
-        lambda a: log_within_limits(star.magnitude_mag[G] - a, exact.g_bright_mag, exact.g_faint_mag)
-    )(g_extinction_mag)
+    expected = jax.vmap(lambda e: expected_of(fast, star, noise, e, middle_mag))(ebv_mag)
+    in_sample = jax.vmap(lambda a, c: log_in_sample(exact, star, star.magnitude_mag[G] - a, c))(
+        expected.g_extinction_mag, expected.g_rp_mag
+    )
 
     def along_modulus(mu: Float[Array, ""]) -> tuple[Array, Array]:
         distance_pc = distance_pc_of_modulus(mu)
@@ -130,11 +141,11 @@ def log_grid(
         return log_first + jnp.sum(emulator.log_factors(seen, noise))
 
     node = jax.vmap(jax.vmap(at_node, in_axes=(None, None, 0, 0)), in_axes=(0, 0, None, None))
-    log_stars = node(modulus_mag, condition, ebv_mag, g_extinction_mag)
-    log_ebv = within - jnp.log(exact.ebv_max_mag - exact.ebv_min_mag)
+    log_stars = node(modulus_mag, condition, ebv_mag, expected.g_extinction_mag)
+    log_ebv = in_sample - jnp.log(exact.ebv_max_mag - exact.ebv_min_mag)
     total = log_stars + log_distance[:, None] + log_ebv[None, :]  # EF4
     total = jnp.where(jnp.isfinite(total), total, -1e30)
-    return Grid(modulus_mag, ebv_mag, total, g_extinction_mag, bp_rp_mag)
+    return Grid(modulus_mag, ebv_mag, total, expected.g_extinction_mag, expected.bp_rp_mag)
 
 
 def axes_of(box: Box, n_modulus: int, n_ebv: int) -> tuple[Float[Array, "modulus"], Float[Array, "ebv"]]:

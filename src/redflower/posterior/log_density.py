@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from redflower.bands import BP, RP
+from redflower.bands import BP, RP, G
 from redflower.flow.conditional import PreparedFlow, needed_bands
 from redflower.flow.model import Model
 from redflower.physics import (
     ExtinctionLaw,
+    SelectionFunction,
     absolute_to_colour,
     distance_pc_of_modulus,
     extinction_mag,
@@ -24,6 +25,7 @@ from redflower.physics import (
     log_parallax_likelihood,
     log_photometric_likelihood,
     log_reddening_prior,
+    log_selection,
     log_within_limits,
 )
 from redflower.star import Star
@@ -34,7 +36,7 @@ TYPICAL_BP_RP_MAG = 0.9
 
 
 class Target(eqx.Module):
-    """What the posterior needs beside the star: the flow, the law, and the limits."""
+    """What the posterior needs beside the star: the flow, the law, the limits, and the selection function."""
 
     flow: PreparedFlow
     law: ExtinctionLaw
@@ -42,6 +44,7 @@ class Target(eqx.Module):
     g_faint_mag: float = eqx.field(static=True)
     ebv_min_mag: float = eqx.field(static=True)
     ebv_max_mag: float = eqx.field(static=True)
+    selection: SelectionFunction | None = None
 
     @property
     def n_bands(self) -> int:
@@ -51,8 +54,24 @@ class Target(eqx.Module):
 def make_target(model: Model, *, ebv_min_mag: float, ebv_max_mag: float) -> Target:
     """The target of a model with given ends of the uniform reddening prior [mag]."""
     return Target(
-        model.flow.prepared(), model.law, model.g_bright_mag, model.g_faint_mag, ebv_min_mag, ebv_max_mag
+        model.flow.prepared(),
+        model.law,
+        model.g_bright_mag,
+        model.g_faint_mag,
+        ebv_min_mag,
+        ebv_max_mag,
+        model.selection,
     )
+
+
+def log_in_sample(
+    target: Target, star: Star, g_mag: Float[Array, ""], g_rp_mag: Float[Array, ""]
+) -> Float[Array, ""]:
+    """ln I(M | mu) + ln P(S = 1) of unextinguished G and intrinsic G - RP. Equations: E9, E12 (docs/model.md)."""
+    log_limits = log_within_limits(g_mag, target.g_bright_mag, target.g_faint_mag)
+    if target.selection is None:
+        return log_limits
+    return log_limits + log_selection(target.selection, star.selection_pixel, g_mag, g_rp_mag)
 
 
 def log_posterior(
@@ -89,8 +108,8 @@ def log_posterior(
         absolute_to_colour(absolute_mag), flow_condition(distance_pc, star.l_deg, star.b_deg)
     )
     log_intrinsic = jnp.sum(jnp.where(needed_bands(observed), terms, 0.0))
-    log_limits = log_within_limits(
-        absolute_mag[0] + distance_modulus_mag, target.g_bright_mag, target.g_faint_mag
+    log_sample = log_in_sample(
+        target, star, absolute_mag[G] + distance_modulus_mag, absolute_mag[G] - absolute_mag[RP]
     )
     log_distance = (
         log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
@@ -98,7 +117,7 @@ def log_posterior(
         + LOG_LN10_OVER_5
     )
     log_reddening = log_reddening_prior(ebv_mag, target.ebv_min_mag, target.ebv_max_mag)
-    return log_likelihood + log_parallax + log_intrinsic + log_limits + log_distance + log_reddening  # E16
+    return log_likelihood + log_parallax + log_intrinsic + log_sample + log_distance + log_reddening  # E16
 
 
 class Position(eqx.Module):

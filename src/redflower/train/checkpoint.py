@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from redflower.errors import InputError
 from redflower.flow.conditional import ConditionalFlow
+from redflower.physics import SelectionFunction
 from redflower.train.config import TrainConfig
 from redflower.train.evidence import TrainingStar
 from redflower.train.objective import stage_optimiser
@@ -67,10 +68,14 @@ class State:
 _NUMBERS = ("best", "best_evidence", "highest_evidence", "contrast_steps", "stage", "epoch", "since_best")
 
 
-def run_fingerprint(config: TrainConfig, n_bands: int, data: TrainingStar) -> str:
-    """What a checkpoint must share with the run that goes on from it: configuration, bands and sample."""
+def run_fingerprint(
+    config: TrainConfig, n_bands: int, data: TrainingStar, selection: SelectionFunction | None = None
+) -> str:
+    """What a checkpoint must share with the run that goes on from it: configuration, bands, sample and selection."""
     star = data.star
     sums = [float(np.sum(a, dtype=np.float64)) for a in (star.magnitude_mag, star.parallax_mas)]
+    if selection is not None:
+        sums.append(float(np.sum(selection.log_probability, dtype=np.float64)))
     return "|".join([config.model_dump_json(), str(n_bands), str(len(star.parallax_mas)), *map(repr, sums)])
 
 

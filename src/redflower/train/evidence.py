@@ -14,13 +14,17 @@ import jax.numpy as jnp
 from jax.scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from redflower.flow.conditional import LOG_SQRT_2PI, PreparedFlow
+from redflower.bands import RP
+from redflower.flow.conditional import LOG_SQRT_2PI, PreparedFlow, log_normal_mass
 from redflower.physics import (
+    SelectionFunction,
     absolute_to_colour,
     distance_modulus,
     flow_condition,
     log_distance_prior,
+    log_mean_selection,
     log_parallax_likelihood,
+    log_selection,
     log_within_limits,
 )
 from redflower.star import Star
@@ -32,6 +36,8 @@ from redflower.train.gaps import leading_observed as leading_observed
 N_POSTERIOR_NODES = 64
 N_PRIOR_NODES = 32
 TAIL_LEVEL = 1e-4
+#: Intervals of apparent G over which a selection function counts as constant in the normaliser. [mag]
+SELECTION_STEP_MAG = 0.25
 POSTERIOR_LEVELS = jnp.concatenate(
     [
         jnp.array([TAIL_LEVEL]),
@@ -105,20 +111,36 @@ PROPOSALS = {"posterior": draw_from_posterior, "gaussian": draw_from_gaussian}
 
 
 def log_selected_fraction(
-    flow: PreparedFlow, data: TrainingStar, g_bright_mag: float, g_faint_mag: float
+    flow: PreparedFlow,
+    data: TrainingStar,
+    g_bright_mag: float,
+    g_faint_mag: float,
+    selection: SelectionFunction | None = None,
 ) -> Float[Array, ""]:
-    """ln of the share of all stars of this sightline that lie within the magnitude limits.
+    """ln of the share of all stars of this sightline that lie within the magnitude limits and are selected.
 
     Equation: E24 (docs/model.md), exact but for a quadrature over distance: the mass between the limits at each
-    distance is a difference of two normal CDFs of the flow's first coordinate (E9b).
+    distance is a difference of two normal CDFs of the flow's first coordinate (E9b). With a selection function it is a
+    sum of such masses over narrow intervals of apparent G, each times the selection at its middle (E12b).
     """
     first = flow.leading(1)
+    if selection is None:
+        edges_mag = jnp.array([g_bright_mag, g_faint_mag])
+        log_selected = jnp.zeros(1)
+    else:
+        n = max(1, round((g_faint_mag - g_bright_mag) / SELECTION_STEP_MAG))
+        edges_mag = jnp.linspace(g_bright_mag, g_faint_mag, n + 1)
+        middles_mag = 0.5 * (edges_mag[1:] + edges_mag[:-1])
+        log_selected = jax.vmap(lambda g: log_mean_selection(selection, data.star.selection_pixel, g))(
+            middles_mag
+        )
 
     def log_mass(log_distance: Float[Array, ""]) -> Float[Array, ""]:
         distance_pc = jnp.exp(log_distance)
         mu = distance_modulus(distance_pc)
         condition = flow_condition(distance_pc, data.star.l_deg, data.star.b_deg)
-        return first.log_mass_between(g_bright_mag - mu, g_faint_mag - mu, condition)
+        u = jax.vmap(lambda g: first.forward((g - mu)[None], condition)[0][0])(edges_mag)
+        return logsumexp(log_normal_mass(u[:-1], u[1:]) + log_selected)  # E9b
 
     log_masses = jax.vmap(log_mass)(data.prior_log_distance)
     return logsumexp(log_masses) - jnp.log(float(N_PRIOR_NODES))  # E24, D9
@@ -233,6 +255,7 @@ def log_evidence(
     g_bright_mag: float,
     g_faint_mag: float,
     normaliser: str = "exact",
+    selection: SelectionFunction | None = None,
     integrate_gaps: bool = True,
     magnitudes: str = "likelihood",
 ) -> Float[Array, ""]:
@@ -248,6 +271,7 @@ def log_evidence(
     n_draws : K, the number of importance draws.
     proposal : ``posterior`` or ``gaussian``, a key of `PROPOSALS`.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
+    selection : the sample's selection function (E12); 1 everywhere without it.
     normaliser : ``exact`` (E24), ``same_draws`` (EA6) or ``none``.
     integrate_gaps : whether bands that are missing before the last observed one are integrated over; otherwise
         everything from the first missing band on is left out. The same for a star without such gaps, but dearer.
@@ -270,10 +294,14 @@ def log_evidence(
     log_density = log_flow_density(flow, data, draws, integrate_gaps=integrate_gaps)
     apparent_g_mag = draws.x[:, 0] + jax.vmap(distance_modulus)(draws.distance_pc)
     log_within = jax.vmap(lambda g: log_within_limits(g, g_bright_mag, g_faint_mag))(apparent_g_mag)
+    if selection is not None:
+        log_within = log_within + jax.vmap(
+            lambda g, x: log_selection(selection, data.star.selection_pixel, g, -x[RP])
+        )(apparent_g_mag, draws.x)  # E12
     log_terms = log_density + log_within + draws.log_weight
     log_integral = logsumexp(log_terms) - jnp.log(float(n_draws))  # E23, EA5
     if normaliser == "exact":
-        return log_integral - log_selected_fraction(flow, data, g_bright_mag, g_faint_mag)
+        return log_integral - log_selected_fraction(flow, data, g_bright_mag, g_faint_mag, selection)
     if normaliser == "same_draws":
         return log_integral - log_selected_by_draws(log_density, log_within, draws)
     return log_integral

@@ -15,7 +15,7 @@ from redflower.errors import InputError, TrainingError
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
 from redflower.flow.standardise import fit_standardisation
-from redflower.physics import ExtinctionLaw, Zhang23Law
+from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
 from redflower.star import Star
 from redflower.train.checkpoint import Epoch, State, load_checkpoint, run_fingerprint, save_checkpoint
 from redflower.train.config import TrainConfig
@@ -64,6 +64,7 @@ def train_flow(
     n_bands: int,
     g_bright_mag: float,
     g_faint_mag: float,
+    selection: SelectionFunction | None = None,
     law: ExtinctionLaw | None = None,
     names: np.ndarray | None = None,
     start_from: ConditionalFlow | None = None,
@@ -84,6 +85,7 @@ def train_flow(
     config : the stages.
     n_bands : how many leading bands the flow models.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
+    selection : its selection function, in whose pixels the stars are; 1 everywhere without it.
     law : extinction law of the contrastive term; Zhang & Yuan (2023) without it.
     names : what messages call each star; its row without it.
     start_from : a flow with the same bands to go on from; otherwise the network starts at random.
@@ -113,14 +115,14 @@ def train_flow(
             f"train: the model to start from has {flow.n_bands} bands; {n_bands} were asked for."
         )
     gaps = _rows_with_gaps(data, n_bands) if config.integrate_gaps else np.zeros(n_stars, dtype=bool)
-    objective = Objective(config, law or Zhang23Law(), g_bright_mag, g_faint_mag)
+    objective = Objective(config, law or Zhang23Law(), g_bright_mag, g_faint_mag, selection)
     contrasting = config.contrast.strength > 0.0
     measure = _make_measure(objective, data, gaps, config.validation_draws, None)
     # One plain draw of each star finds what is not finite in its data.
     _check_finite(_make_measure(objective, data, gaps, 1, "likelihood"), flow, n_stars, names)
 
     state = State(flow=flow, best_flow=flow)
-    fingerprint = run_fingerprint(config, n_bands, data)
+    fingerprint = run_fingerprint(config, n_bands, data, selection)
     if resume:
         state = load_checkpoint(checkpoint, state, config, fingerprint)
     stopped, bad_rows = "", np.zeros(0, dtype=int)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
-from redflower.physics import ExtinctionLaw
+from redflower.physics import ExtinctionLaw, SelectionFunction
 from redflower.train.config import StageConfig, TrainConfig
 from redflower.train.contrastive import log_contrast
 from redflower.train.evidence import TrainingStar, log_evidence, log_selected_fraction
@@ -28,12 +28,14 @@ class Objective:
     config : proposal, normaliser, contrastive term, seed.
     law : the extinction law of the reddened copies.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
+    selection : its selection function; 1 everywhere without it.
     """
 
     config: TrainConfig
     law: ExtinctionLaw
     g_bright_mag: float
     g_faint_mag: float
+    selection: SelectionFunction | None = None
 
     def terms(
         self,
@@ -65,8 +67,9 @@ class Objective:
                 "magnitudes": magnitudes or config.magnitudes,
             }
             evidence = log_evidence(
-                prepared, star, key, n_draws=n_draws, normaliser=config.normaliser, **common
-            )
+                prepared, star, key, n_draws=n_draws, normaliser=config.normaliser,
+                selection=self.selection, **common,
+            )  # fmt: skip
             if not contrast:
                 return evidence, jnp.zeros(())
             mean, possible = log_contrast(
@@ -74,7 +77,9 @@ class Objective:
                 n_draws=config.contrast.n_draws or n_draws, **common,
             )  # fmt: skip
             if config.normaliser == "exact":
-                mean = mean - jnp.where(possible, log_selected_fraction(prepared, star, *limits), 0.0)
+                mean = mean - jnp.where(
+                    possible, log_selected_fraction(prepared, star, *limits, self.selection), 0.0
+                )
             return evidence, mean
 
         return jax.vmap(one)(data, rows)
