@@ -1,5 +1,8 @@
 """Inference of a file in parts: the same rows as in one piece, after a stop, and with a part that fails."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +117,37 @@ def test_a_table_without_the_bands_leaves_nothing_behind(prepared: Path, tmp_pat
     with pytest.raises(InputError, match="needs gaia_g"):
         run(tmp_path / "bare.parquet", tmp_path / "out.parquet")
     assert [p.name for p in tmp_path.iterdir()] == ["bare.parquet"]
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_where_it_was(prepared: Path, tmp_path: Path) -> None:
+    """SIGKILL after the first part; then the same command with --resume gives what an undisturbed one gives."""
+
+    def command(out: Path, *more: str) -> list[str]:
+        return [
+            sys.executable, "-c", "from redflower.cli.app import main; main()", "infer", str(prepared), str(out),
+            "--model", "mock-sky", "--part-rows", "5", "--no-hand-on", *more,
+        ]  # fmt: skip
+
+    out = tmp_path / "out.parquet"
+    process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = tmp_path / "out.parquet.parts" / "part-000000.parquet"
+    for _ in range(6000):
+        if first.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert first.exists()
+    assert not out.exists()
+    written = first.stat().st_mtime_ns
+    # Whatever the kill left half-written has another name than a part's.
+    subprocess.run(command(out, "--resume"), check=True, capture_output=True)
+    straight = tmp_path / "straight.parquet"
+    subprocess.run(command(straight), check=True, capture_output=True)
+    assert written < out.stat().st_mtime_ns
+    assert not first.exists()
+    a, b = (redflower.read_table(path) for path in (out, straight))
+    assert len(a) == 25
+    for name in ("source_id", "ebv_mean", "distance_q50", "log_evidence"):
+        np.testing.assert_array_equal(np.asarray(a[name]), np.asarray(b[name]))

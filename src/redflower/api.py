@@ -22,6 +22,7 @@ from redflower.catalogue import (
     to_stars,
     training_sample,
 )
+from redflower.catalogue.cleaning import as_floats
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, fit_coverage, load_model
 from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
@@ -280,7 +281,14 @@ def posterior_table(
     """`infer` on a part of a table, in which it is no error that no star can be inferred."""
     batch = to_stars(stars, prior, model.selection)
     source_id = np.asarray(stars["source_id"])
-    columns = infer_stars(model, batch.stars, source_id, settings, progress=progress)
+    columns = infer_stars(
+        model,
+        batch.stars,
+        source_id,
+        settings,
+        ebv_limit_mag=_ebv_limit_mag(stars, settings),
+        progress=progress,
+    )
     placed = batch.reason != "no position"
     columns["status"][~placed] = Status.NONFINITE.value
     for values in columns.values():
@@ -305,13 +313,22 @@ def posterior_table(
         "model": {"id": model.model_id, "description": model.description},
         "distance_prior": {"name": prior.name, "sha256": prior.sha256},
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
+        "ebv_limit_mag": settings.ebv_limit_mag or ("ebv_map" if "ebv_map" in stars.colnames else None),
         "engine": settings.engine,
+        "hand_on": settings.hand_on,
         "nuts": vars(settings.nuts).copy(),
         "fast": json_safe(vars(settings.fast)) if settings.engine == "fast" else None,
         "seed": settings.seed,
         "input": stars.meta.get(META_KEY, {}),
     }
     return table
+
+
+def _ebv_limit_mag(stars: Table, settings: InferenceSettings) -> np.ndarray | None:
+    """All the dust towards each star: what the user gave, or the dust map that the table was prepared with."""
+    if settings.ebv_limit_mag is not None:
+        return np.full(len(stars), settings.ebv_limit_mag)
+    return as_floats(stars, "ebv_map") if "ebv_map" in stars.colnames else None
 
 
 def usable_rows(posteriors: Table) -> np.ndarray:

@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from redflower import __version__
+from redflower.cli.compile_cache import keep_compiled_programs
 from redflower.cli.demo import demo
 from redflower.cli.fetch import fetch
 from redflower.cli.infer import infer
@@ -57,6 +58,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; a user's error is one message on stderr and exit code 2."""
+    keep_compiled_programs()
     try:
         app()
     except RedflowerError as error:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from redflower.api import describe_statuses
-from redflower.catalogue import read_distance_prior
+from redflower.cli.prior import prior_for
 from redflower.cli.progress import counter, say
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings
@@ -48,6 +48,19 @@ def infer(
             help="A star goes on to slower engines when its exact weights shift a mean by more than this, in sigmas"
         ),
     ] = FastSettings().max_shift,
+    hand_on: Annotated[
+        bool,
+        typer.Option(
+            help="Hand stars that the fast engine cannot settle on to NUTS; without, their status is low_ess"
+        ),
+    ] = True,
+    ebv_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="All the dust towards the stars [mag], to flag those that dust may have dimmed into the sample; "
+            "else that of the map given to prepare, else --ebv-max"
+        ),
+    ] = None,
     chains: Annotated[int, typer.Option(help="NUTS: chains per star")] = NutsSettings().n_chains,
     warmup: Annotated[int, typer.Option(help="NUTS: warm-up steps per chain")] = NutsSettings().n_warmup,
     draws: Annotated[int, typer.Option(help="NUTS: draws per chain")] = NutsSettings().n_draws,
@@ -73,10 +86,12 @@ def infer(
         engine=engine,  # type: ignore[arg-type]  # checked inside
         nuts=nuts,
         fast=FastSettings(max_shift=max_shift),
+        ebv_limit_mag=ebv_limit,
+        hand_on=hand_on,
         density=density,
         seed=seed,
     )
-    prior = read_distance_prior(distance_prior) if distance_prior else None
+    prior = prior_for(distance_prior, stars)
     with counter("stars", None) as progress:
         report = infer_file(
             stars, out, model,

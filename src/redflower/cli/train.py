@@ -8,8 +8,8 @@ import typer
 
 from redflower.api import train as train_model
 from redflower.bands import SURVEY_ENDS
-from redflower.catalogue import read_distance_prior
 from redflower.catalogue.selection import read_selection
+from redflower.cli.prior import prior_for
 from redflower.cli.progress import say
 from redflower.cli.train_report import write_training_report
 from redflower.errors import InputError
@@ -57,7 +57,7 @@ def train(
     if bands not in BAND_CHOICES:
         raise InputError(f"--bands {bands!r}: one of {', '.join(BAND_CHOICES)} is needed.")
     settings = read_config(config)
-    prior = read_distance_prior(distance_prior) if distance_prior else None
+    prior = prior_for(distance_prior, stars)
     selected = read_selection(selection) if selection else None
     start = load_model(start_from) if start_from else None
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from redflower.catalogue import read_distance_prior, read_table
+from redflower.catalogue import read_table
+from redflower.cli.prior import prior_for
 from redflower.cli.progress import counter, say
 from redflower.experiment import validate as run_validation
 from redflower.posterior import InferenceSettings, NutsSettings
@@ -46,7 +47,7 @@ def validate(
         nuts=NutsSettings(n_warmup=warmup, n_draws=draws),
         seed=seed,
     )
-    prior = read_distance_prior(distance_prior) if distance_prior else None
+    prior = prior_for(distance_prior, stars)
     table = read_table(stars)
     total = 2 * (len(EBV_STEPS_MAG) + 1) * min(len(table), n_stars or len(table))
     with counter("posteriors", total) as progress:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from redflower.bands import BP, RP, G
@@ -124,3 +125,9 @@ def check_of(draws: WeightedDraws) -> Check:
     weight = jnp.exp(draws.log_weight - peak)
     total = jnp.sum(weight)
     return Check(total**2 / jnp.sum(weight**2), peak + jnp.log(total / len(weight)))
+
+
+def effective_draws(log_weight: Float[np.ndarray, "star draw"]) -> Float[np.ndarray, " star"]:
+    """(sum w)^2 / sum w^2 of every star."""
+    weight = np.exp(log_weight.astype(np.float64) - log_weight.max(axis=1, keepdims=True))
+    return weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1)

@@ -12,9 +12,11 @@ from redflower.bands import G, band_labels
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
 from redflower.flow.model import Model
+from redflower.posterior.check import effective_draws
 from redflower.posterior.density import density_of_draws, density_of_grid, empty_density
 from redflower.posterior.fast import (
     FastSettings,
+    Refined,
     batches,
     make_fast_target,
     noise_of,
@@ -53,6 +55,8 @@ ENGINE_MESSAGES: Final[dict[str, str]] = {
 }
 
 MIN_BANDS = 3
+#: Stars whose rounds of step 2 are in memory together: 0.2 MB each at most.
+REFINED_BLOCK: Final = 1024
 #: Stars sampled side by side when only a few are handed on: padding costs as much as stars do.
 HANDED_ON_BATCH: Final = 16
 FLOAT_COLUMNS = (
@@ -75,6 +79,10 @@ class InferenceSettings:
     engine : ``fast``, which hands hard stars on to NUTS by itself, or ``nuts`` for all.
     nuts : length of the chains.
     fast : how much the fast engine checks, and when it hands on.
+    ebv_limit_mag : all the dust towards the stars, for the flag of stars that extinction may have brought into the sample;
+        None for that of the dust map the table was prepared with, else the end of the prior.
+    hand_on : whether stars that the fast engine cannot settle go on to NUTS; otherwise they keep what it found, with the
+        status ``low_ess``.
     density : whether to add the joint density in (E, distance modulus).
     batch_size : stars sampled side by side by NUTS; results do not depend on it beyond rounding.
     fast_batch_size : the same for the fast engine.
@@ -86,6 +94,8 @@ class InferenceSettings:
     engine: Engine = "fast"
     nuts: NutsSettings = NutsSettings()
     fast: FastSettings = FastSettings()
+    ebv_limit_mag: float | None = None
+    hand_on: bool = True
     density: bool = False
     batch_size: int = 64
     fast_batch_size: int = 128
@@ -97,6 +107,8 @@ class InferenceSettings:
                 "The reddening prior needs -0.5 <= ebv_min < ebv_max <= 5 mag; got "
                 f"ebv_min = {self.ebv_min_mag}, ebv_max = {self.ebv_max_mag}."
             )
+        if self.ebv_limit_mag is not None and not 0.0 <= self.ebv_limit_mag < np.inf:
+            raise InputError(f"ebv_limit must be finite and not negative; got {self.ebv_limit_mag} mag.")
         if min(self.batch_size, self.fast_batch_size) < 1:
             raise InputError(
                 f"batch sizes must be at least 1; got {self.batch_size} and {self.fast_batch_size}."
@@ -111,6 +123,7 @@ def infer_stars(
     source_id: np.ndarray,
     settings: InferenceSettings,
     *,
+    ebv_limit_mag: np.ndarray | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Posterior summaries of a batch of stars, in its order.
@@ -121,6 +134,8 @@ def infer_stars(
     stars : the batch, host arrays with a leading ``star`` axis.
     source_id : integer per star; the seed of its random draws.
     settings : prior limits, engine, chain lengths, batch size.
+    ebv_limit_mag : all the dust towards each star, for the flag ``ENTERED_BY_EXTINCTION``; the end of the reddening prior
+        where it is NaN, and everywhere without it. [mag]
     progress : called with the number of stars done after every batch.
 
     Returns
@@ -146,9 +161,11 @@ def infer_stars(
     if settings.density:
         columns |= empty_density(n_stars)
     rows = np.flatnonzero(status == "")
-    run = _Run(model, target, stars, source_id, settings, columns, progress, n_stars - len(rows))
+    limit_mag = np.full(n_stars, np.nan) if ebv_limit_mag is None else np.asarray(ebv_limit_mag, dtype=float)
+    limit_mag = np.where(np.isfinite(limit_mag), limit_mag, settings.ebv_max_mag)
+    run = _Run(model, target, stars, source_id, settings, columns, progress, n_stars - len(rows), limit_mag)
     if fast is not None:
-        rows = run.importance(fast, run.quadrature(fast, rows))
+        rows = run.importance(fast, run.quadrature(fast, rows))  # none left where nothing is handed on
         run.nuts(rows, min(settings.batch_size, HANDED_ON_BATCH))
     else:
         run.nuts(rows, settings.batch_size)
@@ -170,6 +187,7 @@ class _Run:
     columns: dict[str, np.ndarray]
     progress: Callable[[int], None] | None
     n_done: int
+    ebv_limit_mag: np.ndarray
 
     def quadrature(self, fast: FastTarget, rows: np.ndarray) -> np.ndarray:
         """Step 1 of the fast engine; returns the rows that it did not settle."""
@@ -182,7 +200,7 @@ class _Run:
             k = pareto_k(result.log_weight)
             bad = unsettled(result, self.settings.fast)[: len(batch)]
             good = np.flatnonzero(~bad)
-            values = self._of_fast(part, result, k)
+            values = self._of_fast(part, result, k, padded)
             self._store(batch[good], {name: v[good] for name, v in values.items()}, FAST)
             if self.settings.density:
                 self._store_columns(batch[good], density_of_grid(result.grid, good))
@@ -192,34 +210,58 @@ class _Run:
 
     def importance(self, fast: FastTarget, rows: np.ndarray) -> np.ndarray:
         """Step 2 of the fast engine; returns the rows that it did not settle."""
-        left = []
-        settings = self.settings.fast
-        for batch, padded in batches(rows, max(1, self.settings.fast_batch_size // 4)):
-            part = take(self.stars, padded)
-            noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
-            keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(
-                star_keys(self.source_id[padded], self.settings.seed)
-            )
-            result, draws = jax.tree.map(np.asarray, refined_batch(fast, part, noise, keys, settings))
-            k = pareto_k(draws.log_weight)
-            values = self._of_fast(part, result, k) | _quantile_columns(
-                weighted_summary(draws, np.array(LEVELS))
-            )
-            bad = (result.check.ess < settings.min_refine_ess) | ~(k < settings.max_pareto_k)
-            bad |= ~np.isfinite(values["ebv_mean"])
-            good = np.flatnonzero(~bad[: len(batch)])
-            self._store(batch[good], {name: v[good] for name, v in values.items()}, IMPORTANCE)
-            if self.settings.density:
-                self._store_columns(
-                    batch[good],
-                    density_of_draws(
-                        draws.ebv_mag[good], draws.modulus_mag[good], draws.log_weight[good],
-                        (self.settings.ebv_min_mag, self.settings.ebv_max_mag),
-                    ),
-                )  # fmt: skip
-            left.append(batch[bad[: len(batch)]])
-            self._done(len(good))
+        blocks = [rows[i : i + REFINED_BLOCK] for i in range(0, len(rows), REFINED_BLOCK)]
+        left = [self._importance_block(fast, block) for block in blocks]
         return np.concatenate(left) if left else rows
+
+    def _importance_block(self, fast: FastTarget, rows: np.ndarray) -> np.ndarray:
+        settings = self.settings.fast
+        together = Refined(len(rows))
+        pending, hopeless = np.arange(len(rows)), [np.zeros(0, dtype=int)]
+        for number in range(settings.refine_rounds):
+            again = []
+            for batch, padded in batches(pending, max(1, self.settings.fast_batch_size // 4)):
+                part = take(self.stars, rows[padded])
+                noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
+                keys = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, 3), number))(  # noqa: B023
+                    star_keys(self.source_id[rows[padded]], self.settings.seed)
+                )
+                result, draws = jax.tree.map(np.asarray, refined_batch(fast, part, noise, keys, settings))
+                for i, star in enumerate(batch):
+                    one = jax.tree.map(lambda a, i=i: a[i], draws)
+                    together.add(star, one, float(result.summary.log_evidence[i]))
+                kept = np.arange(len(batch))
+                result, part = jax.tree.map(lambda a: a[kept], (result, part))  # noqa: B023
+                all_draws: Any = together.draws(batch)  # host arrays
+                ess, k = effective_draws(all_draws.log_weight), pareto_k(all_draws.log_weight)
+                values = self._of_fast(part, result, k, rows[batch]) | _quantile_columns(
+                    weighted_summary(all_draws, np.array(LEVELS))
+                )
+                values |= {"ess": ess, "log_evidence": together.log_evidence(batch)}
+                good = (ess >= settings.min_refine_ess) & (k < settings.max_pareto_k)
+                good &= np.isfinite(values["ebv_mean"])
+                last = number + 1 == settings.refine_rounds
+                given_up = ~good & (last | ~(ess >= settings.min_first_ess))
+                stored = good | (given_up & ~np.bool_(self.settings.hand_on))
+                values["status"] = np.where(
+                    ~good & (values["status"] == Status.OK.value), Status.LOW_ESS.value, values["status"]
+                )
+                self._store_refined(rows[batch], values, all_draws, np.flatnonzero(stored))
+                together.forget(batch[good | given_up])
+                hopeless.append(batch[given_up & ~stored])
+                again.append(batch[~good & ~given_up])
+            pending = np.concatenate(again) if again else pending[:0]
+        return rows[np.concatenate(hopeless)]
+
+    def _store_refined(
+        self, rows: np.ndarray, values: dict[str, np.ndarray], draws: Any, which: np.ndarray
+    ) -> None:
+        self._store(rows[which], {name: v[which] for name, v in values.items()}, IMPORTANCE)
+        if self.settings.density and len(which):
+            limits = (self.settings.ebv_min_mag, self.settings.ebv_max_mag)
+            ebv, modulus, weight = (a[which] for a in (draws.ebv_mag, draws.modulus_mag, draws.log_weight))
+            self._store_columns(rows[which], density_of_draws(ebv, modulus, weight, limits))
+        self._done(len(which))
 
     def nuts(self, rows: np.ndarray, batch_size: int) -> None:
         """The reference engine on some rows."""
@@ -227,7 +269,7 @@ class _Run:
             part = take(self.stars, padded)
             keys = star_keys(self.source_id[padded], self.settings.seed)
             draws = sample_stars(self.target, part, keys, self.settings.nuts)
-            values = summarise(self.model, self.target, part, draws)
+            values = summarise(self.model, self.target, part, draws, self.ebv_limit_mag[padded])
             evidence_keys = jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys)
             values["log_evidence"] = log_evidences(self.target, part, draws, evidence_keys)
             self._store(batch, {name: v[: len(batch)] for name, v in values.items()}, NUTS)
@@ -240,8 +282,8 @@ class _Run:
                 self._store_columns(batch, density_of_draws(ebv, modulus, np.zeros_like(ebv), limits))
             self._done(len(batch))
 
-    def _of_fast(self, part: Star, result: Any, k: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns of a batch of either step of the fast engine; ``result`` is a `FastResult` on the host."""
+    def _of_fast(self, part: Star, result: Any, k: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of some rows by either step of the fast engine; ``result`` is a `FastResult` on the host."""
         s: Any = result.summary  # host arrays by now
         columns = _quantile_columns(
             {
@@ -259,7 +301,7 @@ class _Run:
         columns["status"] = status_words(columns, {}, covered, result.bright_share, result.edge_share)
         columns["flags"] = flag_bits(
             self.model, self.target, part, ebv_mean_mag=columns["ebv_mean"], bp_rp_mag=result.bp_rp_mag,
-            flow_chi2=result.flow_chi2, covered=covered,
+            flow_chi2=result.flow_chi2, covered=covered, ebv_limit_mag=self.ebv_limit_mag[rows],
         )  # fmt: skip
         return columns
 

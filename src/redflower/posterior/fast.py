@@ -3,7 +3,8 @@
 Three steps, each for the stars that the one before could not settle:
 
 1. a quadrature on a grid of fixed size, corrected and judged by a few exact importance weights;
-2. many exact importance weights on a finer grid, whose weighted draws then are the posterior;
+2. many exact importance weights on a finer grid, round after round until they suffice, whose weighted draws then are the
+   posterior;
 3. the reference engine (`redflower.posterior.nuts`).
 """
 
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
+from scipy.special import logsumexp
 
 from redflower.bands import G
 from redflower.errors import InputError, ModelError
@@ -43,23 +45,27 @@ class FastSettings:
     Attributes
     ----------
     check_nodes, check_draws_per_node : importance weights of every star; pairs, so an even number per node.
-    refine_nodes, refine_draws_per_node : of the stars that step 1 does not settle.
+    refine_nodes, refine_draws_per_node : the same for a round of step 2, to which stars go that step 1 does not settle.
+    refine_rounds : most rounds of step 2.
     min_check_ess : least effective number of the check's draws, as a share of them.
     max_shift : largest correction of the mean of E or of the distance modulus, in deviations.
     max_scatter : largest scatter of the nodes' log weights about the correction. [nat]
     max_resolution_shift : largest effect of leaving out every other node, in deviations.
-    min_refine_ess, max_pareto_k : what the weights of refined stars must reach, or the star goes on to NUTS.
+    min_refine_ess, max_pareto_k : what the weights of all rounds must reach together, or the star goes on to NUTS.
+    min_first_ess : least effective number of the first round's draws for which further rounds are tried.
     """
 
     check_nodes: int = 32
     check_draws_per_node: int = 4
-    refine_nodes: int = 512
-    refine_draws_per_node: int = 8
-    min_check_ess: float = 0.3
+    refine_nodes: int = 256
+    refine_draws_per_node: int = 4
+    refine_rounds: int = 8
+    min_check_ess: float = 0.45
     max_shift: float = 0.6
     max_scatter: float = 0.6
     max_resolution_shift: float = 0.05
-    min_refine_ess: float = 200.0
+    min_refine_ess: float = 300.0
+    min_first_ess: float = 25.0
     max_pareto_k: float = 0.7
 
 
@@ -180,6 +186,39 @@ def refined_batch(
         return _describe(fast, star, grid, draws, n_per_node), draws
 
     return jax.vmap(one)(stars, noise, keys)
+
+
+class Refined:
+    """The rounds of step 2 of some stars, put together.
+
+    Parameters
+    ----------
+    n_stars : how many stars.
+    """
+
+    def __init__(self, n_stars: int) -> None:
+        self._draws: list[list[WeightedDraws]] = [[] for _ in range(n_stars)]
+        self._log_evidence: list[list[float]] = [[] for _ in range(n_stars)]
+
+    def add(self, star: int, draws: WeightedDraws, log_evidence: float) -> None:
+        """A round of one star."""
+        self._draws[star].append(draws)
+        self._log_evidence[star].append(log_evidence)
+
+    def draws(self, stars: np.ndarray) -> WeightedDraws:
+        """All draws of stars with equally many rounds, a row per star."""
+        rows: list[Any] = [jax.tree.map(lambda *a: np.concatenate(a), *self._draws[star]) for star in stars]
+        arrays: list[Any] = [np.stack(parts) for parts in zip(*rows, strict=True)]
+        return WeightedDraws(*arrays)
+
+    def log_evidence(self, stars: np.ndarray) -> np.ndarray:
+        """ln of the mean evidence of the rounds."""
+        return np.array([logsumexp(v) - np.log(len(v)) for v in (self._log_evidence[i] for i in stars)])
+
+    def forget(self, stars: np.ndarray) -> None:
+        """Free the draws of stars that are done."""
+        for star in stars:
+            self._draws[star] = []
 
 
 def batches(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -61,7 +61,8 @@ FLAG_MESSAGES: dict[Flag, str] = {
     Flag.MISSING_BAND: "at least one band of the model is missing; it was integrated over or left out exactly",
     Flag.NO_PARALLAX: "no parallax: distance comes from photometry and prior alone",
     Flag.ENTERED_BY_EXTINCTION: (
-        "without dust as thick as the reddening prior allows the star would be brighter than the sample's bright limit "
+        "without all the dust that there may be towards it (--ebv-limit, else the map that prepare was given, else the end "
+        "of the reddening prior) the star would be brighter than the sample's bright limit "
         "(O'Callaghan et al. 2025, section 2.9.2)"
     ),
     Flag.LOW_FLOW_PROBABILITY: "the star is unlike nearly every training star, whatever its reddening",

@@ -53,8 +53,14 @@ def _log_densities(
     return jax.vmap(one)(stars, whitening, theta)
 
 
-def summarise(model: Model, target: Target, stars: Star, draws: Draws) -> dict[str, np.ndarray]:
+def summarise(
+    model: Model, target: Target, stars: Star, draws: Draws, ebv_limit_mag: Float[np.ndarray, "star"]
+) -> dict[str, np.ndarray]:
     """Columns of the output table, but for the identifiers and the evidence, as arrays over the batch.
+
+    Parameters
+    ----------
+    ebv_limit_mag : see `flag_bits`.
 
     Returns
     -------
@@ -99,6 +105,7 @@ def summarise(model: Model, target: Target, stars: Star, draws: Draws) -> dict[s
         bp_rp_mag=np.median(np.asarray(draws.bp_rp_mag).reshape(len(flat_e), -1), axis=1),
         flow_chi2=np.median(np.asarray(draws.flow_chi2).reshape(len(flat_e), -1), axis=1),
         covered=covered,
+        ebv_limit_mag=ebv_limit_mag,
     )
     return columns
 
@@ -170,6 +177,7 @@ def flag_bits(
     bp_rp_mag: np.ndarray,
     flow_chi2: np.ndarray,
     covered: np.ndarray,
+    ebv_limit_mag: np.ndarray,
 ) -> np.ndarray:
     """The column ``flags`` of a batch.
 
@@ -179,6 +187,7 @@ def flag_bits(
     bp_rp_mag : typical intrinsic BP - RP of the posterior. [mag]
     flow_chi2 : typical squared length of the star in the flow's normal coordinates.
     covered : whether the star's (R, Z) is covered by the training sample.
+    ebv_limit_mag : all the dust towards the star, E_max of section 2.9.2. [mag]
     """
     n = target.n_bands
     observed = np.asarray(stars.observed)[:, :n]
@@ -186,9 +195,9 @@ def flag_bits(
     law = model.law
     in_range = jax.vmap(law.in_range)(jnp.asarray(ebv_mag, jnp.float32), jnp.asarray(colour_mag, jnp.float32))
     g_coefficient = jax.vmap(law.coefficients)(
-        jnp.full(len(observed), target.ebv_max_mag, dtype=jnp.float32), jnp.asarray(colour_mag, jnp.float32)
+        jnp.asarray(ebv_limit_mag, jnp.float32), jnp.asarray(colour_mag, jnp.float32)
     )[:, G]
-    bright_mag = target.g_bright_mag + np.asarray(g_coefficient) * target.ebv_max_mag
+    bright_mag = target.g_bright_mag + np.asarray(g_coefficient) * ebv_limit_mag
     needed = np.asarray(jax.vmap(needed_bands)(jnp.asarray(observed))).sum(axis=1)
     bits: dict[Flag, Any] = {
         Flag.MISSING_BAND: ~observed.all(axis=1),

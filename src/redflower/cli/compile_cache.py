@@ -1,0 +1,35 @@
+"""Compiled programs kept between runs: compiling takes a minute, reading them back seconds."""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+import jax
+
+
+def keep_compiled_programs() -> None:
+    """Let JAX keep compiled programs in the user's cache folder, unless JAX's own settings say otherwise.
+
+    ``JAX_COMPILATION_CACHE_DIR`` names another folder, ``JAX_ENABLE_COMPILATION_CACHE=false`` switches it off.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+
+
+def cache_folder() -> Path:
+    """The folder: one for each kind of processor, for a home may be shared between machines."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "redflower" / f"compiled-{processor()}"
+
+
+def processor() -> str:
+    """A short digest of the processor's architecture and features, which compiled programs depend on."""
+    features = platform.machine() + platform.processor()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features += next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        pass  # not Linux: architecture and name must do
+    return hashlib.sha256(features.encode()).hexdigest()[:10]
