@@ -84,7 +84,7 @@ def reference(model: Model, stars: Star, ids: np.ndarray, nuts: NutsSettings) ->
         part = jax.tree.map(lambda a, rows=rows: jnp.asarray(a[rows]), stars)
         draws = sample_stars(target, part, star_keys(ids[rows], 5), nuts)
         kept = min(size, len(ids) - start)
-        for name, values in summarise(model, target, part, draws).items():
+        for name, values in summarise(model, target, part, draws, np.full(size, target.ebv_max_mag)).items():
             columns.setdefault(name, []).append(np.asarray(values)[:kept])
         draws_of_e.append(np.asarray(draws.ebv_mag).reshape(size, -1)[:kept])
         print(
