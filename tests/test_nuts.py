@@ -117,6 +117,7 @@ def test_nuts_agrees_with_quadrature() -> None:
         assert result["log_evidence"][i] == pytest.approx(expected["log_evidence"], abs=0.1)
 
 
+@pytest.mark.slow
 def test_order_and_padding_do_not_matter() -> None:
     """The same stars in another order and another batch size, to what rounding leaves of equal random numbers."""
     cases = [make_star(e, 1.0, 0.1) for e in (0.05, 0.15, 0.25)]

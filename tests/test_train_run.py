@@ -62,6 +62,7 @@ def train_command(stars: Path, model: Path, *more: str) -> list[str]:
     return [sys.executable, "-c", code, "train", str(stars), str(model), *options, *more]
 
 
+@pytest.mark.slow
 def test_a_run_killed_by_the_system_resumes_to_the_same_model(stars: Path, tmp_path: Path) -> None:
     """SIGKILL in the middle of a run; --resume then ends with the very bits of a run that was left alone."""
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
