@@ -193,7 +193,10 @@ def test_every_cut_takes_the_stars_it_should_and_says_how_many():
 def test_inference_keeps_negative_parallaxes():
     inference = prepare(spoiled(), purpose="inference")
     assert "parallax" not in counts(inference.report)
-    assert len(inference.table) == 29
+    # 28 of the training sample, the star with a negative parallax, and the one without G, which only training needs.
+    assert len(inference.table) == 30
+    assert "G band" not in counts(inference.report)
+    assert any(note.startswith("1 stars have no G") for note in inference.report.notes)
     assert inference.table["parallax"].min() < 0
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from astropy.table import Column, Table
 
 import redflower
-from redflower.bands import SURVEY_ENDS, G
+from redflower.bands import SURVEY_ENDS
 from redflower.catalogue import (
     META_KEY,
     DistancePrior,
@@ -264,8 +264,8 @@ def inferable(posteriors: Table) -> bool:
 def nothing_to_infer(model: Model) -> InputError:
     """The error of a table in which no star has the model's bands."""
     return InputError(
-        f"infer: no star can be inferred: model {model.name!r} needs {model.band_names[G]} and at least "
-        f"{MIN_BANDS - 1} more of {', '.join(model.band_names[1:])}, and no star has them. Check the column map "
+        f"infer: no star can be inferred: model {model.name!r} needs at least {MIN_BANDS} of "
+        f"{', '.join(model.band_names)}, and no star has them. Check the column map "
         "that `redflower prepare` was given."
     )
 
