@@ -125,8 +125,8 @@ def test_nuts_agrees_with_quadrature() -> None:
 def by_quadrature_without_g(star: Star) -> dict[str, float]:
     """Moments of E and distance of a star with BP, RP and g, its G integrated on a grid of its own."""
     flow, law = MODEL.flow.prepared().leading(4), MODEL.law
-    ebv, modulus = np.linspace(*LIMITS_MAG, 141), np.linspace(9.2, 10.8, 121)
-    bp_less_g = np.linspace(-0.4, 1.2, 161)
+    ebv, modulus = np.linspace(*LIMITS_MAG, 111), np.linspace(9.3, 10.7, 71)
+    bp_less_g = np.linspace(0.8, 2.2, 141)
 
     def log_density(e, mu):
         m = jnp.asarray(star.magnitude_mag)
@@ -161,23 +161,25 @@ def test_a_star_without_g_agrees_with_quadrature_over_g() -> None:
     """BP, RP and g alone: the latent G is integrated, by chains and by a sum; the fast engine hands such a star on."""
     star = make_star(0.15, 1.0, 0.05, bands=(BP, RP, 3))
     stars = jax.tree.map(lambda a: np.stack([a]), star)
-    nuts = NutsSettings(n_chains=4, n_warmup=250, n_draws=800)
+    # The shipped model with its limits: unreddened, the star is fainter in G than they allow.
+    settings = InferenceSettings(
+        *LIMITS_MAG, engine="fast", nuts=NutsSettings(n_chains=4, n_warmup=200, n_draws=400), batch_size=1
+    )
+    result = infer_stars(load_model("mock-sky"), stars, np.array([21]), settings)
+    assert result["engine"].tolist() == ["nuts"]
+    assert result["bands"].tolist() == ["BP RP g"]
+    assert result["status"].tolist() == ["ok"]
+    # So red a star is also beyond the range of some coefficients.
+    flags = Flag.MISSING_BAND | Flag.BEYOND_LIMITS | Flag.COEFFICIENT_OUT_OF_RANGE
+    assert result["flags"].tolist() == [int(flags)]
+    assert result["ess"][0] > 200
     expected = by_quadrature_without_g(star)
-    for model, engine in ((MODEL, "nuts"), (load_model("mock-sky"), "fast")):
-        settings = InferenceSettings(*LIMITS_MAG, engine=engine, nuts=nuts, batch_size=1)
-        result = infer_stars(model, stars, np.array([21]), settings)
-        assert result["engine"].tolist() == ["nuts"]
-        assert result["bands"].tolist() == ["BP RP g"]
-        assert result["flags"][0] & int(Flag.MISSING_BAND)
-        assert not result["flags"][0] & int(Flag.ENTERED_BY_EXTINCTION)
-        assert result["ess"][0] > 400
-        assert result["divergences"][0] == 0
-        tolerance = 5.0 / np.sqrt(result["ess"][0])
-        for name in ("ebv", "distance"):
-            mean, std = expected[f"{name}_mean"], expected[f"{name}_std"]
-            assert result[f"{name}_mean"][0] == pytest.approx(mean, abs=tolerance * std), name
-            assert result[f"{name}_std"][0] == pytest.approx(std, rel=2.0 * tolerance), name
-        assert result["log_evidence"][0] == pytest.approx(expected["log_evidence"], abs=0.1)
+    tolerance = 5.0 / np.sqrt(result["ess"][0])
+    for name in ("ebv", "distance"):
+        mean, std = expected[f"{name}_mean"], expected[f"{name}_std"]
+        assert result[f"{name}_mean"][0] == pytest.approx(mean, abs=tolerance * std), name
+        assert result[f"{name}_std"][0] == pytest.approx(std, rel=2.0 * tolerance), name
+    assert result["log_evidence"][0] == pytest.approx(expected["log_evidence"], abs=0.1)
 
 
 def test_order_and_padding_do_not_matter() -> None:

@@ -58,9 +58,9 @@ def check_required(
     missing = [name for name, spec in INPUT_COLUMNS.items() if spec.required and name not in have]
     g = BANDS[0]
     others = [band for band in BANDS[1:] if band.magnitude_column in have and error_sources(band, have)]
-    if g.magnitude_column in missing and len(others) >= BANDS_MIN:
-        if not did_you_mean(g.magnitude_column, unused):
-            missing.remove(g.magnitude_column)
+    mistyped = did_you_mean(g.magnitude_column, unused)
+    if g.magnitude_column in missing and len(others) >= BANDS_MIN and not mistyped:
+        missing.remove(g.magnitude_column)
     if not {"ra", "dec"} <= have and not {"l", "b"} <= have:
         missing += [name for name in ("ra", "dec") if name not in have]
     if g.magnitude_column in have and not error_sources(g, have):
