@@ -36,9 +36,11 @@ ORION_EBV_MAX_MAG = 2.0
 N_OPTICAL = 8
 #: Distance [pc] and E(B-V) [mag] of the cloud in the mock sky.
 MOCK_CLOUD = (400.0, 0.3)
-#: In the fit of one point to a cluster: scatter of its stars' reddening [mag], and the share that are not of it.
+#: In the fit of one point to a cluster: scatter of its stars' reddening [mag], and shares that may not be of it.
 CLUSTER_SCATTER_MAG = 0.01
-CLUSTER_OUTLIERS = 0.1
+CLUSTER_OUTLIERS = np.linspace(0.02, 0.8, 27)
+#: NGC 188's file gives a prior of membership, half of them above 0.33 and none but one above 0.5.
+NGC188_MEMBERSHIP_MIN = 0.3
 
 
 def hide(stars: Table, names: set[str]) -> Table:
@@ -100,16 +102,17 @@ def one_point(label: str, posteriors: Table) -> None:
     kernel /= kernel.sum(axis=1, keepdims=True)
     # A star's probability per cell of distance, relative to one spread over all distances.
     like = np.einsum("sme,te->smt", cells, kernel) * len(modulus)
-    log_like = np.log((1.0 - CLUSTER_OUTLIERS) * like + CLUSTER_OUTLIERS).sum(axis=0)
+    log_like = np.stack([np.log((1.0 - share) * like + share).sum(axis=0) for share in CLUSTER_OUTLIERS])
     weight = np.exp(log_like - log_like.max())
     weight /= weight.sum()
-    of_ebv, of_modulus = weight.sum(axis=0), weight.sum(axis=1)
+    of_share, of_modulus, of_ebv = (weight.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
     ebv, distance = of_ebv @ trial, of_modulus @ (10.0 ** (1.0 + modulus / 5.0))
     ebv_std = np.sqrt(of_ebv @ (trial - ebv) ** 2)
     distance_std = np.sqrt(of_modulus @ (10.0 ** (1.0 + modulus / 5.0) - distance) ** 2)
     print(
         f"   {label}, one point for {rows.sum()} stars: E(B-V) {ebv:.3f} +- {ebv_std:.3f} mag, distance {distance:.0f} +- "
-        f"{distance_std:.0f} pc (statistical; cells of 0.1 mag in distance modulus)",
+        f"{distance_std:.0f} pc, outliers {of_share @ CLUSTER_OUTLIERS:.2f} (statistical; cells of 0.1 mag in distance "
+        "modulus)",
         flush=True,
     )
 
@@ -248,7 +251,7 @@ def ngc188(data: Path, n_stars: int) -> None:
     )
     stars = prepared.table
     print(prepared.report.text())
-    members = stars[np.asarray(stars["membership"]) > 0.5]
+    members = stars[np.asarray(stars["membership"]) > NGC188_MEMBERSHIP_MIN]
     print(f"NGC 188: {len(members)} members of {len(stars)} stars; literature E(B-V) 0.09, 1.8 to 1.9 kpc")
     settings = InferenceSettings(density=True)
     whole = redflower.infer(members, MODEL, settings=settings)
@@ -300,7 +303,7 @@ def mock(data: Path, n_stars: int) -> None:
         )
 
 
-PARTS = {"orion": (orion, 240), "m67": (m67, 120), "ngc188": (ngc188, 0), "mock": (mock, 160)}
+PARTS = {"orion": (orion, 600), "m67": (m67, 120), "ngc188": (ngc188, 0), "mock": (mock, 160)}
 
 
 def main() -> None:

@@ -116,6 +116,7 @@ def test_a_star_without_g_is_one_whose_g_says_nothing() -> None:
         )
 
 
+@pytest.mark.equation("D11")
 def test_the_magnitude_limits_do_not_cut_a_star_without_g() -> None:
     """Unreddened G = 12 lies beyond the bright limit of 13.5; the sample of a star without G knows no such limit."""
     at = (jnp.float32(0.1), jnp.float32(6.0), example_star().magnitude_mag - 10.0)

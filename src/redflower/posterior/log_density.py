@@ -86,7 +86,7 @@ def log_posterior(
 ) -> Float[Array, ""]:
     """ln of the unnormalised posterior density in (E(B-V), distance modulus, intrinsic absolute magnitudes).
 
-    Equation: E16 (docs/model.md), with p(d) dd/dmu for p(d). Source: O'Callaghan et al. (2025), eq. 16.
+    Equation: E16, D11 (docs/model.md), with p(d) dd/dmu for p(d). Source: O'Callaghan et al. (2025), eq. 16.
 
     Bands that the star lacks have no likelihood; if an observed band follows them, their flow factors stay and
     they are integrated over by the engine. Factors after the last observed band integrate to one and are left
