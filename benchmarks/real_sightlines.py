@@ -236,13 +236,11 @@ def ngc188(data: Path, n_stars: int) -> None:
     theirs = {"gaia_g": "G", "gaia_bp": "G_BPft", "gaia_rp": "G_RP"}
     theirs |= {f"ps1_{label}": f"{label}_ps" for label in "grizy"}
     theirs |= {"tmass_j": "J_2M", "tmass_h": "H_2M", "tmass_ks": "Ks_2M"}
-    errors = {name: f"sig{name.removesuffix('_2M')}" for name in theirs.values()} | {"G": "sigG"}
-    errors |= {f"{label}_ps": f"sig{label}_ps" for label in "grizy"}
     for band in BANDS:
         columns[band.magnitude_column] = theirs[band.name]
-        columns[magnitude_error_column(band)] = errors[theirs[band.name]]
+        columns[magnitude_error_column(band)] = f"sig{theirs[band.name]}"
     column_map = ColumnMap(
-        columns={ours: name for ours, name in columns.items() if name in raw.colnames},
+        columns=columns,
         constants={"l": 122.9, "b": 22.4},
         extra={"membership": "CMprior"},
     )
