@@ -139,7 +139,8 @@ class Whitening(eqx.Module):
     theta[0] is the logit of E within its limits, theta[1] the distance modulus in units of its prior spread
     about its prior centre, theta[2:] the noise in the bands in units of the errors. For a band without a
     magnitude, G too, the centre is its linear prediction from all observed bands and the unit its spread about
-    that.
+    that; bp_rp_mag is the intrinsic colour so predicted at the lower end, the middle and the upper end of the limits
+    of E.
     """
 
     modulus_centre_mag: Float[Array, ""]
@@ -147,6 +148,7 @@ class Whitening(eqx.Module):
     predict: Float[Array, "band band"]
     offset_mag: Float[Array, "band"]
     scale_mag: Float[Array, "band"]
+    bp_rp_mag: Float[Array, "level"]
 
     def __call__(
         self, target: Target, star: Star, theta: Float[Array, "theta"]
@@ -158,32 +160,24 @@ class Whitening(eqx.Module):
         modulus_mag = self.modulus_centre_mag + self.modulus_scale_mag * theta[1]
         noise_mag = self.scale_mag * theta[2:]
         observed = star.observed[: target.n_bands]
-        centre_mag = self._centre(target, star, ebv_mag, modulus_mag)
+        centre_mag = self._unreddened(target, star, ebv_mag) - modulus_mag
         seen = jnp.where(observed, centre_mag + noise_mag, 0.0)
         absolute_mag = jnp.where(observed, seen, self.predict @ seen + self.offset_mag + noise_mag)
         log_jacobian += jnp.sum(jnp.log(self.scale_mag)) + jnp.log(self.modulus_scale_mag)  # E16b
         return Position(ebv_mag, modulus_mag, absolute_mag), log_jacobian
 
-    def _centre(
-        self, target: Target, star: Star, ebv_mag: Float[Array, ""], modulus_mag: Float[Array, ""]
-    ) -> Float[Array, "band"]:
-        """Absolute magnitudes without the extinction of a star of a likely colour: the centre, not a model."""
-        observed = star.observed[: target.n_bands]
+    def _unreddened(self, target: Target, star: Star, ebv_mag: Float[Array, ""]) -> Float[Array, "band"]:
+        """Observed magnitudes without the extinction of a star of a likely colour: the centre, not a model."""
         has_colour = star.observed[BP] & star.observed[RP]
         colour_mag = jnp.where(has_colour, star.magnitude_mag[BP] - star.magnitude_mag[RP], TYPICAL_BP_RP_MAG)
-        measured_mag = intrinsic_bp_rp(target.law, colour_mag, ebv_mag)
-
-        def centre(bp_rp_mag: Float[Array, ""]) -> Float[Array, "band"]:
-            reddening_mag = extinction_mag(target.law, ebv_mag, bp_rp_mag)
-            return (star.magnitude_mag - reddening_mag)[: target.n_bands] - modulus_mag
-
-        bp_rp_mag = jnp.where(has_colour, measured_mag, TYPICAL_BP_RP_MAG)
-        for _ in range(2):  # without BP or RP: the colour that the other bands have at this reddening
-            whole_mag = jnp.where(observed, centre(bp_rp_mag), 0.0)
-            whole_mag = jnp.where(observed, whole_mag, self.predict @ whole_mag + self.offset_mag)
-            predicted_mag = jnp.clip(whole_mag[BP] - whole_mag[RP], 0.0, 3.0)
-            bp_rp_mag = jnp.where(has_colour, measured_mag, predicted_mag)
-        return centre(bp_rp_mag)
+        # Between the ends of the reddening prior the predicted colour runs as a parabola through three values.
+        t = (ebv_mag - target.ebv_min_mag) / (target.ebv_max_mag - target.ebv_min_mag)
+        basis = jnp.stack([(1.0 - t) * (1.0 - 2.0 * t), 4.0 * t * (1.0 - t), t * (2.0 * t - 1.0)])
+        intrinsic_mag = jnp.where(
+            has_colour, intrinsic_bp_rp(target.law, colour_mag, ebv_mag), basis @ self.bp_rp_mag
+        )
+        reddening_mag = extinction_mag(target.law, ebv_mag, intrinsic_mag)
+        return (star.magnitude_mag - reddening_mag)[: target.n_bands]
 
 
 def make_whitening(
@@ -210,12 +204,26 @@ def make_whitening(
         predict = predict + gain[:, None] * (jnp.eye(n)[k] - predict[k])
         covariance = covariance - gain[:, None] * covariance[k]
     spread_mag = jnp.sqrt(jnp.maximum(jnp.diagonal(covariance), PREDICTION_NOISE_MAG**2))
+    offset_mag = mean_mag - predict @ mean_mag
+
+    def predicted_bp_rp(ebv_mag: Float[Array, ""]) -> Float[Array, ""]:
+        """The colour that the observed bands have once the extinction of a star of that colour is taken off."""
+        bp_rp_mag = jnp.asarray(TYPICAL_BP_RP_MAG)
+        for _ in range(3):
+            reddening_mag = extinction_mag(target.law, ebv_mag, bp_rp_mag)[:n]
+            seen = jnp.where(observed, star.magnitude_mag[:n] - reddening_mag - modulus_centre_mag, 0.0)
+            whole = jnp.where(observed, seen, predict @ seen + offset_mag)
+            bp_rp_mag = jnp.clip(whole[BP] - whole[RP], 0.0, 3.0)
+        return bp_rp_mag
+
+    levels_mag = jnp.linspace(target.ebv_min_mag, target.ebv_max_mag, 3)
     return Whitening(
         modulus_centre_mag,
         modulus_scale_mag,
         predict,
-        mean_mag - predict @ mean_mag,
+        offset_mag,
         jnp.where(observed, error_mag, spread_mag),
+        jax.vmap(predicted_bp_rp)(levels_mag),
     )
 
 
