@@ -358,7 +358,7 @@ def draw_posteriors(
     settings = settings or InferenceSettings()
     require_prepared(stars, "draw_posteriors' input")
     model, prior = matching_prior(model, distance_prior)
-    batch = to_stars(stars, prior)
+    batch = to_stars(stars, prior, model.selection)
     rows = np.flatnonzero(batch.reason != "no position")
     placed = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)
     source_id = np.asarray(stars["source_id"])[rows]
