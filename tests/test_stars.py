@@ -34,7 +34,7 @@ def test_stars_are_the_rows_of_the_table_with_finite_fillers(flat_prior):
     assert np.asarray(stars.has_parallax)[:4].tolist() == [True, False, False, True]
     assert (stars.parallax_mas[1], stars.parallax_error_mas[1]) == (0.0, 1.0)
     for field in vars(stars).values():
-        assert field.dtype in ("float32", "bool")
+        assert field.dtype in ("float32", "bool", "int32")
         assert np.isfinite(np.asarray(field)).all()
 
 
