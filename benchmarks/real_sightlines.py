@@ -109,10 +109,13 @@ def one_point(label: str, posteriors: Table) -> None:
     ebv, distance = of_ebv @ trial, of_modulus @ (10.0 ** (1.0 + modulus / 5.0))
     ebv_std = np.sqrt(of_ebv @ (trial - ebv) ** 2)
     distance_std = np.sqrt(of_modulus @ (10.0 ** (1.0 + modulus / 5.0) - distance) ** 2)
+    # The density within a cell of distance modulus is not resolved: a uniform one.
+    width_mag = (modulus[1] - modulus[0]) / np.sqrt(12.0)
+    distance_std = np.hypot(distance_std, distance * width_mag * np.log(10.0) / 5.0)
     print(
         f"   {label}, one point for {rows.sum()} stars: E(B-V) {ebv:.3f} +- {ebv_std:.3f} mag, distance {distance:.0f} +- "
-        f"{distance_std:.0f} pc, outliers {of_share @ CLUSTER_OUTLIERS:.2f} (statistical; cells of 0.1 mag in distance "
-        "modulus)",
+        f"{distance_std:.0f} pc, outliers {of_share @ CLUSTER_OUTLIERS:.2f} (statistical, and cells of 0.1 mag in "
+        "distance modulus)",
         flush=True,
     )
 
