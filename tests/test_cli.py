@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import redflower
+from redflower.bands import BANDS
 from redflower.cli.app import main
 
 
@@ -54,7 +55,7 @@ def test_help_keeps_units_in_brackets(capsys, monkeypatch) -> None:
 
 
 def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
-    """The whole line on a few stars; one star without G keeps its row, NaN and a status, and exit code 1."""
+    """The whole line on a few stars; one without bands keeps its row, NaN and a status, and exit code 1; one lacks G."""
     raw, stars, out = (tmp_path / name for name in ("raw.fits", "stars.parquet", "out.ecsv"))
     limits = ("--g-faint", "18.5")
     code, _, _ = run(capsys, monkeypatch, "simulate", raw, "--stars", "6", "--clouds", "300:0.2", *limits)
@@ -62,7 +63,9 @@ def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
     assert run(capsys, monkeypatch, "prepare", raw, stars, "--for", "inference", *limits)[0] == 0
     prepared = redflower.read_table(stars)
     assert prepared["gaia_g"].unit == "mag"
-    prepared["gaia_g"][2] = np.nan
+    prepared["gaia_g"][0] = np.nan
+    for band in BANDS[2:]:
+        prepared[band.name][2] = np.nan
     broken = tmp_path / "broken.fits"
     redflower.write_table(prepared, broken)
     short = ("--engine", "nuts", "--warmup", "80", "--draws", "60", "--chains", "2")
@@ -87,6 +90,8 @@ def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
     by_fast = redflower.read_table(fast)
     assert by_fast["density"].shape == (6, 16, 22)
     assert np.asarray(by_fast["status"]).astype(str)[2] == "no_bands"
+    assert np.asarray(by_fast["engine"]).astype(str)[0] == "nuts", "the fast engine hands on a star without G"
+    assert by_fast["bands"][0].startswith("BP RP")
     # Chains this short know a mean to a third of sigma or so.
     shift = (by_fast["ebv_mean"] - posteriors["ebv_mean"]) / posteriors["ebv_std"]
     assert (np.abs(np.asarray(shift)[rest]) < 1.5).all()
@@ -150,12 +155,13 @@ def test_infer_refuses_a_raw_table(tmp_path: Path, capsys, monkeypatch) -> None:
 def test_infer_refuses_a_table_without_the_bands_of_the_model(tmp_path: Path, capsys, monkeypatch) -> None:
     sky = redflower.simulate(4, seed=1, g_faint_mag=19.0)
     stars = redflower.prepare(sky, purpose="inference").table
-    stars["gaia_g"] = np.nan
+    for band in BANDS[2:]:
+        stars[band.name] = np.nan
     redflower.write_table(stars, tmp_path / "stars.fits")
     arguments = ("infer", tmp_path / "stars.fits", tmp_path / "out.fits", "--model", "mock-sky")
     code, _, err = run(capsys, monkeypatch, *arguments)
     assert code == 2
-    assert "needs gaia_g" in " ".join(err.split())
+    assert "needs at least 3 of gaia_g, gaia_bp" in " ".join(err.split())
     assert not (tmp_path / "out.fits").exists()
 
 

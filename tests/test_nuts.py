@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from redflower.bands import BP, RP
+from redflower.bands import BP, RP, G
 from redflower.flow import load_model
 from redflower.physics import (
     absolute_to_colour,
@@ -23,7 +23,7 @@ from redflower.physics import (
     log_distance_prior,
     log_parallax_likelihood,
 )
-from redflower.posterior import InferenceSettings, NutsSettings, Status, infer_stars
+from redflower.posterior import Flag, InferenceSettings, NutsSettings, Status, infer_stars
 from redflower.star import Star
 
 ERROR_MAG = 1e-3
@@ -33,17 +33,22 @@ MODEL = dataclasses.replace(load_model("mock-sky"), g_bright_mag=5.0, g_faint_ma
 FLOW = MODEL.flow.prepared().leading(3)
 
 
-def make_star(ebv_mag: float, parallax_mas: float, parallax_error_mas: float) -> Star:
+def make_star(
+    ebv_mag: float, parallax_mas: float, parallax_error_mas: float, bands: tuple[int, ...] = (G, BP, RP)
+) -> Star:
     """A star brighter than most, on the middle of the colour locus, at 1 kpc behind dust."""
     absolute = np.zeros(11, dtype=np.float32)
     condition = flow_condition(1000.0, 104.0, 40.0)
-    absolute[:3] = colour_to_absolute(FLOW.inverse(jnp.array([-1.0, 0.0, 0.0]), condition))
+    flow = MODEL.flow.prepared().leading(max(bands) + 1)
+    u = jnp.zeros(flow.n_bands).at[G].set(-1.0)
+    absolute[: flow.n_bands] = colour_to_absolute(flow.inverse(u, condition))
     added = extinction_mag(MODEL.law, jnp.float32(ebv_mag), jnp.float32(absolute[BP] - absolute[RP]))
     f = np.float32
+    observed = np.isin(np.arange(11), bands)
     return Star(
-        magnitude_mag=np.where(np.arange(11) < 3, absolute + np.asarray(added) + 10.0, 0.0).astype(f),
-        magnitude_error_mag=np.where(np.arange(11) < 3, ERROR_MAG, 1.0).astype(f),
-        observed=np.arange(11) < 3,
+        magnitude_mag=np.where(observed, absolute + np.asarray(added) + 10.0, 0.0).astype(f),
+        magnitude_error_mag=np.where(observed, ERROR_MAG, 1.0).astype(f),
+        observed=observed,
         parallax_mas=f(parallax_mas),
         parallax_error_mas=f(parallax_error_mas),
         has_parallax=np.bool_(parallax_error_mas > 0),
@@ -115,6 +120,66 @@ def test_nuts_agrees_with_quadrature() -> None:
             assert result[f"{name}_std"][i] == pytest.approx(std, rel=2.0 * tolerance), (i, name)
         assert result["ebv_distance_corr"][i] == pytest.approx(expected["ebv_distance_corr"], abs=0.15)
         assert result["log_evidence"][i] == pytest.approx(expected["log_evidence"], abs=0.1)
+
+
+def by_quadrature_without_g(star: Star) -> dict[str, float]:
+    """Moments of E and distance of a star with BP, RP and g, its G integrated on a grid of its own."""
+    flow, law = MODEL.flow.prepared().leading(4), MODEL.law
+    ebv, modulus = np.linspace(*LIMITS_MAG, 111), np.linspace(9.3, 10.7, 71)
+    bp_less_g = np.linspace(0.8, 2.2, 141)
+
+    def log_density(e, mu):
+        m = jnp.asarray(star.magnitude_mag)
+        colour = intrinsic_bp_rp(law, m[BP] - m[RP], e)
+        seen = m[:4] - mu - extinction_mag(law, e, colour)[:4]
+        slope = jax.grad(lambda c: c + (lambda a: a[BP] - a[RP])(extinction_mag(law, e, c)))(colour)
+        d = distance_pc_of_modulus(mu)
+        at = flow_condition(d, star.l_deg, star.b_deg)
+        of_g = jax.vmap(lambda g: flow.log_prob(absolute_to_colour(seen.at[G].set(g)), at))
+        value = jax.scipy.special.logsumexp(of_g(seen[BP] - jnp.asarray(bp_less_g, jnp.float32)))
+        value += log_distance_prior(d, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
+        value += jnp.log(d) - jnp.log(slope)
+        return value + log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, d)
+
+    grid = jax.jit(lambda e: jax.vmap(lambda mu: log_density(e, mu))(jnp.asarray(modulus, jnp.float32)))
+    values = np.stack([np.asarray(grid(jnp.float32(e)), dtype=float) for e in ebv])
+    weight = np.exp(values - values.max())
+    step = (ebv[1] - ebv[0]) * (modulus[1] - modulus[0]) * (bp_less_g[1] - bp_less_g[0])
+    log_evidence = np.log(weight.sum() * step) + values.max() + np.log(np.log(10.0) / 5.0)
+    log_evidence -= np.log(LIMITS_MAG[1] - LIMITS_MAG[0])
+    weight /= weight.sum()
+    out = {"log_evidence": log_evidence}
+    for name, v in (("ebv", ebv[:, None]), ("distance", 10.0 ** (1.0 + modulus / 5.0)[None, :])):
+        out[f"{name}_mean"] = mean = (weight * v).sum()
+        out[f"{name}_std"] = np.sqrt((weight * (v - mean) ** 2).sum())
+    return out
+
+
+@pytest.mark.equation("E16")
+@pytest.mark.equation("E16b")
+def test_a_star_without_g_agrees_with_quadrature_over_g() -> None:
+    """BP, RP and g alone: the latent G is integrated, by chains and by a sum; the fast engine hands such a star on."""
+    star = make_star(0.15, 1.0, 0.05, bands=(BP, RP, 3))
+    stars = jax.tree.map(lambda a: np.stack([a]), star)
+    # The shipped model with its limits: unreddened, the star is fainter in G than they allow.
+    settings = InferenceSettings(
+        *LIMITS_MAG, engine="fast", nuts=NutsSettings(n_chains=4, n_warmup=200, n_draws=400), batch_size=1
+    )
+    result = infer_stars(load_model("mock-sky"), stars, np.array([21]), settings)
+    assert result["engine"].tolist() == ["nuts"]
+    assert result["bands"].tolist() == ["BP RP g"]
+    assert result["status"].tolist() == ["ok"]
+    # So red a star is also beyond the range of some coefficients.
+    flags = Flag.MISSING_BAND | Flag.BEYOND_LIMITS | Flag.COEFFICIENT_OUT_OF_RANGE
+    assert result["flags"].tolist() == [int(flags)]
+    assert result["ess"][0] > 200
+    expected = by_quadrature_without_g(star)
+    tolerance = 5.0 / np.sqrt(result["ess"][0])
+    for name in ("ebv", "distance"):
+        mean, std = expected[f"{name}_mean"], expected[f"{name}_std"]
+        assert result[f"{name}_mean"][0] == pytest.approx(mean, abs=tolerance * std), name
+        assert result[f"{name}_std"][0] == pytest.approx(std, rel=2.0 * tolerance), name
+    assert result["log_evidence"][0] == pytest.approx(expected["log_evidence"], abs=0.1)
 
 
 @pytest.mark.slow

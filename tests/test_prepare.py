@@ -193,7 +193,10 @@ def test_every_cut_takes_the_stars_it_should_and_says_how_many():
 def test_inference_keeps_negative_parallaxes():
     inference = prepare(spoiled(), purpose="inference")
     assert "parallax" not in counts(inference.report)
-    assert len(inference.table) == 29
+    # 28 of the training sample, the star with a negative parallax, and the one without G, which only training needs.
+    assert len(inference.table) == 30
+    assert "G band" not in counts(inference.report)
+    assert any(note.startswith("1 stars have no G") for note in inference.report.notes)
     assert inference.table["parallax"].min() < 0
 
 
@@ -209,11 +212,11 @@ def test_a_missing_optional_column_costs_only_its_cut():
 def test_limits_can_be_changed_or_left_out():
     limits = QualityLimits(ruwe_max=3.0, latitude_min_deg=None, five_parameter_only=False, g_faint_mag=None)
     table = prepare(spoiled(), purpose="inference", limits=limits).table
-    kept = np.isin(np.arange(40), [3, 4, 8, 10, 11, *range(12, 40)])
+    kept = np.isin(np.arange(40), [0, 3, 4, 8, 10, 11, *range(12, 40)])
     # Star 2 has two parameters, but it is for the solution cut alone to take; here it stays, without parallax.
     kept[2] = True
     assert np.array_equal(table["source_id"], spoiled()["source_id"][kept])
-    assert np.isnan(table["parallax"][0])
+    assert np.isnan(table["parallax"][1])
     with pytest.raises(InputError, match="limits in G must rise"):
         QualityLimits(g_bright_mag=20.0, g_faint_mag=14.0)
 

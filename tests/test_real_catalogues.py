@@ -7,7 +7,7 @@ import pytest
 from astropy.table import Table
 
 from redflower.bands import BANDS
-from redflower.catalogue import META_KEY, ColumnMap, read_stars, read_table
+from redflower.catalogue import META_KEY, ColumnMap, QualityLimits, prepare, read_stars, read_table
 from redflower.catalogue.schema import magnitude_error_column
 from redflower.errors import InputError, TableError
 
@@ -51,10 +51,6 @@ def test_the_orion_parallaxes_in_arcsec_are_noticed(shared_data):
     table["parallax"], table["parallax_error"] = rows["parallax"], rows["parallax_error"]
     for i, band in enumerate(BANDS[3:]):
         table[band.magnitude_column], table[band.error_column] = rows["mag"][:, i], rows["err"][:, i]
-    with pytest.raises(TableError, match="lacks 'phot_g_mean_mag'"):
-        read_stars(table)
-    # Pan-STARRS1 g stands in for the Gaia G that the file lacks: only the reading is tested.
-    table["phot_g_mean_mag"], table["phot_g_mean_mag_error"] = rows["mag"][:, 0], rows["err"][:, 0]
     with pytest.raises(InputError, match="looks like arcsec"):
         read_stars(table)
     for name in ("parallax", "parallax_error"):
@@ -64,6 +60,12 @@ def test_the_orion_parallaxes_in_arcsec_are_noticed(shared_data):
     assert 0.05 < np.nanmedian(stars["parallax_error"]) < 1.0
     assert np.isnan(stars["g_mean_psf_mag"]).sum() == (rows["mag"][:, 0] == -999).sum()
     assert np.nanmax(stars["j_msigcom"]) < 5
+    assert "no phot_g_mean_mag: band G is missing for every star" in notes(stars)
+    limits = QualityLimits(latitude_min_deg=None)
+    prepared = prepare(table, purpose="inference", zero_point=-0.029, limits=limits)
+    assert len(prepared.table) > 1500
+    assert np.isnan(prepared.table["gaia_g"]).all()
+    assert np.nanmedian(prepared.table["parallax_error"]) == np.nanmedian(stars["parallax_error"])
 
 
 def test_ngc188_is_read_with_its_sentinels(shared_data):

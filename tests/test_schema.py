@@ -10,6 +10,7 @@ from redflower.catalogue import (
     INPUT_COLUMNS,
     META_KEY,
     ColumnMap,
+    prepare,
     read_stars,
     write_table,
 )
@@ -255,6 +256,11 @@ def test_a_missing_required_column_names_the_nearest(tmp_path):
     path = write_table(raw, tmp_path / "raw.parquet")
     with pytest.raises(TableError, match=r"lacks 'phot_g_mean_mag'.*Did you mean 'phot_g_mag_mean'\?"):
         read_stars(path)
+    raw = raw_stars()
+    raw.remove_columns([name for name in raw.colnames if "phot_g_mean" in name])
+    assert "no phot_g_mean_mag: band G is missing for every star" in notes(read_stars(raw))
+    with pytest.raises(InputError, match="training needs G"):
+        prepare(raw, purpose="training")
     raw = raw_stars()
     raw.remove_column("parallax_error")
     with pytest.raises(TableError, match="lacks 'parallax_error'"):

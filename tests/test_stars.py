@@ -46,14 +46,9 @@ def test_a_star_that_cannot_be_inferred_keeps_its_row_and_has_a_reason(flat_prio
     table["ra"][2] = np.nan
     table["gaia_g_error"][3] = -1.0
     batch = to_stars(table, flat_prior)
-    assert batch.reason[:5].tolist() == [
-        "no G magnitude",
-        "fewer than 3 bands",
-        "no position",
-        "no G magnitude",
-        "usable",
-    ]
-    assert batch.usable.sum() == 46
+    assert batch.reason[:5].tolist() == ["usable", "fewer than 3 bands", "no position", "usable", "usable"]
+    assert not np.asarray(batch.stars.observed)[[0, 3], 0].any()
+    assert batch.usable.sum() == 48
     assert len(batch.stars.parallax_mas) == 50
     for field in vars(batch.stars).values():
         assert np.isfinite(np.asarray(field)).all()

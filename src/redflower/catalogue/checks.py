@@ -18,6 +18,8 @@ from redflower.catalogue.schema import (
 )
 from redflower.errors import InputError, TableError
 
+#: Fewer bands than this say nothing about reddening.
+BANDS_MIN: Final = 3
 # Positions of one star in two frames agree to rounding and proper motion; a tenth of a degree is a mistake.
 _COORDINATES_AGREE_DEG: Final = 0.1
 # Gaia's magnitudes are its fluxes with a constant zero point; recalibrated magnitudes scatter by 0.03 mag.
@@ -43,7 +45,9 @@ def error_sources(band: Band, names: Iterable[str]) -> list[str]:
 def check_required(
     source: Mapping[str, str], constants: Mapping[str, Any], where: str, unused: Sequence[str]
 ) -> None:
-    """Refuse a table that lacks what every use needs: a position, G and its error, a parallax with its error.
+    """Refuse a table that lacks what every use needs: a position, bands with errors, a parallax with its error.
+
+    G may be absent where enough other bands are there, unless an unused column looks like it.
 
     Raises
     ------
@@ -52,9 +56,13 @@ def check_required(
     """
     have = {*source, *constants}
     missing = [name for name, spec in INPUT_COLUMNS.items() if spec.required and name not in have]
+    g = BANDS[0]
+    others = [band for band in BANDS[1:] if band.magnitude_column in have and error_sources(band, have)]
+    mistyped = did_you_mean(g.magnitude_column, unused)
+    if g.magnitude_column in missing and len(others) >= BANDS_MIN and not mistyped:
+        missing.remove(g.magnitude_column)
     if not {"ra", "dec"} <= have and not {"l", "b"} <= have:
         missing += [name for name in ("ra", "dec") if name not in have]
-    g = BANDS[0]
     if g.magnitude_column in have and not error_sources(g, have):
         missing += [str(name) for name in (g.flux_column, g.flux_error_column) if name not in have]
     if "parallax" in have and "parallax_error" not in have:

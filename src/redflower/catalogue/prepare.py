@@ -104,6 +104,9 @@ def prepare(
             "training needs parallaxes, and the table has none (columns parallax, parallax_error)."
         )
 
+    if purpose == "training" and BANDS[0].magnitude_column not in raw.colnames:
+        raise InputError("training needs G, and the table has none (column phot_g_mean_mag).")
+
     zero = parallax_zero_point(raw, zero_point)
     parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
     bands = photometry(raw, limits)
@@ -123,6 +126,9 @@ def prepare(
         keep &= meets
         cuts.append(Cut(name, condition, before, int(keep.sum())))
     notes = [*raw.meta[META_KEY]["notes"], *bands.notes, *(dust.notes if dust else ())]
+    without_g = int((~bands.observed[keep, 0]).sum())
+    if without_g:
+        notes.append(f"{without_g} stars have no G: no limit in G cuts them, and NUTS infers them")
     if purpose == "training" and dust is None:
         notes.append("no dust map is given: every star is taken to be free of dust")
     report = CutReport(
@@ -175,6 +181,9 @@ def _selection_counts(
         if name in _CUTS_OF_THE_PARENT:
             parent &= meets
     g_mag = as_floats(raw, "phot_g_mean_mag")
+    parent &= np.isfinite(g_mag)
+    if not parent.any():
+        raise InputError("the selection function needs G, and no star has it (column phot_g_mean_mag).")
     bright, faint = (
         float(extreme(g_mag[parent])) if limit is None else limit
         for limit, extreme in ((limits.g_bright_mag, np.nanmin), (limits.g_faint_mag, np.nanmax))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from astropy.table import Table
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from redflower.bands import BANDS, SURVEY_ENDS, Band
 from redflower.catalogue.band_quality import RANK_WORST, band_conditions
-from redflower.catalogue.checks import error_sources
+from redflower.catalogue.checks import BANDS_MIN, error_sources
 from redflower.catalogue.cleaning import as_floats
 from redflower.catalogue.schema import flux_over_error_column, magnitude_error_column
 from redflower.catalogue.zero_point import FIVE_PARAMETERS, solution_kind
@@ -20,9 +20,6 @@ from redflower.physics.photometry import magnitude_error_mag
 
 Purpose = Literal["training", "inference"]
 
-#: Fewer bands than this, G among them, say nothing about reddening.
-BANDS_MIN: Final = 3
-
 
 @dataclass(frozen=True)
 class QualityLimits:
@@ -31,7 +28,7 @@ class QualityLimits:
     Attributes
     ----------
     g_bright_mag, g_faint_mag : limits in observed G, between which the sample is complete enough for the Malmquist
-        term; the model of a training sample keeps them. [mag]
+        term; the model of a training sample keeps them. A star without G, which only inference takes, passes. [mag]
     ruwe_max : upper limit of RUWE.
     visibility_periods_min : least number of visibility periods.
     g_observations_min : least number of G observations.
@@ -149,7 +146,8 @@ def quality_cuts(
     position = np.isfinite(as_floats(stars, "ra")) & np.isfinite(as_floats(stars, "dec"))
     yield "position", "a position", position
     observed = bands.observed
-    yield "G band", "a G magnitude with an error", observed[:, 0]
+    if purpose == "training":
+        yield "G band", "a G magnitude with an error", observed[:, 0]
     yield "bands", f"at least {BANDS_MIN} bands", np.asarray(observed.sum(axis=1) >= BANDS_MIN)
     if limits.complete_to is not None:
         end = SURVEY_ENDS[limits.complete_to]
@@ -173,9 +171,9 @@ def quality_cuts(
             yield "latitude", f"|b| > {limits.latitude_min_deg:g} deg", b_deg > limits.latitude_min_deg
         g_mag = bands.magnitude_mag[:, 0]
         if limits.g_bright_mag is not None:
-            yield "bright limit", f"G > {limits.g_bright_mag:g} mag", g_mag > limits.g_bright_mag
+            yield "bright limit", f"G > {limits.g_bright_mag:g} mag", ~(g_mag <= limits.g_bright_mag)
         if limits.g_faint_mag is not None:
-            yield "faint limit", f"G < {limits.g_faint_mag:g} mag", g_mag < limits.g_faint_mag
+            yield "faint limit", f"G < {limits.g_faint_mag:g} mag", ~(g_mag >= limits.g_faint_mag)
         if purpose == "training":
             yield "parallax", "parallax > 0 mas, zero point removed", parallax_mas > 0.0
 

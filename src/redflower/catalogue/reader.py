@@ -115,9 +115,11 @@ def read_stars(
     check_coordinates_agree(stars)
     for band in BANDS:
         check_magnitudes_match_fluxes(stars, band)
-    g_mag = stars[BANDS[0].magnitude_column]
-    if not np.isfinite(g_mag).any():
-        raise InputError(f"column {g_mag.name!r} has no usable value in {len(stars)} rows; G is required.")
+    g_name = BANDS[0].magnitude_column
+    if g_name in stars.colnames and not np.isfinite(stars[g_name]).any():
+        raise InputError(
+            f"column {g_name!r} has no usable value in {len(stars)} rows; give a table with G, or one without the column."
+        )
     for band in BANDS[1:]:
         if band.magnitude_column in stars.colnames and np.isnan(stars[band.magnitude_column]).all():
             notes.append(

@@ -92,7 +92,8 @@ def training_sample(
     for chunk in chunks():
         batch = to_stars(chunk, prior, selection)
         g_mag = np.asarray(batch.stars.magnitude_mag)[:, G]
-        rows = np.flatnonzero(batch.usable & (g_mag > limits[0]) & (g_mag < limits[1]))
+        has_g = np.asarray(batch.stars.observed)[:, G]
+        rows = np.flatnonzero(batch.usable & has_g & (g_mag > limits[0]) & (g_mag < limits[1]))
         writer.add(tabulate(jax.tree.map(lambda a, rows=rows: np.asarray(a)[rows], batch.stars)))
         source_id.append(np.asarray(chunk["source_id"])[rows])
         has_ruwe = "ruwe" in chunk.colnames

@@ -8,18 +8,17 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Array, Bool, Float, Shaped
 
-from redflower.bands import BANDS, G
+from redflower.bands import BANDS
+from redflower.catalogue.checks import BANDS_MIN
 from redflower.catalogue.cleaning import as_floats
 from redflower.catalogue.distance_prior import DistancePrior
 from redflower.catalogue.prepared import prepared_error_name, require_prepared
-from redflower.catalogue.quality import BANDS_MIN
 from redflower.catalogue.selection import selection_pixels
 from redflower.physics import SelectionFunction
 from redflower.star import Star
 
 USABLE: Final = "usable"
 NO_POSITION: Final = "no position"
-NO_G: Final = "no G magnitude"
 FEW_BANDS: Final = f"fewer than {BANDS_MIN} bands"
 
 
@@ -31,7 +30,7 @@ class StarBatch:
     ----------
     stars : the arrays, with fillers where something is missing.
     usable : whether a row can be inferred; the others keep their place, filled with finite values.
-    reason : `USABLE`, `NO_POSITION`, `NO_G` or `FEW_BANDS`, for each row.
+    reason : `USABLE`, `NO_POSITION` or `FEW_BANDS`, for each row.
     """
 
     stars: Star
@@ -69,8 +68,8 @@ def to_stars(table: Table, prior: DistancePrior, selection: SelectionFunction | 
 
     # The first reason that holds; np.select takes them in order.
     reason = np.select(
-        [~placed, ~observed[:, G], observed.sum(axis=1) < BANDS_MIN],
-        [NO_POSITION, NO_G, FEW_BANDS],
+        [~placed, observed.sum(axis=1) < BANDS_MIN],
+        [NO_POSITION, FEW_BANDS],
         default=USABLE,
     )
 

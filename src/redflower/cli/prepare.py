@@ -16,6 +16,7 @@ from redflower.catalogue import (
 )
 from redflower.catalogue import prepare as prepare_table
 from redflower.catalogue.selection import build_selection, check_selection, write_selection
+from redflower.constants import LATITUDE_MIN_DEG
 from redflower.errors import InputError
 from redflower.physics import SelectionFunction
 from redflower.plot import (
@@ -52,6 +53,12 @@ def prepare(
     ] = "auto",
     g_bright: Annotated[float, typer.Option(help="Bright limit in G [mag]")] = 13.5,
     g_faint: Annotated[float, typer.Option(help="Faint limit in G [mag]")] = 20.5,
+    latitude: Annotated[
+        float,
+        typer.Option(
+            help="Smallest |b| [deg]; the method is meant for 20 and above; stars below are flagged"
+        ),
+    ] = LATITUDE_MIN_DEG,
     complete: Annotated[
         str | None, typer.Option(help="Keep only stars with every band: ps1 (8 bands) or 2mass (11 bands)")
     ] = None,
@@ -95,6 +102,7 @@ def prepare(
     limits = QualityLimits(
         g_bright_mag=g_bright,
         g_faint_mag=g_faint,
+        latitude_min_deg=latitude,
         ps1_rank_max=ps1_rank,
         complete_to=complete,  # type: ignore[arg-type]  # checked inside
     )

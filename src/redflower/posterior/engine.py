@@ -76,13 +76,13 @@ class InferenceSettings:
     Attributes
     ----------
     ebv_min_mag, ebv_max_mag : ends of the uniform reddening prior. [mag]
-    engine : ``fast``, which hands hard stars on to NUTS by itself, or ``nuts`` for all.
+    engine : ``fast``, which hands hard stars, and those without G, on to NUTS by itself, or ``nuts`` for all.
     nuts : length of the chains.
     fast : how much the fast engine checks, and when it hands on.
     ebv_limit_mag : all the dust towards the stars, for the flag of stars that extinction may have brought into the sample;
         None for that of the dust map the table was prepared with, else the end of the prior.
     hand_on : whether stars that the fast engine cannot settle go on to NUTS; otherwise they keep what it found, with the
-        status ``low_ess``.
+        status ``low_ess``, or ``no_bands`` without G, of which it can say nothing.
     density : whether to add the joint density in (E, distance modulus).
     batch_size : stars sampled side by side by NUTS; results do not depend on it beyond rounding.
     fast_batch_size : the same for the fast engine.
@@ -165,7 +165,13 @@ def infer_stars(
     limit_mag = np.where(np.isfinite(limit_mag), limit_mag, settings.ebv_max_mag)
     run = _Run(model, target, stars, source_id, settings, columns, progress, n_stars - len(rows), limit_mag)
     if fast is not None:
-        rows = run.importance(fast, run.quadrature(fast, rows))  # none left where nothing is handed on
+        # The emulator's first band is the observed G; a star without it is for the reference engine.
+        led = observed[rows, G]
+        if settings.hand_on:
+            run.nuts(rows[~led], settings.batch_size)
+        else:
+            columns["status"][rows[~led]] = Status.NO_BANDS.value
+        rows = run.importance(fast, run.quadrature(fast, rows[led]))  # none left where nothing is handed on
         run.nuts(rows, min(settings.batch_size, HANDED_ON_BATCH))
     else:
         run.nuts(rows, settings.batch_size)
@@ -346,9 +352,9 @@ def unusable_status(model: Model, stars: Star) -> np.ndarray:
     finite &= (per_band | ~observed).all(axis=1) & (parallax_fine | ~has_parallax)
     g_mag = magnitude_mag[:, G]
     conditions = {
-        Status.NO_BANDS: ~observed[:, G] | (observed.sum(axis=1) < MIN_BANDS),
+        Status.NO_BANDS: observed.sum(axis=1) < MIN_BANDS,
         Status.NONFINITE: ~finite,
-        Status.OUTSIDE_LIMITS: (g_mag < model.g_bright_mag) | (g_mag > model.g_faint_mag),
+        Status.OUTSIDE_LIMITS: observed[:, G] & ((g_mag < model.g_bright_mag) | (g_mag > model.g_faint_mag)),
     }
     longest = max(len(s) for s in Status)
     words = np.select(list(conditions.values()), [s.value for s in conditions], default="")

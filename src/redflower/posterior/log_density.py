@@ -17,6 +17,7 @@ from redflower.physics import (
     ExtinctionLaw,
     SelectionFunction,
     absolute_to_colour,
+    colour_to_absolute,
     distance_pc_of_modulus,
     extinction_mag,
     flow_condition,
@@ -31,8 +32,10 @@ from redflower.physics import (
 from redflower.star import Star
 
 LOG_LN10_OVER_5 = -0.7754548897852702
-#: BP - RP about which a star without BP or RP is whitened; it moves the centre only, not the density. [mag]
+#: BP - RP about which the whitening of a star without BP or RP begins; it moves the centre only, not the density. [mag]
 TYPICAL_BP_RP_MAG = 0.9
+#: Scatter about the linear relations between bands that the whitening takes observed magnitudes to have. [mag]
+PREDICTION_NOISE_MAG = 0.01
 
 
 class Target(eqx.Module):
@@ -83,11 +86,12 @@ def log_posterior(
 ) -> Float[Array, ""]:
     """ln of the unnormalised posterior density in (E(B-V), distance modulus, intrinsic absolute magnitudes).
 
-    Equation: E16 (docs/model.md), with p(d) dd/dmu for p(d). Source: O'Callaghan et al. (2025), eq. 16.
+    Equation: E16, D11 (docs/model.md), with p(d) dd/dmu for p(d). Source: O'Callaghan et al. (2025), eq. 16.
 
     Bands that the star lacks have no likelihood; if an observed band follows them, their flow factors stay and
     they are integrated over by the engine. Factors after the last observed band integrate to one and are left
-    out.
+    out. A star without the leading band G is in no sample that was cut in G: neither limits nor selection apply
+    (docs/decisions/0011-stars-without-the-leading-band.md).
     """
     n = target.n_bands
     observed = star.observed[:n]
@@ -111,6 +115,7 @@ def log_posterior(
     log_sample = log_in_sample(
         target, star, absolute_mag[G] + distance_modulus_mag, absolute_mag[G] - absolute_mag[RP]
     )
+    log_sample = jnp.where(observed[G], log_sample, 0.0)  # D11
     log_distance = (
         log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
         + jnp.log(distance_pc)
@@ -133,14 +138,17 @@ class Whitening(eqx.Module):
 
     theta[0] is the logit of E within its limits, theta[1] the distance modulus in units of its prior spread
     about its prior centre, theta[2:] the noise in the bands in units of the errors. For a band without a
-    magnitude, the centre is its linear prediction from the bands before it and the unit its spread about that.
+    magnitude, G too, the centre is its linear prediction from all observed bands and the unit its spread about
+    that; bp_rp_mag is the intrinsic colour so predicted at the lower end, the middle and the upper end of the limits
+    of E.
     """
 
     modulus_centre_mag: Float[Array, ""]
     modulus_scale_mag: Float[Array, ""]
-    fill: Float[Array, "band band"]
-    fill_offset: Float[Array, "band"]
+    predict: Float[Array, "band band"]
+    offset_mag: Float[Array, "band"]
     scale_mag: Float[Array, "band"]
+    bp_rp_mag: Float[Array, "level"]
 
     def __call__(
         self, target: Target, star: Star, theta: Float[Array, "theta"]
@@ -150,26 +158,23 @@ class Whitening(eqx.Module):
         ebv_mag = target.ebv_min_mag + width_mag * jax.nn.sigmoid(theta[0])
         log_jacobian = jnp.log(width_mag) + jax.nn.log_sigmoid(theta[0]) + jax.nn.log_sigmoid(-theta[0])
         modulus_mag = self.modulus_centre_mag + self.modulus_scale_mag * theta[1]
-        z = theta[2:]
-        centre_mag = self._unreddened(target, star, ebv_mag) - modulus_mag
+        noise_mag = self.scale_mag * theta[2:]
         observed = star.observed[: target.n_bands]
-        seen = jnp.where(observed, centre_mag + self.scale_mag * z, 0.0)
-        # In colour-magnitude space, where the bands that are missing are predicted from those before them.
-        x = (
-            self.fill @ absolute_to_colour(seen)
-            + self.fill_offset
-            + jnp.where(observed, 0.0, self.scale_mag * z)
-        )
-        absolute_mag = jnp.where(observed, seen, x + seen[0])
+        centre_mag = self._unreddened(target, star, ebv_mag) - modulus_mag
+        seen = jnp.where(observed, centre_mag + noise_mag, 0.0)
+        absolute_mag = jnp.where(observed, seen, self.predict @ seen + self.offset_mag + noise_mag)
         log_jacobian += jnp.sum(jnp.log(self.scale_mag)) + jnp.log(self.modulus_scale_mag)  # E16b
         return Position(ebv_mag, modulus_mag, absolute_mag), log_jacobian
 
     def _unreddened(self, target: Target, star: Star, ebv_mag: Float[Array, ""]) -> Float[Array, "band"]:
-        """Observed magnitudes without the extinction of a star of the observed colour: the centre, not a model."""
+        """Observed magnitudes without the extinction of a star of a likely colour: the centre, not a model."""
         has_colour = star.observed[BP] & star.observed[RP]
         colour_mag = jnp.where(has_colour, star.magnitude_mag[BP] - star.magnitude_mag[RP], TYPICAL_BP_RP_MAG)
+        # Between the ends of the reddening prior the predicted colour runs as a parabola through three values.
+        t = (ebv_mag - target.ebv_min_mag) / (target.ebv_max_mag - target.ebv_min_mag)
+        basis = jnp.stack([(1.0 - t) * (1.0 - 2.0 * t), 4.0 * t * (1.0 - t), t * (2.0 * t - 1.0)])
         intrinsic_mag = jnp.where(
-            has_colour, intrinsic_bp_rp(target.law, colour_mag, ebv_mag), TYPICAL_BP_RP_MAG
+            has_colour, intrinsic_bp_rp(target.law, colour_mag, ebv_mag), basis @ self.bp_rp_mag
         )
         reddening_mag = extinction_mag(target.law, ebv_mag, intrinsic_mag)
         return (star.magnitude_mag - reddening_mag)[: target.n_bands]
@@ -183,21 +188,42 @@ def make_whitening(
 ) -> Whitening:
     """The whitening of one star; centre and scale of the distance modulus come from its distance posterior."""
     n = target.n_bands
-    observed = star.observed[:n]
+    observed, error_mag = star.observed[:n], star.magnitude_error_mag[:n]
     standard = target.flow.standardisation
-    inverse, diagonal = standard.x_inverse_cholesky, jnp.diagonal(standard.x_inverse_cholesky)
-    # Row k of `predict` gives x_k - mean_k from the coordinates before it, where the standardised residual is 0.
-    predict = -(inverse - jnp.diag(diagonal)) / diagonal[:, None]
-    fill = jnp.zeros((n, n))
+    mean_mag = colour_to_absolute(standard.x_mean[:n])
+    # Column j: what one unit of the standardised coordinate j does to the magnitudes. Forward substitution.
+    inverse, x_root = standard.x_inverse_cholesky[:n, :n], jnp.zeros((n, n))
     for k in range(n):
-        fill = fill.at[k].set(jnp.where(observed[k], jnp.eye(n)[k], predict[k] @ fill))
-    offset = standard.x_mean - fill @ standard.x_mean
+        x_root = x_root.at[k].set((jnp.eye(n)[k] - inverse[k] @ x_root) / inverse[k, k])
+    root = jax.vmap(colour_to_absolute, 1, 1)(x_root)
+    # Kalman's filter for one normal distribution of magnitudes, a band at a time.
+    covariance, predict = root @ root.T, jnp.zeros((n, n))
+    for k in range(n):
+        variance = covariance[k, k] + error_mag[k] ** 2 + PREDICTION_NOISE_MAG**2
+        gain = jnp.where(observed[k], covariance[:, k] / variance, 0.0)
+        predict = predict + gain[:, None] * (jnp.eye(n)[k] - predict[k])
+        covariance = covariance - gain[:, None] * covariance[k]
+    spread_mag = jnp.sqrt(jnp.maximum(jnp.diagonal(covariance), PREDICTION_NOISE_MAG**2))
+    offset_mag = mean_mag - predict @ mean_mag
+
+    def predicted_bp_rp(ebv_mag: Float[Array, ""]) -> Float[Array, ""]:
+        """The colour that the observed bands have once the extinction of a star of that colour is taken off."""
+        bp_rp_mag = jnp.asarray(TYPICAL_BP_RP_MAG)
+        for _ in range(3):
+            reddening_mag = extinction_mag(target.law, ebv_mag, bp_rp_mag)[:n]
+            seen = jnp.where(observed, star.magnitude_mag[:n] - reddening_mag - modulus_centre_mag, 0.0)
+            whole = jnp.where(observed, seen, predict @ seen + offset_mag)
+            bp_rp_mag = jnp.clip(whole[BP] - whole[RP], 0.0, 3.0)
+        return bp_rp_mag
+
+    levels_mag = jnp.linspace(target.ebv_min_mag, target.ebv_max_mag, 3)
     return Whitening(
         modulus_centre_mag,
         modulus_scale_mag,
-        fill,
-        jnp.where(observed, 0.0, offset),
-        jnp.where(observed, star.magnitude_error_mag[:n], 1.0 / diagonal),
+        predict,
+        offset_mag,
+        jnp.where(observed, error_mag, spread_mag),
+        jax.vmap(predicted_bp_rp)(levels_mag),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 EDGE_MAG: Final = 0.01
 #: So near the bright limit the truncation shapes the posterior. [mag]
 BRIGHT_EDGE_MAG: Final = 0.05
-#: Share of the posterior near an edge from which on the status says so.
+#: Share of the posterior near or beyond an edge from which on the status or a flag says so.
 MAX_EDGE_SHARE: Final = 0.10
 
 
@@ -39,7 +39,9 @@ STATUS_MESSAGES: dict[Status, str] = {
     ),
     Status.OUTSIDE_COVERAGE: "the star's (R, Z) is where the model had no training stars",
     Status.NONFINITE: "data or density are not finite; nothing was inferred",
-    Status.NO_BANDS: "no G magnitude, or fewer than three bands of the model; nothing was inferred",
+    Status.NO_BANDS: (
+        "fewer than three bands of the model, or no G where stars are not handed on to NUTS; nothing was inferred"
+    ),
     Status.FAILED: "an error stopped the part of the table that holds the star; nothing was inferred",
     Status.OUTSIDE_LIMITS: "apparent G outside the model's magnitude limits; nothing was inferred",
 }
@@ -55,6 +57,7 @@ class Flag(IntFlag):
     COEFFICIENT_OUT_OF_RANGE = 16
     OUTSIDE_COVERAGE = 32
     LOW_LATITUDE = 64
+    BEYOND_LIMITS = 128
 
 
 FLAG_MESSAGES: dict[Flag, str] = {
@@ -69,4 +72,8 @@ FLAG_MESSAGES: dict[Flag, str] = {
     Flag.COEFFICIENT_OUT_OF_RANGE: "an extinction coefficient was clipped to the range in which it was measured",
     Flag.OUTSIDE_COVERAGE: "the star's (R, Z) is where the model had no training stars",
     Flag.LOW_LATITUDE: "|b| < 20 deg, outside what the method is meant for",
+    Flag.BEYOND_LIMITS: (
+        "no G, so that the sample's magnitude limits do not apply, and more than 10 % of the posterior has an unreddened G "
+        "beyond them, where the flow saw no training stars"
+    ),
 }

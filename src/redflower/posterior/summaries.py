@@ -88,12 +88,15 @@ def summarise(
     diverging = np.asarray(draws.diverging).reshape(len(ebv_mag), -1)
     columns["divergences"] = diverging.sum(axis=1)
 
+    g_mag = np.asarray(draws.unreddened_g_mag).reshape(len(flat_e), -1)
+    beyond = ((g_mag < target.g_bright_mag) | (g_mag > target.g_faint_mag)).mean(axis=1) > MAX_EDGE_SHARE
+    has_g = np.asarray(stars.observed)[:, G]
     covered = covered_by_training(model, stars, np.median(modulus_mag.reshape(len(modulus_mag), -1), axis=1))
     columns["status"] = _status(
         target,
         columns,
         flat_e,
-        np.asarray(draws.unreddened_g_mag).reshape(len(flat_e), -1),
+        np.where(has_g[:, None], g_mag, np.inf),  # without G no limit has cut the posterior off
         diverging,
         covered,
     )
@@ -107,6 +110,7 @@ def summarise(
         covered=covered,
         ebv_limit_mag=ebv_limit_mag,
     )
+    columns["flags"] |= np.where(beyond & ~has_g, int(Flag.BEYOND_LIMITS), 0)
     return columns
 
 
@@ -202,7 +206,7 @@ def flag_bits(
     bits: dict[Flag, Any] = {
         Flag.MISSING_BAND: ~observed.all(axis=1),
         Flag.NO_PARALLAX: ~np.asarray(stars.has_parallax),
-        Flag.ENTERED_BY_EXTINCTION: np.asarray(stars.magnitude_mag)[:, G] < bright_mag,
+        Flag.ENTERED_BY_EXTINCTION: observed[:, G] & (np.asarray(stars.magnitude_mag)[:, G] < bright_mag),
         Flag.LOW_FLOW_PROBABILITY: flow_chi2 > chi2.ppf(UNLIKELY_QUANTILE, np.maximum(needed, 1)),
         Flag.COEFFICIENT_OUT_OF_RANGE: (~np.asarray(in_range)[:, :n] & observed).any(axis=1),
         Flag.OUTSIDE_COVERAGE: ~covered,

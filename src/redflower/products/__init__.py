@@ -1,5 +1,6 @@
 """What the commands leave: folders of tables, figures and one page, and how to draw them again."""
 
+from redflower.products.arviz_objects import cloud_inference_data as cloud_inference_data
 from redflower.products.folder import redraw as redraw
 from redflower.products.sightline import SightlineResult as SightlineResult
 from redflower.products.sightline import fit_posteriors as fit_posteriors

@@ -1,0 +1,52 @@
+"""The draws themselves of the reference engine, for those who want more than a row per star."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from redflower.flow.model import Model
+from redflower.posterior.engine import InferenceSettings, star_keys, unusable_status
+from redflower.posterior.fast import batches, take
+from redflower.posterior.log_density import make_target
+from redflower.posterior.nuts import sample_stars
+from redflower.star import Star
+
+
+def chains_of_stars(
+    model: Model,
+    stars: Star,
+    source_id: Int[np.ndarray, " star"],
+    settings: InferenceSettings,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Int[np.ndarray, " usable"], dict[str, Shaped[np.ndarray, "usable chain draw"]]]:
+    """Draws of every star that can be inferred, by NUTS: those from which `infer_stars` makes the star's row.
+
+    Equations: E16, E16b (docs/model.md).
+
+    Parameters
+    ----------
+    model, stars, source_id, settings, progress : as for `redflower.posterior.infer_stars`; the engine is ``nuts``.
+
+    Returns
+    -------
+    The rows of the stars, and arrays of shape (star, chain, draw): ``ebv`` [mag], ``distance_modulus`` [mag], ``bp_rp``
+    [mag] (intrinsic), ``unreddened_g`` [mag], ``flow_chi2``, ``lp`` (ln posterior density in whitened coordinates),
+    ``diverging`` and ``n_steps`` (leapfrog steps of the trajectory).
+    """
+    target = make_target(model, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag)
+    rows = np.flatnonzero(unusable_status(model, stars) == "")
+    parts: dict[str, list[np.ndarray]] = {}
+    for batch, padded in batches(rows, settings.batch_size):
+        keys = star_keys(source_id[padded], settings.seed)
+        draws = sample_stars(target, take(stars, padded), keys, settings.nuts)
+        for name, values in {
+            "ebv": draws.ebv_mag, "distance_modulus": draws.distance_modulus_mag, "bp_rp": draws.bp_rp_mag,
+            "unreddened_g": draws.unreddened_g_mag, "flow_chi2": draws.flow_chi2, "lp": draws.log_density,
+            "diverging": draws.diverging, "n_steps": draws.n_leapfrog,
+        }.items():  # fmt: skip
+            parts.setdefault(name, []).append(np.asarray(values)[: len(batch)])
+        if progress is not None:
+            progress(min(len(rows), len(parts["ebv"]) * settings.batch_size))
+    return rows, {name: np.concatenate(values) for name, values in parts.items()}
