@@ -61,6 +61,7 @@ def test_without_arviz_one_message(result, monkeypatch):
         cloud_inference_data(result.fit)
 
 
+@pytest.mark.slow
 def test_the_summary_of_the_chains_is_the_table_of_infer():
     sky = redflower.simulate(6, seed=2, preset="one-cloud", g_faint_mag=17.0)
     stars = redflower.prepare(sky, purpose="inference").table
