@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # More than this many test workers only get in each other's way: JAX uses the cores itself.
 WORKERS ?= 2
+# The tests and the demo spend most of their time in compilation: these halve it, for a tenth or so of the speed of what
+# is compiled. The flags are those of the pinned version of JAX.
+demo test test-slow: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1
 
 .PHONY: help setup demo test test-slow test-dachs lint format bench docs clean
 
@@ -25,7 +28,7 @@ demo: $(STAMP) ## simulate a two-cloud sightline, infer every star, find the dus
 	$(BIN)/redflower demo demo-output
 
 test: $(STAMP) ## the tests (under 12 minutes on two cores)
-	$(BIN)/python -m pytest -n $(WORKERS) -m 'not slow and not dachs'
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not slow and not dachs'
 
 test-slow: $(STAMP) ## the long tests
 	$(BIN)/python -m pytest -m slow

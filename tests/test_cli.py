@@ -68,8 +68,8 @@ def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
         prepared[band.name][2] = np.nan
     broken = tmp_path / "broken.fits"
     redflower.write_table(prepared, broken)
-    short = ("--engine", "nuts", "--warmup", "80", "--draws", "60", "--chains", "2")
-    code, _, err = run(capsys, monkeypatch, "infer", broken, out, "--model", "mock-sky", *short)
+    short = ("--model", "mock-sky", "--warmup", "80", "--draws", "60", "--chains", "2")
+    code, _, err = run(capsys, monkeypatch, "infer", broken, out, *short, "--engine", "nuts")
     assert code == 1, err
     posteriors = redflower.read_table(out)
     assert len(posteriors) == 6
@@ -84,7 +84,7 @@ def test_simulate_prepare_infer(tmp_path: Path, capsys, monkeypatch) -> None:
     assert (np.asarray(posteriors["ebv_std"])[rest] > 0).all()
     assert posteriors.meta["redflower"]["model"]["id"].startswith("mock-sky-")
     fast = tmp_path / "fast.parquet"
-    code, _, err = run(capsys, monkeypatch, "infer", broken, fast, "--model", "mock-sky", "--density")
+    code, _, err = run(capsys, monkeypatch, "infer", broken, fast, *short, "--density")
     assert code == 1, err
     assert "settled by" in err
     by_fast = redflower.read_table(fast)

@@ -104,7 +104,7 @@ def test_nuts_agrees_with_quadrature() -> None:
     cases[2] = dataclasses.replace(cases[2], parallax_error_mas=np.float32(1.0))
     stars = jax.tree.map(lambda *a: np.stack(a), *cases)
     settings = InferenceSettings(
-        *LIMITS_MAG, engine="nuts", nuts=NutsSettings(n_chains=4, n_warmup=250, n_draws=800), batch_size=3
+        *LIMITS_MAG, engine="nuts", nuts=NutsSettings(n_chains=4, n_warmup=200, n_draws=500), batch_size=3
     )
     result = infer_stars(MODEL, stars, np.array([11, 12, 13]), settings)
     for i, star in enumerate(cases):

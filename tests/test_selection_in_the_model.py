@@ -87,6 +87,7 @@ def test_the_normaliser_is_the_integral_over_magnitude_and_distance() -> None:
 
 @pytest.mark.equation("E24")
 @pytest.mark.equation("E12")
+@pytest.mark.slow
 @pytest.mark.parametrize("told", [True, False])
 def test_training_recovers_the_population_behind_a_selection_function(told: bool) -> None:
     """Bright stars are missing from the sample; a training that is not told of it finds the population too faint."""

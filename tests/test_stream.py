@@ -16,9 +16,8 @@ from redflower.errors import InputError
 from redflower.posterior import FastSettings, InferenceSettings
 from redflower.scale import infer_file
 
-#: The batch of tests/test_fast_engine.py, and nothing that leaves its first step.
+#: Nothing that leaves its first step.
 SETTINGS = InferenceSettings(
-    fast_batch_size=64,
     fast=FastSettings(min_check_ess=0.0, max_shift=np.inf, max_scatter=np.inf, max_resolution_shift=np.inf),
 )
 

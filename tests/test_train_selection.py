@@ -136,6 +136,7 @@ def test_the_exact_normaliser_recovers_the_population_behind_the_limit(
 
 
 @pytest.mark.equation("EA6")
+@pytest.mark.slow
 def test_the_papers_normaliser_is_right_on_average_and_useless_star_by_star() -> None:
     """With errors as wide as the population the mean of A6 is E24; with real errors it misses nearly all of it."""
     flow = linear_flow(jnp.float32(MEAN_MAG), jnp.log(jnp.float32(SPREAD_MAG)))

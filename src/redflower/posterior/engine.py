@@ -57,8 +57,6 @@ ENGINE_MESSAGES: Final[dict[str, str]] = {
 MIN_BANDS = 3
 #: Stars whose rounds of step 2 are in memory together: 0.2 MB each at most.
 REFINED_BLOCK: Final = 1024
-#: Stars sampled side by side when only a few are handed on: padding costs as much as stars do.
-HANDED_ON_BATCH: Final = 16
 FLOAT_COLUMNS = (
     *(f"{name}_{label}" for name in ("ebv", "distance") for label in ("mean", "std", *QUANTILES)),
     "ebv_distance_corr",
@@ -97,7 +95,7 @@ class InferenceSettings:
     ebv_limit_mag: float | None = None
     hand_on: bool = True
     density: bool = False
-    batch_size: int = 64
+    batch_size: int = 16  # a tenth slower per star than 64, but of few stars handed on, padding would be most
     fast_batch_size: int = 128
     seed: int = 0
 
@@ -168,13 +166,11 @@ def infer_stars(
         # The emulator's first band is the observed G; a star without it is for the reference engine.
         led = observed[rows, G]
         if settings.hand_on:
-            run.nuts(rows[~led], settings.batch_size)
+            run.nuts(rows[~led])
         else:
             columns["status"][rows[~led]] = Status.NO_BANDS.value
         rows = run.importance(fast, run.quadrature(fast, rows[led]))  # none left where nothing is handed on
-        run.nuts(rows, min(settings.batch_size, HANDED_ON_BATCH))
-    else:
-        run.nuts(rows, settings.batch_size)
+    run.nuts(rows)
     failed = columns["status"] == Status.NONFINITE.value
     for name in FLOAT_COLUMNS:
         columns[name][failed] = np.nan
@@ -197,14 +193,17 @@ class _Run:
 
     def quadrature(self, fast: FastTarget, rows: np.ndarray) -> np.ndarray:
         """Step 1 of the fast engine; returns the rows that it did not settle."""
-        left = []
+        settings, left = self.settings.fast, []
         for batch, padded in batches(rows, self.settings.fast_batch_size):
             part = take(self.stars, padded)
             noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
             keys = star_keys(self.source_id[padded], self.settings.seed)
-            result = jax.tree.map(np.asarray, quadrature_batch(fast, part, noise, keys, self.settings.fast))
+            found = quadrature_batch(
+                fast, part, noise, keys, settings.check_nodes, settings.check_draws_per_node
+            )
+            result = jax.tree.map(np.asarray, found)
             k = pareto_k(result.log_weight)
-            bad = unsettled(result, self.settings.fast)[: len(batch)]
+            bad = unsettled(result, settings)[: len(batch)]
             good = np.flatnonzero(~bad)
             values = self._of_fast(part, result, k, padded)
             self._store(batch[good], {name: v[good] for name, v in values.items()}, FAST)
@@ -232,7 +231,10 @@ class _Run:
                 keys = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, 3), number))(  # noqa: B023
                     star_keys(self.source_id[rows[padded]], self.settings.seed)
                 )
-                result, draws = jax.tree.map(np.asarray, refined_batch(fast, part, noise, keys, settings))
+                found = refined_batch(
+                    fast, part, noise, keys, settings.refine_nodes, settings.refine_draws_per_node
+                )
+                result, draws = jax.tree.map(np.asarray, found)
                 for i, star in enumerate(batch):
                     one = jax.tree.map(lambda a, i=i: a[i], draws)
                     together.add(star, one, float(result.summary.log_evidence[i]))
@@ -269,9 +271,9 @@ class _Run:
             self._store_columns(rows[which], density_of_draws(ebv, modulus, weight, limits))
         self._done(len(which))
 
-    def nuts(self, rows: np.ndarray, batch_size: int) -> None:
+    def nuts(self, rows: np.ndarray) -> None:
         """The reference engine on some rows."""
-        for batch, padded in batches(rows, batch_size):
+        for batch, padded in batches(rows, self.settings.batch_size):
             part = take(self.stars, padded)
             keys = star_keys(self.source_id[padded], self.settings.seed)
             draws = sample_stars(self.target, part, keys, self.settings.nuts)

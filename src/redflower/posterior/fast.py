@@ -156,16 +156,13 @@ def _describe(
 
 @eqx.filter_jit
 def quadrature_batch(
-    fast: FastTarget, stars: Star, noise: Noise, keys: PRNGKeyArray, settings: FastSettings
+    fast: FastTarget, stars: Star, noise: Noise, keys: PRNGKeyArray, n_nodes: int, n_per_node: int
 ) -> FastResult:
-    """Step 1 for a batch."""
+    """Step 1 for a batch, with the draws of its check; compiled once per size of batch and number of draws."""
 
     def one(star: Star, noise: Noise, key: PRNGKeyArray) -> FastResult:
         grid = posterior_grid(fast, star, noise)
-        n_per_node = settings.check_draws_per_node
-        draws = weighted_draws(
-            fast, star, noise, grid, key, n_nodes=settings.check_nodes, n_per_node=n_per_node
-        )
+        draws = weighted_draws(fast, star, noise, grid, key, n_nodes=n_nodes, n_per_node=n_per_node)
         return _describe(fast, star, grid, draws, n_per_node)
 
     return jax.vmap(one)(stars, noise, keys)
@@ -173,16 +170,13 @@ def quadrature_batch(
 
 @eqx.filter_jit
 def refined_batch(
-    fast: FastTarget, stars: Star, noise: Noise, keys: PRNGKeyArray, settings: FastSettings
+    fast: FastTarget, stars: Star, noise: Noise, keys: PRNGKeyArray, n_nodes: int, n_per_node: int
 ) -> tuple[FastResult, WeightedDraws]:
-    """Step 2 for a batch: a finer grid on the box of the first, and many weighted draws."""
+    """Step 2 for a batch: a finer grid on the box of the first, and many weighted draws; compiled like step 1."""
 
     def one(star: Star, noise: Noise, key: PRNGKeyArray) -> tuple[FastResult, WeightedDraws]:
         grid = finer_grid(fast, star, noise, posterior_grid(fast, star, noise), factor=2)
-        n_per_node = settings.refine_draws_per_node
-        draws = weighted_draws(
-            fast, star, noise, grid, key, n_nodes=settings.refine_nodes, n_per_node=n_per_node
-        )
+        draws = weighted_draws(fast, star, noise, grid, key, n_nodes=n_nodes, n_per_node=n_per_node)
         return _describe(fast, star, grid, draws, n_per_node), draws
 
     return jax.vmap(one)(stars, noise, keys)

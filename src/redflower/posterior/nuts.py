@@ -1,6 +1,7 @@
 """The reference engine: NumPyro's No-U-Turn sampler on the whitened posterior, many stars at once."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -122,85 +123,64 @@ class Frame(eqx.Module):
     centre: Float[Array, "*star theta"]
     factor: Float[Array, "*star theta theta"]
 
+    def theta_of(self, phi: Float[Array, "theta"]) -> Float[Array, "theta"]:
+        """Out of the frame."""
+        return self.centre + self.factor @ phi
 
-def sample_star(
+
+def sample_chain(
     target: Target,
     star: Star,
-    key: PRNGKeyArray,
+    whitening: Whitening,
     frame: Frame,
+    start: Float[Array, "theta"],
+    key: PRNGKeyArray,
     settings: NutsSettings,
-    *,
-    pilot: bool | Array,
-) -> Draws:
-    """Posterior draws of one star by NUTS, several chains, in a given frame with a diagonal mass matrix.
+) -> tuple[Array, Array, Array, Array]:
+    """One chain of one star by NUTS, in a given frame with a diagonal mass matrix.
 
     Equation: E16, E16b (docs/model.md).
+
+    Returns
+    -------
+    Of every draw: phi, -ln density, whether its trajectory diverged, and its leapfrog steps.
     """
-    whitening, moduli_mag = whitening_of(target, star)
-
-    def theta_of(phi: Float[Array, "theta"]) -> Float[Array, "theta"]:
-        return frame.centre + frame.factor @ phi
-
     init_kernel, sample_kernel = hmc(
-        potential_fn_gen=lambda star, whitening: (
-            lambda phi: -log_whitened(target, star, whitening, theta_of(phi))
+        # Compiled as a function of its own: traced once, and not once for each use by the sampler.
+        potential_fn_gen=lambda star, whitening, frame: jax.jit(
+            lambda phi: -log_whitened(target, star, whitening, frame.theta_of(phi))
         ),
         algo="NUTS",
     )
-    start_key, chain_key = jax.random.split(key)
-    start_keys = jax.random.split(start_key, settings.n_chains)
-    # The pilot starts all over the posterior's support; the chains that count, dispersed about what it found.
-    dispersed = 1.5 * jax.vmap(lambda k: jax.random.normal(k, frame.centre.shape))(start_keys)
-    starts = jnp.where(pilot, starting_points(target, star, whitening, moduli_mag, start_keys), dispersed)
-
-    def chain(start: Float[Array, "theta"], key: PRNGKeyArray) -> tuple[Array, Array, Array, Array]:
-        model_args = (star, whitening)
-        state = init_kernel(
-            start,
-            settings.n_warmup,
-            step_size=0.3,
-            dense_mass=False,
-            target_accept_prob=settings.target_accept,
-            max_tree_depth=(settings.max_tree_depth_warmup, settings.max_tree_depth),
-            model_args=model_args,
-            rng_key=key,
-        )
-
-        def step(state, _):
-            state = sample_kernel(state, model_args)
-            return state, (state.z, state.potential_energy, state.diverging, state.num_steps)
-
-        # One scan for warm-up and draws, so that the kernel is compiled once.
-        _, steps = jax.lax.scan(step, state, length=settings.n_warmup + settings.n_draws)
-        return jax.tree.map(lambda values: values[settings.n_warmup :], steps)
-
-    theta, potential, diverging, n_leapfrog = jax.vmap(chain)(
-        starts, jax.random.split(chain_key, settings.n_chains)
+    model_args = (star, whitening, frame)
+    state = init_kernel(
+        start,
+        settings.n_warmup,
+        step_size=0.3,
+        dense_mass=False,
+        target_accept_prob=settings.target_accept,
+        max_tree_depth=(settings.max_tree_depth_warmup, settings.max_tree_depth),
+        model_args=model_args,
+        rng_key=key,
     )
-    theta = jax.vmap(jax.vmap(theta_of))(theta)
-    needed = needed_bands(star.observed[: target.n_bands])
 
-    def describe(theta: Float[Array, "theta"]) -> tuple[Position, Array]:
-        position = whitening(target, star, theta)[0]
-        condition = flow_condition(
-            distance_pc_of_modulus(position.distance_modulus_mag), star.l_deg, star.b_deg
-        )
-        u = target.flow.forward(absolute_to_colour(position.absolute_mag), condition)[0]
-        return position, jnp.sum(jnp.where(needed, u * u, 0.0))
+    def step(state, _):
+        state = sample_kernel(state, model_args)
+        return state, (state.z, state.potential_energy, state.diverging, state.num_steps)
 
-    position, flow_chi2 = jax.vmap(jax.vmap(describe))(theta)
-    return Draws(
-        ebv_mag=position.ebv_mag,
-        distance_modulus_mag=position.distance_modulus_mag,
-        bp_rp_mag=position.absolute_mag[..., BP] - position.absolute_mag[..., RP],
-        unreddened_g_mag=position.absolute_mag[..., G] + position.distance_modulus_mag,
-        flow_chi2=flow_chi2,
-        theta=theta,
-        log_density=-potential,
-        diverging=diverging,
-        n_leapfrog=n_leapfrog,
-        whitening=whitening,
-    )
+    # One scan for warm-up and draws, so that the kernel is compiled once.
+    _, steps = jax.lax.scan(step, state, length=settings.n_warmup + settings.n_draws)
+    return jax.tree.map(lambda values: values[settings.n_warmup :], steps)
+
+
+def describe(
+    target: Target, star: Star, whitening: Whitening, theta: Float[Array, "theta"]
+) -> tuple[Position, Float[Array, ""]]:
+    """A draw in magnitudes, and its squared length in the flow's normal coordinates."""
+    position = whitening(target, star, theta)[0]
+    condition = flow_condition(distance_pc_of_modulus(position.distance_modulus_mag), star.l_deg, star.b_deg)
+    u = target.flow.forward(absolute_to_colour(position.absolute_mag), condition)[0]
+    return position, jnp.sum(jnp.where(needed_bands(star.observed[: target.n_bands]), u * u, 0.0))
 
 
 def sample_stars(target: Target, stars: Star, keys: PRNGKeyArray, settings: NutsSettings) -> Draws:
@@ -228,8 +208,41 @@ def sample_stars(target: Target, stars: Star, keys: PRNGKeyArray, settings: Nuts
 
 @eqx.filter_jit
 def _sample_batch(
-    target: Target, stars: Star, keys: PRNGKeyArray, frame: Frame, settings: NutsSettings, pilot: Array
+    target: Target, stars: Star, keys: PRNGKeyArray, frames: Frame, settings: NutsSettings, pilot: Array
 ) -> Draws:
-    return jax.vmap(lambda star, key, frame: sample_star(target, star, key, frame, settings, pilot=pilot))(
-        stars, keys, frame
+    n_stars, n_chains = len(keys), settings.n_chains
+
+    def prepare(star: Star, key: PRNGKeyArray, frame: Frame) -> tuple[Whitening, Array, PRNGKeyArray]:
+        whitening, moduli_mag = whitening_of(target, star)
+        start_key, chain_key = jax.random.split(key)
+        start_keys = jax.random.split(start_key, n_chains)
+        # The pilot starts all over the posterior's support; the chains that count, dispersed about what it found.
+        dispersed = 1.5 * jax.vmap(lambda k: jax.random.normal(k, frame.centre.shape))(start_keys)
+        starts = jnp.where(pilot, starting_points(target, star, whitening, moduli_mag, start_keys), dispersed)
+        return whitening, starts, jax.random.split(chain_key, n_chains)
+
+    whitenings, starts, chain_keys = jax.vmap(prepare)(stars, keys, frames)
+    # Chains of all stars on one axis: the sampler's nested loops are batched once and not twice.
+    per_star = (stars, whitenings, frames)
+    star, whitening, frame = jax.tree.map(lambda a: jnp.repeat(a, n_chains, axis=0), per_star)
+    start, key = (a.reshape(n_stars * n_chains, *a.shape[2:]) for a in (starts, chain_keys))
+    chains = jax.vmap(partial(sample_chain, target, settings=settings))(star, whitening, frame, start, key)
+    phi, potential, diverging, n_leapfrog = (a.reshape(n_stars, n_chains, *a.shape[1:]) for a in chains)
+    theta = jax.vmap(lambda frame, phi: jax.vmap(jax.vmap(frame.theta_of))(phi))(frames, phi)
+    position, flow_chi2 = jax.vmap(
+        lambda star, whitening, theta: jax.vmap(jax.vmap(lambda t: describe(target, star, whitening, t)))(
+            theta
+        )
+    )(stars, whitenings, theta)
+    return Draws(
+        ebv_mag=position.ebv_mag,
+        distance_modulus_mag=position.distance_modulus_mag,
+        bp_rp_mag=position.absolute_mag[..., BP] - position.absolute_mag[..., RP],
+        unreddened_g_mag=position.absolute_mag[..., G] + position.distance_modulus_mag,
+        flow_chi2=flow_chi2,
+        theta=theta,
+        log_density=-potential,
+        diverging=diverging,
+        n_leapfrog=n_leapfrog,
+        whitening=whitenings,
     )
