@@ -8,12 +8,12 @@ import pytest
 
 from redflower.physics import Zhang23Law, extinction_mag
 from redflower.train import ContrastConfig, FlowConfig, StageConfig, TrainConfig, train_flow
-from redflower.train.contrastive import contrast_strength, log_contrast, next_contrast_steps, redden
-from redflower.train.dataset import make_training_star, tabulate
-from redflower.train.evidence import log_evidence
+from redflower.train.contrastive import contrast_strength, next_contrast_steps, redden
+from redflower.train.dataset import tabulate
 from redflower.train.objective import Objective
 
 from .helpers.flows import random_flow
+from .helpers.training import log_contrast, log_evidence, make_training_star
 from .test_posterior import example_star
 from .test_train import LIMITS, sample
 

@@ -26,8 +26,8 @@ def test_dense_network_equals_flowjax_with_the_same_weights(dim: int, block_dim:
     weights = weights_of_flowjax(network)
     x = 3.0 * jax.random.normal(key, (512, dim))
     condition = jax.random.normal(jax.random.key(2), (512, 2))
-    u, log_det = jax.vmap(unwrap(network).transform_and_log_det)(x, condition)
-    ours, slope = jax.vmap(lambda a, c: dense_forward(weights, a, c))(x, condition)
+    u, log_det = jax.jit(jax.vmap(unwrap(network).transform_and_log_det))(x, condition)
+    ours, slope = jax.jit(jax.vmap(lambda a, c: dense_forward(weights, a, c)))(x, condition)
     np.testing.assert_allclose(ours, u, atol=1e-5)
     np.testing.assert_allclose(jnp.log(slope).sum(axis=1), log_det, atol=1e-4)
 
@@ -65,12 +65,14 @@ def test_density_integrates_to_one() -> None:
     flow = random_flow(7, dim=2).prepared()
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), flow)
-        draws = jax.vmap(lambda k: wide.sample(k, CONDITION))(jax.random.split(jax.random.key(0), 1000))
+        draws = jax.jit(jax.vmap(lambda k: wide.sample(k, CONDITION)))(
+            jax.random.split(jax.random.key(0), 1000)
+        )
         low, high = np.asarray(draws.min(axis=0)), np.asarray(draws.max(axis=0))
         margin = 0.7 * (high - low)
         grids = [np.linspace(a - m, b + m, 301) for a, b, m in zip(low, high, margin, strict=True)]
         points = jnp.asarray(np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, 2))
-        density = np.exp(jax.vmap(lambda p: wide.log_prob(p, CONDITION))(points)).reshape(301, 301)
+        density = np.exp(jax.jit(jax.vmap(lambda p: wide.log_prob(p, CONDITION)))(points)).reshape(301, 301)
         total = integrate.simpson(integrate.simpson(density, x=grids[1], axis=1), x=grids[0])
     assert total == pytest.approx(1.0, abs=2e-3)
 
@@ -83,7 +85,9 @@ def test_mass_between_limits_equals_quadrature_of_the_first_marginal() -> None:
         wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), first)
         for low, high in ((-1.0, 0.5), (0.0, 4.0), (-6.0, 6.0)):
             grid = np.linspace(low, high, 20001)
-            density = np.exp(jax.vmap(lambda m: wide.log_prob(m[None], CONDITION))(jnp.asarray(grid)))
+            density = np.exp(
+                jax.jit(jax.vmap(lambda m: wide.log_prob(m[None], CONDITION)))(jnp.asarray(grid))
+            )
             expected = integrate.simpson(np.asarray(density), x=grid)
             mass = jnp.exp(flow.log_mass_between(jnp.float32(low), jnp.float32(high), CONDITION))
             assert float(mass) == pytest.approx(expected, rel=3e-4, abs=1e-6)
@@ -103,7 +107,7 @@ def test_log_normal_mass_and_its_gradient_in_both_tails(low: float, high: float)
 def test_inverse_undoes_forward() -> None:
     flow = random_flow(9).prepared()
     u = jax.random.normal(jax.random.key(10), (200, 11))
-    x = jax.vmap(lambda v: flow.inverse(v, CONDITION))(u)
+    x = jax.jit(jax.vmap(lambda v: flow.inverse(v, CONDITION)))(u)
     back = jax.vmap(lambda v: flow.forward(v, CONDITION)[0])(x)
     # Bisection in float32 stops at a few units of rounding of x, times the steepest slope of the map.
     steepest = jax.vmap(lambda v: flow.forward(v, CONDITION)[1].max())(x).max()
@@ -114,11 +118,13 @@ def test_samples_follow_the_density() -> None:
     """Normal coordinates of draws are standard normal; Kolmogorov-Smirnov, false alarm 1e-4 for 3 tests."""
     flow = random_flow(11, dim=3).prepared()
     keys = jax.random.split(jax.random.key(12), 5000)
-    x = jax.vmap(lambda k: flow.sample(k, CONDITION))(keys)
+    x = jax.jit(jax.vmap(lambda k: flow.sample(k, CONDITION)))(keys)
     first = np.asarray(x[:, 0])
     grid = np.linspace(first.min() - 1, first.max() + 1, 4001)
     lead = flow.leading(1)
-    density = np.exp(jax.vmap(lambda m: lead.log_prob(m[None], CONDITION))(jnp.asarray(grid, jnp.float32)))
+    density = np.exp(
+        jax.jit(jax.vmap(lambda m: lead.log_prob(m[None], CONDITION)))(jnp.asarray(grid, jnp.float32))
+    )
     cdf = integrate.cumulative_trapezoid(density, grid, initial=0.0)
     assert stats.kstest(np.interp(first, grid, cdf), "uniform").pvalue > 1e-4 / 3
     u = np.asarray(jax.vmap(lambda v: flow.forward(v, CONDITION)[0])(x))

@@ -11,13 +11,11 @@ from scipy import integrate
 from redflower.errors import InputError
 from redflower.physics import absolute_to_colour, distance_modulus, flow_condition, log_distance_prior
 from redflower.train import FlowConfig, StageConfig, TrainConfig, read_config, train_flow
-from redflower.train.dataset import make_training_star
-from redflower.train.evidence import log_evidence, log_selected_fraction
 
 from .helpers.flows import random_flow
+from .helpers.training import log_evidence, log_selected_fraction, make_training_star
 from .test_posterior import example_star
 
-TABULATE = jax.jit(make_training_star)
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 20.5}
 
 
@@ -42,7 +40,9 @@ def test_estimate_agrees_with_quadrature_over_distance(proposal: str) -> None:
         z = (star.parallax_mas - 1000.0 / d) / star.parallax_error_mas
         return value - 0.5 * z**2 - 0.5 * jnp.log(2 * jnp.pi) - jnp.log(star.parallax_error_mas)
 
-    values = np.asarray(jax.vmap(log_integrand)(jnp.asarray(distance, jnp.float32)), dtype=np.float64)
+    values = np.asarray(
+        jax.jit(jax.vmap(log_integrand))(jnp.asarray(distance, jnp.float32)), dtype=np.float64
+    )
     expected = np.log(integrate.simpson(np.exp(values), x=distance))
     expected -= float(log_selected_fraction(flow, data, **LIMITS))
     assert float(estimate) == pytest.approx(expected, abs=0.05)
@@ -67,7 +67,7 @@ def test_selected_fraction_agrees_with_quadrature() -> None:
         prior = log_distance_prior(d, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
         return jnp.exp(log_mass + prior)
 
-    values = np.asarray(jax.vmap(integrand)(jnp.asarray(distance, jnp.float32)), dtype=np.float64)
+    values = np.asarray(jax.jit(jax.vmap(integrand))(jnp.asarray(distance, jnp.float32)), dtype=np.float64)
     expected = np.log(integrate.simpson(values, x=distance))
     value = log_selected_fraction(flow, data, 9.0, 12.0)
     assert float(value) == pytest.approx(expected, abs=1.0 / 64.0 / np.exp(expected))
@@ -83,7 +83,7 @@ def test_geometric_distances_are_quantiles_by_the_definition_of_the_catalogue() 
             "parallax_mas": jnp.float32(parallax),
             "parallax_error_mas": jnp.float32(error),
         }
-        data = TABULATE(type(example_star())(**fields))
+        data = make_training_star(type(example_star())(**fields))
         density = distance**2 * np.exp(
             -distance / 400.0 - 0.5 * ((parallax - 1000.0 / distance) / error) ** 2
         )

@@ -8,11 +8,11 @@ import pytest
 
 from redflower.flow.conditional import ConditionalFlow
 from redflower.physics import absolute_to_colour, distance_modulus, flow_condition
-from redflower.train.dataset import make_training_star
-from redflower.train.evidence import POSTERIOR_LEVELS, log_evidence
+from redflower.train.evidence import POSTERIOR_LEVELS
 from redflower.train.gaps import fill_gaps
 
 from .helpers.flows import random_flow
+from .helpers.training import log_evidence, make_training_star
 from .test_posterior import example_star
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 20.5}
@@ -76,8 +76,8 @@ def test_a_missing_middle_band_is_integrated_over_in_value_and_gradient() -> Non
         )
         return jax.scipy.special.logsumexp(logs) - jnp.log(float(logs.size)) + data.log_parallax_evidence
 
-    value, gradient = eqx.filter_value_and_grad(estimate)(flow.network)
-    expected, expected_gradient = eqx.filter_value_and_grad(quadrature)(flow.network)
+    value, gradient = eqx.filter_jit(eqx.filter_value_and_grad(estimate))(flow.network)
+    expected, expected_gradient = eqx.filter_jit(eqx.filter_value_and_grad(quadrature))(flow.network)
     assert float(value) == pytest.approx(float(expected), abs=0.03)
     scale = np.sqrt(sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(expected_gradient)))
     difference = jax.tree.map(lambda a, b: a - b, gradient, expected_gradient)

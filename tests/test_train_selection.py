@@ -70,11 +70,14 @@ def test_evidence_is_the_closed_form_of_a_linear_gaussian_population() -> None:
     data = tabulate(stars)
     flow = linear_flow(jnp.float32(MEAN_MAG), jnp.log(jnp.float32(SPREAD_MAG)))
     keys = jax.random.split(jax.random.key(0), 40)
-    value = jax.vmap(
-        lambda d, k: log_evidence(
-            flow, d, k, n_draws=4000, proposal="posterior", g_bright_mag=BRIGHT_MAG, g_faint_mag=FAINT_MAG
+    estimate = jax.jit(
+        jax.vmap(
+            lambda d, k: log_evidence(
+                flow, d, k, n_draws=4000, proposal="posterior", g_bright_mag=BRIGHT_MAG, g_faint_mag=FAINT_MAG
+            )
         )
-    )(data, keys)
+    )
+    value = estimate(data, keys)
     d = np.linspace(1.0, 6000.0, 60_001)
     mu = 5 * np.log10(d / 10)
     total = np.hypot(SPREAD_MAG, ERROR_MAG)
