@@ -238,13 +238,11 @@ class _Run:
                 for i, star in enumerate(batch):
                     one = jax.tree.map(lambda a, i=i: a[i], draws)
                     together.add(star, one, float(result.summary.log_evidence[i]))
-                kept = np.arange(len(batch))
-                result, part = jax.tree.map(lambda a: a[kept], (result, part))  # noqa: B023
                 all_draws: Any = together.draws(batch)  # host arrays
                 ess, k = effective_draws(all_draws.log_weight), pareto_k(all_draws.log_weight)
-                values = self._of_fast(part, result, k, rows[batch]) | _quantile_columns(
-                    weighted_summary(all_draws, np.array(LEVELS))
-                )
+                values = self._of_fast(part, result, np.resize(k, len(padded)), rows[padded])
+                values = {name: v[: len(batch)] for name, v in values.items()}
+                values |= _quantile_columns(weighted_summary(all_draws, np.array(LEVELS)))
                 values |= {"ess": ess, "log_evidence": together.log_evidence(batch)}
                 good = (ess >= settings.min_refine_ess) & (k < settings.max_pareto_k)
                 good &= np.isfinite(values["ebv_mean"])
@@ -291,7 +289,7 @@ class _Run:
             self._done(len(batch))
 
     def _of_fast(self, part: Star, result: Any, k: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns of some rows by either step of the fast engine; ``result`` is a `FastResult` on the host."""
+        """Columns of a padded batch by either step of the fast engine; ``result`` is a `FastResult` on the host."""
         s: Any = result.summary  # host arrays by now
         columns = _quantile_columns(
             {

@@ -12,8 +12,9 @@ from scipy.stats import chi2
 
 from redflower.bands import G
 from redflower.constants import LATITUDE_MIN_DEG
+from redflower.flow.coverage import Coverage
 from redflower.flow.model import Model
-from redflower.physics import distance_pc_of_modulus, flow_condition
+from redflower.physics import ExtinctionLaw, distance_pc_of_modulus, flow_condition
 from redflower.posterior.bridge import log_evidence_by_bridge
 from redflower.posterior.log_density import Target, Whitening, log_whitened, needed_bands
 from redflower.posterior.nuts import Draws
@@ -116,12 +117,12 @@ def summarise(
 
 def covered_by_training(model: Model, stars: Star, modulus_mag: np.ndarray) -> np.ndarray:
     """Whether each star's (R, Z) at a distance modulus [mag] is where the model had training stars."""
-    conditions = jax.vmap(flow_condition)(
-        distance_pc_of_modulus(jnp.asarray(modulus_mag, dtype=jnp.float32)),
-        jnp.asarray(stars.l_deg),
-        jnp.asarray(stars.b_deg),
-    )
-    return np.asarray(model.coverage.contains(conditions))
+    return np.asarray(_covered(model.coverage, np.asarray(modulus_mag, np.float32), stars.l_deg, stars.b_deg))
+
+
+@eqx.filter_jit
+def _covered(coverage: Coverage, modulus_mag: Array, l_deg: Array, b_deg: Array) -> Array:
+    return coverage.contains(jax.vmap(flow_condition)(distance_pc_of_modulus(modulus_mag), l_deg, b_deg))
 
 
 def _status(
@@ -196,13 +197,9 @@ def flag_bits(
     n = target.n_bands
     observed = np.asarray(stars.observed)[:, :n]
     ebv_mag, colour_mag = np.maximum(ebv_mean_mag, 0.0), bp_rp_mag
-    law = model.law
-    in_range = jax.vmap(law.in_range)(jnp.asarray(ebv_mag, jnp.float32), jnp.asarray(colour_mag, jnp.float32))
-    g_coefficient = jax.vmap(law.coefficients)(
-        jnp.asarray(ebv_limit_mag, jnp.float32), jnp.asarray(colour_mag, jnp.float32)
-    )[:, G]
-    bright_mag = target.g_bright_mag + np.asarray(g_coefficient) * ebv_limit_mag
-    needed = np.asarray(jax.vmap(needed_bands)(jnp.asarray(observed))).sum(axis=1)
+    single = (np.asarray(a, np.float32) for a in (ebv_mag, ebv_limit_mag, colour_mag))
+    in_range, g_coefficient, needed = map(np.asarray, _of_law(model.law, *single, observed))
+    bright_mag = target.g_bright_mag + g_coefficient * ebv_limit_mag
     bits: dict[Flag, Any] = {
         Flag.MISSING_BAND: ~observed.all(axis=1),
         Flag.NO_PARALLAX: ~np.asarray(stars.has_parallax),
@@ -216,3 +213,13 @@ def flag_bits(
     for flag, rows in bits.items():
         flags |= np.where(np.asarray(rows), int(flag), 0)
     return flags
+
+
+@eqx.filter_jit
+def _of_law(
+    law: ExtinctionLaw, ebv_mag: Array, ebv_limit_mag: Array, bp_rp_mag: Array, observed: Array
+) -> tuple[Array, Array, Array]:
+    """Which coefficients are in range, that of G at the limit of E, and the number of bands that count."""
+    in_range = jax.vmap(law.in_range)(ebv_mag, bp_rp_mag)
+    g_coefficient = jax.vmap(law.coefficients)(ebv_limit_mag, bp_rp_mag)[:, G]
+    return in_range, g_coefficient, jax.vmap(needed_bands)(observed).sum(axis=1)
