@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 STATUS_MESSAGES: dict[Status, str] = {
     Status.OK: "the posterior was sampled well and lies inside the prior and the model's coverage",
-    Status.LOW_ESS: "too few effective draws of E(B-V) or distance (fewer than 100 of NUTS): moments are noisy",
+    Status.LOW_ESS: "too few effective draws (fewer than 100 of NUTS, or weights that did not settle): moments are noisy",
     Status.NOT_CONVERGED: "chains disagree (split R-hat above 1.05): a second mode, or too few draws",
     Status.DIVERGENT: "more than 1 % of the trajectories diverged: part of the posterior may be missed",
     Status.EDGE_OF_PRIOR: "more than 10 % of the posterior lies within 0.01 mag of an end of the reddening prior",
