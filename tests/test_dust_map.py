@@ -1,5 +1,6 @@
 """Dust maps: order, coordinates and pixels from the header, and the stars they cut."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,40 @@ def test_a_map_of_dustmaps_serves_like_a_file(tmp_path):
     assert from_package.report.cuts[-1].condition == "E(B-V) < 0.018 mag in dustmaps:lenz2017"
     with pytest.raises(InputError, match="of dustmaps there are dustmaps:lenz2017"):
         prepare(raw, purpose="training", ebv_map="dustmaps:bayestar")
+
+
+@pytest.mark.parametrize("kind", ["md5", "sha256"])
+def test_a_map_is_compared_with_the_checksum_that_its_publisher_states(tmp_path, kind):
+    path = write_healpix(tmp_path / "map.fits", np.full(12, 0.01), COORDSYS="G", NSIDE=1)
+    stated = hashlib.new(kind, path.read_bytes()).hexdigest()
+    dust = read_dust_map(path, checksum=stated.upper())
+    assert any(stated in note for note in dust.notes)
+    report = prepare(raw_stars(), purpose="inference", ebv_map=path, ebv_map_checksum=stated).report
+    assert any(stated in note for note in report.notes)
+    data = bytearray(path.read_bytes())
+    data[-2000] ^= 1  # one bit of the padding: still a good map, but not that file
+    path.write_bytes(data)
+    assert np.array_equal(read_dust_map(path).ebv_mag, dust.ebv_mag)
+    with pytest.raises(InputError, match="not the file that is meant"):
+        read_dust_map(path, checksum=stated)
+
+
+@pytest.mark.parametrize("checksum", ["abc", "x" * 32, ""])
+def test_what_is_no_checksum_is_refused(tmp_path, checksum):
+    path = write_healpix(tmp_path / "map.fits", np.full(12, 0.01), COORDSYS="G", NSIDE=1)
+    with pytest.raises(InputError, match="32 or a SHA-256 of 64"):
+        read_dust_map(path, checksum=checksum)
+
+
+def test_a_checksum_needs_a_file():
+    with pytest.raises(InputError, match="names none"):
+        prepare(raw_stars(), purpose="inference", ebv_map_checksum="0" * 32)
+    with pytest.raises(InputError, match="dustmaps keeps"):
+        prepare(raw_stars(), purpose="inference", ebv_map="dustmaps:sfd", ebv_map_checksum="0" * 32)
+
+
+def test_of_the_published_map_without_a_checksum_its_own_is_told(tmp_path):
+    path = tmp_path / "ebv_lhd.hpx.fits"
+    write_healpix(path, np.full(12 * 1024**2, 0.01, dtype=np.float32), COORDSYS="G", NSIDE=1024)
+    own = hashlib.md5(path.read_bytes()).hexdigest()
+    assert any(own in note and "10.7910/DVN/AFJNWJ" in note for note in read_dust_map(path).notes)

@@ -12,7 +12,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy_healpix import HEALPix
 from jaxtyping import Float
 
-from redflower.catalogue.provenance import file_sha256
+from redflower.catalogue.provenance import file_checksum, file_sha256, verify_file
 from redflower.errors import InputError
 
 Frame = Literal["galactic", "icrs"]
@@ -25,8 +25,10 @@ _FRAMES: Final[dict[str, Frame]] = {
 #: Where the map of the paper is, and how to have it.
 LENZ_HOW: Final = (
     "The map of Lenz, Hensley & Dore (2017, ApJ 846, 38) is the file ebv_lhd.hpx.fits of "
-    "https://doi.org/10.7910/DVN/AFJNWJ; its server refuses scripts, so fetch it with a browser and give the file."
+    "https://doi.org/10.7910/DVN/AFJNWJ; its server refuses scripts, so fetch it with a browser and give the file, and "
+    "as --ebv-map-checksum the MD5 that the page shows beside it."
 )
+_CHECKSUM_PAGE: Final = {"ebv_lhd.hpx.fits": "https://doi.org/10.7910/DVN/AFJNWJ"}
 #: Resolution of published maps, by file name: a file of the name with another is not the published one.
 _PUBLISHED_NSIDE: Final = {"ebv_lhd.hpx.fits": 1024}
 #: Pixels coarser than this average over the structure of high-latitude dust, and the user is told. [arcmin]
@@ -78,7 +80,7 @@ class DustMap:
         return found
 
 
-def read_dust_map(path: "str | Path", *, scale: float = 1.0) -> DustMap:
+def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | None = None) -> DustMap:
     """Read a reddening map from a HEALPix FITS file; order and coordinates come from its header.
 
     Parameters
@@ -86,17 +88,27 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0) -> DustMap:
     path : a FITS file with one HEALPix table; the first column is the map.
     scale : factor from the map's values to E(B-V), such as 1 / 8.8e21 for a column density of hydrogen
         (Lenz, Hensley & Dore 2017).
+    checksum : MD5 or SHA-256 of the file as its publisher states it, in hexadecimal digits.
 
     Raises
     ------
     InputError
-        If the file cannot be read, is no HEALPix map, contradicts itself, or holds no reddening.
+        If the file is not that of the checksum, cannot be read, is no HEALPix map, contradicts itself, or holds no
+        reddening.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"dust map {path} does not exist or is no file. {LENZ_HOW}")
     if not (np.isfinite(scale) and scale > 0):
         raise InputError(f"the scale of a dust map must be a positive number; got {scale!r}.")
+    notes: list[str] = []
+    if checksum is not None:
+        notes.append(f"{path.name} has the stated {verify_file(path, checksum)}")
+    elif path.name in _CHECKSUM_PAGE:
+        notes.append(
+            f"no checksum is stated for {path.name}; its MD5 is {file_checksum(path, 'md5')}: compare it with that shown "
+            f"at {_CHECKSUM_PAGE[path.name]}, or give that one (ebv_map_checksum) and it is compared here"
+        )
     try:
         with warnings.catch_warnings():
             # astropy only warns of a file that is shorter than its header says.
@@ -108,7 +120,6 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0) -> DustMap:
         raise InputError(
             f"dust map {path} cannot be read as FITS: {str(problem).splitlines()[0]}. Fetch it again."
         ) from problem
-    notes: list[str] = []
     order = _order(path, header)
     frame = _frame(path, header, notes)
     values, nside = _pixels(path, header, columns)
@@ -144,7 +155,10 @@ def _first_table(path: Path) -> tuple[fits.Header, list[np.ndarray]]:
     with fits.open(path, memmap=False) as file:
         hdu = next((part for part in file if isinstance(part, fits.BinTableHDU)), None)
         if hdu is None:
-            raise InputError(f"dust map {path} holds no HEALPix table.")
+            raise InputError(
+                f"dust map {path} holds no HEALPix table. If it should hold one, it was cut short in its header: fetch "
+                "it again."
+            )
         return hdu.header.copy(), [np.asarray(hdu.data[name]) for name in hdu.data.names]
 
 

@@ -59,8 +59,10 @@ class QueriedMap:
         return found
 
 
-def open_dust_map(source: "str | Path", *, scale: float = 1.0) -> "DustMap | QueriedMap":
-    """A dust map from a HEALPix file, or one of dustmaps named as ``dustmaps:sfd``.
+def open_dust_map(
+    source: "str | Path", *, scale: float = 1.0, checksum: str | None = None
+) -> "DustMap | QueriedMap":
+    """A dust map from a HEALPix file, or one of dustmaps named as ``dustmaps:sfd``; parameters as in `read_dust_map`.
 
     Raises
     ------
@@ -69,7 +71,9 @@ def open_dust_map(source: "str | Path", *, scale: float = 1.0) -> "DustMap | Que
     """
     text = str(source)
     if not text.startswith(PREFIX):
-        return read_dust_map(source, scale=scale)
+        return read_dust_map(source, scale=scale, checksum=checksum)
+    if checksum is not None:
+        raise InputError(f"a checksum is of a file, and dustmaps keeps those of {text!r}; leave it out.")
     name = text.removeprefix(PREFIX)
     if name not in _MAPS:
         raise InputError(

@@ -40,7 +40,10 @@ def read_fits(path: Path) -> Table:
         with fits.open(path, memmap=False) as file:
             tables = [hdu for hdu in file if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU))]
             if not tables:
-                raise TableError(f"{path} holds no table, only images or headers.")
+                raise TableError(
+                    f"{path} holds no table, only images or headers. If it should hold one, it was cut short in its "
+                    "header: fetch or write it again."
+                )
             if len(tables) > 1:
                 _LOG.warning("%s holds %d tables; the first is read.", path, len(tables))
             header = tables[0].header

@@ -59,6 +59,7 @@ def prepare(
     zero_point: ZeroPoint = "auto",
     ebv_map: "str | Path | DustMap | QueriedMap | None" = None,
     ebv_map_scale: float = 1.0,
+    ebv_map_checksum: str | None = None,
     ebv_max_mag: float = TRAINING_EBV_MAX_MAG,
     duplicates: Duplicates = "error",
     count_selection: bool = False,
@@ -75,6 +76,7 @@ def prepare(
     ebv_map : HEALPix FITS map of E(B-V), or ``dustmaps:sfd`` and the like. Its value for each star becomes the column
         ``ebv_map``; only for training are stars cut by it.
     ebv_map_scale : factor from the map's values to E(B-V) in mag.
+    ebv_map_checksum : MD5 or SHA-256 that the publisher of the map's file states.
     ebv_max_mag : upper limit of the map's E(B-V) for training. [mag]
     duplicates : what to do with rows that share a ``source_id``.
     count_selection : also count raw table and sample for the selection function. The raw table must then hold every
@@ -97,7 +99,13 @@ def prepare(
     limits = limits or QualityLimits()
     if not ebv_max_mag > 0:
         raise InputError(f"ebv_max_mag must be positive; got {ebv_max_mag!r}.")
-    dust = open_dust_map(ebv_map, scale=ebv_map_scale) if isinstance(ebv_map, (str, Path)) else ebv_map
+    if ebv_map_checksum is not None and not isinstance(ebv_map, (str, Path)):
+        raise InputError("prepare: ebv_map_checksum is of the dust map's file; ebv_map names none.")
+    dust = (
+        open_dust_map(ebv_map, scale=ebv_map_scale, checksum=ebv_map_checksum)
+        if isinstance(ebv_map, (str, Path))
+        else ebv_map
+    )
     raw = read_stars(stars, columns, duplicates=duplicates)
     if purpose == "training" and not np.isfinite(as_floats(raw, "parallax")).any():
         raise InputError(

@@ -64,6 +64,9 @@ def fetch(
         float, typer.Option(help="Upper limit of E(B-V) in that map [mag]")
     ] = TRAINING_EBV_MAX_MAG,
     ebv_map_scale: Annotated[float, typer.Option(help="Factor from the map's values to E(B-V) in mag")] = 1.0,
+    ebv_map_checksum: Annotated[
+        str | None, typer.Option(help="MD5 or SHA-256 of the map's file, as its publisher states it")
+    ] = None,
     g_faint: Annotated[
         float | None, typer.Option(help="Ask only for stars brighter than this G [mag]")
     ] = None,
@@ -100,7 +103,7 @@ def fetch(
     else:
         if ebv_map is None:
             raise InputError(f"--region {ZERO_EXTINCTION} needs --ebv-map FILE. {LENZ_HOW}")
-        dust = open_dust_map(ebv_map, scale=ebv_map_scale)
+        dust = open_dust_map(ebv_map, scale=ebv_map_scale, checksum=ebv_map_checksum)
         for note in dust.notes:
             say(f"note: {note}")
         tiles = zero_extinction_tiles(dust, ebv_max_mag=ebv_max)

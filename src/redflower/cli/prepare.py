@@ -45,6 +45,9 @@ def prepare(
         float,
         typer.Option(help="Factor from the map's values to E(B-V) in mag (1.136e-22 for N_HI per cm^2)"),
     ] = 1.0,
+    ebv_map_checksum: Annotated[
+        str | None, typer.Option(help="MD5 or SHA-256 of the map's file, as its publisher states it")
+    ] = None,
     ebv_max: Annotated[
         float, typer.Option(help="Largest E(B-V) of that map for training [mag]")
     ] = TRAINING_EBV_MAX_MAG,
@@ -114,6 +117,7 @@ def prepare(
         zero_point=zero,  # type: ignore[arg-type]  # checked inside
         ebv_map=ebv_map,
         ebv_map_scale=ebv_map_scale,
+        ebv_map_checksum=ebv_map_checksum,
         ebv_max_mag=ebv_max,
         duplicates="keep_first" if keep_first else "error",
         count_selection=selection is not None,
