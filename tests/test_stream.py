@@ -18,7 +18,13 @@ from redflower.scale import infer_file
 
 #: Nothing that leaves its first step.
 SETTINGS = InferenceSettings(
-    fast=FastSettings(min_check_ess=0.0, max_shift=np.inf, max_scatter=np.inf, max_resolution_shift=np.inf),
+    fast=FastSettings(
+        min_check_ess=0.0,
+        max_shift=np.inf,
+        max_scatter=np.inf,
+        max_widening=np.inf,
+        max_resolution_shift=np.inf,
+    ),
 )
 
 

@@ -156,9 +156,13 @@ class Emulator(eqx.Module):
         spread_mag = noise.filter.prediction_std_mag[:, None]
         mean_mag = out[..., 0] * spread_mag
         variance = (jnp.exp(out[..., 1]) * spread_mag) ** 2 + noise.error_mag[1:, None] ** 2  # EF1
-        log_normal = -0.5 * ((seen.innovation_mag[:, None] - mean_mag) ** 2 / variance + jnp.log(variance))
         log_weight = out[..., 2]
-        log_factor = jax.nn.logsumexp(log_weight + log_normal, axis=1) - jax.nn.logsumexp(log_weight, axis=1)
+        exponent = log_weight - 0.5 * (seen.innovation_mag[:, None] - mean_mag) ** 2 / variance
+        # The sums of both mixtures about their peaks, so that one logarithm a band is all it takes.
+        peak, weight_peak = jnp.max(exponent, axis=1), jnp.max(log_weight, axis=1)
+        mixture = jnp.sum(jnp.exp(exponent - peak[:, None]) * jax.lax.rsqrt(variance), axis=1)
+        weights = jnp.sum(jnp.exp(log_weight - weight_peak[:, None]), axis=1)
+        log_factor = peak - weight_peak + jnp.log(mixture / weights)
         return jnp.where(noise.observed[1:], log_factor - LOG_SQRT_2PI, 0.0)
 
     def expected_state(self, y: Float[Array, "band"], seen: Seen, noise: Noise) -> Float[Array, "band"]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from redflower.bands import BP, RP, G
 from redflower.flow.emulator import Noise
@@ -32,7 +32,7 @@ class WeightedDraws(NamedTuple):
 
     Attributes
     ----------
-    ebv_mag, modulus_mag : the node of each draw. [mag]
+    ebv_mag, modulus_mag : the place of each draw. [mag]
     log_weight : ln of exact density over density of the draw; its mean weight is exact evidence over the grid's.
     flow_chi2 : squared length in the flow's normal coordinates, over the bands that count.
     unreddened_g_mag : apparent G without dust. [mag]
@@ -54,8 +54,12 @@ def weighted_draws(
     *,
     n_nodes: int,
     n_per_node: int,
+    spread: bool = False,
 ) -> WeightedDraws:
     """`n_nodes` nodes by systematic sampling of the grid's mass, ``n_per_node`` magnitudes at each, in mirrored pairs.
+
+    With ``spread`` a draw lies anywhere in its node's cell, so that the grid is a density, constant in every cell, and not
+    a set of points: what it does not resolve is then in the weights.
 
     Equation: EF5 (docs/model.md).
     """
@@ -95,6 +99,10 @@ def weighted_draws(
         return jax.vmap(at_draw, in_axes=(1, 0))(magnitudes_mag, log_proposal)
 
     modulus_mag, ebv_mag = grid.modulus_mag[row], grid.ebv_mag[column]
+    if spread:
+        modulus_key, ebv_key = jax.random.split(jax.random.fold_in(node_key, 1))
+        modulus_mag = within_cells(modulus_key, grid.modulus_mag, row)
+        ebv_mag = within_cells(ebv_key, grid.ebv_mag, column)
     log_weight, chi2, g_mag = jax.vmap(at_node)(modulus_mag, ebv_mag, grid.log_density[row, column], normal)
     log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, -1e30)
     return WeightedDraws(
@@ -104,6 +112,15 @@ def weighted_draws(
         chi2.ravel(),
         g_mag.ravel(),
     )
+
+
+def within_cells(
+    key: PRNGKeyArray, nodes: Float[Array, "node"], chosen: Int[Array, "draw"]
+) -> Float[Array, "draw"]:
+    """A uniform draw within half a spacing of each chosen node; those at the ends have half a cell."""
+    half = 0.5 * (nodes[1] - nodes[0])
+    low, high = jnp.maximum(nodes[chosen] - half, nodes[0]), jnp.minimum(nodes[chosen] + half, nodes[-1])
+    return low + (high - low) * jax.random.uniform(key, chosen.shape)
 
 
 class Check(NamedTuple):

@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from redflower.posterior.cubics import cubic_matrix
+
 #: Nodes of every star's grid.
 N_MODULUS_NODES: Final = 16
 N_EBV_NODES: Final = 22
@@ -86,15 +88,22 @@ def empty_density(n_stars: int) -> dict[str, np.ndarray]:
 
 
 def density_of_grid(grid: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Density columns of some rows of a batch of grids of the stored size (`redflower.posterior.grid.Grid`)."""
-    ebv, modulus = grid.ebv_mag[rows], grid.modulus_mag[rows]
-    return {
-        "density_ebv_start": ebv[:, 0],
-        "density_ebv_step": ebv[:, 1] - ebv[:, 0],
-        "density_modulus_start": modulus[:, 0],
-        "density_modulus_step": modulus[:, 1] - modulus[:, 0],
-        "density": quantise_log_density(grid.log_density[rows]),
-    }
+    """Density columns of some rows of a batch of grids (`redflower.posterior.grid.Grid`), by cubics between their nodes."""
+    log_density = np.asarray(grid.log_density)[rows]
+    peak = log_density.max(axis=(1, 2), keepdims=True)
+    floored = np.maximum(
+        log_density - peak, -STEP_NAT * EMPTY
+    )  # empty nodes must not throw the cubics beside them
+    along_modulus = cubic_matrix(log_density.shape[1], N_MODULUS_NODES)
+    along_ebv = cubic_matrix(log_density.shape[2], N_EBV_NODES)
+    columns = {"density": quantise_log_density(along_modulus @ floored @ along_ebv.T)}
+    for name, nodes, size in (
+        ("ebv", grid.ebv_mag[rows], N_EBV_NODES),
+        ("modulus", grid.modulus_mag[rows], N_MODULUS_NODES),
+    ):
+        columns[f"density_{name}_start"] = nodes[:, 0]
+        columns[f"density_{name}_step"] = (nodes[:, -1] - nodes[:, 0]) / (size - 1)
+    return columns
 
 
 def density_of_draws(

@@ -11,6 +11,7 @@ import numpy as np
 from redflower.bands import G, band_labels
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
+from redflower.flow.emulator import Noise
 from redflower.flow.model import Model
 from redflower.posterior.check import effective_draws
 from redflower.posterior.density import density_of_draws, density_of_grid, empty_density
@@ -25,8 +26,9 @@ from redflower.posterior.fast import (
     take,
     unsettled,
     weighted_summary,
+    zoomed_batch,
 )
-from redflower.posterior.grid import FastTarget
+from redflower.posterior.grid import FastTarget, Grid
 from redflower.posterior.grid_summaries import LEVELS
 from redflower.posterior.log_density import Target, make_target
 from redflower.posterior.nuts import NutsSettings, sample_stars
@@ -169,7 +171,7 @@ def infer_stars(
             run.nuts(rows[~led])
         else:
             columns["status"][rows[~led]] = Status.NO_BANDS.value
-        rows = run.importance(fast, run.quadrature(fast, rows[led]))  # none left where nothing is handed on
+        rows = run.importance(fast, *run.quadrature(fast, rows[led]))  # none left where nothing is handed on
     run.nuts(rows)
     failed = columns["status"] == Status.NONFINITE.value
     for name in FLOAT_COLUMNS:
@@ -191,9 +193,11 @@ class _Run:
     n_done: int
     ebv_limit_mag: np.ndarray
 
-    def quadrature(self, fast: FastTarget, rows: np.ndarray) -> np.ndarray:
-        """Step 1 of the fast engine; returns the rows that it did not settle."""
-        settings, left = self.settings.fast, []
+    def quadrature(self, fast: FastTarget, rows: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Step 1 of the fast engine; returns the rows that it did not settle, and their grids."""
+        settings = self.settings.fast
+        left: list[np.ndarray] = []
+        grids: list[Any] = []
         for batch, padded in batches(rows, self.settings.fast_batch_size):
             part = take(self.stars, padded)
             noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
@@ -210,30 +214,45 @@ class _Run:
             if self.settings.density:
                 self._store_columns(batch[good], density_of_grid(result.grid, good))
             left.append(batch[bad])
+            grids.append(jax.tree.map(lambda a: a[: len(bad)][bad], result.grid))  # noqa: B023
             self._done(len(good))
-        return np.concatenate(left) if left else rows
+        if not left:
+            return rows, None
+        return np.concatenate(left), jax.tree.map(lambda *a: np.concatenate(a), *grids)
 
-    def importance(self, fast: FastTarget, rows: np.ndarray) -> np.ndarray:
+    def importance(self, fast: FastTarget, rows: np.ndarray, grids: Any) -> np.ndarray:
         """Step 2 of the fast engine; returns the rows that it did not settle."""
-        blocks = [rows[i : i + REFINED_BLOCK] for i in range(0, len(rows), REFINED_BLOCK)]
-        left = [self._importance_block(fast, block) for block in blocks]
-        return np.concatenate(left) if left else rows
+        left = [rows[:0]]
+        for start in range(0, len(rows), REFINED_BLOCK):
+            block = slice(start, start + REFINED_BLOCK)
+            left.append(
+                self._importance_block(fast, rows[block], jax.tree.map(lambda a: a[block], grids))  # noqa: B023
+            )
+        return np.concatenate(left)
 
-    def _importance_block(self, fast: FastTarget, rows: np.ndarray) -> np.ndarray:
+    def _importance_block(self, fast: FastTarget, rows: np.ndarray, grids: Any) -> np.ndarray:
         settings = self.settings.fast
+        size = max(1, self.settings.fast_batch_size // 8)
         together = Refined(len(rows))
         pending, hopeless = np.arange(len(rows)), [np.zeros(0, dtype=int)]
+
+        def inputs(padded: np.ndarray) -> tuple[Star, Noise, Grid]:
+            part = take(self.stars, rows[padded])
+            return part, jax.tree.map(jnp.asarray, noise_of(fast.emulator, part)), take(grids, padded)
+
+        for batch, padded in batches(pending, size):
+            zoomed = zoomed_batch(fast, *inputs(padded))
+            for old, new in zip(grids, zoomed, strict=True):
+                old[batch] = np.asarray(new)[: len(batch)]
         for number in range(settings.refine_rounds):
             again = []
-            for batch, padded in batches(pending, max(1, self.settings.fast_batch_size // 4)):
-                part = take(self.stars, rows[padded])
-                noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
-                keys = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, 3), number))(  # noqa: B023
-                    star_keys(self.source_id[rows[padded]], self.settings.seed)
-                )
+            for batch, padded in batches(pending, size):
+                part, noise, part_grids = inputs(padded)
+                keys = star_keys(self.source_id[rows[padded]], self.settings.seed)
                 found = refined_batch(
-                    fast, part, noise, keys, settings.refine_nodes, settings.refine_draws_per_node
-                )
+                    fast, part, noise, part_grids, keys, jnp.asarray(number),
+                    settings.refine_nodes, settings.refine_draws_per_node,
+                )  # fmt: skip
                 result, draws = jax.tree.map(np.asarray, found)
                 for i, star in enumerate(batch):
                     one = jax.tree.map(lambda a, i=i: a[i], draws)
@@ -365,5 +384,9 @@ def star_keys(source_id: np.ndarray, seed: int) -> jax.Array:
     """One random key per star, from its source_id alone, so that order and partitioning do not matter."""
     ids = np.asarray(source_id).astype(np.int64).view(np.uint64)
     high, low = (ids >> np.uint64(32)).astype(np.uint32), (ids & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    base = jax.random.key(seed)
+    return _folded(jax.random.key(seed), high, low)
+
+
+@jax.jit
+def _folded(base: jax.Array, high: jax.Array, low: jax.Array) -> jax.Array:
     return jax.vmap(lambda h, w: jax.random.fold_in(jax.random.fold_in(base, h), w))(high, low)

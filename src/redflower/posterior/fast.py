@@ -3,28 +3,27 @@
 Three steps, each for the stars that the one before could not settle:
 
 1. a quadrature on a grid of fixed size, corrected and judged by a few exact importance weights;
-2. many exact importance weights on a finer grid, round after round until they suffice, whose weighted draws then are the
-   posterior;
+2. many exact importance weights on a grid over the part that counts, round after round until they suffice, whose weighted
+   draws then are the posterior;
 3. the reference engine (`redflower.posterior.nuts`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
-from scipy.special import logsumexp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from redflower.bands import G
 from redflower.errors import InputError, ModelError
 from redflower.flow.emulator import Emulator, Noise, make_noise
 from redflower.flow.model import Model
 from redflower.posterior.check import Check, WeightedDraws, check_of, weighted_draws
-from redflower.posterior.grid import FastTarget, Grid, finer_grid, posterior_grid
+from redflower.posterior.grid import FastTarget, Grid, interpolated_grid, posterior_grid, zoomed_grid
 from redflower.posterior.grid_summaries import (
     GridSummary,
     mass_beyond,
@@ -34,8 +33,14 @@ from redflower.posterior.grid_summaries import (
 )
 from redflower.posterior.log_density import Target
 from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG
-from redflower.posterior.tilt import Tilt, fit_tilt, tilted
+from redflower.posterior.tilt import Tilt, fit_tilt, tilted, widening
 from redflower.star import Star
+
+#: Stars that a CPU core works on at once: the layers of their networks then stay in its caches.
+QUADRATURE_AT_ONCE: Final = 16
+REFINED_AT_ONCE: Final = 4
+#: Cells into which step 2 divides those of its grid, on each axis.
+REFINED_CELLS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class FastSettings:
     refine_rounds : most rounds of step 2.
     min_check_ess : least effective number of the check's draws, as a share of them.
     max_shift : largest correction of the mean of E or of the distance modulus, in deviations.
+    max_widening : largest correction of ln of their deviations.
     max_scatter : largest scatter of the nodes' log weights about the correction. [nat]
     max_resolution_shift : largest effect of leaving out every other node, in deviations.
     min_refine_ess, max_pareto_k : what the weights of all rounds must reach together, or the star goes on to NUTS.
@@ -62,8 +68,9 @@ class FastSettings:
     refine_rounds: int = 8
     min_check_ess: float = 0.45
     max_shift: float = 0.6
+    max_widening: float = 0.15
     max_scatter: float = 0.6
-    max_resolution_shift: float = 0.05
+    max_resolution_shift: float = 0.25
     min_refine_ess: float = 300.0
     min_first_ess: float = 25.0
     max_pareto_k: float = 0.7
@@ -77,6 +84,7 @@ class FastResult(NamedTuple):
     summary : moments and quantiles.
     check : effective number and mean of the importance weights.
     tilt : the correction of the grid that they gave.
+    widening : what it did to the deviations, see `redflower.posterior.tilt.widening`.
     log_weight : the weights themselves, for the shape of their tail.
     grid : the joint density.
     bp_rp_mag : intrinsic colour at the mean of E. [mag]
@@ -88,6 +96,7 @@ class FastResult(NamedTuple):
     summary: GridSummary
     check: Check
     tilt: Tilt
+    widening: Float[Array, "*star"]
     log_weight: Float[Array, "*star draw"]
     grid: Grid
     bp_rp_mag: Float[Array, "*star"]
@@ -145,6 +154,7 @@ def _describe(
         summary,
         check,
         tilt,
+        widening(uncorrected, grid),
         draws.log_weight,
         grid,
         jnp.interp(summary.ebv_mean_mag, grid.ebv_mag, grid.bp_rp_mag),
@@ -152,6 +162,13 @@ def _describe(
         bright,
         jnp.median(draws.flow_chi2),
     )
+
+
+def _in_turn(one: Callable[..., Any], *of_stars: Any, at_once: int) -> Any:
+    """A function of one star over a batch, so many at once as the caches of a CPU core hold; all at once on a GPU."""
+    if jax.default_backend() != "cpu":
+        return jax.vmap(one)(*of_stars)
+    return jax.lax.map(lambda star: one(*star), of_stars, batch_size=at_once)
 
 
 @eqx.filter_jit
@@ -165,21 +182,40 @@ def quadrature_batch(
         draws = weighted_draws(fast, star, noise, grid, key, n_nodes=n_nodes, n_per_node=n_per_node)
         return _describe(fast, star, grid, draws, n_per_node)
 
-    return jax.vmap(one)(stars, noise, keys)
+    return _in_turn(one, stars, noise, keys, at_once=QUADRATURE_AT_ONCE)
+
+
+@eqx.filter_jit
+def zoomed_batch(fast: FastTarget, stars: Star, noise: Noise, grids: Grid) -> Grid:
+    """The grids of step 2 for a batch, from those of step 1; compiled like step 1."""
+    return _in_turn(
+        lambda star, noise, grid: zoomed_grid(fast, star, noise, grid),
+        stars, noise, grids, at_once=QUADRATURE_AT_ONCE,
+    )  # fmt: skip
 
 
 @eqx.filter_jit
 def refined_batch(
-    fast: FastTarget, stars: Star, noise: Noise, keys: PRNGKeyArray, n_nodes: int, n_per_node: int
+    fast: FastTarget,
+    stars: Star,
+    noise: Noise,
+    grids: Grid,
+    keys: PRNGKeyArray,
+    number: Int[Array, ""],
+    n_nodes: int,
+    n_per_node: int,
 ) -> tuple[FastResult, WeightedDraws]:
-    """Step 2 for a batch: a finer grid on the box of the first, and many weighted draws; compiled like step 1."""
+    """A round of step 2 for a batch: many weighted draws from its grids, interpolated; compiled like step 1."""
 
-    def one(star: Star, noise: Noise, key: PRNGKeyArray) -> tuple[FastResult, WeightedDraws]:
-        grid = finer_grid(fast, star, noise, posterior_grid(fast, star, noise), factor=2)
-        draws = weighted_draws(fast, star, noise, grid, key, n_nodes=n_nodes, n_per_node=n_per_node)
-        return _describe(fast, star, grid, draws, n_per_node), draws
+    def one(star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray) -> tuple[FastResult, WeightedDraws]:
+        fine = interpolated_grid(grid, REFINED_CELLS)
+        key = jax.random.fold_in(jax.random.fold_in(key, 3), number)
+        draws = weighted_draws(
+            fast, star, noise, fine, key, n_nodes=n_nodes, n_per_node=n_per_node, spread=True
+        )
+        return _describe(fast, star, fine, draws, n_per_node), draws
 
-    return jax.vmap(one)(stars, noise, keys)
+    return _in_turn(one, stars, noise, grids, keys, at_once=REFINED_AT_ONCE)
 
 
 class Refined:
@@ -206,8 +242,9 @@ class Refined:
         return WeightedDraws(*arrays)
 
     def log_evidence(self, stars: np.ndarray) -> np.ndarray:
-        """ln of the mean evidence of the rounds."""
-        return np.array([logsumexp(v) - np.log(len(v)) for v in (self._log_evidence[i] for i in stars)])
+        """ln of the mean evidence of the rounds, of stars with equally many."""
+        rounds = np.array([self._log_evidence[i] for i in stars])
+        return np.logaddexp.reduce(rounds, axis=1) - np.log(rounds.shape[1])
 
     def forget(self, stars: np.ndarray) -> None:
         """Free the draws of stars that are done."""
@@ -232,6 +269,7 @@ def unsettled(result: FastResult, settings: FastSettings) -> np.ndarray:
     n_draws = settings.check_nodes * settings.check_draws_per_node
     bad = np.asarray(result.check.ess < settings.min_check_ess * n_draws)
     bad |= np.asarray(result.tilt.shift > settings.max_shift)
+    bad |= np.asarray(result.widening > settings.max_widening)
     bad |= np.asarray(result.tilt.scatter > settings.max_scatter)
     bad |= np.asarray(result.summary.resolution_shift > settings.max_resolution_shift)
     return bad | ~np.isfinite(result.summary.ebv_mean_mag) | ~np.isfinite(result.check.ess)

@@ -21,8 +21,9 @@ LINEAR_PRIOR: Final = 0.3
 QUADRATIC_PRIOR: Final = 0.1
 #: Node weights further than this from their median do not pull the fit. [nat]
 CLIP_NAT: Final = 3.0
-#: Standardised coordinates and the correction itself end here, where no nodes support the fit.
-COORDINATE_CLIP: Final = 4.0
+#: Standardised coordinates end here, and the correction beyond is that at the end. In a long tail, towards a second mode or
+#: an end of the prior, few nodes support the fit, and a parabola that goes on would multiply the tail by noise.
+COORDINATE_CLIP: Final = 2.0
 
 
 class Tilt(NamedTuple):
@@ -107,6 +108,15 @@ def tilted(grid: Grid, tilt: Tilt) -> Grid:
     x = features(frame_of(grid), ebv_mag, modulus_mag)
     correction = jnp.clip(x @ tilt.coefficients, -2.0 * CLIP_NAT, 2.0 * CLIP_NAT)
     return grid._replace(log_density=grid.log_density + correction)
+
+
+def widening(before: Grid, after: Grid) -> Float[Array, ""]:
+    """By how much the correction changed ln of a deviation, of E or of the distance modulus, whichever changed more."""
+    old, new = frame_of(before), frame_of(after)
+    return jnp.maximum(
+        jnp.abs(jnp.log(new.ebv_std_mag / old.ebv_std_mag)),
+        jnp.abs(jnp.log(new.modulus_std_mag / old.modulus_std_mag)),
+    )
 
 
 def solve_spd(matrix: Float[Array, "n n"], vector: Float[Array, "n"]) -> Float[Array, "n"]:
