@@ -1,10 +1,12 @@
 """The correction of the grid by exact weights, and the shape of the weights' tail."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from redflower.posterior.check import WeightedDraws
+from redflower.posterior.fast import FastSettings
 from redflower.posterior.grid import Grid
 from redflower.posterior.grid_summaries import summarise_grid
 from redflower.posterior.pareto import pareto_k
@@ -48,7 +50,8 @@ def test_correction_recovers_mean_and_width(shift: float, stretch: float) -> Non
     corrected = summarise_grid(tilted(grid(), fitted))
     assert float(corrected.ebv_mean_mag) == pytest.approx(CENTRE[0] + shift * SIGMA[0], abs=0.02 * SIGMA[0])
     assert float(corrected.ebv_std_mag) == pytest.approx(SIGMA[0] * stretch, rel=0.02)
-    assert float(fitted.scatter) < 0.05
+    # A parabola is fitted to two deviations; where it goes on, a twentieth of the nodes miss it by 0.1 to 0.4 nat.
+    assert float(fitted.scatter) < 0.08
 
 
 def test_noise_alone_moves_little() -> None:
@@ -60,6 +63,46 @@ def test_noise_alone_moves_little() -> None:
         shifts.append((float(summarise_grid(tilted(grid(), fitted)).ebv_mean_mag) - CENTRE[0]) / SIGMA[0])
     # chi-squared of 100 values: the standard deviation is within 30 % at a false alarm of 1e-4.
     assert np.std(shifts) < 1.3 * 0.053
+
+
+def test_noise_does_not_multiply_a_tail() -> None:
+    """A peak with an eighth of its mass in a plateau up to the end of the prior; the grid is right, the weights scatter.
+
+    With a correction that went on as a parabola to four deviations, the mean moved by up to half a deviation and the deviation by
+    40 %; the step that judges the correction lets 15 % pass.
+    """
+    e = np.linspace(-0.05, 0.5, 18)
+    density = 0.875 * np.exp(-0.5 * ((e - 0.15) / 0.035) ** 2) / (0.035 * np.sqrt(2 * np.pi))
+    density = density + np.where(e > 0.15, 0.125 / 0.35, 1e-4)
+    m = np.asarray(MU[::2])
+    log_density = np.log(density)[None, :] - 0.5 * ((m[:, None] - CENTRE[1]) / SIGMA[1]) ** 2
+    tailed = Grid(jnp.asarray(m), jnp.asarray(e), jnp.asarray(log_density), jnp.zeros(18), jnp.zeros(18))
+    before = summarise_grid(tailed)
+    mass = np.exp(log_density).ravel() / np.exp(log_density).sum()
+    rng = np.random.default_rng(5)
+    n_runs, n_nodes = 200, 32
+    node = np.stack([rng.choice(mass.size, n_nodes, p=mass) for _ in range(n_runs)])
+    scatter = 0.6 * rng.standard_normal((n_runs, 4 * n_nodes))
+
+    @jax.jit
+    @jax.vmap
+    def run(ebv_mag: jax.Array, modulus_mag: jax.Array, log_weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        nothing = jnp.zeros_like(log_weight)
+        weighted = WeightedDraws(ebv_mag, modulus_mag, log_weight, nothing, nothing)
+        after = summarise_grid(tilted(tailed, fit_tilt(tailed, weighted, 4)))
+        shift = (after.ebv_mean_mag - before.ebv_mean_mag) / before.ebv_std_mag
+        return shift, jnp.log(after.ebv_std_mag / before.ebv_std_mag)
+
+    shift, widening = run(
+        jnp.asarray(np.repeat(e[node % 18], 4, axis=1), jnp.float32),
+        jnp.asarray(np.repeat(m[node // 18], 4, axis=1), jnp.float32),
+        jnp.asarray(scatter, jnp.float32),
+    )
+    # The noise of 32 nodes is 0.05; what passes the judgement stays near it.
+    passed = np.abs(widening) < FastSettings().max_widening
+    assert passed.mean() > 0.9
+    assert np.abs(shift)[passed].max() < 0.25
+    assert np.std(shift) < 2 * 0.053
 
 
 def test_small_systems_are_solved() -> None:
