@@ -8,6 +8,7 @@ pages the system takes back when it needs them.
 """
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -36,10 +37,10 @@ def own_memory_mb() -> float:
 
 def child(path: Path) -> None:
     """Tabulate and train; print the figures as JSON."""
-    import redflower.train.loop as loop
     from redflower.catalogue import default_distance_prior, training_sample
     from redflower.train import StageConfig, TrainConfig
 
+    loop = importlib.import_module("redflower.train.loop")  # `redflower.train` itself is the function of that name
     peak, running = [0.0], [True]
 
     def watch() -> None:
@@ -89,7 +90,7 @@ def main() -> None:
             copies = vstack([table] * max(1, n // 50_000), metadata_conflicts="silent")
             redflower.write_table(copies, path)
             done = subprocess.run(
-                [sys.executable, __file__, "--child", str(path)], capture_output=True, text=True, check=True
+                [sys.executable, __file__, "--child", str(path)], stdout=subprocess.PIPE, text=True, check=True
             )
             result = json.loads(done.stdout.splitlines()[-1])
             results.append(result)
