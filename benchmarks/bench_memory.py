@@ -40,7 +40,9 @@ def child(path: Path) -> None:
     from redflower.catalogue import default_distance_prior, training_sample
     from redflower.train import StageConfig, TrainConfig
 
-    loop = importlib.import_module("redflower.train.loop")  # `redflower.train` itself is the function of that name
+    loop = importlib.import_module(
+        "redflower.train.loop"
+    )  # `redflower.train` itself is the function of that name
     peak, running = [0.0], [True]
 
     def watch() -> None:
@@ -90,7 +92,10 @@ def main() -> None:
             copies = vstack([table] * max(1, n // 50_000), metadata_conflicts="silent")
             redflower.write_table(copies, path)
             done = subprocess.run(
-                [sys.executable, __file__, "--child", str(path)], stdout=subprocess.PIPE, text=True, check=True
+                [sys.executable, __file__, "--child", str(path)],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
             )
             result = json.loads(done.stdout.splitlines()[-1])
             results.append(result)

@@ -3,12 +3,12 @@
 Usage: python benchmarks/bench_train.py [--stars 20000] [--paper-epochs 60]
 
 A flow evaluation is one density with its gradient. The paper's recipe (batches of 8192, 32 draws, learning rate 1e-3, Gaussian
-distances, no contrastive term) runs for a number of epochs; then the first stage of `configs/laptop.toml` runs until it
-has the same held-out evidence, measured with the same draws. On a GPU the same program runs there.
+distances, no contrastive term) runs for a number of epochs; then the first stage of `configs/laptop.toml` runs, whose held-out
+evidence is measured with the same draws. On a sample so much smaller than the paper's, its batches make few steps: what is
+compared is what a number of flow evaluations buys, not where either would end. On a GPU the same program runs there.
 """
 
 import argparse
-import contextlib
 import time
 from pathlib import Path
 
@@ -67,25 +67,19 @@ def step_cost(data, config: TrainConfig) -> None:
               f"{whole / bare:.2f} times its {n_draws} flow evaluations with gradients")  # fmt: skip
 
 
-def evaluations_to(data, config: TrainConfig, target: float | None) -> tuple[list[tuple[int, float]], float]:
-    """(flow evaluations, held-out evidence) after every epoch, until the target is reached; processor seconds."""
+def run(data, config: TrainConfig) -> tuple[list[tuple[int, float]], float]:
+    """(flow evaluations, held-out evidence) after every epoch; processor seconds."""
     n_training = round(len(data.star.parallax_mas) * (1 - config.validation_fraction))
     trace: list[tuple[int, float]] = []
-
-    class ReachedError(Exception):
-        pass
 
     def note(epoch) -> None:
         stage = config.stages[epoch.stage]
         batch = min(stage.batch_size, n_training)
         done = trace[-1][0] if trace else 0
         trace.append((done + n_training // batch * batch * stage.n_draws, epoch.validation_log_evidence))
-        if target is not None and epoch.validation_log_evidence >= target:
-            raise ReachedError
 
     began = time.process_time()
-    with contextlib.suppress(ReachedError):
-        train_flow(data, config, n_bands=11, progress=note, **LIMITS)
+    train_flow(data, config, n_bands=11, progress=note, **LIMITS)
     return trace, time.process_time() - began
 
 
@@ -114,15 +108,22 @@ def main() -> None:
     )
     no_contrast = paper.contrast.model_copy(update={"strength": 0.0})
     theirs = paper.model_copy(update={**yardstick, "stages": (stage,), "contrast": no_contrast})
-    trace, spent = evaluations_to(data, theirs, None)
+    trace, spent = run(data, theirs)
     evaluations, reached = trace[-1][0], max(value for _, value in trace)
     print(
         f"the paper's recipe: held-out ln evidence {reached:.3f} after {evaluations:,} flow evaluations, {spent:.0f} processor s"
     )
-    ours = laptop.model_copy(update={**yardstick, "stages": laptop.stages[:1]})
-    trace, spent = evaluations_to(data, ours, reached)
-    print(f"configs/laptop.toml: {trace[-1][1]:.3f} after {trace[-1][0]:,} flow evaluations, {spent:.0f} processor s: "
-          f"{evaluations / trace[-1][0]:.0f} times fewer evaluations")  # fmt: skip
+    trace, spent = run(data, laptop.model_copy(update={**yardstick, "stages": laptop.stages[:1]}))
+    first = next(((done, value) for done, value in trace if value >= reached), None)
+    if first is None:
+        print(f"configs/laptop.toml does not reach that in {trace[-1][0]:,}")
+    else:
+        print(
+            f"configs/laptop.toml passes that within {first[0]:,}, at {first[1]:.3f}: {evaluations / first[0]:.0f} times fewer"
+        )
+    print(
+        f"and is at {trace[-1][1]:.3f} after {trace[-1][0]:,}, {trace[-1][0] / evaluations:.3f} of them; {spent:.0f} processor s"
+    )
 
 
 if __name__ == "__main__":
