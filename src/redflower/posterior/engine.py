@@ -58,7 +58,7 @@ ENGINE_MESSAGES: Final[dict[str, str]] = {
 
 MIN_BANDS = 3
 #: Stars whose rounds of step 2 are in memory together: 0.5 MB each at most.
-REFINED_BLOCK: Final = 512
+REFINED_BLOCK: Final = 1024
 FLOAT_COLUMNS = (
     *(f"{name}_{label}" for name in ("ebv", "distance") for label in ("mean", "std", *QUANTILES)),
     "ebv_distance_corr",
