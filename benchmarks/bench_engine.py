@@ -70,14 +70,7 @@ def main() -> None:
     paper = InferenceSettings(engine="nuts", nuts=PAPER_SETTINGS, batch_size=8)
     paper_ms, by_paper = timed(model, one["stars"], one["ids"], paper)  # compilation is a small part of it
     fast_ms, result = timed(model, *rows(np.arange(4_000)), fast)
-    never = FastSettings(
-        min_check_ess=0.0,
-        max_shift=np.inf,
-        max_scatter=np.inf,
-        max_widening=np.inf,
-        max_resolution_shift=np.inf,
-    )
-    first = InferenceSettings(fast=never)
+    first = InferenceSettings(fast=FastSettings.first_step_only())
     infer_stars(model, *rows(few), first)
     first_ms, by_first = timed(model, *rows(np.arange(4_000)), first)
 

@@ -37,14 +37,7 @@ def drawn(
 
 def fast_only(settings: InferenceSettings = SETTINGS) -> InferenceSettings:
     """Settings with which no star leaves the first step, so that it is the first step that is tested."""
-    lax = FastSettings(
-        min_check_ess=0.0,
-        max_shift=np.inf,
-        max_scatter=np.inf,
-        max_widening=np.inf,
-        max_resolution_shift=np.inf,
-    )
-    return dataclasses.replace(settings, fast=lax)
+    return dataclasses.replace(settings, fast=FastSettings.first_step_only())
 
 
 @pytest.fixture(scope="module")

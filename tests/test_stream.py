@@ -17,15 +17,7 @@ from redflower.posterior import FastSettings, InferenceSettings
 from redflower.scale import infer_file
 
 #: Nothing that leaves its first step.
-SETTINGS = InferenceSettings(
-    fast=FastSettings(
-        min_check_ess=0.0,
-        max_shift=np.inf,
-        max_scatter=np.inf,
-        max_widening=np.inf,
-        max_resolution_shift=np.inf,
-    ),
-)
+SETTINGS = InferenceSettings(fast=FastSettings.first_step_only())
 
 
 @pytest.fixture(scope="module")

@@ -23,14 +23,14 @@ _FRAMES: Final[dict[str, Frame]] = {
 }  # fmt: skip
 
 #: Where the map of the paper is, and how to have it.
+_LENZ_FILE: Final = "ebv_lhd.hpx.fits"
+_LENZ_PAGE: Final = "https://doi.org/10.7910/DVN/AFJNWJ"
 LENZ_HOW: Final = (
-    "The map of Lenz, Hensley & Dore (2017, ApJ 846, 38) is the file ebv_lhd.hpx.fits of "
-    "https://doi.org/10.7910/DVN/AFJNWJ; its server refuses scripts, so fetch it with a browser and give the file, and "
-    "as --ebv-map-checksum the MD5 that the page shows beside it."
+    f"The map of Lenz, Hensley & Dore (2017, ApJ 846, 38) is the file {_LENZ_FILE} of {_LENZ_PAGE}; "
+    "its server refuses scripts, so fetch it with a browser and give the file, and as --ebv-map-checksum the MD5 that the page shows beside it."
 )
-_CHECKSUM_PAGE: Final = {"ebv_lhd.hpx.fits": "https://doi.org/10.7910/DVN/AFJNWJ"}
 #: Resolution of published maps, by file name: a file of the name with another is not the published one.
-_PUBLISHED_NSIDE: Final = {"ebv_lhd.hpx.fits": 1024}
+_PUBLISHED_NSIDE: Final = {_LENZ_FILE: 1024}
 #: Pixels coarser than this average over the structure of high-latitude dust, and the user is told. [arcmin]
 _COARSE_ARCMIN: Final = 10.0
 
@@ -104,10 +104,10 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
     notes: list[str] = []
     if checksum is not None:
         notes.append(f"{path.name} has the stated {verify_file(path, checksum)}")
-    elif path.name in _CHECKSUM_PAGE:
+    elif path.name == _LENZ_FILE:
         notes.append(
             f"no checksum is stated for {path.name}; its MD5 is {file_checksum(path, 'md5')}: compare it with that shown "
-            f"at {_CHECKSUM_PAGE[path.name]}, or give that one (ebv_map_checksum) and it is compared here"
+            f"at {_LENZ_PAGE}, or give that one (ebv_map_checksum) and it is compared here"
         )
     try:
         with warnings.catch_warnings():

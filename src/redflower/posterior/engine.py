@@ -97,7 +97,8 @@ class InferenceSettings:
     ebv_limit_mag: float | None = None
     hand_on: bool = True
     density: bool = False
-    batch_size: int = 4  # as fast per star as 16 on a CPU core, and few stars handed on are not padded to many
+    # As fast per star as 16 on a CPU core, and few stars handed on are not padded to many.
+    batch_size: int = 4
     fast_batch_size: int = 128
     seed: int = 0
 

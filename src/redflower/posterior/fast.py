@@ -75,6 +75,17 @@ class FastSettings:
     min_first_ess: float = 12.5
     max_pareto_k: float = 0.7
 
+    @classmethod
+    def first_step_only(cls) -> "FastSettings":
+        """Settings with which every star that the first step can infer stays with it, to test or time that step alone."""
+        return cls(
+            min_check_ess=0.0,
+            max_shift=np.inf,
+            max_widening=np.inf,
+            max_scatter=np.inf,
+            max_resolution_shift=np.inf,
+        )
+
 
 class FastResult(NamedTuple):
     """What step 1 or 2 found of one star.
