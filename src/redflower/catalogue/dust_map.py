@@ -27,7 +27,8 @@ _LENZ_FILE: Final = "ebv_lhd.hpx.fits"
 _LENZ_PAGE: Final = "https://doi.org/10.7910/DVN/AFJNWJ"
 LENZ_HOW: Final = (
     f"The map of Lenz, Hensley & Dore (2017, ApJ 846, 38) is the file {_LENZ_FILE} of {_LENZ_PAGE}; "
-    "its server refuses scripts, so fetch it with a browser and give the file, and as --ebv-map-checksum the MD5 that the page shows beside it."
+    "its server refuses scripts, so fetch it with a browser and give the file, and as --ebv-map-checksum the MD5 "
+    "that the page shows beside it."
 )
 #: Resolution of published maps, by file name: a file of the name with another is not the published one.
 _PUBLISHED_NSIDE: Final = {_LENZ_FILE: 1024}
