@@ -1,6 +1,6 @@
 """Cost of a training step, and flow evaluations to a given held-out evidence: the paper's recipe and this project's.
 
-Usage: python benchmarks/bench_train.py [--stars 20000] [--paper-epochs 60]
+Usage: python benchmarks/bench_train.py [--stars 20000] [--paper-epochs 60] [--no-step-cost]
 
 A flow evaluation is one density with its gradient. The paper's recipe (batches of 8192, 32 draws, learning rate 1e-3, Gaussian
 distances, no contrastive term) runs for a number of epochs; then the first stage of `configs/laptop.toml` runs, whose held-out
@@ -25,6 +25,8 @@ from redflower.train.loop import initial_flow, rows_of
 from redflower.train.objective import Objective, make_step, stage_optimiser
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
+#: Epochs after which a line is printed.
+REPORTED = (1, 2, 5, 10, 20, 50, 100, 200, 400)
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 
@@ -77,6 +79,8 @@ def run(data, config: TrainConfig) -> tuple[list[tuple[int, float]], float]:
         batch = min(stage.batch_size, n_training)
         done = trace[-1][0] if trace else 0
         trace.append((done + n_training // batch * batch * stage.n_draws, epoch.validation_log_evidence))
+        if len(trace) in REPORTED:
+            print(f"  epoch {len(trace)}: {trace[-1][0]:,} evaluations, {trace[-1][1]:.3f}", flush=True)
 
     began = time.process_time()
     train_flow(data, config, n_bands=11, progress=note, **LIMITS)
@@ -88,13 +92,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stars", type=int, default=20_000)
     parser.add_argument("--paper-epochs", type=int, default=60)
+    parser.add_argument("--no-step-cost", action="store_true")
     arguments = parser.parse_args()
     print(f"device: {jax.devices()[0].device_kind}")
     sky = redflower.simulate(arguments.stars, seed=41, **LIMITS)
     table = redflower.prepare(sky, purpose="training", limits=QualityLimits(**LIMITS)).table
     data = training_sample(table, default_distance_prior(), **LIMITS).data
     laptop, paper = (read_config(CONFIGS / f"{name}.toml") for name in ("laptop", "paper"))
-    step_cost(data, laptop)
+    if not arguments.no_step_cost:
+        step_cost(data, laptop)
     # One yardstick for both: plain draws at posterior distances would favour ours, Gaussian ones the paper's; a star's
     # evidence is the same, so the paper's own is used for both.
     yardstick = {

@@ -116,7 +116,7 @@ def test_masks_are_autoregressive_and_leave_no_band_blind() -> None:
         reach = reach @ mask
     bands = np.arange(1, 12)
     feature = np.concatenate([bands, bands[1:], bands, bands, np.zeros(3)])
-    out = np.repeat(bands[1:], 3 * EmulatorStructure().components)
+    out = np.tile(bands[1:], 3 * EmulatorStructure().components)
     np.testing.assert_array_equal(reach > 0, out[:, None] > feature[None, :])
 
 

@@ -29,8 +29,8 @@ from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
 from redflower.posterior import Flag, InferenceSettings, Status, infer_stars
 from redflower.posterior.chains import chains_of_stars
 from redflower.posterior.density import DENSITY_COLUMNS
-from redflower.posterior.engine import MIN_BANDS
 from redflower.posterior.status import STATUS_MESSAGES
+from redflower.posterior.summaries import MIN_BANDS
 from redflower.products import fit_posteriors
 from redflower.products.arviz_objects import star_inference_data
 from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow

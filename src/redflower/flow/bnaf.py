@@ -126,7 +126,7 @@ class BlockAutoregressiveNetwork(AbstractBijection):
             biases.append(jax.random.uniform(bias_key, shape[:1], minval=-bound, maxval=bound))
             log_norms.append(jnp.zeros(shape[0]))
         # The last hidden units lie between -1 and 1; with rows of this norm their sum covers the normal's bulk.
-        log_norms[-1] = jnp.full(dim, math.log(4.0))
+        log_norms[-1] = jnp.full(dim, math.log(4.0), jnp.float32)
         key, condition_key = jax.random.split(key)
         bound = 1.0 / math.sqrt(cond_dim)
         self.condition = jax.random.uniform(

@@ -39,10 +39,10 @@ class Noise(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A star at one reddening and distance, as the networks see it."""
+    """A star at one reddening and distance, or at those of many nodes, as the networks see it."""
 
-    features: Float[Array, "feature"]
-    innovation_mag: Float[Array, "colour"]
+    features: Float[Array, "feature *node"]
+    innovation_mag: Float[Array, "colour *node"]
 
 
 class Network(eqx.Module):
@@ -52,28 +52,34 @@ class Network(eqx.Module):
     biases: tuple[Float[Array, "_"], ...]
 
     def __call__(
-        self, features: Float[Array, "feature"], masks: tuple[np.ndarray, ...] | None
-    ) -> Float[Array, "out"]:
-        def weight(i: int) -> Array:
-            return self.weights[i] if masks is None else self.weights[i] * masks[i]
+        self, features: Float[Array, "feature *node"], masks: tuple[np.ndarray, ...] | None
+    ) -> Float[Array, "out *node"]:
+        def layer(i: int, values: Array) -> Array:
+            weight = self.weights[i] if masks is None else self.weights[i] * masks[i]
+            return weight @ values + _column(self.biases[i], values)
 
         last = len(self.weights) - 1
-        hidden = weight(0) @ features + self.biases[0]
+        hidden = layer(0, features)
         for i in range(1, last):
-            hidden = hidden + weight(i) @ jax.nn.silu(hidden) + self.biases[i]
-        return weight(last) @ jax.nn.silu(hidden) + self.biases[last]
+            hidden = hidden + layer(i, jax.nn.silu(hidden))
+        return layer(last, jax.nn.silu(hidden))
 
 
 class EmulatorStructure(NamedTuple):
-    """Sizes of the networks."""
+    """Sizes of the networks: hidden units and layers of the density and of the denoiser, components of a mixture."""
 
     hidden: int = 128
     layers: int = 3
     components: int = 4
+    denoiser_hidden: int = 128
+    denoiser_layers: int = 3
 
 
 class Emulator(eqx.Module):
     """Density of a noisy star given its reddening, place and errors, for any subset of the bands that has G.
+
+    The methods take one star, at one (reddening, distance) or at those of any number of nodes at once, which are then the
+    last axis of every array: what is done to all nodes alike runs along contiguous memory.
 
     Attributes
     ----------
@@ -118,62 +124,74 @@ class Emulator(eqx.Module):
 
     def see(
         self,
-        y: Float[Array, "band"],
-        ebv_mag: Float[Array, ""],
-        condition: Float[Array, "cond"],
+        y: Float[Array, "band *node"],
+        ebv_mag: Float[Array, "*node"],
+        condition: Float[Array, "cond *node"],
         noise: Noise,
     ) -> Seen:
         """The features of a star: y = noisy (M_G, colours) less ``reference`` * E."""
-        z = y[1:] - self.intercept - self.slope * y[0]
+
+        def column(values: Array | np.ndarray) -> Array:
+            return _column(values, y)
+
+        z = y[1:] - column(self.intercept) - column(self.slope) * y[0]
         innovation_mag = _apply(noise.filter.innovation, z)
         total_mag = jnp.sqrt(noise.filter.prediction_std_mag**2 + noise.error_mag[1:] ** 2)
-        scaled = innovation_mag / total_mag
+        scaled = innovation_mag / column(total_mag)
         scaled = scaled / jnp.sqrt(1.0 + (scaled / SOFT_CLIP) ** 2)
-        seen = noise.observed.astype(y.dtype)
+        seen = column(noise.observed).astype(y.dtype)
         middle = 0.5 * (self.ebv_low_mag + self.ebv_high_mag)
         half = 0.5 * (self.ebv_high_mag - self.ebv_low_mag)
         features = jnp.concatenate(
             [
-                seen * (y - self.y_centre) / self.y_scale,
+                seen * (y - column(self.y_centre)) / column(self.y_scale),
                 seen[1:] * scaled,
-                seen * noise.log_error_scaled,
-                seen,
+                jnp.broadcast_to(seen * column(noise.log_error_scaled), y.shape),
+                jnp.broadcast_to(seen, y.shape),
                 ((ebv_mag - middle) / half)[None],
-                (condition - self.condition_centre) / self.condition_scale,
+                (condition - column(self.condition_centre)) / column(self.condition_scale),
             ]
         )
         return Seen(features, innovation_mag)
 
     def log_factors(
         self, seen: Seen, noise: Noise, masks: tuple[np.ndarray, ...] | None = None
-    ) -> Float[Array, "colour"]:
+    ) -> Float[Array, "colour *node"]:
         """ln p(y_k | y_1..y_(k-1), E, R, Z, errors) of every band after G; 0 where a band is missing.
 
         Equation: EF1 (docs/model.md).
         """
-        n, components = self.n_bands, self.structure.components
-        out = self.density(seen.features, masks).reshape(n - 1, components, 3)
-        spread_mag = noise.filter.prediction_std_mag[:, None]
-        mean_mag = out[..., 0] * spread_mag
-        variance = (jnp.exp(out[..., 1]) * spread_mag) ** 2 + noise.error_mag[1:, None] ** 2  # EF1
-        log_weight = out[..., 2]
-        exponent = log_weight - 0.5 * (seen.innovation_mag[:, None] - mean_mag) ** 2 / variance
-        # The sums of both mixtures about their peaks, so that one logarithm a band is all it takes.
-        peak, weight_peak = jnp.max(exponent, axis=1), jnp.max(log_weight, axis=1)
-        mixture = jnp.sum(jnp.exp(exponent - peak[:, None]) * jax.lax.rsqrt(variance), axis=1)
-        weights = jnp.sum(jnp.exp(log_weight - weight_peak[:, None]), axis=1)
-        log_factor = peak - weight_peak + jnp.log(mixture / weights)
-        return jnp.where(noise.observed[1:], log_factor - LOG_SQRT_2PI, 0.0)
 
-    def expected_state(self, y: Float[Array, "band"], seen: Seen, noise: Noise) -> Float[Array, "band"]:
+        def column(values: Array | np.ndarray) -> Array:
+            return _column(values, seen.innovation_mag)
+
+        out = self.density(seen.features, masks)
+        out = out.reshape(3, self.structure.components, *seen.innovation_mag.shape)
+        spread_mag = column(noise.filter.prediction_std_mag)
+        mean_mag = out[0] * spread_mag
+        variance = (jnp.exp(out[1]) * spread_mag) ** 2 + column(noise.error_mag[1:]) ** 2  # EF1
+        log_weight = out[2]
+        exponent = log_weight - 0.5 * (seen.innovation_mag - mean_mag) ** 2 / variance
+        # The sums of both mixtures about their peaks, so that one logarithm a band is all it takes.
+        peak, weight_peak = jnp.max(exponent, axis=0), jnp.max(log_weight, axis=0)
+        mixture = jnp.sum(jnp.exp(exponent - peak) * jax.lax.rsqrt(variance), axis=0)
+        weights = jnp.sum(jnp.exp(log_weight - weight_peak), axis=0)
+        log_factor = peak - weight_peak + jnp.log(mixture / weights)
+        return jnp.where(column(noise.observed[1:]), log_factor - LOG_SQRT_2PI, 0.0)
+
+    def expected_state(
+        self, y: Float[Array, "band *node"], seen: Seen, noise: Noise
+    ) -> Float[Array, "band *node"]:
         """The filter's expectation of the noise-free state: (noise of G, magnitudes less the observed G). [mag]"""
-        innovation_mag = jnp.where(noise.observed[1:], seen.innovation_mag, 0.0)
-        linear = jnp.concatenate([jnp.zeros(1), self.intercept + self.slope * y[0]])
-        return linear + _apply(noise.filter.smoother, innovation_mag)
+        innovation_mag = jnp.where(_column(noise.observed[1:], y), seen.innovation_mag, 0.0)
+        linear = _column(self.intercept, y) + _column(self.slope, y) * y[0]
+        return jnp.concatenate([jnp.zeros_like(y[:1]), linear]) + _apply(
+            noise.filter.smoother, innovation_mag
+        )
 
     def propose(
-        self, y: Float[Array, "band"], seen: Seen, noise: Noise, normal: Float[Array, "band draw"]
-    ) -> tuple[Float[Array, "band draw"], Float[Array, "band draw"]]:
+        self, y: Float[Array, "band *node"], seen: Seen, noise: Noise, normal: Float[Array, "band draw *node"]
+    ) -> tuple[Float[Array, "band draw *node"], Float[Array, "band draw *node"]]:
         """Noise-free magnitudes (still less ``reference`` * E and the distance modulus) and ln of their density.
 
         Equation: EF3 (docs/model.md). The density is given factor by factor: the sum over the first k is that of the
@@ -181,7 +199,7 @@ class Emulator(eqx.Module):
 
         Parameters
         ----------
-        normal : standard normal numbers, a column for each draw.
+        normal : standard normal numbers.
         """
         n = self.n_bands
         out = self.denoiser(seen.features, None)
@@ -190,15 +208,19 @@ class Emulator(eqx.Module):
             out[k] + spread[k] * normal[k] + sum(w * normal[j] for j, w in enumerate(_row(out, n, k)))
             for k in range(n)
         ]
-        shift = jnp.sum(noise.filter.factor_mag[:, :, None] * jnp.stack(inner)[None], axis=1)
+        shift = _apply(noise.filter.factor_mag, jnp.stack(inner))
         state = self.expected_state(y, seen, noise)[:, None] + shift
         magnitude_mag = jnp.concatenate([y[0] - state[:1], y[0] + state[1:]])
-        log_scale = jnp.log(jnp.diagonal(noise.filter.factor_mag)) + out[n : 2 * n]
-        return magnitude_mag, -0.5 * normal**2 - LOG_SQRT_2PI - log_scale[:, None]
+        log_scale = self._log_scale(out, noise)[:, None]
+        return magnitude_mag, -0.5 * normal**2 - LOG_SQRT_2PI - log_scale
 
     def log_proposal(
-        self, y: Float[Array, "band"], seen: Seen, noise: Noise, magnitude_mag: Float[Array, "band"]
-    ) -> Float[Array, "band"]:
+        self,
+        y: Float[Array, "band *node"],
+        seen: Seen,
+        noise: Noise,
+        magnitude_mag: Float[Array, "band *node"],
+    ) -> Float[Array, "band *node"]:
         """ln density, factor by factor, of given noise-free magnitudes under `propose`. Equation: EF3."""
         n = self.n_bands
         out = self.denoiser(seen.features, None)
@@ -208,19 +230,29 @@ class Emulator(eqx.Module):
         for k in range(n):  # forward substitution, unrolled: no LAPACK in compiled code
             before = sum((w * normal[j] for j, w in enumerate(_row(out, n, k))), start=jnp.asarray(0.0))
             normal.append((inner[k] - before) * jnp.exp(-out[n + k]))
-        scaled = jnp.stack(normal)
-        log_scale = jnp.log(jnp.diagonal(noise.filter.factor_mag)) + out[n : 2 * n]
-        return -0.5 * scaled**2 - LOG_SQRT_2PI - log_scale  # EF3
+        return -0.5 * jnp.stack(normal) ** 2 - LOG_SQRT_2PI - self._log_scale(out, noise)  # EF3
+
+    def _log_scale(self, out: Float[Array, "out *node"], noise: Noise) -> Float[Array, "band *node"]:
+        """ln of the diagonal of the proposal's factor. [ln mag]"""
+        own = out[self.n_bands : 2 * self.n_bands]
+        return _column(jnp.log(jnp.diagonal(noise.filter.factor_mag)), own) + own
+
+
+def _column(
+    values: Float[Array | np.ndarray, "row"], like: Float[Array, "_ *node"]
+) -> Float[Array, "row *one"]:
+    """A vector with as many axes as another array, to stand for all its nodes."""
+    return jnp.asarray(values).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def _apply(
-    matrix: Float[Array | np.ndarray, "row column"], vector: Float[Array, "column"]
-) -> Float[Array, "row"]:
+    matrix: Float[Array | np.ndarray, "row column"], vector: Float[Array, "column *node"]
+) -> Float[Array, "row *node"]:
     # A product and a sum: XLA fuses them, where its batched products of small matrices are slow on a CPU.
-    return jnp.sum(matrix * vector[None, :], axis=1)
+    return jnp.sum(jnp.asarray(matrix).reshape(*matrix.shape, *[1] * (vector.ndim - 1)) * vector, axis=1)
 
 
-def _row(out: Float[Array, "out"], n: int, k: int) -> list[Float[Array, ""]]:
+def _row(out: Float[Array, "out *node"], n: int, k: int) -> list[Float[Array, "*node"]]:
     """Row k of the denoiser's strictly lower triangular factor."""
     start = 2 * n + k * (k - 1) // 2
     return [out[start + j] for j in range(k)]
@@ -248,7 +280,7 @@ def density_masks(n_bands: int, structure: EmulatorStructure) -> tuple[np.ndarra
     bands = np.arange(1, n_bands + 1)
     feature = np.concatenate([bands, bands[1:], bands, bands, np.zeros(3)])
     hidden = np.sort(1 + np.arange(structure.hidden) % (n_bands - 1))
-    out = np.repeat(bands[1:], 3 * structure.components)
+    out = np.tile(bands[1:], 3 * structure.components)
     first = hidden[:, None] >= feature[None, :]
     middle = hidden[:, None] >= hidden[None, :]
     last = out[:, None] > hidden[None, :]
@@ -261,8 +293,9 @@ def initial_networks(
     """Untrained networks of the density and of the denoiser."""
     masks = density_masks(n_bands, structure)
     density_key, denoiser_key = jax.random.split(key)
-    n_out = n_bands * (n_bands - 1) // 2 + 2 * n_bands
-    shapes = [m.shape for m in masks[:-1]] + [(n_out, structure.hidden)]
+    n_out, width = n_bands * (n_bands - 1) // 2 + 2 * n_bands, structure.denoiser_hidden
+    inner = [(width, width)] * (structure.denoiser_layers - 1)
+    shapes = [(width, masks[0].shape[1]), *inner, (n_out, width)]
 
     def network(key: PRNGKeyArray, masks: list[np.ndarray]) -> Network:
         weights = []
@@ -274,9 +307,9 @@ def initial_networks(
 
     density = network(density_key, list(masks))
     denoiser = network(denoiser_key, [np.ones(shape, np.float32) for shape in shapes])
-    bias = np.zeros((n_bands - 1, structure.components, 3), np.float32)
-    bias[..., 0] = np.linspace(-1.0, 1.0, structure.components)
-    bias[..., 1] = -0.5
+    bias = np.zeros((3, structure.components, n_bands - 1), np.float32)
+    bias[0] = np.linspace(-1.0, 1.0, structure.components)[:, None]
+    bias[1] = -0.5
     return eqx.tree_at(lambda n: n.biases[-1], density, jnp.asarray(bias.ravel())), denoiser
 
 

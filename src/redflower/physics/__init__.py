@@ -21,6 +21,7 @@ from redflower.physics.extinction import (
     extinction_mag,
     intrinsic_bp_rp,
     make_law,
+    unredden,
 )
 from redflower.physics.likelihoods import log_parallax_likelihood, log_photometric_likelihood
 from redflower.physics.photometry import (
@@ -73,6 +74,7 @@ __all__ = [
     "galactocentric_radius_pc",
     "height_pc",
     "intrinsic_bp_rp",
+    "unredden",
     "log_distance_prior",
     "log_parallax_evidence",
     "log_parallax_likelihood",

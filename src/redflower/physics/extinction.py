@@ -284,6 +284,18 @@ def intrinsic_bp_rp(
     -------
     Intrinsic BP-RP. [mag]
     """
+    return unredden(law, observed_bp_rp_mag, ebv_mag)[0]
+
+
+def unredden(
+    law: ExtinctionLaw, observed_bp_rp_mag: ScalarLike, ebv_mag: ScalarLike
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Intrinsic BP-RP, and by how much the reddened colour changes with it: `intrinsic_bp_rp` for parameters.
+
+    Returns
+    -------
+    Intrinsic BP-RP [mag], and d(reddened BP-RP) / d(intrinsic BP-RP) there, without a gradient of its own.
+    """
 
     def excess_of(colour_mag: Float[Array, ""]) -> Float[Array, ""]:
         coefficients = law.coefficients(ebv_mag, colour_mag)
@@ -298,8 +310,8 @@ def intrinsic_bp_rp(
         colour_mag = colour_mag - residual_mag / slope
     # One more step whose start and slope are held fixed: its derivative is the derivative of the root.
     colour_mag = jax.lax.stop_gradient(colour_mag)
-    _, slope = residual_and_slope(colour_mag)
-    return colour_mag - excess_of(colour_mag) / jax.lax.stop_gradient(slope)  # EP6
+    slope = jax.lax.stop_gradient(residual_and_slope(colour_mag)[1])
+    return colour_mag - excess_of(colour_mag) / slope, slope  # EP6
 
 
 def make_law(spec: Any) -> ExtinctionLaw:

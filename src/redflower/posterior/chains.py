@@ -6,10 +6,11 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from redflower.flow.model import Model
-from redflower.posterior.engine import InferenceSettings, star_keys, unusable_status
+from redflower.posterior.engine import InferenceSettings, star_keys
 from redflower.posterior.fast import batches, take
 from redflower.posterior.log_density import make_target
 from redflower.posterior.nuts import sample_stars
+from redflower.posterior.summaries import unusable_status
 from redflower.star import Star
 
 

@@ -19,7 +19,7 @@ from redflower.physics import (
     distance_pc_of_modulus,
     extinction_mag,
     flow_condition,
-    intrinsic_bp_rp,
+    unredden,
 )
 from redflower.posterior.grid import FastTarget, Grid, noisy_y
 from redflower.posterior.grid_summaries import node_masses
@@ -71,39 +71,35 @@ def weighted_draws(
     level = (jnp.arange(n_nodes) + jax.random.uniform(node_key)) / n_nodes * cumulative[-1]
     chosen = jnp.clip(jnp.searchsorted(cumulative, level, method="scan_unrolled"), 0, len(mass) - 1)
     row, column = chosen // len(grid.ebv_mag), chosen % len(grid.ebv_mag)
-    half = jax.random.normal(normal_key, (n_nodes, n, n_per_node // 2))
-    normal = jnp.concatenate([half, -half], axis=2)
-    needed = needed_bands(noise.observed)
-
-    def at_node(mu: Array, e: Array, log_node: Array, normal: Array) -> tuple[Array, ...]:
-        y = noisy_y(emulator, star, noise, e, mu)
-        condition = flow_condition(distance_pc_of_modulus(mu), star.l_deg, star.b_deg)
-        seen = emulator.see(y, e, condition, noise)
-        magnitudes_mag, log_factors = emulator.propose(y, seen, noise, normal)
-        log_proposal = jnp.sum(jnp.where(needed[:, None], log_factors, 0.0), axis=0)
-
-        def at_draw(magnitude_mag: Array, log_proposal: Array) -> tuple[Array, ...]:
-            reddened_mag = magnitude_mag + emulator.reference * e
-            bp_rp_mag = intrinsic_bp_rp(exact.law, reddened_mag[BP] - reddened_mag[RP], e)
-            absolute_mag = reddened_mag - extinction_mag(exact.law, e, bp_rp_mag)[:n]
-            # The map from intrinsic to reddened magnitudes stretches along BP - RP alone.
-            stretch = 1.0 + jax.grad(
-                lambda c: extinction_mag(exact.law, e, c)[BP] - extinction_mag(exact.law, e, c)[RP]
-            )(bp_rp_mag)
-            log_exact = log_posterior(exact, star, e, mu, absolute_mag)
-            log_weight = log_exact - log_node - log_proposal - jnp.log(jnp.maximum(stretch, 1e-3))  # EF5
-            u = exact.flow.forward(absolute_to_colour(absolute_mag), condition)[0]
-            chi2 = jnp.sum(jnp.where(needed, u * u, 0.0))
-            return log_weight, chi2, absolute_mag[G] + mu
-
-        return jax.vmap(at_draw, in_axes=(1, 0))(magnitudes_mag, log_proposal)
-
     modulus_mag, ebv_mag = grid.modulus_mag[row], grid.ebv_mag[column]
     if spread:
         modulus_key, ebv_key = jax.random.split(jax.random.fold_in(node_key, 1))
         modulus_mag = within_cells(modulus_key, grid.modulus_mag, row)
         ebv_mag = within_cells(ebv_key, grid.ebv_mag, column)
-    log_weight, chi2, g_mag = jax.vmap(at_node)(modulus_mag, ebv_mag, grid.log_density[row, column], normal)
+    # Nodes last, as the emulator wants them.
+    half = jax.random.normal(normal_key, (n, n_per_node // 2, n_nodes))
+    normal = jnp.concatenate([half, -half], axis=1)
+    y = noisy_y(emulator, star, noise, ebv_mag, modulus_mag)
+    condition = flow_condition(distance_pc_of_modulus(modulus_mag), star.l_deg, star.b_deg)
+    seen = emulator.see(y, ebv_mag, condition, noise)
+    magnitude_mag, log_factors = emulator.propose(y, seen, noise, normal)
+    needed = needed_bands(noise.observed)
+    log_proposal = jnp.sum(jnp.where(needed[:, None, None], log_factors, 0.0), axis=0)
+    reddened_mag = magnitude_mag + emulator.reference[:, None, None] * ebv_mag
+
+    def at_draw(reddened_mag: Array, mu: Array, e: Array, condition: Array) -> tuple[Array, ...]:
+        bp_rp_mag, stretch = unredden(exact.law, reddened_mag[BP] - reddened_mag[RP], e)
+        absolute_mag = reddened_mag - extinction_mag(exact.law, e, bp_rp_mag)[:n]
+        # The map from intrinsic to reddened magnitudes stretches along BP - RP alone.
+        log_exact = log_posterior(exact, star, e, mu, absolute_mag) - jnp.log(jnp.maximum(stretch, 1e-3))
+        u = exact.flow.forward(absolute_to_colour(absolute_mag), condition)[0]
+        return log_exact, jnp.sum(jnp.where(needed, u * u, 0.0)), absolute_mag[G] + mu
+
+    at_node = jax.vmap(at_draw, in_axes=(0, None, None, None))
+    # Draws of a node side by side, bands last: one row of the flow's matrix products each.
+    by_node = jnp.moveaxis(reddened_mag, 0, -1).swapaxes(0, 1)
+    log_exact, chi2, g_mag = jax.vmap(at_node)(by_node, modulus_mag, ebv_mag, condition.T)
+    log_weight = log_exact - log_proposal.T - grid.log_density[row, column][:, None]  # EF5
     log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, -1e30)
     return WeightedDraws(
         jnp.repeat(ebv_mag, n_per_node),

@@ -1,7 +1,7 @@
 """Posteriors of any number of stars: batches of one size, a row per star whatever happens to it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import jax
@@ -16,11 +16,13 @@ from redflower.flow.model import Model
 from redflower.posterior.check import effective_draws
 from redflower.posterior.density import density_of_draws, density_of_grid, empty_density
 from redflower.posterior.fast import (
+    REFINED_AT_ONCE,
     FastSettings,
     Refined,
     batches,
     make_fast_target,
     noise_of,
+    normalised_weights,
     quadrature_batch,
     refined_batch,
     take,
@@ -33,14 +35,16 @@ from redflower.posterior.grid_summaries import LEVELS
 from redflower.posterior.log_density import Target, make_target
 from redflower.posterior.nuts import NutsSettings, sample_stars
 from redflower.posterior.pareto import pareto_k
-from redflower.posterior.status import Flag, Status
+from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG, Flag, Status
 from redflower.posterior.summaries import (
     QUANTILES,
     covered_by_training,
     flag_bits,
     log_evidences,
+    quantile_columns,
     status_words,
     summarise,
+    unusable_status,
 )
 from redflower.star import Star
 
@@ -56,7 +60,6 @@ ENGINE_MESSAGES: Final[dict[str, str]] = {
     NUTS: "chains of the exact density",
 }
 
-MIN_BANDS = 3
 #: Stars whose rounds of step 2 are in memory together: 0.5 MB each at most.
 REFINED_BLOCK: Final = 1024
 FLOAT_COLUMNS = (
@@ -98,8 +101,8 @@ class InferenceSettings:
     hand_on: bool = True
     density: bool = False
     # As fast per star as 16 on a CPU core, and few stars handed on are not padded to many.
-    batch_size: int = 4
-    fast_batch_size: int = 128
+    batch_size: int = field(default_factory=lambda: 4 if jax.default_backend() == "cpu" else 256)
+    fast_batch_size: int = field(default_factory=lambda: 128 if jax.default_backend() == "cpu" else 4096)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -233,7 +236,7 @@ class _Run:
 
     def _importance_block(self, fast: FastTarget, rows: np.ndarray, grids: Any) -> np.ndarray:
         settings = self.settings.fast
-        size = max(1, self.settings.fast_batch_size // 8)
+        size = REFINED_AT_ONCE * max(1, self.settings.fast_batch_size // (8 * REFINED_AT_ONCE))
         together = Refined(len(rows))
         pending, hopeless = np.arange(len(rows)), [np.zeros(0, dtype=int)]
 
@@ -251,19 +254,17 @@ class _Run:
                 part, noise, part_grids = inputs(padded)
                 keys = star_keys(self.source_id[rows[padded]], self.settings.seed)
                 found = refined_batch(
-                    fast, part, noise, part_grids, keys, jnp.asarray(number),
+                    fast, part, noise, part_grids, keys, jnp.asarray(number), jnp.asarray(len(batch)),
                     settings.refine_nodes, settings.refine_draws_per_node,
                 )  # fmt: skip
-                result, draws = jax.tree.map(np.asarray, found)
+                draws, log_evidence = jax.tree.map(np.asarray, found)
                 for i, star in enumerate(batch):
                     one = jax.tree.map(lambda a, i=i: a[i], draws)
-                    together.add(star, one, float(result.summary.log_evidence[i]))
+                    together.add(star, one, float(log_evidence[i]))
                 all_draws: Any = together.draws(batch)  # host arrays
-                ess, k = effective_draws(all_draws.log_weight), pareto_k(all_draws.log_weight)
-                values = self._of_fast(part, result, np.resize(k, len(padded)), rows[padded])
-                values = {name: v[: len(batch)] for name, v in values.items()}
-                values |= _quantile_columns(weighted_summary(all_draws, np.array(LEVELS)))
-                values |= {"ess": ess, "log_evidence": together.log_evidence(batch)}
+                values = self._of_draws(part, all_draws, part_grids, rows[padded])
+                values["log_evidence"] = together.log_evidence(batch)
+                ess, k = values["ess"], values["pareto_k"]
                 good = (ess >= settings.min_refine_ess) & (k < settings.max_pareto_k)
                 good &= np.isfinite(values["ebv_mean"])
                 last = number + 1 == settings.refine_rounds
@@ -311,7 +312,7 @@ class _Run:
     def _of_fast(self, part: Star, result: Any, k: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Columns of a padded batch by either step of the fast engine; ``result`` is a `FastResult` on the host."""
         s: Any = result.summary  # host arrays by now
-        columns = _quantile_columns(
+        columns = quantile_columns(
             {
                 "ebv_mean": s.ebv_mean_mag, "ebv_std": s.ebv_std_mag, "ebv_quantiles": s.ebv_quantiles_mag,
                 "distance_mean": s.distance_mean_pc, "distance_std": s.distance_std_pc,
@@ -320,15 +321,54 @@ class _Run:
         )  # fmt: skip
         columns["log_evidence"] = s.log_evidence
         columns["ess"], columns["pareto_k"] = result.check.ess, k
-        mass_modulus = np.asarray(result.grid.modulus_mag)[
-            np.arange(len(k)), np.argmax(result.grid.log_density.max(axis=2), axis=1)
-        ]
-        covered = covered_by_training(self.model, part, mass_modulus)
-        columns["status"] = status_words(columns, {}, covered, result.bright_share, result.edge_share)
-        columns["flags"] = flag_bits(
-            self.model, self.target, part, ebv_mean_mag=columns["ebv_mean"], bp_rp_mag=result.bp_rp_mag,
-            flow_chi2=result.flow_chi2, covered=covered, ebv_limit_mag=self.ebv_limit_mag[rows],
+        return self._judged(
+            part, columns, rows, modulus_mag=_peak_modulus_mag(result.grid), bp_rp_mag=result.bp_rp_mag,
+            bright_share=result.bright_share, edge_share=result.edge_share, flow_chi2=result.flow_chi2,
         )  # fmt: skip
+
+    def _of_draws(self, part: Star, draws: Any, grids: Grid, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of a batch by its weighted draws on the host; ``part``, ``grids`` and ``rows`` are padded."""
+        settings, weight = self.settings, normalised_weights(draws)
+
+        def share(of: np.ndarray) -> np.ndarray:
+            return (weight * of).sum(axis=1)
+
+        columns = quantile_columns(weighted_summary(draws, np.array(LEVELS)))
+        columns["ess"], columns["pareto_k"] = effective_draws(draws.log_weight), pareto_k(draws.log_weight)
+        low = share(draws.ebv_mag < settings.ebv_min_mag + EDGE_MAG)
+        high = share(draws.ebv_mag > settings.ebv_max_mag - EDGE_MAG)
+        axes = zip(columns["ebv_mean"], np.asarray(grids.ebv_mag), np.asarray(grids.bp_rp_mag), strict=False)
+        return self._judged(
+            part, columns, rows, modulus_mag=_peak_modulus_mag(grids),
+            bp_rp_mag=np.array([np.interp(*one) for one in axes]),
+            bright_share=share(draws.unreddened_g_mag < self.target.g_bright_mag + BRIGHT_EDGE_MAG),
+            edge_share=np.maximum(low, high), flow_chi2=np.median(draws.flow_chi2, axis=1),
+        )  # fmt: skip
+
+    def _judged(
+        self,
+        part: Star,
+        columns: dict[str, np.ndarray],
+        rows: np.ndarray,
+        *,
+        modulus_mag: np.ndarray,
+        bp_rp_mag: np.ndarray,
+        bright_share: np.ndarray,
+        edge_share: np.ndarray,
+        flow_chi2: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        """Columns of a batch with ``status`` and ``flags``. What is compiled sees the padded size alone."""
+        n_stars, size = len(columns["ebv_mean"]), len(rows)
+        covered = covered_by_training(self.model, part, modulus_mag)
+        ebv_mean_mag, bp_rp_mag, flow_chi2 = (
+            np.resize(a, size) for a in (columns["ebv_mean"], bp_rp_mag, flow_chi2)
+        )
+        flags = flag_bits(
+            self.model, self.target, part, ebv_mean_mag=ebv_mean_mag, bp_rp_mag=bp_rp_mag,
+            flow_chi2=flow_chi2, covered=covered, ebv_limit_mag=self.ebv_limit_mag[rows],
+        )  # fmt: skip
+        columns["status"] = status_words(columns, {}, covered[:n_stars], bright_share, edge_share)
+        columns["flags"] = flags[:n_stars]
         return columns
 
     def _store(self, rows: np.ndarray, values: dict[str, np.ndarray], engine: str) -> None:
@@ -345,40 +385,10 @@ class _Run:
             self.progress(self.n_done)
 
 
-def _quantile_columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays of quantiles spread over their columns."""
-    out: dict[str, np.ndarray] = {}
-    for name, array in values.items():
-        if name.endswith("_quantiles"):
-            stem = name.removesuffix("_quantiles")
-            out |= {f"{stem}_{label}": array[:, i] for i, label in enumerate(QUANTILES)}
-        else:
-            out[name] = array
-    return out
-
-
-def unusable_status(model: Model, stars: Star) -> np.ndarray:
-    """A status word for every star that cannot be inferred at all; empty for the others."""
-    n = model.n_bands
-    observed = np.asarray(stars.observed)[:, :n]
-    magnitude_mag, error_mag = (
-        np.asarray(a)[:, :n] for a in (stars.magnitude_mag, stars.magnitude_error_mag)
-    )
-    per_band = np.isfinite(magnitude_mag) & np.isfinite(error_mag) & (error_mag > 0)
-    has_parallax = np.asarray(stars.has_parallax)
-    parallax_fine = np.isfinite(stars.parallax_mas) & (np.asarray(stars.parallax_error_mas) > 0)
-    scalars = (stars.l_deg, stars.b_deg, stars.prior_log_length_pc, stars.prior_alpha, stars.prior_beta)
-    finite = np.all([np.isfinite(a) for a in scalars], axis=0)
-    finite &= (per_band | ~observed).all(axis=1) & (parallax_fine | ~has_parallax)
-    g_mag = magnitude_mag[:, G]
-    conditions = {
-        Status.NO_BANDS: observed.sum(axis=1) < MIN_BANDS,
-        Status.NONFINITE: ~finite,
-        Status.OUTSIDE_LIMITS: observed[:, G] & ((g_mag < model.g_bright_mag) | (g_mag > model.g_faint_mag)),
-    }
-    longest = max(len(s) for s in Status)
-    words = np.select(list(conditions.values()), [s.value for s in conditions], default="")
-    return words.astype(f"<U{longest}")
+def _peak_modulus_mag(grids: Grid) -> np.ndarray:
+    """Distance modulus of the peak of every grid. [mag]"""
+    peak = np.argmax(np.asarray(grids.log_density).max(axis=2), axis=1)
+    return np.asarray(grids.modulus_mag)[np.arange(len(peak)), peak]
 
 
 def star_keys(source_id: np.ndarray, seed: int) -> jax.Array:

@@ -88,7 +88,7 @@ class FastSettings:
 
 
 class FastResult(NamedTuple):
-    """What step 1 or 2 found of one star.
+    """What step 1 found of one star.
 
     Attributes
     ----------
@@ -175,11 +175,29 @@ def _describe(
     )
 
 
-def _in_turn(one: Callable[..., Any], *of_stars: Any, at_once: int) -> Any:
-    """A function of one star over a batch, so many at once as the caches of a CPU core hold; all at once on a GPU."""
+def _in_turn(
+    one: Callable[..., Any], *of_stars: Any, at_once: int, n_wanted: Int[Array, ""] | None = None
+) -> Any:
+    """A function of one star over a batch, so many at once as the caches of a CPU core hold; all at once on a GPU.
+
+    Of the groups after the first ``n_wanted`` stars, which are padding, a CPU computes nothing.
+    """
+    many = jax.vmap(one)
     if jax.default_backend() != "cpu":
-        return jax.vmap(one)(*of_stars)
-    return jax.lax.map(lambda star: one(*star), of_stars, batch_size=at_once)
+        return many(*of_stars)
+    if n_wanted is None:
+        return jax.lax.map(lambda star: one(*star), of_stars, batch_size=at_once)
+    groups = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), of_stars)
+    empty = jax.tree.map(
+        lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(many, *jax.tree.map(lambda a: a[0], groups))
+    )
+
+    def group(first: Array, stars: Any) -> Any:
+        return jax.lax.cond(first < n_wanted, lambda s: many(*s), lambda _: empty, stars)
+
+    n_groups = len(jax.tree.leaves(groups)[0])
+    found = jax.lax.map(lambda g: group(*g), (at_once * jnp.arange(n_groups), groups))
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
 
 
 @eqx.filter_jit
@@ -213,20 +231,23 @@ def refined_batch(
     grids: Grid,
     keys: PRNGKeyArray,
     number: Int[Array, ""],
+    n_wanted: Int[Array, ""],
     n_nodes: int,
     n_per_node: int,
-) -> tuple[FastResult, WeightedDraws]:
-    """A round of step 2 for a batch: many weighted draws from its grids, interpolated; compiled like step 1."""
+) -> tuple[WeightedDraws, Float[Array, "star"]]:
+    """A round of step 2 for the first stars of a batch: weighted draws from their grids, interpolated, and ln evidence."""
 
-    def one(star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray) -> tuple[FastResult, WeightedDraws]:
+    def one(
+        star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray
+    ) -> tuple[WeightedDraws, Float[Array, ""]]:
         fine = interpolated_grid(grid, REFINED_CELLS)
         key = jax.random.fold_in(jax.random.fold_in(key, 3), number)
         draws = weighted_draws(
             fast, star, noise, fine, key, n_nodes=n_nodes, n_per_node=n_per_node, spread=True
         )
-        return _describe(fast, star, fine, draws, n_per_node), draws
+        return draws, node_masses(fine)[1] + check_of(draws).log_mean_weight
 
-    return _in_turn(one, stars, noise, grids, keys, at_once=REFINED_AT_ONCE)
+    return _in_turn(one, stars, noise, grids, keys, at_once=REFINED_AT_ONCE, n_wanted=n_wanted)
 
 
 class Refined:
@@ -286,11 +307,16 @@ def unsettled(result: FastResult, settings: FastSettings) -> np.ndarray:
     return bad | ~np.isfinite(result.summary.ebv_mean_mag) | ~np.isfinite(result.check.ess)
 
 
-def weighted_summary(draws: WeightedDraws, levels: np.ndarray) -> dict[str, np.ndarray]:
-    """Moments and quantiles of weighted draws, a row per star."""
+def normalised_weights(draws: WeightedDraws) -> np.ndarray:
+    """Weights that add up to one, a row per star."""
     log_weight = np.asarray(draws.log_weight, dtype=np.float64)
     weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-    weight /= weight.sum(axis=1, keepdims=True)
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+
+
+def weighted_summary(draws: WeightedDraws, levels: np.ndarray) -> dict[str, np.ndarray]:
+    """Moments and quantiles of weighted draws, a row per star."""
+    weight = normalised_weights(draws)
     ebv = np.asarray(draws.ebv_mag, dtype=np.float64)
     distance = 10.0 ** (1.0 + np.asarray(draws.modulus_mag, dtype=np.float64) / 5.0)
     out: dict[str, np.ndarray] = {}

@@ -74,12 +74,19 @@ class Grid(NamedTuple):
 
 
 def noisy_y(
-    emulator: Emulator, star: Star, noise: Noise, ebv_mag: Float[Array, ""], modulus_mag: Float[Array, ""]
-) -> Float[Array, "band"]:
-    """The star's noisy (M_G, colours) at a reddening and a distance modulus, as the emulator wants them. [mag]"""
-    n = emulator.n_bands
-    magnitude_mag = star.magnitude_mag[:n] - emulator.reference * ebv_mag - modulus_mag
-    return absolute_to_colour(jnp.where(noise.observed, magnitude_mag, magnitude_mag[G]))
+    emulator: Emulator,
+    star: Star,
+    noise: Noise,
+    ebv_mag: Float[Array, "*node"],
+    modulus_mag: Float[Array, "*node"],
+) -> Float[Array, "band *node"]:
+    """The star's noisy (M_G, colours) at reddenings and distance moduli, as the emulator wants them. [mag]"""
+    observed, magnitude_mag, reference = (
+        a.reshape(-1, *[1] * jnp.ndim(ebv_mag))
+        for a in (noise.observed, star.magnitude_mag[: emulator.n_bands], emulator.reference)
+    )
+    magnitude_mag = magnitude_mag - reference * ebv_mag - modulus_mag
+    return absolute_to_colour(jnp.where(observed, magnitude_mag, magnitude_mag[G]))
 
 
 class Expected(NamedTuple):
@@ -125,33 +132,38 @@ def log_grid(
     in_sample = jax.vmap(lambda a, c: log_in_sample(exact, star, star.magnitude_mag[G] - a, c))(
         expected.g_extinction_mag, expected.g_rp_mag
     )
+    distance_pc = distance_pc_of_modulus(modulus_mag)
+    log_distance = jax.vmap(lambda d: log_of_distance(star, d))(distance_pc)
+    condition = flow_condition(distance_pc, star.l_deg, star.b_deg)
 
-    def along_modulus(mu: Float[Array, ""]) -> tuple[Array, Array]:
-        distance_pc = distance_pc_of_modulus(mu)
-        parallax = jnp.where(
-            star.has_parallax,
-            log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, distance_pc),
-            0.0,
-        )
-        prior = log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
-        prior = prior + jnp.log(distance_pc) + LOG_LN10_OVER_5
-        return parallax + prior, flow_condition(distance_pc, star.l_deg, star.b_deg)
-
-    log_distance, condition = jax.vmap(along_modulus)(modulus_mag)
-
-    def at_node(mu: Array, condition: Array, e: Array, extinction: Array) -> Float[Array, ""]:
-        y = noisy_y(emulator, star, noise, e, mu)
-        seen = emulator.see(y, e, condition, noise)
+    def first_factor(mu: Array, condition: Array, extinction: Array) -> Float[Array, ""]:
         m_g = star.magnitude_mag[G] - extinction - mu
-        log_first = first.log_prob_terms(m_g[None], condition)[0]
-        return log_first + jnp.sum(emulator.log_factors(seen, noise))
+        return first.log_prob_terms(m_g[None], condition)[0]
 
-    node = jax.vmap(jax.vmap(at_node, in_axes=(None, None, 0, 0)), in_axes=(0, 0, None, None))
-    log_stars = node(modulus_mag, condition, ebv_mag, expected.g_extinction_mag)
+    log_first = jax.vmap(jax.vmap(first_factor, in_axes=(None, None, 0)), in_axes=(0, 1, None))(
+        modulus_mag, condition, expected.g_extinction_mag
+    )
+    # All nodes of the grid as the emulator wants them, on one last axis.
+    shape = (len(modulus_mag), len(ebv_mag))
+    node_modulus_mag, node_ebv_mag = jnp.repeat(modulus_mag, shape[1]), jnp.tile(ebv_mag, shape[0])
+    y = noisy_y(emulator, star, noise, node_ebv_mag, node_modulus_mag)
+    seen = emulator.see(y, node_ebv_mag, jnp.repeat(condition, shape[1], axis=1), noise)
+    log_others = jnp.sum(emulator.log_factors(seen, noise), axis=0).reshape(shape)
     log_ebv = in_sample - jnp.log(exact.ebv_max_mag - exact.ebv_min_mag)
-    total = log_stars + log_distance[:, None] + log_ebv[None, :]  # EF4
+    total = log_first + log_others + log_distance[:, None] + log_ebv[None, :]  # EF4
     total = jnp.where(jnp.isfinite(total), total, -1e30)
     return Grid(modulus_mag, ebv_mag, total, expected.g_extinction_mag, expected.bp_rp_mag)
+
+
+def log_of_distance(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
+    """ln of parallax likelihood times distance prior, per mag of distance modulus."""
+    log_parallax = jnp.where(
+        star.has_parallax,
+        log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, distance_pc),
+        0.0,
+    )
+    log_prior = log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
+    return log_parallax + log_prior + jnp.log(distance_pc) + LOG_LN10_OVER_5
 
 
 def axes_of(box: Box, n_modulus: int, n_ebv: int) -> tuple[Float[Array, "modulus"], Float[Array, "ebv"]]:

@@ -25,6 +25,7 @@ QUANTILES = {"q05": 0.05, "q16": 0.16, "q50": 0.50, "q84": 0.84, "q95": 0.95}
 MIN_ESS = 100.0
 MAX_R_HAT = 1.05
 MAX_DIVERGENT_SHARE = 0.01
+MIN_BANDS = 3
 #: A star is called unlike the training stars when its median squared length in the flow's normal coordinates is
 #: beyond this quantile of chi-squared: one star of the trained population in ten thousand.
 UNLIKELY_QUANTILE = 0.9999
@@ -223,3 +224,39 @@ def _of_law(
     in_range = jax.vmap(law.in_range)(ebv_mag, bp_rp_mag)
     g_coefficient = jax.vmap(law.coefficients)(ebv_limit_mag, bp_rp_mag)[:, G]
     return in_range, g_coefficient, jax.vmap(needed_bands)(observed).sum(axis=1)
+
+
+def quantile_columns(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays of quantiles spread over their columns."""
+    out: dict[str, np.ndarray] = {}
+    for name, array in values.items():
+        if name.endswith("_quantiles"):
+            stem = name.removesuffix("_quantiles")
+            out |= {f"{stem}_{label}": array[:, i] for i, label in enumerate(QUANTILES)}
+        else:
+            out[name] = array
+    return out
+
+
+def unusable_status(model: Model, stars: Star) -> np.ndarray:
+    """A status word for every star that cannot be inferred at all; empty for the others."""
+    n = model.n_bands
+    observed = np.asarray(stars.observed)[:, :n]
+    magnitude_mag, error_mag = (
+        np.asarray(a)[:, :n] for a in (stars.magnitude_mag, stars.magnitude_error_mag)
+    )
+    per_band = np.isfinite(magnitude_mag) & np.isfinite(error_mag) & (error_mag > 0)
+    has_parallax = np.asarray(stars.has_parallax)
+    parallax_fine = np.isfinite(stars.parallax_mas) & (np.asarray(stars.parallax_error_mas) > 0)
+    scalars = (stars.l_deg, stars.b_deg, stars.prior_log_length_pc, stars.prior_alpha, stars.prior_beta)
+    finite = np.all([np.isfinite(a) for a in scalars], axis=0)
+    finite &= (per_band | ~observed).all(axis=1) & (parallax_fine | ~has_parallax)
+    g_mag = magnitude_mag[:, G]
+    conditions = {
+        Status.NO_BANDS: observed.sum(axis=1) < MIN_BANDS,
+        Status.NONFINITE: ~finite,
+        Status.OUTSIDE_LIMITS: observed[:, G] & ((g_mag < model.g_bright_mag) | (g_mag > model.g_faint_mag)),
+    }
+    longest = max(len(s) for s in Status)
+    words = np.select(list(conditions.values()), [s.value for s in conditions], default="")
+    return words.astype(f"<U{longest}")

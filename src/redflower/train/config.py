@@ -70,8 +70,9 @@ class EmulatorConfig(_Section):
 
     `n_stars` noise-free stars are drawn from the flow and given `n_patterns` combinations of errors and missing bands in
     `n_steps` steps of Adam, whose rate falls along a half cosine; 0 steps leave the model without an emulator.
-    `ebv_min_mag` to `ebv_max_mag` is the range of reddening that the fast engine will serve. The networks have `layers` hidden
-    layers of `hidden` units, and each band is a mixture of `components` normal distributions.
+    `ebv_min_mag` to `ebv_max_mag` is the range of reddening that the fast engine will serve. The density has `layers`
+    hidden layers of `hidden` units, and each band is a mixture of `components` normal distributions; the denoiser, which
+    proposes noise-free magnitudes, has sizes of its own.
     """
 
     n_stars: Count = 600_000
@@ -84,6 +85,8 @@ class EmulatorConfig(_Section):
     hidden: Count = 128
     layers: Count = 3
     components: Count = 4
+    denoiser_hidden: Count = 128
+    denoiser_layers: Count = 3
     seed: int = 0
 
     @model_validator(mode="after")

@@ -84,7 +84,7 @@ class Batch(NamedTuple):
 
 def structure_of(config: EmulatorConfig) -> EmulatorStructure:
     """Sizes of the networks of a configuration."""
-    return EmulatorStructure(config.hidden, config.layers, config.components)
+    return EmulatorStructure(*(getattr(config, name) for name in EmulatorStructure._fields))
 
 
 def error_ranges_mag(n_bands: int) -> tuple[np.ndarray, np.ndarray]:
