@@ -68,7 +68,7 @@ class Network(eqx.Module):
 class EmulatorStructure(NamedTuple):
     """Sizes of the networks: hidden units and layers of the density and of the denoiser, components of a mixture."""
 
-    hidden: int = 128
+    hidden: int = 96
     layers: int = 3
     components: int = 4
     denoiser_hidden: int = 128

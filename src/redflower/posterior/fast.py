@@ -65,14 +65,14 @@ class FastSettings:
     check_draws_per_node: int = 4
     refine_nodes: int = 256
     refine_draws_per_node: int = 4
-    refine_rounds: int = 24
-    min_check_ess: float = 0.45
+    refine_rounds: int = 48
+    min_check_ess: float = 0.35
     max_shift: float = 0.6
     max_widening: float = 0.15
     max_scatter: float = 0.6
     max_resolution_shift: float = 0.25
     min_refine_ess: float = 300.0
-    min_first_ess: float = 12.5
+    min_first_ess: float = 6.25
     max_pareto_k: float = 0.7
 
     @classmethod

@@ -82,7 +82,7 @@ class EmulatorConfig(_Section):
     learning_rate: Positive = 3e-3
     ebv_min_mag: Annotated[float, Field(ge=-0.5, le=5)] = EBV_MIN_MAG
     ebv_max_mag: Annotated[float, Field(ge=-0.5, le=5)] = EBV_MAX_MAG
-    hidden: Count = 128
+    hidden: Count = 96
     layers: Count = 3
     components: Count = 4
     denoiser_hidden: Count = 128
