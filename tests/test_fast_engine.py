@@ -61,7 +61,7 @@ def test_quadrature_gives_the_exact_posterior(mixed) -> None:
     """
     stars, _ = mixed
     result = infer_stars(MODEL, stars, IDS[:64], SETTINGS)
-    weights = FastSettings(min_check_ess=1.1, refine_rounds=4, min_first_ess=0.0, min_refine_ess=np.inf)
+    weights = FastSettings(min_check_ess=1.1, refine_rounds=4, min_round_ess=0.0, min_refine_ess=np.inf)
     exact = infer_stars(MODEL, stars, IDS[:64] + 7, dataclasses.replace(SETTINGS, fast=weights))
     assert not (exact["engine"] == FAST).any()
     inferred = result["engine"] != ""  # dust dims some out of the sample's limits

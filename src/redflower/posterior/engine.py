@@ -60,7 +60,7 @@ ENGINE_MESSAGES: Final[dict[str, str]] = {
     NUTS: "chains of the exact density",
 }
 
-#: Stars whose rounds of step 2 are in memory together: 0.5 MB each at most.
+#: Stars whose rounds of step 2 are in memory together: 1 MB each at most.
 REFINED_BLOCK: Final = 1024
 FLOAT_COLUMNS = (
     *(f"{name}_{label}" for name in ("ebv", "distance") for label in ("mean", "std", *QUANTILES)),
@@ -261,34 +261,48 @@ class _Run:
                 for i, star in enumerate(batch):
                     one = jax.tree.map(lambda a, i=i: a[i], draws)
                     together.add(star, one, float(log_evidence[i]))
-                all_draws: Any = together.draws(batch)  # host arrays
-                values = self._of_draws(part, all_draws, part_grids, rows[padded])
-                values["log_evidence"] = together.log_evidence(batch)
-                ess, k = values["ess"], values["pareto_k"]
-                good = (ess >= settings.min_refine_ess) & (k < settings.max_pareto_k)
-                good &= np.isfinite(values["ebv_mean"])
+                ess = together.effective(batch)
                 last = number + 1 == settings.refine_rounds
-                given_up = ~good & (last | ~(ess >= settings.min_first_ess))
-                stored = good | (given_up & ~np.bool_(self.settings.hand_on))
-                values["status"] = np.where(
-                    ~good & (values["status"] == Status.OK.value), Status.LOW_ESS.value, values["status"]
-                )
-                self._store_refined(rows[batch], values, all_draws, np.flatnonzero(stored))
-                together.forget(batch[good | given_up])
-                hopeless.append(batch[given_up & ~stored])
-                again.append(batch[~good & ~given_up])
+                # At a rate as low as this, the rounds to come would not be enough.
+                given_up = ~(ess >= settings.min_round_ess * (number + 1)) | last
+                ready = given_up | (ess >= settings.min_refine_ess)
+                done, handed_on = self._settle(together, rows, grids, batch[ready], given_up[ready], size)
+                hopeless.append(handed_on)
+                again.append(batch[~np.isin(batch, done)])
             pending = np.concatenate(again) if again else pending[:0]
         return rows[np.concatenate(hopeless)]
 
-    def _store_refined(
-        self, rows: np.ndarray, values: dict[str, np.ndarray], draws: Any, which: np.ndarray
-    ) -> None:
-        self._store(rows[which], {name: v[which] for name, v in values.items()}, IMPORTANCE)
-        if self.settings.density and len(which):
+    def _settle(
+        self,
+        together: Refined,
+        rows: np.ndarray,
+        grids: Any,
+        batch: np.ndarray,
+        given_up: np.ndarray,
+        size: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Store what the rounds of some stars of a block found; returns those that are done, and those handed on."""
+        if not len(batch):
+            return batch, batch
+        settings, padded = self.settings.fast, np.resize(batch, size)
+        draws = together.draws(batch)
+        values = self._of_draws(take(self.stars, rows[padded]), draws, take(grids, padded), rows[padded])
+        values["log_evidence"] = together.log_evidence(batch)
+        good = (values["ess"] >= settings.min_refine_ess) & (values["pareto_k"] < settings.max_pareto_k)
+        good &= np.isfinite(values["ebv_mean"])
+        done = good | given_up
+        stored = np.flatnonzero(good | (given_up & ~np.bool_(self.settings.hand_on)))
+        values["status"] = np.where(
+            ~good & (values["status"] == Status.OK.value), Status.LOW_ESS.value, values["status"]
+        )
+        self._store(rows[batch[stored]], {name: v[stored] for name, v in values.items()}, IMPORTANCE)
+        if self.settings.density and len(stored):
             limits = (self.settings.ebv_min_mag, self.settings.ebv_max_mag)
-            ebv, modulus, weight = (a[which] for a in (draws.ebv_mag, draws.modulus_mag, draws.log_weight))
-            self._store_columns(rows[which], density_of_draws(ebv, modulus, weight, limits))
-        self._done(len(which))
+            ebv, modulus, weight = (a[stored] for a in (draws.ebv_mag, draws.modulus_mag, draws.log_weight))
+            self._store_columns(rows[batch[stored]], density_of_draws(ebv, modulus, weight, limits))
+        self._done(len(stored))
+        together.forget(batch[done])
+        return batch[done], np.setdiff1d(batch[done], batch[stored])
 
     def nuts(self, rows: np.ndarray) -> None:
         """The reference engine on some rows."""

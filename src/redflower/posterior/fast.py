@@ -22,7 +22,7 @@ from redflower.bands import G
 from redflower.errors import InputError, ModelError
 from redflower.flow.emulator import Emulator, Noise, make_noise
 from redflower.flow.model import Model
-from redflower.posterior.check import Check, WeightedDraws, check_of, weighted_draws
+from redflower.posterior.check import Check, WeightedDraws, check_of, effective_draws, weighted_draws
 from redflower.posterior.grid import FastTarget, Grid, interpolated_grid, posterior_grid, zoomed_grid
 from redflower.posterior.grid_summaries import (
     GridSummary,
@@ -58,7 +58,7 @@ class FastSettings:
     max_scatter : largest scatter of the nodes' log weights about the correction. [nat]
     max_resolution_shift : largest effect of leaving out every other node, in deviations.
     min_refine_ess, max_pareto_k : what the weights of all rounds must reach together, or the star goes on to NUTS.
-    min_first_ess : least effective number of the first round's draws for which further rounds are tried.
+    min_round_ess : least effective number per round so far for which further rounds are tried.
     """
 
     check_nodes: int = 32
@@ -72,7 +72,7 @@ class FastSettings:
     max_scatter: float = 0.6
     max_resolution_shift: float = 0.25
     min_refine_ess: float = 300.0
-    min_first_ess: float = 6.25
+    min_round_ess: float = 6.25
     max_pareto_k: float = 0.7
 
     @classmethod
@@ -267,8 +267,14 @@ class Refined:
         self._draws[star].append(draws)
         self._log_evidence[star].append(log_evidence)
 
-    def draws(self, stars: np.ndarray) -> WeightedDraws:
-        """All draws of stars with equally many rounds, a row per star."""
+    def effective(self, stars: np.ndarray) -> np.ndarray:
+        """Effective number of all draws of stars with equally many rounds."""
+        return effective_draws(
+            np.stack([np.concatenate([draws.log_weight for draws in self._draws[star]]) for star in stars])
+        )
+
+    def draws(self, stars: np.ndarray) -> Any:
+        """All draws of stars with equally many rounds, a row per star, on the host."""
         rows: list[Any] = [jax.tree.map(lambda *a: np.concatenate(a), *self._draws[star]) for star in stars]
         arrays: list[Any] = [np.stack(parts) for parts in zip(*rows, strict=True)]
         return WeightedDraws(*arrays)
