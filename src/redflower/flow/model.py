@@ -31,8 +31,9 @@ from redflower.physics import (
 )
 
 FORMAT = "redflower-model"
-#: 3 with a selection function, which older versions would not know; 2 without.
-FORMAT_VERSION = 3
+#: 4 with an emulator, whose outputs were in another order before; else 3 with a selection function, else 2: older versions of
+#: redflower must not take for theirs what they would misread.
+FORMAT_VERSION = 4
 SELECTION_KEY = "selection/"
 SUFFIX = ".safetensors"
 
@@ -177,6 +178,31 @@ def _arrays_of(model: Model) -> tuple[Any, ...]:
     return parts if model.emulator is None else (*parts, model.emulator)
 
 
+def _version_of(model: Model) -> int:
+    if model.emulator is not None:
+        return FORMAT_VERSION
+    return 3 if model.selection is not None else 2
+
+
+def _structure_of(sizes: dict[str, int]) -> EmulatorStructure:
+    """Sizes of an emulator; before format 4 the denoiser's were those of the density."""
+    before = {"denoiser_hidden": sizes["hidden"], "denoiser_layers": sizes["layers"]}
+    return EmulatorStructure(**(before | sizes))
+
+
+def _reordered(
+    arrays: dict[str, np.ndarray], structure: EmulatorStructure, n_bands: int
+) -> dict[str, np.ndarray]:
+    """Arrays of a file before format 4, the emulator's outputs in the order of today: kind, component, band.
+
+    They were band by band, then by component, then by kind.
+    """
+    order = np.arange(3 * structure.components * (n_bands - 1))
+    order = order.reshape(n_bands - 1, structure.components, 3).transpose(2, 1, 0).ravel()
+    names = [f"[2].density.{kind}[{structure.layers}]" for kind in ("weights", "biases")]
+    return arrays | {name: arrays[name][order] for name in names}
+
+
 def _to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(_arrays_of(model), eqx.is_array))
     arrays = {jax.tree_util.keystr(path): np.array(leaf, order="C") for path, leaf in leaves}
@@ -187,7 +213,7 @@ def _to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     network = model.flow.network
     header = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION if model.selection is not None else 2,
+        "format_version": _version_of(model),
         "name": model.name,
         "description": model.description,
         "bands": list(model.band_names),
@@ -212,7 +238,9 @@ def _from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Model:
         raise ValueError(f"bands {bands} are not in the order {expected}")
     dim = len(bands)
     emulator = header.get("emulator")  # version 1 had none
-    structure = None if emulator is None else EmulatorStructure(**emulator)
+    structure = None if emulator is None else _structure_of(emulator)
+    if structure is not None and header["format_version"] < 4:
+        arrays = _reordered(arrays, structure, dim)
     template = eqx.filter_eval_shape(lambda: _template(dim, structure, **header["network"]))
     paths, tree = jax.tree_util.tree_flatten_with_path(template)
     leaves = []
