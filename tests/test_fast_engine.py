@@ -17,7 +17,7 @@ from redflower.flow import load_model
 from redflower.posterior import Flag, InferenceSettings, Status, infer_stars, joint_density
 from redflower.posterior.density import density_of_draws
 from redflower.posterior.engine import FAST, IMPORTANCE
-from redflower.posterior.fast import FastSettings
+from redflower.posterior.fast import FastSettings, in_turn
 from redflower.posterior.grid_summaries import quantiles, refined
 from redflower.star import Star
 
@@ -257,3 +257,15 @@ def test_the_bright_limit_moves_with_the_dust_there_may_be(mixed) -> None:
     assert entered.tolist() == [False, True, True, False]
     with pytest.raises(InputError, match="ebv_limit"):
         InferenceSettings(ebv_limit_mag=-0.1)
+
+
+def test_groups_of_padding_alone_are_not_worked_out() -> None:
+    """The first six of twelve stars, four at a time: the group that holds two of them is whole, the last is empty."""
+    values = jnp.arange(1.0, 13.0)
+    found = np.asarray(
+        jax.jit(lambda n: in_turn(lambda v: 2.0 * v, values, at_once=4, n_wanted=n))(jnp.asarray(6))
+    )
+    np.testing.assert_array_equal(found[:8], 2.0 * np.asarray(values)[:8])
+    if jax.default_backend() == "cpu":
+        np.testing.assert_array_equal(found[8:], 0.0)
+    np.testing.assert_array_equal(in_turn(lambda v: 2.0 * v, values, at_once=5), 2.0 * values)

@@ -175,7 +175,7 @@ def _describe(
     )
 
 
-def _in_turn(
+def in_turn(
     one: Callable[..., Any], *of_stars: Any, at_once: int, n_wanted: Int[Array, ""] | None = None
 ) -> Any:
     """A function of one star over a batch, so many at once as the caches of a CPU core hold; all at once on a GPU.
@@ -211,13 +211,13 @@ def quadrature_batch(
         draws = weighted_draws(fast, star, noise, grid, key, n_nodes=n_nodes, n_per_node=n_per_node)
         return _describe(fast, star, grid, draws, n_per_node)
 
-    return _in_turn(one, stars, noise, keys, at_once=QUADRATURE_AT_ONCE)
+    return in_turn(one, stars, noise, keys, at_once=QUADRATURE_AT_ONCE)
 
 
 @eqx.filter_jit
 def zoomed_batch(fast: FastTarget, stars: Star, noise: Noise, grids: Grid) -> Grid:
     """The grids of step 2 for a batch, from those of step 1; compiled like step 1."""
-    return _in_turn(
+    return in_turn(
         lambda star, noise, grid: zoomed_grid(fast, star, noise, grid),
         stars, noise, grids, at_once=QUADRATURE_AT_ONCE,
     )  # fmt: skip
@@ -247,7 +247,7 @@ def refined_batch(
         )
         return draws, node_masses(fine)[1] + check_of(draws).log_mean_weight
 
-    return _in_turn(one, stars, noise, grids, keys, at_once=REFINED_AT_ONCE, n_wanted=n_wanted)
+    return in_turn(one, stars, noise, grids, keys, at_once=REFINED_AT_ONCE, n_wanted=n_wanted)
 
 
 class Refined:
