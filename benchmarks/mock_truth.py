@@ -194,15 +194,19 @@ def _distance(a: np.ndarray, b: np.ndarray, i: int, j: int) -> float:
     return float(ks_2samp(first, second).statistic)
 
 
+def _absolute(x: np.ndarray) -> np.ndarray:
+    """Absolute magnitudes of many (M_G, colours)."""
+    return np.concatenate([x[:, :1], x[:, :1] + x[:, 1:]], axis=1)
+
+
 def _in_2mass(x: np.ndarray, mu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Which noise-free stars 2MASS would list, in the simulator's survey."""
-    apparent = np.concatenate([x[:, :1], x[:, :1] + x[:, 1:]], axis=1) + mu[:, None]
-    apparent = apparent.astype(np.float64)
+    apparent = (_absolute(x) + mu[:, None]).astype(np.float64)
     return listed(apparent, catalogue_errors(apparent, rng), np.zeros(len(x)))[:, FIRST_2MASS]
 
 
 def _with_noise(x: np.ndarray, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    absolute = np.concatenate([x[:, :1], x[:, :1] + x[:, 1:]], axis=1) + error * rng.standard_normal(x.shape)
+    absolute = _absolute(x) + error * rng.standard_normal(x.shape)
     return np.concatenate([absolute[:, :1], absolute[:, 1:] - absolute[:, :1]], axis=1)
 
 

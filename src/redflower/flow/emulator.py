@@ -56,7 +56,7 @@ class Network(eqx.Module):
     ) -> Float[Array, "out *node"]:
         def layer(i: int, values: Array) -> Array:
             weight = self.weights[i] if masks is None else self.weights[i] * masks[i]
-            return weight @ values + _column(self.biases[i], values)
+            return weight @ values + column_for(self.biases[i], values)
 
         last = len(self.weights) - 1
         hidden = layer(0, features)
@@ -132,7 +132,7 @@ class Emulator(eqx.Module):
         """The features of a star: y = noisy (M_G, colours) less ``reference`` * E."""
 
         def column(values: Array | np.ndarray) -> Array:
-            return _column(values, y)
+            return column_for(values, y)
 
         z = y[1:] - column(self.intercept) - column(self.slope) * y[0]
         innovation_mag = _apply(noise.filter.innovation, z)
@@ -163,7 +163,7 @@ class Emulator(eqx.Module):
         """
 
         def column(values: Array | np.ndarray) -> Array:
-            return _column(values, seen.innovation_mag)
+            return column_for(values, seen.innovation_mag)
 
         out = self.density(seen.features, masks)
         out = out.reshape(3, self.structure.components, *seen.innovation_mag.shape)
@@ -183,8 +183,8 @@ class Emulator(eqx.Module):
         self, y: Float[Array, "band *node"], seen: Seen, noise: Noise
     ) -> Float[Array, "band *node"]:
         """The filter's expectation of the noise-free state: (noise of G, magnitudes less the observed G). [mag]"""
-        innovation_mag = jnp.where(_column(noise.observed[1:], y), seen.innovation_mag, 0.0)
-        linear = _column(self.intercept, y) + _column(self.slope, y) * y[0]
+        innovation_mag = jnp.where(column_for(noise.observed[1:], y), seen.innovation_mag, 0.0)
+        linear = column_for(self.intercept, y) + column_for(self.slope, y) * y[0]
         return jnp.concatenate([jnp.zeros_like(y[:1]), linear]) + _apply(
             noise.filter.smoother, innovation_mag
         )
@@ -235,10 +235,10 @@ class Emulator(eqx.Module):
     def _log_scale(self, out: Float[Array, "out *node"], noise: Noise) -> Float[Array, "band *node"]:
         """ln of the diagonal of the proposal's factor. [ln mag]"""
         own = out[self.n_bands : 2 * self.n_bands]
-        return _column(jnp.log(jnp.diagonal(noise.filter.factor_mag)), own) + own
+        return column_for(jnp.log(jnp.diagonal(noise.filter.factor_mag)), own) + own
 
 
-def _column(
+def column_for(
     values: Float[Array | np.ndarray, "row"], like: Float[Array, "_ *node"]
 ) -> Float[Array, "row *one"]:
     """A vector with as many axes as another array, to stand for all its nodes."""

@@ -35,13 +35,14 @@ from redflower.posterior.grid_summaries import LEVELS
 from redflower.posterior.log_density import Target, make_target
 from redflower.posterior.nuts import NutsSettings, sample_stars
 from redflower.posterior.pareto import pareto_k
-from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG, Flag, Status
+from redflower.posterior.status import Flag, Status
 from redflower.posterior.summaries import (
     QUANTILES,
     covered_by_training,
     flag_bits,
     log_evidences,
     quantile_columns,
+    shares_near_ends,
     status_words,
     summarise,
     unusable_status,
@@ -342,21 +343,16 @@ class _Run:
 
     def _of_draws(self, part: Star, draws: Any, grids: Grid, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Columns of a batch by its weighted draws on the host; ``part``, ``grids`` and ``rows`` are padded."""
-        settings, weight = self.settings, normalised_weights(draws)
-
-        def share(of: np.ndarray) -> np.ndarray:
-            return (weight * of).sum(axis=1)
-
         columns = quantile_columns(weighted_summary(draws, np.array(LEVELS)))
         columns["ess"], columns["pareto_k"] = effective_draws(draws.log_weight), pareto_k(draws.log_weight)
-        low = share(draws.ebv_mag < settings.ebv_min_mag + EDGE_MAG)
-        high = share(draws.ebv_mag > settings.ebv_max_mag - EDGE_MAG)
+        bright_share, edge_share = shares_near_ends(
+            self.target, draws.ebv_mag, draws.unreddened_g_mag, normalised_weights(draws)
+        )
         axes = zip(columns["ebv_mean"], np.asarray(grids.ebv_mag), np.asarray(grids.bp_rp_mag), strict=False)
         return self._judged(
             part, columns, rows, modulus_mag=_peak_modulus_mag(grids),
-            bp_rp_mag=np.array([np.interp(*one) for one in axes]),
-            bright_share=share(draws.unreddened_g_mag < self.target.g_bright_mag + BRIGHT_EDGE_MAG),
-            edge_share=np.maximum(low, high), flow_chi2=np.median(draws.flow_chi2, axis=1),
+            bp_rp_mag=np.array([np.interp(*one) for one in axes]), bright_share=bright_share,
+            edge_share=edge_share, flow_chi2=np.median(draws.flow_chi2, axis=1),
         )  # fmt: skip
 
     def _judged(

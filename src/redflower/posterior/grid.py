@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from redflower.bands import BP, RP, G
-from redflower.flow.emulator import Emulator, Noise
+from redflower.flow.emulator import Emulator, Noise, column_for
 from redflower.physics import (
     absolute_to_colour,
     distance_modulus,
@@ -21,11 +21,9 @@ from redflower.physics import (
     extinction_mag,
     flow_condition,
     intrinsic_bp_rp,
-    log_distance_prior,
-    log_parallax_likelihood,
 )
 from redflower.posterior.cubics import cubic_matrix
-from redflower.posterior.log_density import LOG_LN10_OVER_5, Target, log_in_sample
+from redflower.posterior.log_density import Target, log_in_sample, log_parallax_of, log_prior_of_modulus
 from redflower.star import Star
 
 #: Nodes of the first pass. Their spacing in E is 0.055 mag over the paper's prior, three times the sigma of the best
@@ -82,7 +80,7 @@ def noisy_y(
 ) -> Float[Array, "band *node"]:
     """The star's noisy (M_G, colours) at reddenings and distance moduli, as the emulator wants them. [mag]"""
     observed, magnitude_mag, reference = (
-        a.reshape(-1, *[1] * jnp.ndim(ebv_mag))
+        column_for(a, ebv_mag[None])
         for a in (noise.observed, star.magnitude_mag[: emulator.n_bands], emulator.reference)
     )
     magnitude_mag = magnitude_mag - reference * ebv_mag - modulus_mag
@@ -133,7 +131,7 @@ def log_grid(
         expected.g_extinction_mag, expected.g_rp_mag
     )
     distance_pc = distance_pc_of_modulus(modulus_mag)
-    log_distance = jax.vmap(lambda d: log_of_distance(star, d))(distance_pc)
+    log_distance = jax.vmap(lambda d: log_parallax_of(star, d) + log_prior_of_modulus(star, d))(distance_pc)
     condition = flow_condition(distance_pc, star.l_deg, star.b_deg)
 
     def first_factor(mu: Array, condition: Array, extinction: Array) -> Float[Array, ""]:
@@ -153,17 +151,6 @@ def log_grid(
     total = log_first + log_others + log_distance[:, None] + log_ebv[None, :]  # EF4
     total = jnp.where(jnp.isfinite(total), total, -1e30)
     return Grid(modulus_mag, ebv_mag, total, expected.g_extinction_mag, expected.bp_rp_mag)
-
-
-def log_of_distance(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
-    """ln of parallax likelihood times distance prior, per mag of distance modulus."""
-    log_parallax = jnp.where(
-        star.has_parallax,
-        log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, distance_pc),
-        0.0,
-    )
-    log_prior = log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
-    return log_parallax + log_prior + jnp.log(distance_pc) + LOG_LN10_OVER_5
 
 
 def axes_of(box: Box, n_modulus: int, n_ebv: int) -> tuple[Float[Array, "modulus"], Float[Array, "ebv"]]:

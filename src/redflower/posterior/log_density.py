@@ -77,6 +77,24 @@ def log_in_sample(
     return log_limits + log_selection(target.selection, star.selection_pixel, g_mag, g_rp_mag)
 
 
+def log_parallax_of(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
+    """ln of the parallax likelihood, 0 without a parallax. Equation: E6 (docs/model.md)."""
+    return jnp.where(
+        star.has_parallax,
+        log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, distance_pc),
+        0.0,
+    )
+
+
+def log_prior_of_modulus(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
+    """ln of the star's distance prior, per mag of distance modulus: p(d) dd/dmu."""
+    return (
+        log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
+        + jnp.log(distance_pc)
+        + LOG_LN10_OVER_5
+    )
+
+
 def log_posterior(
     target: Target,
     star: Star,
@@ -103,11 +121,6 @@ def log_posterior(
         observed,
         absolute_mag + reddening_mag + distance_modulus_mag,
     )
-    log_parallax = jnp.where(
-        star.has_parallax,
-        log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, distance_pc),
-        0.0,
-    )
     terms = target.flow.log_prob_terms(
         absolute_to_colour(absolute_mag), flow_condition(distance_pc, star.l_deg, star.b_deg)
     )
@@ -116,12 +129,8 @@ def log_posterior(
         target, star, absolute_mag[G] + distance_modulus_mag, absolute_mag[G] - absolute_mag[RP]
     )
     log_sample = jnp.where(observed[G], log_sample, 0.0)  # D11
-    log_distance = (
-        log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
-        + jnp.log(distance_pc)
-        + LOG_LN10_OVER_5
-    )
     log_reddening = log_reddening_prior(ebv_mag, target.ebv_min_mag, target.ebv_max_mag)
+    log_parallax, log_distance = log_parallax_of(star, distance_pc), log_prior_of_modulus(star, distance_pc)
     return log_likelihood + log_parallax + log_intrinsic + log_sample + log_distance + log_reddening  # E16
 
 

@@ -134,17 +134,26 @@ def _status(
     diverging: np.ndarray,
     covered: np.ndarray,
 ) -> np.ndarray:
-    edge_share = np.maximum(
-        (ebv_mag < target.ebv_min_mag + EDGE_MAG).mean(axis=1),
-        (ebv_mag > target.ebv_max_mag - EDGE_MAG).mean(axis=1),
-    )
-    bright_share = (unreddened_g_mag < target.g_bright_mag + BRIGHT_EDGE_MAG).mean(axis=1)
+    bright_share, edge_share = shares_near_ends(target, ebv_mag, unreddened_g_mag)
     failures = {
         Status.NOT_CONVERGED: ~(columns["r_hat"] <= MAX_R_HAT),
         Status.DIVERGENT: diverging.mean(axis=1) > MAX_DIVERGENT_SHARE,
         Status.LOW_ESS: ~(columns["ess"] >= MIN_ESS),
     }
     return status_words(columns, failures, covered, bright_share, edge_share)
+
+
+def shares_near_ends(
+    target: Target, ebv_mag: np.ndarray, unreddened_g_mag: np.ndarray, weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior shares near the bright limit, and near an end of the reddening prior, of draws in a row per star."""
+
+    def share(there: np.ndarray) -> np.ndarray:
+        return np.asarray(np.average(there, axis=1, weights=weight))
+
+    low, high = ebv_mag < target.ebv_min_mag + EDGE_MAG, ebv_mag > target.ebv_max_mag - EDGE_MAG
+    bright = unreddened_g_mag < target.g_bright_mag + BRIGHT_EDGE_MAG
+    return share(bright), np.maximum(share(low), share(high))
 
 
 def status_words(
