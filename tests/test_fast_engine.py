@@ -114,13 +114,13 @@ def test_rounds_of_weights_go_on_until_they_suffice(mixed) -> None:
     one, many = run(rows, refine_rounds=1), run(rows)
     inferred = many["engine"] == IMPORTANCE
     assert inferred.sum() > 20
-    enough = one["ess"] >= 300.0
+    enough = one["ess"] >= 400.0
     np.testing.assert_array_equal(one["ess"][inferred & enough], many["ess"][inferred & enough])
     # Of those that a round does not settle some are given up at once, and the others have more draws by the end.
     more = inferred & ~enough & (one["ess"] >= 25.0)
     assert more.any()
     assert (many["ess"][more] > one["ess"][more]).all()
-    unsettled = inferred & ((many["ess"] < 300.0) | ~(many["pareto_k"] < 0.7))
+    unsettled = inferred & ((many["ess"] < 400.0) | ~(many["pareto_k"] < 0.7))
     assert not np.isin(many["status"][unsettled], ["ok", ""]).any()
     shuffled = np.random.default_rng(2).permutation(rows)[:20]
     again = run(shuffled)
@@ -154,10 +154,8 @@ def test_order_batches_and_padding_do_not_matter(mixed) -> None:
 def test_stored_density_has_the_moments_of_the_row(mixed) -> None:
     """Steps of 0.1 nat move a mean by less than 0.02 sigma; draws' kernels widen by 5 %, which is allowed for."""
     stars, _ = mixed
-    settings = fast_only(dataclasses.replace(SETTINGS, density=True))
-    resolved = dataclasses.replace(settings.fast, max_resolution_shift=FastSettings().max_resolution_shift)
-    result = infer_stars(MODEL, stars, IDS[:64], dataclasses.replace(settings, fast=resolved))
-    assert (result["engine"] == "fast").sum() > 40
+    result = infer_stars(MODEL, stars, IDS[:64], dataclasses.replace(SETTINGS, density=True))
+    assert (result["engine"] == FAST).sum() >= 25
     density = joint_density(result)
     mass = np.exp(density.log_density())
     for edge in (mass[:, :1], mass[:, -1:], mass[:, :, :1], mass[:, :, -1:]):
@@ -165,9 +163,14 @@ def test_stored_density_has_the_moments_of_the_row(mixed) -> None:
     with np.errstate(invalid="ignore"):
         mass /= mass.sum(axis=(1, 2), keepdims=True)
     mean = (mass.sum(axis=1) * density.ebv_nodes_mag()).sum(axis=1)
-    inferred = np.isfinite(result["ebv_mean"])
-    assert inferred.sum() > 30
-    assert (np.abs(mean - result["ebv_mean"]) < 0.03 * result["ebv_std"])[inferred].all()
+    # Where the weights did not suffice and nothing is handed on, a few draws make the density.
+    settled = np.isfinite(result["ebv_mean"]) & (result["status"] != Status.LOW_ESS)
+    assert settled.sum() > 40
+    # A mirrored kernel of width h moves the mean by about h^2 f at an end where the density is f; h is 0.35 sigma for 540
+    # effective draws, and f at most 0.8 / sigma: 0.1 sigma.
+    at_end = (result["engine"] == IMPORTANCE) & (result["status"] == Status.EDGE_OF_PRIOR)
+    bound = np.where(at_end, 0.1, 0.03) * result["ebv_std"]
+    assert (np.abs(mean - result["ebv_mean"]) < bound)[settled].all()
     assert result["density"].dtype == np.uint8
 
 

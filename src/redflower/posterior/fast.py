@@ -61,7 +61,7 @@ class FastSettings:
     min_round_ess : least effective number per round so far for which further rounds are tried.
     """
 
-    check_nodes: int = 32
+    check_nodes: int = 64
     check_draws_per_node: int = 4
     refine_nodes: int = 256
     refine_draws_per_node: int = 4
@@ -69,9 +69,9 @@ class FastSettings:
     min_check_ess: float = 0.35
     max_shift: float = 0.6
     max_widening: float = 0.15
-    max_scatter: float = 0.6
+    max_scatter: float = 0.45
     max_resolution_shift: float = 0.25
-    min_refine_ess: float = 300.0
+    min_refine_ess: float = 400.0
     min_round_ess: float = 6.25
     max_pareto_k: float = 0.7
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import gammainccinv
+from scipy.special import gammainccinv, ndtr, ndtri
 
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES, JointDensity, quantise_log_density
@@ -97,12 +97,18 @@ def mock_sightline(
     distance = np.maximum(distance, 20.0)
     modulus = 5.0 * np.log10(distance / 10.0)
 
-    ebv = foreground_mag + scatter_mag * rng.standard_normal(n_stars)
+    mean, variance = np.full(n_stars, foreground_mag), np.full(n_stars, scatter_mag**2)
     across = 1.0 + gradient * rng.uniform(-1.0, 1.0, n_stars)
     patches = np.broadcast_to(np.asarray(patchiness, dtype=float), (len(clouds),))
     for (cloud_pc, cloud_mag), patch in zip(clouds, patches, strict=True):
-        uneven = np.maximum(1.0 + patch * rng.standard_normal(n_stars), 0.0)
-        ebv += np.where(distance > cloud_pc, cloud_mag * uneven * across, 0.0)
+        behind_mag = np.where(distance > cloud_pc, cloud_mag * across, 0.0)
+        mean += behind_mag
+        variance += (patch * behind_mag) ** 2
+    # As the kernel ES2 has it: normal, cut at the limits of the stars' reddening prior.
+    scatter = np.sqrt(variance)
+    below, above = (ndtr((limit - mean) / scatter) for limit in (EBV_MIN_MAG, EBV_MAX_MAG))
+    ebv = mean + scatter * ndtri(below + (above - below) * rng.random(n_stars))
+    ebv = np.clip(ebv, EBV_MIN_MAG, EBV_MAX_MAG)  # against rounding far out
     outlier = rng.random(n_stars) < outlier_share
     ebv = np.where(outlier, rng.uniform(EBV_MIN_MAG, EBV_MAX_MAG, n_stars), ebv)
 
