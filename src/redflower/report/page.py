@@ -15,6 +15,7 @@ _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "h1{font-size:1.6rem;line-height:1.2}figure{margin:1.5rem 0}img{max-width:100%;height:auto}"
     "figcaption{color:#555;font-size:.9rem}.wide{overflow-x:auto}"
+    "@media(max-width:600px){figcaption::before{content:'Wider than the screen, scroll sideways. '}}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
     "td:first-child,th:first-child{text-align:left}"
