@@ -1,6 +1,6 @@
 """The fast engine against long NUTS runs, star by star.
 
-Usage: python benchmarks/agreement.py [--stars 560] [--model mock-sky] [--draws 800] [--out FILE]
+Usage: python benchmarks/agreement.py [--stars 560] [--model mock-sky] [--draws 800] [--seed 0] [--out FILE]
 
 Half of the stars come from the mock sky behind clouds of many reddenings, with the surveys' errors; half are drawn from
 the model with errors of every size. Each half has stars with 11, 8 and 3 bands, with and without their parallax, and E(B-V)
@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--stars", type=int, default=560)
     parser.add_argument("--model", default="mock-sky")
     parser.add_argument("--draws", type=int, default=800)
+    parser.add_argument("--seed", type=int, default=0, help="of the fast engine")
     parser.add_argument("--out", type=Path, help=".npz with every number")
     arguments = parser.parse_args()
     model = redflower.load_model(arguments.model)
@@ -150,7 +151,7 @@ def main() -> None:
     n = len(stars.parallax_mas)
     ids = np.arange(900_000, 900_000 + n)
     cpu = time.process_time()
-    fast = infer_stars(model, stars, ids, InferenceSettings(density=True))
+    fast = infer_stars(model, stars, ids, InferenceSettings(density=True, seed=arguments.seed))
     print(f"fast engine with compilation: {time.process_time() - cpu:.0f} core-seconds; {n} stars")
     for engine in (FAST, IMPORTANCE, NUTS):
         print(f"  settled by {engine}: {(fast['engine'] == engine).sum()}")
