@@ -15,12 +15,15 @@ _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "h1{font-size:1.6rem;line-height:1.2}figure{margin:1.5rem 0}img{max-width:100%;height:auto}"
     "figcaption{color:#555;font-size:.9rem}.wide{overflow-x:auto}"
-    "@media(max-width:600px){figcaption::before{content:'Wider than the screen, scroll sideways. '}}"
+    "@media(max-width:600px){.scrolled+figcaption::before{content:'Wider than the screen: scroll sideways. '}}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
     "td:first-child,th:first-child{text-align:left}"
     "pre{overflow:auto;background:#f5f5f5;padding:.8rem;font-size:.8rem}"
 )
+
+#: Figures up to this width fit a common phone, but for a few pixels of margin.
+_PHONE_PX = 380
 
 
 def write_page(
@@ -55,8 +58,10 @@ def write_page(
         text = html.escape(caption)
         # On a narrow screen a wide figure is scrolled, not shrunk beyond reading.
         width = min(576, int(100 * figure.get_figwidth()))
+        kind = "wide scrolled" if width > _PHONE_PX else "wide"
         parts.append(
-            f"<figure><div class='wide'><img alt='{text}' style='min-width:{width}px' src='data:image/png;base64,{image}'></div>"
+            f"<figure><div class='{kind}'><img alt='{text}' style='min-width:{width}px' "
+            f"src='data:image/png;base64,{image}'></div>"
         )
         parts.append(f"<figcaption>{text}</figcaption></figure>")
     for caption, names, rows in tables:
