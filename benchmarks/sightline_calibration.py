@@ -33,6 +33,9 @@ NEAR = (370.0, 0.12)
 #: Of every fit, and what part `prior` draws from. The mock stars reach beyond these distances at either end, so that the
 #: fit does not draw them in: what is drawn is what is looked for.
 PRIOR = DustPrior(distance_pc=(250.0, 3000.0))
+#: Part `prior` leaves out sightlines with more dust than this, which the stars' reddening prior would cut; its summary takes
+#: account of how many that are for each number of clouds.
+TOTAL_MAX_MAG = 0.35
 #: What changes in each way of being fooled.
 FOOLED = {
     "nothing wrong": {},
@@ -61,7 +64,7 @@ def cases(part: str, count: int, rng: np.random.Generator):
                     (float(10 ** (1 + mu / 5)), float(e))
                     for mu, e in zip(dust.modulus_mag[0], dust.ebv_mag[0], strict=True)
                 ]
-                if sum(e for _, e in clouds) < 0.35:
+                if sum(e for _, e in clouds) < TOTAL_MAX_MAG:
                     break
             yield (
                 "prior",
@@ -90,9 +93,18 @@ def cases(part: str, count: int, rng: np.random.Generator):
             raise SystemExit(f"unknown part {part!r}")
 
 
-def cloud_problem_start(grid, prior, n_clouds, rng):
-    """One point of the prior."""
-    return cloud_problem(_NoStars(grid), prior, n_clouds).start(1, rng)
+def cloud_problem_start(grid, prior, n_clouds, rng, count=1):
+    """Points of the prior."""
+    return cloud_problem(_NoStars(grid), prior, n_clouds).start(count, rng)
+
+
+def share_kept(n_clouds: int) -> float:
+    """Share of the prior's sightlines of a number of clouds that part `prior` does not leave out."""
+    if n_clouds == 0:
+        return 1.0
+    grid = make_grid(EBV_RANGE_MAG)
+    points = cloud_problem_start(grid, PRIOR, n_clouds, np.random.default_rng(n_clouds), 20_000)
+    return float((clouds_of(points, PRIOR, grid, n_clouds).ebv_mag.sum(axis=1) < TOTAL_MAX_MAG).mean())
 
 
 class _NoStars:
@@ -152,6 +164,12 @@ def summary(records: list[dict], part: str) -> None:
     probability = np.array([r["probability"] for r in records])
     true_n = np.array([len(r["clouds"]) for r in records])
     best = np.array([r["best"] for r in records])
+    if part == "prior":
+        kept = np.array([share_kept(n) for n in range(MAX_CLOUDS + 1)])
+        print("share of the prior's sightlines that is simulated, for 0 to 3 clouds:", kept.round(3))
+        probability = probability / kept
+        probability /= probability.sum(axis=1, keepdims=True)
+        best = probability.argmax(axis=1)
     seconds = np.array([r["seconds"] for r in records])
     stars = np.array([r["n_stars"] for r in records])
     print(
@@ -168,7 +186,7 @@ def summary(records: list[dict], part: str) -> None:
             f"it is right in {np.mean(best == true_n):.2f}; mean probability of the truth {right.mean():.2f}"
         )
         more = np.array([probability[i, n + 1 :].sum() for i, n in enumerate(true_n)])
-        said = np.array([probability[i, b] for i, b in enumerate(best)])
+        said = probability.max(axis=1)
         print(
             f"too many clouds in {np.mean(best > true_n):.3f}; probability given to too many {more.mean():.3f}"
         )

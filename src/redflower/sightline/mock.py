@@ -17,6 +17,8 @@ from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES, JointDensi
 
 #: Density below the peak at which a star's grid ends. [nat]
 _DROP_NAT = 14.0
+#: Scatter of ln of the stars' relative distance errors about their run with distance: a factor of 1.5.
+_ERROR_SCATTER = float(np.log(1.5))
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def mock_sightline(
     sigma_ebv = np.exp(rng.uniform(low, high, n_stars))
     near, far = kind.distance_error
     slope = np.log(far / near) / np.log(6.0)
-    relative = near * (distance / 500.0) ** slope * np.exp(np.log(1.5) * rng.standard_normal(n_stars))
+    relative = near * (distance / 500.0) ** slope * np.exp(_ERROR_SCATTER * rng.standard_normal(n_stars))
     sigma_mu = 5.0 / np.log(10.0) * np.clip(relative, 0.01, 0.4)
     correlation = rng.uniform(*kind.correlation, n_stars)
     second = np.where(rng.random(n_stars) < kind.ambiguous_share, kind.ambiguous_weight, 0.0)
@@ -143,6 +145,9 @@ def mock_sightline(
             parts.append(log_weight - 0.5 * (a**2 - 2.0 * r * a * b + b**2) / (1.0 - r**2))
         ratio = 10.0 ** (1.0 + mu / 5.0) / kind.length_pc
         prior = (kind.beta + 1.0) * np.log(ratio) - ratio**kind.alpha
+        # How large a star's error is says how far it is: without this the densities would not be what they say.
+        typical = np.log(near) + slope * (np.log(ratio) + np.log(kind.length_pc / 500.0))
+        prior = prior - 0.5 * ((np.log(relative)[:, None] - typical) / _ERROR_SCATTER) ** 2
         return np.logaddexp(*parts) + prior[:, :, None]
 
     # A coarse look over everything, then each star's own box.
