@@ -24,6 +24,8 @@ from redflower.simulate.survey import catalogue_errors, listed
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 N_STARS, N_HISTOGRAM = 20_000, 200_000
+#: Typical errors of the two-sample tests. [mag]
+NOISE_MAG = np.array([0.003, 0.006, 0.004, 0.007, 0.006, 0.005, 0.006, 0.007, 0.03, 0.04, 0.05])
 FIRST_2MASS = [band.survey for band in BANDS].index("2mass")
 
 
@@ -147,15 +149,16 @@ def main() -> None:
         two_sample_tests(x, draw_within_limits(flow, mu, condition), mu, slices(condition, edges))
 
 
-def two_sample_tests(x: np.ndarray, drawn: np.ndarray, mu: np.ndarray, number: np.ndarray) -> None:
+def two_sample_tests(
+    x: np.ndarray, drawn: np.ndarray, mu: np.ndarray, number: np.ndarray, *, noise_on_draws: bool = True
+) -> None:
     """Kolmogorov-Smirnov distances of every colour pair and slice, stars against draws.
 
     Pairs with a band of 2MASS twice: over all stars, of whose faint ones no catalogue taught the flow their near-infrared
     colours, and over those that 2MASS would have listed, drawn ones by their own magnitudes.
     """
     rng = np.random.default_rng(4)
-    error = np.array([0.003, 0.006, 0.004, 0.007, 0.006, 0.005, 0.006, 0.007, 0.03, 0.04, 0.05])
-    noisy = [_with_noise(v, error, rng) for v in (x, drawn)]
+    noisy = [with_noise(x, NOISE_MAG, rng), with_noise(drawn, NOISE_MAG * noise_on_draws, rng)]
     seen = [_in_2mass(v, mu, rng) for v in (x, drawn)]
     everything = [np.ones(len(v), dtype=bool) for v in noisy]
     optical = [(i, j) for i in range(FIRST_2MASS) for j in range(i)]
@@ -205,7 +208,7 @@ def _in_2mass(x: np.ndarray, mu: np.ndarray, rng: np.random.Generator) -> np.nda
     return listed(apparent, catalogue_errors(apparent, rng), np.zeros(len(x)))[:, FIRST_2MASS]
 
 
-def _with_noise(x: np.ndarray, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def with_noise(x: np.ndarray, error: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     absolute = _absolute(x) + error * rng.standard_normal(x.shape)
     return np.concatenate([absolute[:, :1], absolute[:, 1:] - absolute[:, :1]], axis=1)
 

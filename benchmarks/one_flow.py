@@ -45,13 +45,13 @@ def chosen(data: TrainingStar, rows: np.ndarray) -> TrainingStar:
     return jax.tree.map(lambda a: np.asarray(a)[rows], data)
 
 
-def evidence(flow, data: TrainingStar) -> np.ndarray:
+def evidence(flow, data: TrainingStar, n_draws: int = N_DRAWS) -> np.ndarray:
     """ln evidence of every star."""
     prepared, n = flow.prepared(), len(data.star.parallax_mas)
     one = jax.jit(
         jax.vmap(
             lambda star, key: log_evidence(
-                prepared, star, key, n_draws=N_DRAWS, proposal="posterior", magnitudes="adapted", integrate_gaps=False, **LIMITS
+                prepared, star, key, n_draws=n_draws, proposal="posterior", magnitudes="adapted", integrate_gaps=False, **LIMITS
             )
         )
     )  # fmt: skip

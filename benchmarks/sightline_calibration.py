@@ -47,6 +47,9 @@ FOOLED = {
     "10 % outliers": {"outlier_share": 0.10},
     "gradient of +-30 % across the cone": {"gradient": 0.3},
     "gradient of +-60 % across the cone": {"gradient": 0.6},
+    "patches of 40 %, normal as the fit has them": {"patchiness": 0.4},
+    "patches of 40 %, lognormal": {"patchiness": 0.4, "lognormal_patches": True},
+    "patches of 80 %, lognormal": {"patchiness": 0.8, "lognormal_patches": True},
 }
 
 

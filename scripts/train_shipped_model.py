@@ -52,14 +52,12 @@ def main() -> None:
         "--output", type=Path, default=ROOT / "src" / "redflower" / "data" / "models" / "mock-sky"
     )
     parser.add_argument("--start-from", help="a model to go on from")
-    parser.add_argument(
-        "--emulator-only", action="store_true", help="keep its flow, and distil the emulator anew"
-    )
+    parser.add_argument("--emulator-only", action="store_true", help="keep its flow, and distil the emulator")
     arguments = parser.parse_args()
     if arguments.emulator_only:
         config = read_config(arguments.config).emulator
         model = redflower.load_model(arguments.start_from)
-        emulator = distil(model, config, progress=show_emulator)
+        emulator = distil(model, config, start_from=model.emulator, progress=show_emulator)
         model = replace(
             model, emulator=emulator, config=model.config | {"emulator": config.model_dump(mode="json")}
         )

@@ -117,7 +117,7 @@ def train(
     distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
     selection : selection function of the sample (`redflower.catalogue.read_selection`), used here and stored in the model
         for inference; 1 everywhere without it.
-    start_from : a model to go on from.
+    start_from : a model to go on from, with its emulator.
     max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`. The time limit is that of
         the flow; the checkpoint is removed once the model is complete.
     emulator_progress : see `redflower.train.distil`.
@@ -190,7 +190,13 @@ def train(
     )
     if config.emulator.n_steps > 0:
         model = dataclasses.replace(
-            model, emulator=distil(model, config.emulator, progress=emulator_progress)
+            model,
+            emulator=distil(
+                model,
+                config.emulator,
+                start_from=start_from.emulator if start_from else None,
+                progress=emulator_progress,
+            ),
         )
     if checkpoint is not None and result.complete:
         checkpoint.unlink(missing_ok=True)

@@ -69,6 +69,7 @@ def mock_sightline(
     foreground_mag: float = 0.0,
     scatter_mag: float = 0.005,
     patchiness: float | Sequence[float] = 0.1,
+    lognormal_patches: bool = False,
     outlier_share: float = 0.02,
     zero_point_mag: float = 0.0,
     zero_point_per_modulus: float = 0.0,
@@ -86,6 +87,7 @@ def mock_sightline(
     foreground_mag : reddening in front of the clouds. [mag]
     scatter_mag : scatter of every star's reddening. [mag]
     patchiness : relative scatter of a cloud's reddening from star to star, of all clouds or of each.
+    lognormal_patches : that scatter is lognormal, as the columns of real clouds are, and not normal, as the fit has it.
     outlier_share : share of stars whose reddening is uniform between the limits of the prior.
     zero_point_mag : added to the reddening that the data say, and unknown to the likelihood. [mag]
     zero_point_per_modulus : the same, growing with distance modulus from 10 mag on: what a flow trained on another
@@ -104,8 +106,12 @@ def mock_sightline(
     patches = np.broadcast_to(np.asarray(patchiness, dtype=float), (len(clouds),))
     for (cloud_pc, cloud_mag), patch in zip(clouds, patches, strict=True):
         behind_mag = np.where(distance > cloud_pc, cloud_mag * across, 0.0)
+        if lognormal_patches:
+            width = np.sqrt(np.log1p(patch**2))
+            behind_mag = behind_mag * np.exp(width * rng.standard_normal(n_stars) - 0.5 * width**2)
+        else:
+            variance += (patch * behind_mag) ** 2
         mean += behind_mag
-        variance += (patch * behind_mag) ** 2
     # As the kernel ES2 has it: normal, cut at the limits of the stars' reddening prior.
     scatter = np.sqrt(variance)
     below, above = (ndtr((limit - mean) / scatter) for limit in (EBV_MIN_MAG, EBV_MAX_MAG))

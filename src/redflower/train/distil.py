@@ -175,6 +175,7 @@ def distil(
     model: Model,
     config: EmulatorConfig | None = None,
     *,
+    start_from: Emulator | None = None,
     progress: Callable[[DistilStep], None] | None = None,
 ) -> Emulator:
     """The emulator of a model's flow, for `redflower.posterior`'s fast engine.
@@ -185,6 +186,7 @@ def distil(
     ----------
     model : with a trained flow, coverage, limits and law.
     config : sizes and lengths.
+    start_from : an emulator to go on from, of a flow that was near this one; one of another size or range is not used.
     progress : called every few hundred steps.
 
     Raises
@@ -198,6 +200,8 @@ def distil(
     rng = np.random.default_rng(config.seed)
     x, condition = draw_population(model, config.n_stars, rng)
     emulator = _untrained(model, config, x, condition)
+    if start_from is not None and _serves(start_from, model, config):
+        emulator = start_from
     error_mag = draw_errors(config.n_patterns, n_bands, rng)
     patterns = make_noise(emulator, error_mag, draw_observed(config.n_patterns, n_bands, rng))
     n_held_out = len(x) // 20
@@ -255,6 +259,16 @@ def distil(
 
 def _with_networks(emulator: Emulator, networks: Any) -> Emulator:
     return eqx.tree_at(lambda e: (e.density, e.denoiser), emulator, networks)
+
+
+def _serves(emulator: Emulator, model: Model, config: EmulatorConfig) -> bool:
+    """Whether an emulator has the sizes and the range of reddening of a configuration."""
+    limits = np.array([emulator.ebv_low_mag, emulator.ebv_high_mag])
+    return (
+        emulator.structure == structure_of(config)
+        and len(emulator.reference) == model.n_bands
+        and np.allclose(limits, [config.ebv_min_mag, config.ebv_max_mag], atol=1e-6)
+    )
 
 
 def _untrained(model: Model, config: EmulatorConfig, x: np.ndarray, condition: np.ndarray) -> Emulator:
