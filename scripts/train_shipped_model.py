@@ -1,6 +1,7 @@
 """Train the model that comes with the package: simulate a dust-free sky, prepare it, train, write.
 
-Usage: python scripts/train_shipped_model.py [--config FILE] [--stars N] [--start-from MODEL] [--emulator-only] [--output FILE]
+Usage: python scripts/train_shipped_model.py [--config FILE] [--stars N] [--start-from MODEL]
+    [--emulator-only [--emulator-from MODEL]] [--output FILE]
 
 Writes src/redflower/data/models/mock-sky.safetensors unless told otherwise.
 """
@@ -53,11 +54,15 @@ def main() -> None:
     )
     parser.add_argument("--start-from", help="a model to go on from")
     parser.add_argument("--emulator-only", action="store_true", help="keep its flow, and distil the emulator")
+    parser.add_argument(
+        "--emulator-from", help="a model whose emulator to go on from; that of --start-from without it"
+    )
     arguments = parser.parse_args()
     if arguments.emulator_only:
         config = read_config(arguments.config).emulator
         model = redflower.load_model(arguments.start_from)
-        emulator = distil(model, config, start_from=model.emulator, progress=show_emulator)
+        start = redflower.load_model(arguments.emulator_from or arguments.start_from).emulator
+        emulator = distil(model, config, start_from=start, progress=show_emulator)
         model = replace(
             model, emulator=emulator, config=model.config | {"emulator": config.model_dump(mode="json")}
         )
