@@ -1,7 +1,7 @@
 """Train the model that comes with the package: simulate a dust-free sky, prepare it, train, write.
 
 Usage: python scripts/train_shipped_model.py [--config FILE] [--stars N] [--start-from MODEL]
-    [--emulator-only [--emulator-from MODEL]] [--output FILE]
+    [--emulator-only [--emulator-from MODEL]] [--output FILE] [--resume]
 
 Writes src/redflower/data/models/mock-sky.safetensors unless told otherwise.
 """
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument(
         "--emulator-from", help="a model whose emulator to go on from; that of --start-from without it"
     )
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint beside the output")
     arguments = parser.parse_args()
     if arguments.emulator_only:
         config = read_config(arguments.config).emulator
@@ -80,6 +81,8 @@ def main() -> None:
         description=DESCRIPTION,
         config=read_config(arguments.config),
         start_from=redflower.load_model(arguments.start_from) if arguments.start_from else None,
+        checkpoint=arguments.output.with_suffix(".checkpoint"),
+        resume=arguments.resume,
         progress=show,
         emulator_progress=show_emulator,
     )

@@ -19,6 +19,8 @@ from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES, JointDensi
 _DROP_NAT = 14.0
 #: Scatter of ln of the stars' relative distance errors about their run with distance: a factor of 1.5.
 _ERROR_SCATTER = float(np.log(1.5))
+#: Two solutions of a star are at most this many of its distance errors apart.
+_AMBIGUOUS_SIGMAS = 4.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class MockStars:
         factor of 1.5.
     correlation : of the two errors, uniform between these.
     ambiguous_share : share of stars with two solutions.
-    ambiguous_weight, ambiguous_ebv_mag, ambiguous_modulus_mag : weight of the second solution and where it lies.
+    ambiguous_weight, ambiguous_ebv_mag, ambiguous_modulus_mag : weight of the second solution and where it lies, in distance
+        at most 4 of the star's errors away.
     length_pc, alpha, beta : of the distance prior E13, from which distances are drawn.
     """
 
@@ -129,22 +132,26 @@ def mock_sightline(
     correlation = rng.uniform(*kind.correlation, n_stars)
     second = np.where(rng.random(n_stars) < kind.ambiguous_share, kind.ambiguous_weight, 0.0)
     shifted = rng.random(n_stars) < second
+    # A parallax that tells the distance to 2 % leaves no room for a second solution 20 % away.
+    other_mu = np.sign(kind.ambiguous_modulus_mag) * np.minimum(
+        abs(kind.ambiguous_modulus_mag), _AMBIGUOUS_SIGMAS * sigma_mu
+    )
 
     z_mu, z_free = rng.standard_normal((2, n_stars))
     z_ebv = correlation * z_mu + np.sqrt(1.0 - correlation**2) * z_free
     seen_ebv = ebv + error_factor * sigma_ebv * z_ebv + shifted * kind.ambiguous_ebv_mag
     seen_ebv = seen_ebv + zero_point_mag + zero_point_per_modulus * np.maximum(modulus - 10.0, 0.0)
-    seen_mu = modulus + sigma_mu * z_mu + shifted * kind.ambiguous_modulus_mag
+    seen_mu = modulus + sigma_mu * z_mu + shifted * other_mu
 
     def log_posterior(e: np.ndarray, mu: np.ndarray) -> np.ndarray:
         """Likelihood of the data times the distance prior, on grids (star, modulus, ebv)."""
         parts = []
         for weight, de, dmu in (
-            (1.0 - second, 0.0, 0.0),
-            (second, kind.ambiguous_ebv_mag, kind.ambiguous_modulus_mag),
+            (1.0 - second, 0.0, np.zeros(n_stars)),
+            (second, kind.ambiguous_ebv_mag, other_mu),
         ):
             a = (seen_ebv[:, None] - de - e)[:, None, :] / sigma_ebv[:, None, None]
-            b = (seen_mu[:, None] - dmu - mu)[:, :, None] / sigma_mu[:, None, None]
+            b = ((seen_mu - dmu)[:, None] - mu)[:, :, None] / sigma_mu[:, None, None]
             r = correlation[:, None, None]
             with np.errstate(divide="ignore"):
                 log_weight = np.log(weight)[:, None, None]
@@ -158,8 +165,11 @@ def mock_sightline(
 
     # A coarse look over everything, then each star's own box.
     e_all = np.broadcast_to(np.linspace(EBV_MIN_MAG, EBV_MAX_MAG, 45), (n_stars, 45))
-    centre = seen_mu - second * kind.ambiguous_modulus_mag
-    mu_all = centre[:, None] + 6.0 * sigma_mu[:, None] * np.linspace(-1.0, 1.0, 31)
+    # Each solution in its own window; where there is one solution, it is looked at twice.
+    window = 6.0 * sigma_mu[:, None] * np.linspace(-1.0, 1.0, 31)
+    other_seen_mu = seen_mu - np.where(second > 0.0, other_mu, 0.0)
+    mu_all = np.concatenate([seen_mu[:, None] + window, other_seen_mu[:, None] + window], axis=1)
+    mu_all = np.sort(mu_all, axis=1)
     look = log_posterior(e_all, mu_all)
     high = look > look.max(axis=(1, 2), keepdims=True) - _DROP_NAT
     e_start, e_step = _box(e_all, high.any(axis=1), N_EBV_NODES, (EBV_MIN_MAG, EBV_MAX_MAG))
