@@ -28,7 +28,8 @@ from redflower.posterior import (
     make_target,
     sample_stars,
 )
-from redflower.posterior.engine import FAST, IMPORTANCE, NUTS, star_keys
+from redflower.posterior.engine import FAST, IMPORTANCE, NUTS
+from redflower.posterior.keys import star_keys
 from redflower.posterior.summaries import summarise
 from redflower.star import Star
 

@@ -8,7 +8,7 @@ from scipy.stats import kstest
 
 from redflower.flow import load_model
 from redflower.posterior import NutsSettings, make_target, sample_stars
-from redflower.posterior.engine import star_keys
+from redflower.posterior.keys import star_keys
 
 from .helpers.model_stars import draw_model_stars
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import redflower
 from redflower.bands import BP, RP, G
 from redflower.flow import load_model
 from redflower.physics import (
@@ -23,7 +24,8 @@ from redflower.physics import (
     log_distance_prior,
     log_parallax_likelihood,
 )
-from redflower.posterior import Flag, InferenceSettings, NutsSettings, Status, infer_stars
+from redflower.posterior import Flag, InferenceSettings, NutsSettings, Status, engine, infer_stars
+from redflower.posterior.nuts import FIRST_TRY_PILOTS
 from redflower.star import Star
 
 ERROR_MAG = 1e-3
@@ -198,3 +200,23 @@ def test_order_and_padding_do_not_matter() -> None:
     again = infer_stars(MODEL, stars, ids, InferenceSettings(engine="nuts", nuts=nuts, batch_size=3))
     np.testing.assert_array_equal(one["ebv_mean"], again["ebv_mean"])
     assert set(one["status"]) <= {s.value for s in Status}
+
+
+def test_chains_that_fail_are_tried_once_more_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short chains, of which some fail. A second try with one pilot is the first again: what no second try would give."""
+    sky = redflower.simulate(24, seed=3, preset="one-cloud", g_faint_mag=19.0)
+    stars = redflower.prepare(sky, purpose="inference").table
+    nuts = NutsSettings(n_warmup=30, n_draws=45)
+    settings = InferenceSettings(engine="nuts", nuts=nuts, batch_size=len(stars))
+    done: list[int] = []
+    tried_twice = redflower.infer(stars, "mock-sky", settings=settings, progress=done.append)
+    monkeypatch.setattr(engine, "SECOND_TRY_PILOTS", FIRST_TRY_PILOTS)
+    once = redflower.infer(stars, "mock-sky", settings=settings)
+    failures = ["low_ess", "not_converged", "divergent"]
+    failed = np.isin(once["status"], failures)
+    assert 3 <= failed.sum() < len(stars)
+    same = np.asarray(once["ebv_mean"] == tried_twice["ebv_mean"])
+    np.testing.assert_array_equal(same, ~failed)
+    assert np.isin(tried_twice["status"], failures).sum() < failed.sum()
+    assert done == sorted(done)
+    assert done[-1] == len(stars)

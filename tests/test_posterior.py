@@ -22,7 +22,7 @@ from redflower.posterior import (
     make_target,
 )
 from redflower.posterior.bridge import log_evidence_by_bridge
-from redflower.posterior.engine import star_keys
+from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import log_whitened, make_whitening, needed_bands
 from redflower.posterior.summaries import _status, unusable_status
 from redflower.star import Star

@@ -3,14 +3,15 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Array, Int, Shaped
 
 from redflower.flow.model import Model
-from redflower.posterior.engine import InferenceSettings, star_keys
+from redflower.posterior.engine import InferenceSettings
 from redflower.posterior.fast import batches, take
+from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import make_target
-from redflower.posterior.nuts import sample_stars
-from redflower.posterior.summaries import unusable_status
+from redflower.posterior.nuts import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, Draws, sample_stars
+from redflower.posterior.summaries import chains_failed, unusable_status
 from redflower.star import Star
 
 
@@ -38,16 +39,27 @@ def chains_of_stars(
     """
     target = make_target(model, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag)
     rows = np.flatnonzero(unusable_status(model, stars) == "")
-    parts: dict[str, list[np.ndarray]] = {}
-    for batch, padded in batches(rows, settings.batch_size):
-        keys = star_keys(source_id[padded], settings.seed)
-        draws = sample_stars(target, take(stars, padded), keys, settings.nuts)
-        for name, values in {
-            "ebv": draws.ebv_mag, "distance_modulus": draws.distance_modulus_mag, "bp_rp": draws.bp_rp_mag,
-            "unreddened_g": draws.unreddened_g_mag, "flow_chi2": draws.flow_chi2, "lp": draws.log_density,
-            "diverging": draws.diverging, "n_steps": draws.n_leapfrog,
-        }.items():  # fmt: skip
-            parts.setdefault(name, []).append(np.asarray(values)[: len(batch)])
-        if progress is not None:
-            progress(min(len(rows), len(parts["ebv"]) * settings.batch_size))
-    return rows, {name: np.concatenate(values) for name, values in parts.items()}
+    found: dict[str, np.ndarray] = {}
+    # The second time around, those whose chains failed the first time: as in the rows of `infer_stars`.
+    places = np.arange(len(rows))
+    for n_pilots in (FIRST_TRY_PILOTS, SECOND_TRY_PILOTS):
+        failed = [places[:0]]
+        for batch, padded in batches(places, settings.batch_size):
+            keys = star_keys(source_id[rows[padded]], settings.seed)
+            draws = sample_stars(target, take(stars, rows[padded]), keys, settings.nuts, n_pilots)
+            for name, values in _named(draws).items():
+                kept = np.asarray(values)[: len(batch)]
+                found.setdefault(name, np.empty((len(rows), *kept.shape[1:]), kept.dtype))[batch] = kept
+            failed.append(batch[chains_failed(draws)[: len(batch)]])
+            if progress is not None and n_pilots == FIRST_TRY_PILOTS:
+                progress(int(batch[-1]) + 1)
+        places = np.concatenate(failed)
+    return rows, found
+
+
+def _named(draws: Draws) -> dict[str, Array]:
+    return {
+        "ebv": draws.ebv_mag, "distance_modulus": draws.distance_modulus_mag, "bp_rp": draws.bp_rp_mag,
+        "unreddened_g": draws.unreddened_g_mag, "flow_chi2": draws.flow_chi2, "lp": draws.log_density,
+        "diverging": draws.diverging, "n_steps": draws.n_leapfrog,
+    }  # fmt: skip

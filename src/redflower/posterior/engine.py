@@ -32,12 +32,14 @@ from redflower.posterior.fast import (
 )
 from redflower.posterior.grid import FastTarget, Grid
 from redflower.posterior.grid_summaries import LEVELS
+from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import Target, make_target
-from redflower.posterior.nuts import NutsSettings, sample_stars
+from redflower.posterior.nuts import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, NutsSettings, sample_stars
 from redflower.posterior.pareto import pareto_k
 from redflower.posterior.status import Flag, Status
 from redflower.posterior.summaries import (
     QUANTILES,
+    chains_failed,
     covered_by_training,
     flag_bits,
     log_evidences,
@@ -306,11 +308,16 @@ class _Run:
         return batch[done], np.setdiff1d(batch[done], batch[stored])
 
     def nuts(self, rows: np.ndarray) -> None:
-        """The reference engine on some rows."""
+        """The reference engine on some rows; stars whose chains failed get a second try, with more pilots."""
+        self._nuts(self._nuts(rows, FIRST_TRY_PILOTS), SECOND_TRY_PILOTS)
+
+    def _nuts(self, rows: np.ndarray, n_pilots: int) -> np.ndarray:
+        """Returns the rows whose chains failed, which are stored like the others."""
+        failed = [rows[:0]]
         for batch, padded in batches(rows, self.settings.batch_size):
             part = take(self.stars, padded)
             keys = star_keys(self.source_id[padded], self.settings.seed)
-            draws = sample_stars(self.target, part, keys, self.settings.nuts)
+            draws = sample_stars(self.target, part, keys, self.settings.nuts, n_pilots)
             values = summarise(self.model, self.target, part, draws, self.ebv_limit_mag[padded])
             evidence_keys = jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys)
             values["log_evidence"] = log_evidences(self.target, part, draws, evidence_keys)
@@ -322,7 +329,9 @@ class _Run:
                 )
                 limits = (self.settings.ebv_min_mag, self.settings.ebv_max_mag)
                 self._store_columns(batch, density_of_draws(ebv, modulus, np.zeros_like(ebv), limits))
-            self._done(len(batch))
+            failed.append(batch[chains_failed(draws)[: len(batch)]])
+            self._done(len(batch) - (len(failed[-1]) if n_pilots == FIRST_TRY_PILOTS else 0))
+        return np.concatenate(failed)
 
     def _of_fast(self, part: Star, result: Any, k: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Columns of a padded batch by either step of the fast engine; ``result`` is a `FastResult` on the host."""
@@ -399,15 +408,3 @@ def _peak_modulus_mag(grids: Grid) -> np.ndarray:
     """Distance modulus of the peak of every grid. [mag]"""
     peak = np.argmax(np.asarray(grids.log_density).max(axis=2), axis=1)
     return np.asarray(grids.modulus_mag)[np.arange(len(peak)), peak]
-
-
-def star_keys(source_id: np.ndarray, seed: int) -> jax.Array:
-    """One random key per star, from its source_id alone, so that order and partitioning do not matter."""
-    ids = np.asarray(source_id).astype(np.int64).view(np.uint64)
-    high, low = (ids >> np.uint64(32)).astype(np.uint32), (ids & np.uint64(0xFFFFFFFF)).astype(np.uint32)
-    return _folded(jax.random.key(seed), high, low)
-
-
-@jax.jit
-def _folded(base: jax.Array, high: jax.Array, low: jax.Array) -> jax.Array:
-    return jax.vmap(lambda h, w: jax.random.fold_in(jax.random.fold_in(base, h), w))(high, low)

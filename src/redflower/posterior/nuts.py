@@ -33,6 +33,9 @@ START_EBV_LEVELS = 24
 START_DISTANCE_LEVELS = 16
 #: The starting points are drawn from the density to this power, so that they are more dispersed than it.
 START_TEMPER = 0.2
+#: Pilot runs, and those of a second try for stars whose chains failed: each pilot's frame is that of the one before.
+FIRST_TRY_PILOTS = 1
+SECOND_TRY_PILOTS = 3
 
 
 @dataclass(frozen=True)
@@ -183,27 +186,39 @@ def describe(
     return position, jnp.sum(jnp.where(needed_bands(star.observed[: target.n_bands]), u * u, 0.0))
 
 
-def sample_stars(target: Target, stars: Star, keys: PRNGKeyArray, settings: NutsSettings) -> Draws:
-    """Posterior draws of a batch of stars: a pilot run, then the chains in the frame of its covariance.
+def sample_stars(
+    target: Target, stars: Star, keys: PRNGKeyArray, settings: NutsSettings, n_pilots: int = FIRST_TRY_PILOTS
+) -> Draws:
+    """Posterior draws of a batch of stars: pilot runs, then the chains in the frame of their covariance.
 
-    The linear algebra of the frame is numpy's, in float64. (A dense mass matrix inside the compiled program would
-    do as well, but XLA's batched LAPACK calls have been seen to wait for themselves for ever on two threads.)
-    Compiled once per batch size, structure of the target, and settings.
+    Every pilot after the first runs in the frame of the one before; more than one is for stars whose chains did not
+    converge. Compiled once per batch size, structure of the target, and settings.
     """
     n_stars, dim = len(keys), target.n_bands + 2
-    identity = Frame(jnp.zeros((n_stars, dim)), jnp.broadcast_to(jnp.eye(dim), (n_stars, dim, dim)))
-    pilot_keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
-    pilot = _sample_batch(target, stars, pilot_keys, identity, settings, jnp.asarray(True))  # noqa: FBT003
-    theta = np.asarray(pilot.theta, dtype=np.float64).reshape(n_stars, -1, dim)
+    frame = Frame(jnp.zeros((n_stars, dim)), jnp.broadcast_to(jnp.eye(dim), (n_stars, dim, dim)))
+    for number in range(n_pilots):
+        pilot_keys = jax.vmap(lambda key, k=number: jax.random.fold_in(key, 2 + k))(keys)
+        pilot = _sample_batch(target, stars, pilot_keys, frame, settings, jnp.asarray(number == 0))
+        frame = _frame_of(pilot)
+    return _sample_batch(target, stars, keys, frame, settings, jnp.asarray(False))  # noqa: FBT003
+
+
+def _frame_of(draws: Draws) -> Frame:
+    """The frame of the mean and the covariance of each star's draws.
+
+    The linear algebra is numpy's, in float64. (A dense mass matrix inside the compiled program would do as well, but XLA's
+    batched LAPACK calls have been seen to wait for themselves for ever on two threads.)
+    """
+    n_stars, dim = draws.theta.shape[0], draws.theta.shape[-1]
+    theta = np.asarray(draws.theta, dtype=np.float64).reshape(n_stars, -1, dim)
     centre = theta.mean(axis=1)
     centred = theta - centre[:, None]
     covariance = centred.transpose(0, 2, 1) @ centred / (theta.shape[1] - 1) + 1e-4 * np.eye(dim)
     covariance[~np.isfinite(covariance).all(axis=(1, 2))] = np.eye(dim)
-    frame = Frame(
+    return Frame(
         jnp.asarray(np.nan_to_num(centre), jnp.float32),
         jnp.asarray(np.linalg.cholesky(covariance), jnp.float32),
     )
-    return _sample_batch(target, stars, keys, frame, settings, jnp.asarray(False))  # noqa: FBT003
 
 
 @eqx.filter_jit

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from scipy.stats import chi2
 
@@ -83,12 +83,7 @@ def summarise(
     columns["ebv_distance_corr"] = (
         covariance / (flat_e.shape[1] - 1) / (columns["ebv_std"] * columns["distance_std"])
     )
-    # numpyro's diagnostics want (chain, draw, ...).
-    by_chain = [np.moveaxis(values, 0, -1) for values in (ebv_mag, modulus_mag)]
-    columns["ess"] = np.min([effective_sample_size(v) for v in by_chain], axis=0)
-    columns["r_hat"] = np.max([split_gelman_rubin(v) for v in by_chain], axis=0)
-    diverging = np.asarray(draws.diverging).reshape(len(ebv_mag), -1)
-    columns["divergences"] = diverging.sum(axis=1)
+    columns["ess"], columns["r_hat"], columns["divergences"] = _diagnostics(draws)
 
     g_mag = np.asarray(draws.unreddened_g_mag).reshape(len(flat_e), -1)
     beyond = ((g_mag < target.g_bright_mag) | (g_mag > target.g_faint_mag)).mean(axis=1) > MAX_EDGE_SHARE
@@ -99,7 +94,7 @@ def summarise(
         columns,
         flat_e,
         np.where(has_g[:, None], g_mag, np.inf),  # without G no limit has cut the posterior off
-        diverging,
+        _chain_failures(draws),
         covered,
     )
     columns["flags"] = flag_bits(
@@ -114,6 +109,31 @@ def summarise(
     )
     columns["flags"] |= np.where(beyond & ~has_g, int(Flag.BEYOND_LIMITS), 0)
     return columns
+
+
+def chains_failed(draws: Draws) -> Bool[np.ndarray, " star"]:
+    """Whether a star's chains disagree, diverge or hold too few effective draws."""
+    return np.any(list(_chain_failures(draws).values()), axis=0)
+
+
+def _chain_failures(draws: Draws) -> dict[Status, np.ndarray]:
+    ess, r_hat, divergences = _diagnostics(draws)
+    n_draws = np.asarray(draws.diverging)[0].size
+    return {
+        Status.NOT_CONVERGED: ~(r_hat <= MAX_R_HAT),
+        Status.DIVERGENT: divergences > MAX_DIVERGENT_SHARE * n_draws,
+        Status.LOW_ESS: ~(ess >= MIN_ESS),
+    }
+
+
+def _diagnostics(draws: Draws) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Effective size (the smaller of E's and the distance's), split R-hat (the larger), divergent trajectories."""
+    # numpyro's diagnostics want (chain, draw, ...).
+    parts = (draws.ebv_mag, draws.distance_modulus_mag)
+    by_chain = [np.moveaxis(np.asarray(values, dtype=np.float64), 0, -1) for values in parts]
+    ess = np.min([effective_sample_size(v) for v in by_chain], axis=0)
+    r_hat = np.max([split_gelman_rubin(v) for v in by_chain], axis=0)
+    return ess, r_hat, np.asarray(draws.diverging).reshape(len(ess), -1).sum(axis=1)
 
 
 def covered_by_training(model: Model, stars: Star, modulus_mag: np.ndarray) -> np.ndarray:
@@ -131,15 +151,10 @@ def _status(
     columns: dict[str, np.ndarray],
     ebv_mag: np.ndarray,
     unreddened_g_mag: np.ndarray,
-    diverging: np.ndarray,
+    failures: dict[Status, np.ndarray],
     covered: np.ndarray,
 ) -> np.ndarray:
     bright_share, edge_share = shares_near_ends(target, ebv_mag, unreddened_g_mag)
-    failures = {
-        Status.NOT_CONVERGED: ~(columns["r_hat"] <= MAX_R_HAT),
-        Status.DIVERGENT: diverging.mean(axis=1) > MAX_DIVERGENT_SHARE,
-        Status.LOW_ESS: ~(columns["ess"] >= MIN_ESS),
-    }
     return status_words(columns, failures, covered, bright_share, edge_share)
 
 
