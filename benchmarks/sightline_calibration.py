@@ -1,9 +1,10 @@
 """Calibration of the cloud fit over simulated sightlines; what it prints is quoted in docs/sightlines.md.
 
-Usage: python benchmarks/sightline_calibration.py PART [--count N] [--seed S] [--out FILE]
+Usage: python benchmarks/sightline_calibration.py PART [--count N] [--seed S] [--out FILE] [--clouds N] [--least-stars N]
 
 PART is one of
-  prior    sightlines of 0 to 3 clouds drawn from the fit's own prior, 100 to 1,500 stars: odds and intervals
+  prior    sightlines of 0 to 3 clouds drawn from the fit's own prior, 100 to 1,500 stars: odds and intervals;
+           of one number of clouds with --clouds (intervals alone), of more stars with --least-stars
   paper    clouds at 370 pc (0.12 mag) and 1,250 to 2,140 pc (0.02 to 0.05 mag), and the first alone
   second   how often a second cloud at 1,500 pc is found, against its E(B-V) and the number of stars
   fooled   the paper's first cloud alone, with a wrong zero point, a wrong population, outliers, a gradient
@@ -53,12 +54,14 @@ FOOLED = {
 }
 
 
-def cases(part: str, count: int, rng: np.random.Generator):
+def cases(
+    part: str, count: int, rng: np.random.Generator, only_clouds: int | None = None, least_stars: int = 100
+):
     """What to simulate: a label, the number of stars, the clouds, and keywords of `mock_sightline`."""
     for k in range(count):
         if part == "prior":
-            n_stars = int(np.exp(rng.uniform(np.log(100), np.log(1500))))
-            n_clouds = k % 4
+            n_stars = int(np.exp(rng.uniform(np.log(least_stars), np.log(1500))))
+            n_clouds = k % 4 if only_clouds is None else only_clouds
             prior = PRIOR
             grid = make_grid(EBV_RANGE_MAG)
             while True:
@@ -243,6 +246,10 @@ def main() -> None:
     parser.add_argument("part", choices=["prior", "paper", "second", "fooled"])
     parser.add_argument("--count", type=int, default=120)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--clouds", type=int, choices=range(MAX_CLOUDS + 1), help="of part prior: this many alone"
+    )
+    parser.add_argument("--least-stars", type=int, default=100, help="of part prior")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
     arguments = parser.parse_args()
@@ -251,7 +258,8 @@ def main() -> None:
     if not arguments.summary:
         rng = np.random.default_rng(arguments.seed)
         with out.open("w") as file:
-            for k, case in enumerate(cases(arguments.part, arguments.count, rng)):
+            drawn = cases(arguments.part, arguments.count, rng, arguments.clouds, arguments.least_stars)
+            for k, case in enumerate(drawn):
                 file.write(json.dumps(one(*case, seed=1000 * arguments.seed + k)) + "\n")
                 file.flush()
     summary([json.loads(line) for line in out.read_text().splitlines()], arguments.part)
