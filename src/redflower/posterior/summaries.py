@@ -118,10 +118,13 @@ def chains_failed(draws: Draws) -> Bool[np.ndarray, " star"]:
 
 def _chain_failures(draws: Draws) -> dict[Status, np.ndarray]:
     ess, r_hat, divergences = _diagnostics(draws)
-    n_draws = np.asarray(draws.diverging)[0].size
+    return _failures(ess, r_hat, divergences / np.asarray(draws.diverging)[0].size)
+
+
+def _failures(ess: np.ndarray, r_hat: np.ndarray, divergent_share: np.ndarray) -> dict[Status, np.ndarray]:
     return {
         Status.NOT_CONVERGED: ~(r_hat <= MAX_R_HAT),
-        Status.DIVERGENT: divergences > MAX_DIVERGENT_SHARE * n_draws,
+        Status.DIVERGENT: divergent_share > MAX_DIVERGENT_SHARE,
         Status.LOW_ESS: ~(ess >= MIN_ESS),
     }
 
