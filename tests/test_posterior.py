@@ -24,7 +24,7 @@ from redflower.posterior import (
 from redflower.posterior.bridge import log_evidence_by_bridge
 from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import log_whitened, make_whitening, needed_bands
-from redflower.posterior.summaries import _failures, _status, unusable_status
+from redflower.posterior.summaries import _status, chain_failures, unusable_status
 from redflower.star import Star
 
 from .helpers.flows import random_model
@@ -216,17 +216,18 @@ def test_status_is_the_first_condition_that_holds() -> None:
     columns = {
         "ebv_mean": np.full(n_stars, 0.1), "distance_mean": np.full(n_stars, 900.0),
         "distance_std": np.full(n_stars, 30.0), "r_hat": np.full(n_stars, 1.0), "ess": np.full(n_stars, 300.0),
+        "divergences": np.zeros(n_stars, dtype=int),
     }  # fmt: skip
     ebv = 0.1 + 0.01 * rng.normal(size=(n_stars, n_draws))
     g_mag = np.full((n_stars, n_draws), 16.0)
-    divergent_share, covered = np.zeros(n_stars), np.ones(n_stars, dtype=bool)
+    covered = np.ones(n_stars, dtype=bool)
     g_mag[1, :40] = 13.52
     ebv[2, :40] = -0.045
     covered[3] = False
     columns["ess"][4] = 20.0
-    divergent_share[5] = 0.05
+    columns["divergences"][5] = 10
     columns["r_hat"][6] = np.nan
-    failures = _failures(columns["ess"], columns["r_hat"], divergent_share)
+    failures = chain_failures(columns, n_draws)
     words = _status(target(), columns, ebv, g_mag, failures, covered).tolist()
     assert words == [
         Status.OK, Status.BRIGHT_LIMIT, Status.EDGE_OF_PRIOR, Status.OUTSIDE_COVERAGE, Status.LOW_ESS,

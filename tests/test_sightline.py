@@ -14,7 +14,7 @@ from redflower.posterior.density import (
     quantise_log_density,
 )
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid, star_cells
-from redflower.sightline.cells import _refined, flat_distance_log_weight, usable_densities
+from redflower.sightline.cells import flat_distance_log_weight, on_finer_nodes, usable_densities
 from redflower.sightline.dust import (
     Dust,
     StarSet,
@@ -51,10 +51,7 @@ def normal_stars(ebv, modulus, sigma_ebv, sigma_mu) -> JointDensity:
 
 def refined_marginals(density: JointDensity) -> list[tuple[np.ndarray, np.ndarray]]:
     """Nodes and marginal density of E(B-V) and of distance modulus, on four times the nodes, as the cells have them."""
-    log_value = np.maximum(density.log_density(), -40.0)
-    for _ in range(2):
-        log_value = np.swapaxes(_refined(np.swapaxes(_refined(log_value), 1, 2)), 1, 2)
-    value = np.exp(log_value)
+    value = np.exp(on_finer_nodes(np.maximum(density.log_density(), -40.0)))
     out = []
     for nodes, marginal in (
         (density.ebv_nodes_mag(), value.sum(1)),

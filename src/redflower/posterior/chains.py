@@ -11,7 +11,7 @@ from redflower.posterior.fast import batches, take
 from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import make_target
 from redflower.posterior.nuts import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, Draws, sample_stars
-from redflower.posterior.summaries import chains_failed, unusable_status
+from redflower.posterior.summaries import chains_failed, diagnostics, unusable_status
 from redflower.star import Star
 
 
@@ -50,7 +50,8 @@ def chains_of_stars(
             for name, values in _named(draws).items():
                 kept = np.asarray(values)[: len(batch)]
                 found.setdefault(name, np.empty((len(rows), *kept.shape[1:]), kept.dtype))[batch] = kept
-            failed.append(batch[chains_failed(draws)[: len(batch)]])
+            bad = chains_failed(diagnostics(draws), draws.diverging[0].size)
+            failed.append(batch[bad[: len(batch)]])
             if progress is not None and n_pilots == FIRST_TRY_PILOTS:
                 progress(int(batch[-1]) + 1)
         places = np.concatenate(failed)

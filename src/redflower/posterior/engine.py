@@ -329,7 +329,7 @@ class _Run:
                 )
                 limits = (self.settings.ebv_min_mag, self.settings.ebv_max_mag)
                 self._store_columns(batch, density_of_draws(ebv, modulus, np.zeros_like(ebv), limits))
-            failed.append(batch[chains_failed(draws)[: len(batch)]])
+            failed.append(batch[chains_failed(values, draws.diverging[0].size)[: len(batch)]])
             self._done(len(batch) - (len(failed[-1]) if n_pilots == FIRST_TRY_PILOTS else 0))
         return np.concatenate(failed)
 

@@ -83,7 +83,7 @@ def summarise(
     columns["ebv_distance_corr"] = (
         covariance / (flat_e.shape[1] - 1) / (columns["ebv_std"] * columns["distance_std"])
     )
-    columns["ess"], columns["r_hat"], columns["divergences"] = _diagnostics(draws)
+    columns |= diagnostics(draws)
 
     g_mag = np.asarray(draws.unreddened_g_mag).reshape(len(flat_e), -1)
     beyond = ((g_mag < target.g_bright_mag) | (g_mag > target.g_faint_mag)).mean(axis=1) > MAX_EDGE_SHARE
@@ -94,7 +94,7 @@ def summarise(
         columns,
         flat_e,
         np.where(has_g[:, None], g_mag, np.inf),  # without G no limit has cut the posterior off
-        _chain_failures(draws),
+        chain_failures(columns, draws.diverging[0].size),
         covered,
     )
     columns["flags"] = flag_bits(
@@ -111,32 +111,30 @@ def summarise(
     return columns
 
 
-def chains_failed(draws: Draws) -> Bool[np.ndarray, " star"]:
-    """Whether a star's chains disagree, diverge or hold too few effective draws."""
-    return np.any(list(_chain_failures(draws).values()), axis=0)
-
-
-def _chain_failures(draws: Draws) -> dict[Status, np.ndarray]:
-    ess, r_hat, divergences = _diagnostics(draws)
-    return _failures(ess, r_hat, divergences / np.asarray(draws.diverging)[0].size)
-
-
-def _failures(ess: np.ndarray, r_hat: np.ndarray, divergent_share: np.ndarray) -> dict[Status, np.ndarray]:
-    return {
-        Status.NOT_CONVERGED: ~(r_hat <= MAX_R_HAT),
-        Status.DIVERGENT: divergent_share > MAX_DIVERGENT_SHARE,
-        Status.LOW_ESS: ~(ess >= MIN_ESS),
-    }
-
-
-def _diagnostics(draws: Draws) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Effective size (the smaller of E's and the distance's), split R-hat (the larger), divergent trajectories."""
+def diagnostics(draws: Draws) -> dict[str, np.ndarray]:
+    """``ess`` (the smaller of E's and the distance's), ``r_hat`` (split, the larger) and ``divergences`` of each star."""
     # numpyro's diagnostics want (chain, draw, ...).
     parts = (draws.ebv_mag, draws.distance_modulus_mag)
     by_chain = [np.moveaxis(np.asarray(values, dtype=np.float64), 0, -1) for values in parts]
-    ess = np.min([effective_sample_size(v) for v in by_chain], axis=0)
-    r_hat = np.max([split_gelman_rubin(v) for v in by_chain], axis=0)
-    return ess, r_hat, np.asarray(draws.diverging).reshape(len(ess), -1).sum(axis=1)
+    return {
+        "ess": np.min([effective_sample_size(v) for v in by_chain], axis=0),
+        "r_hat": np.max([split_gelman_rubin(v) for v in by_chain], axis=0),
+        "divergences": np.asarray(draws.diverging).sum(axis=(1, 2)),
+    }
+
+
+def chain_failures(columns: dict[str, np.ndarray], n_draws: int) -> dict[Status, Bool[np.ndarray, " star"]]:
+    """What is wrong with which star's chains, from their `diagnostics` and the draws of all chains of a star."""
+    return {
+        Status.NOT_CONVERGED: ~(columns["r_hat"] <= MAX_R_HAT),
+        Status.DIVERGENT: columns["divergences"] / n_draws > MAX_DIVERGENT_SHARE,
+        Status.LOW_ESS: ~(columns["ess"] >= MIN_ESS),
+    }
+
+
+def chains_failed(columns: dict[str, np.ndarray], n_draws: int) -> Bool[np.ndarray, " star"]:
+    """Whether anything is: see `chain_failures`."""
+    return np.any(list(chain_failures(columns, n_draws).values()), axis=0)
 
 
 def covered_by_training(model: Model, stars: Star, modulus_mag: np.ndarray) -> np.ndarray:

@@ -122,8 +122,7 @@ def star_cells(
         if log_weight is not None:
             log_value = log_value + log_weight[here][:, :, None]
             log_value = log_value - np.max(log_value, axis=(1, 2), keepdims=True)
-        for _ in range(_REFINEMENTS):
-            log_value = np.swapaxes(_refined(np.swapaxes(_refined(log_value), 1, 2)), 1, 2)
+        log_value = on_finer_nodes(log_value)
         finer = 2.0**_REFINEMENTS
         on_modulus = _cell_weights(
             part.modulus_start_mag, part.modulus_step_mag / finer, log_value.shape[1], modulus_edges
@@ -161,6 +160,15 @@ def flat_distance_log_weight(
     # p(mu) = p(d) d ln(10) / 5; a constant factor of a star's density drops out.
     log_prior = np.asarray(at(distance_pc, *arrays)) + np.log(np.asarray(distance_pc))
     return np.where(np.isfinite(log_prior), -log_prior, 0.0)  # ES1
+
+
+def on_finer_nodes(
+    log_value: Float[np.ndarray, "star modulus ebv"],
+) -> Float[np.ndarray, "star finer_modulus finer_ebv"]:
+    """Log densities with the spacing of the nodes halved `_REFINEMENTS` times on both axes."""
+    for _ in range(_REFINEMENTS):
+        log_value = np.swapaxes(_refined(np.swapaxes(_refined(log_value), 1, 2)), 1, 2)
+    return log_value
 
 
 def _refined(values: Float[np.ndarray, "star row node"]) -> Float[np.ndarray, "star row finer"]:
