@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from redflower.plot.style import INK, MEAN, STARS, style
 from redflower.train import Diagnostics, Epoch
@@ -51,6 +52,7 @@ def training_curves_figure(history: Sequence[Epoch]) -> Figure:
                 if stages[k] != stages[k - 1]:
                     row.axvline(k + 0.5, color=INK, lw=0.5, ls=":")
         rows[-1].set_xlabel("epoch (dotted: a new stage)" if len(set(stages)) > 1 else "epoch")
+        rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
