@@ -1,6 +1,7 @@
 """Calibration of the cloud fit over simulated sightlines; what it prints is quoted in docs/sightlines.md.
 
 Usage: python benchmarks/sightline_calibration.py PART [--count N] [--seed S] [--out FILE] [--clouds N] [--least-stars N]
+       [--only WORDS] [--drift SIGMA]
 
 PART is one of
   prior    sightlines of 0 to 3 clouds drawn from the fit's own prior, 100 to 1,500 stars: odds and intervals;
@@ -9,6 +10,8 @@ PART is one of
   second   how often a second cloud at 1,500 pc is found, against its E(B-V) and the number of stars
   fooled   the paper's first cloud alone, with a wrong zero point, a wrong population, outliers, a gradient
 
+and --drift SIGMA lets the fit's zero point change with distance modulus, and that of part prior's stars change so.
+
 Every sightline is one line of JSON in the output file; a run that was cut short is summed up with --summary.
 """
 
@@ -16,6 +19,7 @@ import argparse
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -55,14 +59,19 @@ FOOLED = {
 
 
 def cases(
-    part: str, count: int, rng: np.random.Generator, only_clouds: int | None = None, least_stars: int = 100
+    part: str,
+    prior: DustPrior,
+    count: int,
+    rng: np.random.Generator,
+    only_clouds: int | None = None,
+    least_stars: int = 100,
+    only: str = "",
 ):
     """What to simulate: a label, the number of stars, the clouds, and keywords of `mock_sightline`."""
     for k in range(count):
         if part == "prior":
             n_stars = int(np.exp(rng.uniform(np.log(least_stars), np.log(1500))))
             n_clouds = k % 4 if only_clouds is None else only_clouds
-            prior = PRIOR
             grid = make_grid(EBV_RANGE_MAG)
             while True:
                 dust = clouds_of(cloud_problem_start(grid, prior, n_clouds, rng), prior, grid, n_clouds)
@@ -81,6 +90,8 @@ def cases(
                     "scatter_mag": float(dust.scatter_mag[0]),
                     "outlier_share": float(dust.outlier_share[0]),
                     "patchiness": [float(f) for f in dust.patchiness[0]],
+                    "drift": float(dust.drift[0]),
+                    "drift_from_mag": dust.drift_from_mag,
                 },
             )
         elif part == "paper":
@@ -93,7 +104,8 @@ def cases(
             ebv = [0.01, 0.02, 0.03, 0.05, 0.08][(k // 3) % 5]
             yield "second", n_stars, [NEAR, (1500.0, ebv)], {}
         elif part == "fooled":
-            label = list(FOOLED)[k % len(FOOLED)]
+            labels = [name for name in FOOLED if only in name]
+            label = labels[k % len(labels)]
             yield label, 500, [NEAR], dict(FOOLED[label])
         else:
             raise SystemExit(f"unknown part {part!r}")
@@ -120,14 +132,14 @@ class _NoStars:
         self.grid = grid
 
 
-def one(label: str, n_stars: int, clouds, keywords, seed: int) -> dict:
+def one(label: str, n_stars: int, clouds, keywords, seed: int, prior: DustPrior) -> dict:
     """Simulate and fit one sightline; a record of what came out."""
     rng = np.random.default_rng(seed)
     keywords = dict(keywords)
     factor = keywords.pop("error_factor", 1.0)
     mock = mock_sightline(n_stars, clouds, rng, stars=MockStars(), error_factor=factor, **keywords)
     started = time.process_time()
-    fit = fit_sightline(mock.density, EBV_RANGE_MAG, rng, max_clouds=MAX_CLOUDS, prior=PRIOR, monotone=False)
+    fit = fit_sightline(mock.density, EBV_RANGE_MAG, rng, max_clouds=MAX_CLOUDS, prior=prior, monotone=False)
     seconds = time.process_time() - started
     record = {
         "label": label,
@@ -250,6 +262,8 @@ def main() -> None:
         "--clouds", type=int, choices=range(MAX_CLOUDS + 1), help="of part prior: this many alone"
     )
     parser.add_argument("--least-stars", type=int, default=100, help="of part prior")
+    parser.add_argument("--only", default="", help="of part fooled: the ways with these words alone")
+    parser.add_argument("--drift", type=float, default=0.0, help="of the fit's prior [mag per mag]")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
     arguments = parser.parse_args()
@@ -257,10 +271,14 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     if not arguments.summary:
         rng = np.random.default_rng(arguments.seed)
+        prior = replace(PRIOR, drift_std=arguments.drift)
         with out.open("w") as file:
-            drawn = cases(arguments.part, arguments.count, rng, arguments.clouds, arguments.least_stars)
+            drawn = cases(
+                arguments.part, prior, arguments.count, rng, arguments.clouds, arguments.least_stars,
+                arguments.only,
+            )  # fmt: skip
             for k, case in enumerate(drawn):
-                file.write(json.dumps(one(*case, seed=1000 * arguments.seed + k)) + "\n")
+                file.write(json.dumps(one(*case, seed=1000 * arguments.seed + k, prior=prior)) + "\n")
                 file.flush()
     summary([json.loads(line) for line in out.read_text().splitlines()], arguments.part)
 

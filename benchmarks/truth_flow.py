@@ -1,12 +1,12 @@
 """How good could a flow of this size be, and would training know? A flow fitted to the truth, beside a trained model.
 
-Usage: python benchmarks/truth_flow.py [MODEL ...] [--stars 400000] [--epochs 60] [--test 4000]
+Usage: python benchmarks/truth_flow.py [MODEL ...] [--stars 400000] [--epochs 60] [--test 4000] [--block-dim B] [--depth D]
 
-A network of the models' own size is fitted by exact maximum likelihood to mock stars at their true distances, with little
-noise (`mock_truth.NOISE_MAG`) and within the limits: what no real sample allows. Printed are its two-sample tests, which are
-those of the network's size, and the evidence of noisy stars of another sky under it less that under each model, for several
-numbers of draws K and by distance: where it is above zero at many draws and below at few, few draws are what keeps training
-from it. `docs/training.md` quotes it.
+A network of the models' own size, or of another, is fitted by exact maximum likelihood to mock stars at their true
+distances, with little noise (`mock_truth.NOISE_MAG`) and within the limits: what no real sample allows. Printed are
+its two-sample tests, which are those of the network's size, and the evidence of noisy stars of another sky under it
+less that under each model, for several numbers of draws K and by distance: where it is above zero at many draws and
+below at few, few draws are what keeps training from it. `docs/training.md` quotes it.
 """
 
 import argparse
@@ -30,14 +30,14 @@ DRAWS = (8, 32, 128)
 
 
 def fit_to_truth(
-    like: ConditionalFlow, n_stars: int, epochs: int, rng: np.random.Generator
+    like: ConditionalFlow, size: tuple[int, int], n_stars: int, epochs: int, rng: np.random.Generator
 ) -> ConditionalFlow:
-    """A flow of the size and standardisation of another, fitted to slightly noisy stars at their true distances."""
+    """A flow of a depth and block size, standardised as another, fitted to slightly noisy stars at their true distances."""
     x, mu, condition = truth(n_stars, 901)
     data = tuple(jnp.asarray(a, jnp.float32) for a in (with_noise(x, NOISE_MAG, rng), mu, condition))
-    old = like.network
+    old, (depth, block_dim) = like.network, size
     network = BlockAutoregressiveNetwork(
-        jax.random.key(5), dim=old.dim, cond_dim=old.cond_shape[0], depth=old.depth, block_dim=old.block_dim
+        jax.random.key(5), dim=old.dim, cond_dim=old.cond_shape[0], depth=depth, block_dim=block_dim
     )
     steps = n_stars // BATCH
     optimiser = optax.apply_if_finite(
@@ -87,11 +87,15 @@ def main() -> None:
     parser.add_argument("--stars", type=int, default=400_000)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--test", type=int, default=4000)
+    parser.add_argument("--block-dim", type=int, help="of the fitted network; the first model's by default")
+    parser.add_argument("--depth", type=int, help="of the fitted network; the first model's by default")
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     flows = {name: load_model(name).flow for name in arguments.models}
     began = time.process_time()
-    best = fit_to_truth(next(iter(flows.values())), arguments.stars, arguments.epochs, rng)
+    first = next(iter(flows.values()))
+    size = (arguments.depth or first.network.depth, arguments.block_dim or first.network.block_dim)
+    best = fit_to_truth(first, size, arguments.stars, arguments.epochs, rng)
     print(f"fitted to {arguments.stars:,} stars in {time.process_time() - began:.0f} processor s")
 
     x, mu, condition = truth(20_000, 501)

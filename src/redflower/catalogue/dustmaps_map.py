@@ -80,17 +80,29 @@ def open_dust_map(
             f"dust map {text!r}: of dustmaps there are {', '.join(PREFIX + known for known in _MAPS)}."
         )
     class_name, factor = _MAPS[name]
+    query = open_query(text, class_name, {})
+    return QueriedMap(query, text, factor * scale, notes=(f"{text}: looked up by dustmaps",))
+
+
+def open_query(source: str, class_name: str, keywords: dict[str, Any]) -> Any:
+    """The object of dustmaps that answers for a map named as ``dustmaps:sfd``.
+
+    Raises
+    ------
+    InputError
+        If dustmaps or the map's own files are not there.
+    """
+    name = source.removeprefix(PREFIX)
     try:
         module = importlib.import_module(f"dustmaps.{name}")
     except ImportError:
         raise InputError(
-            f"dust map {text!r} needs the package dustmaps, which is not installed: pip install 'redflower[maps]'."
+            f"dust map {source!r} needs the package dustmaps, which is not installed: pip install 'redflower[maps]'."
         ) from None
     try:
-        query = getattr(module, class_name)()
+        return getattr(module, class_name)(**keywords)
     except Exception as problem:  # dustmaps raises whatever opening its files raises
         how = LENZ_HOW if name == "lenz2017" else f"Run dustmaps.{name}.fetch() once."
         raise InputError(
-            f"dust map {text!r}: dustmaps cannot open its files ({str(problem).splitlines()[0][:200]}). {how}"
+            f"dust map {source!r}: dustmaps cannot open its files ({str(problem).splitlines()[0][:200]}). {how}"
         ) from None
-    return QueriedMap(query, text, factor * scale, notes=(f"{text}: looked up by dustmaps",))

@@ -35,6 +35,13 @@ def sightline(
         float,
         typer.Option(help="How far foreground and zero point of the stars may be from 0, one sigma [mag]"),
     ] = DustPrior().foreground_std_mag,
+    drift: Annotated[
+        float,
+        typer.Option(
+            help="How much that zero point may change per magnitude of distance modulus, one sigma [mag per mag]; about 0.01 "
+            "where the flow may be of another population, 0 for not at all"
+        ),
+    ] = DustPrior().drift_std,
     flat_distances: Annotated[
         bool, typer.Option("--flat-distances", help="Divide each star's own distance prior out")
     ] = False,
@@ -54,7 +61,9 @@ def sightline(
     """Find the dust clouds along a line of sight: their number with odds, distance [pc] and E(B-V) [mag] of each."""
     check_folder(out)
     table = read_table(posteriors)
-    prior = DustPrior(distance_pc=(near, far), ebv_scale_mag=ebv_scale, foreground_std_mag=zero_point)
+    prior = DustPrior(
+        distance_pc=(near, far), ebv_scale_mag=ebv_scale, foreground_std_mag=zero_point, drift_std=drift
+    )
     place, radius_deg = cone_of(table)
     others = [read_comparison(text, *place, radius_deg) for text in compare or ()]
     with counter("models fitted", max_clouds + 2) as progress:

@@ -41,7 +41,7 @@ def sightline_figure(
             fmt="o", ms=2.2, lw=0.35, color=STARS, alpha=_alpha(used.sum()), zorder=1, label="stars, posterior means",
         )  # fmt: skip
         nodes = np.asarray(profile["distance"], dtype=float)
-        foreground = numbers["foreground_mag"]
+        foreground = _zero_point_mag(numbers, nodes)
         for low, high, alpha in (("q05", "q95", 0.18), ("q16", "q84", 0.35)):
             axes.fill_between(
                 nodes, foreground + np.asarray(profile[f"ebv_{low}"]), foreground + np.asarray(profile[f"ebv_{high}"]),
@@ -83,6 +83,12 @@ def sightline_figure(
             _counts(axes, bins, limits[1], top)
         axes.legend(loc="upper left", fontsize=7.5)
     return figure
+
+
+def _zero_point_mag(numbers: dict[str, Any], distance_pc: np.ndarray) -> np.ndarray:
+    """Foreground and zero point at given distances: what the profile leaves out and the stars hold. [mag]"""
+    behind_mag = 5.0 * np.log10(distance_pc / numbers["drift_from_pc"])
+    return numbers["foreground_mag"] + numbers["drift_mag_per_mag"] * behind_mag
 
 
 def cloud_posterior_figure(draws: Table, numbers: dict[str, Any]) -> Figure:
@@ -158,7 +164,7 @@ def sky_figure(stars: Table) -> Figure:
 
 
 def _compare(axes: Axes, comparisons: Table) -> None:
-    """Reddening from elsewhere: profiles as lines, stars as crosses, a map's whole column as a level."""
+    """Reddening from elsewhere: profiles as lines with their errors, stars as crosses, a map's whole column as a level."""
     names = dict.fromkeys(np.asarray(comparisons["name"]).astype(str).tolist())
     for k, name in enumerate(names):
         colour = SERIES[(3 + k) % len(SERIES)]
@@ -171,6 +177,9 @@ def _compare(axes: Axes, comparisons: Table) -> None:
         else:
             order = np.argsort(distance)
             axes.plot(distance[order], ebv[order], color=colour, lw=1.2, ls="-.", label=name, zorder=4)
+            error = np.nan_to_num(np.asarray(part["ebv_error"], dtype=float)[order])
+            low, high = ebv[order] - error, ebv[order] + error
+            axes.fill_between(distance[order], low, high, color=colour, alpha=0.15, lw=0, zorder=2)
 
 
 def _alpha(n: float) -> float:

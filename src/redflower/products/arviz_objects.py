@@ -19,6 +19,7 @@ _CLOUDS: Final[dict[str, tuple[str, str]]] = {
     "ebv": ("mag", "mean E(B-V) of the cloud, SFD scale"),
     "patchiness": ("", "relative scatter of the cloud's E(B-V) from star to star"),
     "foreground": ("mag", "E(B-V) in front of all clouds, zero point of the stars' reddenings included"),
+    "drift": ("mag / mag", "change of the zero point with distance modulus"),
     "scatter": ("mag", "scatter of E(B-V) that all stars share"),
     "outlier_share": ("", "share of the stars whose reddening says nothing"),
 }
@@ -66,6 +67,8 @@ def cloud_inference_data(fit: SightlineFit, n_clouds: int | None = None) -> Any:
     values = {
         "foreground": draws.foreground_mag, "scatter": draws.scatter_mag, "outlier_share": draws.outlier_share,
     }  # fmt: skip
+    if fit.prior.drift_std > 0:
+        values["drift"] = draws.drift
     if wanted:
         values |= {
             "distance": 10.0 ** (1.0 + draws.modulus_mag / 5.0),

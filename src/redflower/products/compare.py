@@ -6,14 +6,21 @@ from typing import Final
 
 import astropy.units as u
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.table import Column, Table, vstack
 
-from redflower.catalogue import read_dust_map, read_table
+from redflower.catalogue import open_dust_map, read_table
+from redflower.catalogue.dustmaps_map import PREFIX
+from redflower.catalogue.dustmaps_profile import (
+    is_profile,
+    places_in_circle,
+    profile_names,
+    read_dust_profile,
+)
 from redflower.errors import InputError
 
 PROFILE, STARS, MAP = "profile", "stars", "map"
-_COLUMNS: Final = ("name", "kind", "distance", "ebv", "ebv_error")
-#: A table with more rows than this at one place of the sky is of stars, not a profile.
+#: A table with these columns is of stars, not a profile.
 _SKY: Final = ("l", "b")
 
 
@@ -22,15 +29,22 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
 
     Parameters
     ----------
-    text : ``FILE``, ``FILE*SCALE`` or ``NAME=FILE*SCALE``. A table (`redflower.read_table`) with the columns ``distance``
-        and ``ebv``, perhaps ``ebv_error``, is a profile, or, with ``l`` and ``b``, other stars, of which those within
-        the circle are taken; a FITS file without such columns is a HEALPix map of the whole column of dust. Values times
-        SCALE are E(B-V) in mag.
+    text : ``SOURCE``, ``SOURCE*SCALE`` or ``NAME=SOURCE*SCALE``. The source is a map of the package dustmaps, as
+        ``dustmaps:bayestar`` (a profile) or ``dustmaps:sfd`` (a level), or a file. A table (`redflower.read_table`)
+        with the columns ``distance`` and ``ebv``, perhaps ``ebv_error``, is a profile, or, with ``l`` and ``b``, other
+        stars, of which those within the circle are taken; a FITS file without such columns is a HEALPix map of the
+        whole column of dust, a level. Of maps the mean over the circle is taken. Values times SCALE are E(B-V) in
+        mag; those of dustmaps' profiles are converted before.
     l_deg, b_deg, radius_deg : the circle. [deg]
 
     Returns
     -------
-    Columns ``name kind distance ebv ebv_error`` with units; a map has one row and no distance.
+    Columns ``name kind distance ebv ebv_error conversion`` with units; a map has one row and no distance.
+
+    Raises
+    ------
+    InputError
+        If the source is not there, is no such table or map, or has nothing in the circle.
     """
     name, _, rest = text.rpartition("=")
     file, _, factor = rest.partition("*")
@@ -39,19 +53,40 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
     except ValueError:
         raise InputError(f"--compare {text!r}: {factor!r} is not a number; write NAME=FILE*SCALE.") from None
     path = Path(file)
-    name = name or path.name.split(".")[0]
-    table = _table(path)
+    name = name or file.removeprefix(PREFIX).rpartition("/")[2].split(".")[0]
+    table = None if file.startswith(PREFIX) else _table(path)
     if table is not None:
         return _from_table(table, name, scale, l_deg, b_deg, radius_deg, path)
     if l_deg is None or b_deg is None:
         raise InputError(f"--compare {text!r}: the posteriors have no l and b, so a map cannot be looked up.")
-    value = read_dust_map(path, scale=scale).lookup(*(np.array([v]) for v in (np.nan, np.nan, l_deg, b_deg)))
-    return _rows(name, MAP, np.array([np.nan]), value, np.array([np.nan]))
+    if is_profile(file):
+        found = read_dust_profile(file, l_deg, b_deg, radius_deg)
+        conversion = found.conversion + (f", times {scale:g}" if factor else "")
+        return _rows(
+            name, PROFILE, found.distance_pc, scale * found.ebv_mag, scale * found.ebv_std_mag, conversion
+        )
+    try:
+        dust = open_dust_map(file, scale=scale)
+    except InputError as problem:
+        if file.startswith(PREFIX) and "there are" in str(problem):
+            raise InputError(
+                f"{problem} With distances, to compare with: {', '.join(profile_names())}."
+            ) from None
+        raise
+    l_at, b_at = places_in_circle(l_deg, b_deg, radius_deg)
+    places = SkyCoord(l_at * u.deg, b_at * u.deg, frame="galactic").icrs
+    values = dust.lookup(np.asarray(places.ra.deg), np.asarray(places.dec.deg), l_at, b_at)
+    if not np.isfinite(values).any():
+        raise InputError(
+            f"--compare {text!r}: the map has nothing within {radius_deg:.2g} deg; leave it out."
+        )
+    mean, spread = np.array([np.nanmean(values)]), np.array([np.nanstd(values)])
+    return _rows(name, MAP, np.array([np.nan]), mean, spread, f"times {scale:g}")
 
 
 def join(parts: Sequence[Table]) -> Table:
     """All comparisons in one table; empty columns where there are none."""
-    return vstack(list(parts)) if parts else _rows("", PROFILE, *(np.zeros(0) for _ in range(3)))
+    return vstack(list(parts)) if parts else _rows("", PROFILE, np.zeros(0), np.zeros(0), np.zeros(0), "")
 
 
 def _table(path: Path) -> Table | None:
@@ -93,7 +128,9 @@ def _from_table(
     error = (
         _in_unit(table["ebv_error"], u.mag) if "ebv_error" in table.colnames else np.full(len(table), np.nan)
     )
-    return _rows(name, kind, distance, scale * ebv, scale * error)
+    if not len(table):
+        raise InputError(f"--compare: {path} has no star within {radius_deg:.2g} deg; leave it out.")
+    return _rows(name, kind, distance, scale * ebv, scale * error, f"times {scale:g}")
 
 
 def _in_unit(column: Column, unit: u.UnitBase) -> np.ndarray:
@@ -109,7 +146,9 @@ def _in_unit(column: Column, unit: u.UnitBase) -> np.ndarray:
         ) from None
 
 
-def _rows(name: str, kind: str, distance: np.ndarray, ebv: np.ndarray, error: np.ndarray) -> Table:
+def _rows(
+    name: str, kind: str, distance: np.ndarray, ebv: np.ndarray, error: np.ndarray, conversion: str
+) -> Table:
     table = Table()
     table["name"] = Column(np.full(len(ebv), name, dtype="<U40"), description="source")
     table["kind"] = Column(
@@ -119,5 +158,10 @@ def _rows(name: str, kind: str, distance: np.ndarray, ebv: np.ndarray, error: np
     table["ebv"] = Column(
         ebv, unit="mag", description="E(B-V) from there, in the units that --compare's SCALE makes"
     )
-    table["ebv_error"] = Column(error, unit="mag", description="its error, where given")
+    table["ebv_error"] = Column(
+        error, unit="mag", description="its error where given; of a map its scatter over the circle"
+    )
+    table["conversion"] = Column(
+        np.full(len(ebv), conversion, dtype="<U80"), description="how the source's values became E(B-V)"
+    )
     return table

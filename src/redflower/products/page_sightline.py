@@ -101,7 +101,7 @@ def sightline_page(
         ),
     ]  # fmt: skip
     if len(comparisons):
-        tables.append(_compared(profile, comparisons, numbers["foreground_mag"]))
+        tables.append(_compared(profile, comparisons, numbers))
     return {
         "title": f"Dust along the line of sight{place}",
         "summary": sentence(numbers),
@@ -111,16 +111,17 @@ def sightline_page(
 
 
 def _compared(
-    profile: Table, comparisons: Table, foreground_mag: float
+    profile: Table, comparisons: Table, numbers: dict[str, Any]
 ) -> tuple[str, tuple[str, ...], list[Any]]:
-    """This fit beside the others at a few distances; of stars the median within 20 %."""
+    """This fit beside the others at a few distances; of stars the median within 20 %. What the fit calls a drift of the
+    zero point is of its stars, not of the dust, and is left out."""
     names = list(dict.fromkeys(np.asarray(comparisons["name"]).astype(str).tolist()))
     nodes = np.asarray(profile["distance"], dtype=float)
     rows = []
     for at in _COMPARED_PC:
         if not nodes[0] <= at <= nodes[-1]:
             continue
-        own = foreground_mag + np.interp(
+        own = numbers["foreground_mag"] + np.interp(
             np.log(at), np.log(nodes), np.asarray(profile["ebv_mean"], dtype=float)
         )
         row = [f"{at:,}", f"{own:.3f}"]
@@ -138,9 +139,10 @@ def _compared(
                 value = np.interp(at, distance[order], ebv[order], left=np.nan, right=np.nan)
             row.append("-" if np.isnan(value) else f"{value:.3f}")
         rows.append(tuple(row))
-    kinds = [str(comparisons["kind"][np.asarray(comparisons["name"]).astype(str) == n][0]) for n in names]
-    header = ("distance [pc]", "this fit", *(f"{n} ({k})" for n, k in zip(names, kinds, strict=True)))
-    return ("E(B-V) [mag] beside other sources, foreground included", header, rows)
+    first = [comparisons[np.asarray(comparisons["name"]).astype(str) == n][0] for n in names]
+    header = ("distance [pc]", "this fit", *(f"{n} ({r['kind']})" for n, r in zip(names, first, strict=True)))
+    made = "; ".join(f"{n}: {r['conversion']}" for n, r in zip(names, first, strict=True))
+    return (f"E(B-V) [mag] beside other sources, foreground included. Converted: {made}", header, rows)
 
 
 def sentence(numbers: dict[str, Any]) -> str:
@@ -168,9 +170,17 @@ def sentence(numbers: dict[str, Any]) -> str:
         for k, p in enumerate(numbers["probability_of_clouds_above_mag"]["0.02"])
         if p >= 0.005
     )
+    text += (
+        f". Foreground and zero point of the stars together: {numbers['foreground_mag']:+.3f} ± "
+        f"{numbers['foreground_mag_std']:.3f} mag"
+    )
+    if numbers["drift_mag_per_mag_std"] > 0:
+        text += (
+            f" at {numbers['drift_from_pc']:.0f} pc, changing by {numbers['drift_mag_per_mag']:+.4f} ± "
+            f"{numbers['drift_mag_per_mag_std']:.4f} mag per magnitude of distance modulus"
+        )
     return (
-        text + f". Foreground and zero point of the stars together: {numbers['foreground_mag']:+.3f} ± "
-        f"{numbers['foreground_mag_std']:.3f} mag. Outliers: {100 * numbers['outlier_share']:.1f} ± "
+        text + f". Outliers: {100 * numbers['outlier_share']:.1f} ± "
         f"{100 * numbers['outlier_share_std']:.1f} % of the stars. Intervals hold 68 %."
     )
 

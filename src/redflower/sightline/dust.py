@@ -1,6 +1,6 @@
 """Models of the dust along a sightline and the likelihood of its stars' joint densities."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,6 +18,8 @@ _JUMP_BINS: Final = (40, 20)
 _JUMP_PRIOR_SHARE: Final = 0.2
 #: A kernel with less of its mass than this between the limits of the reddening prior explains no star.
 _KERNEL_MASS_MIN: Final = 1e-8
+#: A drift of the zero point is followed in steps of this much distance modulus, a whole number of cells. [mag]
+DRIFT_STEP_MAG: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class DustPrior:
         clouds are below about the scale. [mag]
     foreground_std_mag : standard deviation about 0 of the foreground's reddening plus the zero point of the stars'
         reddenings, which no star can tell apart. [mag]
+    drift_std : standard deviation about 0 of the change of that zero point with distance modulus; 0: it does not
+        change. [mag per mag]
     scatter_mag : the scatter that all stars share is log-uniform between these. [mag]
     patchiness_mean : mean of the exponential prior of a cloud's relative scatter, cut at 1.
     outlier_exponent : the outlier share has the density (1 - share)^(exponent - 1); its mean is 1 / (exponent + 1).
@@ -40,6 +44,7 @@ class DustPrior:
     ebv_scale_mag: float = 0.05
     ebv_min_mag: float = 0.005
     foreground_std_mag: float = 0.02
+    drift_std: float = 0.0
     scatter_mag: tuple[float, float] = (0.002, 0.03)
     patchiness_mean: float = 0.2
     outlier_exponent: float = 19.0
@@ -49,12 +54,21 @@ class DustPrior:
             raise InputError(f"DustPrior needs rising positive distance_pc; got {self.distance_pc}.")
         if not (self.ebv_scale_mag > 0 and self.ebv_min_mag > 0 and self.foreground_std_mag > 0):
             raise InputError("DustPrior needs positive ebv_scale_mag, ebv_min_mag and foreground_std_mag.")
+        if not 0 <= self.drift_std < 1:
+            raise InputError(
+                f"DustPrior needs a drift_std from 0 to below 1 mag per mag; got {self.drift_std}."
+            )
 
     @property
     def modulus_mag(self) -> tuple[float, float]:
         """Distance moduli between which the clouds lie. [mag]"""
         near, far = (5.0 * np.log10(d / 10.0) for d in self.distance_pc)
         return float(near), float(far)
+
+    @property
+    def n_shared(self) -> int:
+        """Numbers that all stars share: foreground, scatter and outlier share, and the drift where there is one."""
+        return 4 if self.drift_std > 0 else 3
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,8 @@ class Dust:
     modulus_mag : distance modulus of each step. [mag]
     ebv_mag : height of each step. [mag]
     patchiness : relative scatter of each step's height from star to star.
+    drift : change of the zero point with distance modulus. [mag per mag]
+    drift_from_mag : distance modulus at which the zero point is that of the foreground. [mag]
     """
 
     foreground_mag: Float[np.ndarray, " sightline"]
@@ -77,6 +93,8 @@ class Dust:
     modulus_mag: Float[np.ndarray, "sightline step"]
     ebv_mag: Float[np.ndarray, "sightline step"]
     patchiness: Float[np.ndarray, "sightline step"]
+    drift: Float[np.ndarray, " sightline"]
+    drift_from_mag: float
 
     def levels_mag(self) -> Float[np.ndarray, "sightline segment"]:
         """Mean reddening in front of the first step and behind each. Equation: ES3. [mag]"""
@@ -95,6 +113,28 @@ class Dust:
         """Mean reddening at given distance moduli, without the foreground: what the steps add up to. [mag]"""
         passed = self.modulus_mag[:, :, None] <= modulus_mag
         return np.sum(passed * self.ebv_mag[:, :, None], axis=1)
+
+    def with_drift_as_steps(self, grid: CellGrid) -> "Dust":
+        """The same mean reddening over a grid of distance, its drift now small steps among the others. Equation: ES3."""
+        first, last = grid.modulus_edges_mag[[0, -1]]
+        at = np.arange(first + DRIFT_STEP_MAG, last, DRIFT_STEP_MAG)
+        shape = (len(self.drift), len(at))
+        start = first + 0.5 * DRIFT_STEP_MAG - self.drift_from_mag
+        modulus = np.concatenate([self.modulus_mag, np.broadcast_to(at, shape)], axis=1)
+        height = np.broadcast_to(DRIFT_STEP_MAG * self.drift[:, None], shape)
+        order = np.argsort(modulus, axis=1)
+
+        def ordered(of_dust: np.ndarray, of_drift: np.ndarray) -> np.ndarray:
+            return np.take_along_axis(np.concatenate([of_dust, of_drift], axis=1), order, axis=1)
+
+        return replace(
+            self,
+            foreground_mag=self.foreground_mag + self.drift * start,  # ES3
+            modulus_mag=np.take_along_axis(modulus, order, axis=1),
+            ebv_mag=ordered(self.ebv_mag, height),  # ES3
+            patchiness=ordered(self.patchiness, np.zeros(shape)),
+            drift=np.zeros(len(self.drift)),
+        )
 
 
 class StarSet:
@@ -126,6 +166,8 @@ class StarSet:
         Equation: ES4 (docs/model.md), with the cells of ES1 and the kernel ES2. Relative to the stars' evidences under
         the uniform reddening prior: 0 when every star is an outlier.
         """
+        if dust.drift.any():
+            dust = dust.with_drift_as_steps(self.grid)
         kernel = kernel_cells(dust, self.grid)
         n_steps, n_ebv = dust.modulus_mag.shape[1], kernel.shape[2]
         edges = self.grid.modulus_edges_mag
@@ -163,24 +205,26 @@ def kernel_cells(dust: Dust, grid: CellGrid) -> Float[np.ndarray, "sightline seg
 def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
     """The posterior of a foreground and a number of clouds as a problem on the unit cube.
 
-    The cube holds three numbers for what all stars share and three per cloud: distance, E(B-V), patchiness. Clouds are
-    kept in the order of distance; the prior is that of unordered clouds.
+    The cube holds what all stars share (`DustPrior.n_shared` numbers) and three numbers per cloud: distance, E(B-V),
+    patchiness. Clouds are kept in the order of distance; the prior is that of unordered clouds.
     """
-    columns = 3 + 3 * np.arange(n_clouds)
+    shared = prior.n_shared
+    n_dim = shared + 3 * n_clouds
+    columns = shared + 3 * np.arange(n_clouds)
 
     def start(n: int, rng: np.random.Generator) -> Points:
-        return _sorted_clouds(rng.random((n, 3 + 3 * n_clouds)), n_clouds)
+        return _sorted_clouds(rng.random((n, n_dim)), n_clouds)
 
     def valid(points: Points) -> Bool[np.ndarray, " particle"]:
         return np.asarray((np.diff(points[:, columns], axis=1) >= 0).all(axis=1))
 
     def make_jump(points: Points) -> Jump:
         """One cloud is drawn anew, from where the clouds of all particles are or from the prior."""
-        boxes = _CloudBoxes(points)
+        boxes = _CloudBoxes(points[:, shared:])
 
         def jump(points: Points, rng: np.random.Generator) -> tuple[Points, Float[np.ndarray, " particle"]]:
             n, moved = len(points), points.copy()
-            first = 3 + 3 * rng.integers(n_clouds, size=n)
+            first = shared + 3 * rng.integers(n_clouds, size=n)
             rows = np.arange(n)
             old = np.stack([points[rows, first], points[rows, first + 1]], axis=1)
             new = boxes.draw(n, rng)
@@ -191,7 +235,7 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
         return jump
 
     return Problem(
-        3 + 3 * n_clouds,
+        n_dim,
         lambda points: stars.log_likelihood(clouds_of(points, prior, stars.grid, n_clouds)),
         start,
         valid,
@@ -202,9 +246,9 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
 
 def clouds_of(points: Points, prior: DustPrior, grid: CellGrid, n_clouds: int) -> Dust:
     """The clouds at points of the unit cube. Equation: ES5 (docs/model.md), by its inverse distribution functions."""
-    foreground, scatter, outliers = _shared(points, prior, grid)
+    foreground, scatter, outliers, drift = _shared(points, prior, grid)
     near, far = prior.modulus_mag
-    place, height, patch = (points[:, 3 + k : 3 + 3 * n_clouds : 3] for k in range(3))
+    place, height, patch = (points[:, prior.n_shared + k :: 3][:, :n_clouds] for k in range(3))
     most = grid.ebv_range_mag[1]
     nearest, farthest = (1.0 / (e + prior.ebv_scale_mag) for e in (prior.ebv_min_mag, most))
     return Dust(
@@ -214,6 +258,8 @@ def clouds_of(points: Points, prior: DustPrior, grid: CellGrid, n_clouds: int) -
         near + (far - near) * place,  # ES5
         1.0 / (nearest - height * (nearest - farthest)) - prior.ebv_scale_mag,  # ES5
         -prior.patchiness_mean * np.log1p(-patch * -np.expm1(-1.0 / prior.patchiness_mean)),  # ES5
+        drift,
+        near,
     )
 
 
@@ -225,11 +271,11 @@ PROFILE_SCALE_MAG: Final = 0.1
 
 def profile_problem(stars: StarSet, prior: DustPrior) -> Problem:
     """The posterior of a profile that never falls, without clouds: steps at fixed distances (ES8)."""
-    n_steps = len(profile_edges_mag(prior))
+    n_dim = prior.n_shared + 1 + len(profile_edges_mag(prior))
     return Problem(
-        4 + n_steps,
+        n_dim,
         lambda points: stars.log_likelihood(profile_of(points, prior, stars.grid)),
-        lambda n, rng: rng.random((n, 4 + n_steps)),
+        lambda n, rng: rng.random((n, n_dim)),
         lambda points: np.ones(len(points), dtype=bool),
     )
 
@@ -242,15 +288,17 @@ def profile_edges_mag(prior: DustPrior) -> Float[np.ndarray, " step"]:
 
 def profile_of(points: Points, prior: DustPrior, grid: CellGrid) -> Dust:
     """The profile at points of the unit cube. Equation: ES8 (docs/model.md)."""
-    foreground, scatter, outliers = _shared(points, prior, grid)
-    edges = np.broadcast_to(profile_edges_mag(prior), (len(points), points.shape[1] - 4))
-    patch = -prior.patchiness_mean * np.log1p(-points[:, 3:4] * -np.expm1(-1.0 / prior.patchiness_mean))
-    rise = PROFILE_SCALE_MAG * gammaincinv(PROFILE_SHAPE, np.clip(points[:, 4:], 0.0, 1.0 - 1e-12))  # ES8
-    return Dust(foreground, scatter, outliers, edges, rise, np.broadcast_to(patch, edges.shape))
+    foreground, scatter, outliers, drift = _shared(points, prior, grid)
+    place, heights = points[:, prior.n_shared, None], points[:, prior.n_shared + 1 :]
+    edges = np.broadcast_to(profile_edges_mag(prior), heights.shape)
+    patch = -prior.patchiness_mean * np.log1p(-place * -np.expm1(-1.0 / prior.patchiness_mean))
+    rise = PROFILE_SCALE_MAG * gammaincinv(PROFILE_SHAPE, np.clip(heights, 0.0, 1.0 - 1e-12))  # ES8
+    patches = np.broadcast_to(patch, edges.shape)
+    return Dust(foreground, scatter, outliers, edges, rise, patches, drift, prior.modulus_mag[0])
 
 
-def _shared(points: Points, prior: DustPrior, grid: CellGrid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Foreground, scatter and outlier share. Equation: ES5."""
+def _shared(points: Points, prior: DustPrior, grid: CellGrid) -> tuple[np.ndarray, ...]:
+    """Foreground, scatter, outlier share and drift. Equation: ES5."""
     low, high = prior.scatter_mag
     floor = ndtr(grid.ebv_range_mag[0] / prior.foreground_std_mag)
     foreground = prior.foreground_std_mag * ndtri(
@@ -258,15 +306,19 @@ def _shared(points: Points, prior: DustPrior, grid: CellGrid) -> tuple[np.ndarra
     )
     scatter = low * (high / low) ** points[:, 1]  # ES5
     outliers = -np.expm1(np.log1p(-np.minimum(points[:, 2], 1.0 - 1e-9)) / prior.outlier_exponent)  # ES5
-    return foreground, scatter, outliers
+    drift = np.zeros(len(points))
+    if prior.drift_std > 0:
+        drift = prior.drift_std * ndtri(np.clip(points[:, 3], 1e-9, 1.0 - 1e-9))  # ES5
+    return foreground, scatter, outliers, drift
 
 
 def _sorted_clouds(points: Points, n_clouds: int) -> Points:
     """The same points with each one's clouds in the order of distance."""
-    clouds = points[:, 3:].reshape(len(points), n_clouds, 3)
+    shared = points.shape[1] - 3 * n_clouds
+    clouds = points[:, shared:].reshape(len(points), n_clouds, 3)
     order = np.argsort(clouds[:, :, 0], axis=1)
     clouds = np.take_along_axis(clouds, order[:, :, None], axis=1)
-    return np.concatenate([points[:, :3], clouds.reshape(len(points), -1)], axis=1)
+    return np.concatenate([points[:, :shared], clouds.reshape(len(points), -1)], axis=1)
 
 
 def log_evidence_of_one_more(
@@ -292,18 +344,19 @@ def log_evidence_of_one_more(
     -------
     ln of the ratio, its error and the overlap, as `bridge`.
     """
-    n_more = (more.shape[1] - 3) // 3
+    shared = prior.n_shared
+    n_more = (more.shape[1] - shared) // 3
     rows = rng.permutation(len(more))
-    proposal = _CloudBoxes(more[rows[: len(rows) // 2]])
+    proposal = _CloudBoxes(more[rows[: len(rows) // 2], shared:])
     count = min(len(rows) // 2, len(fewer))
     with_one = more[rows[len(rows) // 2 :][:count]]
     without = fewer[rng.permutation(len(fewer))[:count]]
     # From N + 1 clouds: one is taken out.
     lost = rng.integers(n_more, size=len(with_one))
-    clouds = with_one[:, 3:].reshape(len(with_one), n_more, 3)
+    clouds = with_one[:, shared:].reshape(len(with_one), n_more, 3)
     out = clouds[np.arange(len(clouds)), lost]
     kept = clouds[np.arange(n_more) != lost[:, None]].reshape(len(clouds), -1)
-    left = np.concatenate([with_one[:, :3], kept], axis=1)
+    left = np.concatenate([with_one[:, :shared], kept], axis=1)
     grid = stars.grid
 
     def log_like(points: Points, n: int) -> Float[np.ndarray, " draw"]:
@@ -320,8 +373,8 @@ def log_evidence_of_one_more(
 class _CloudBoxes:
     """A density of (distance, E(B-V)) on the unit square: boxes filled by the clouds of many draws, and the prior."""
 
-    def __init__(self, points: Points) -> None:
-        clouds = points[:, 3:].reshape(-1, 3)
+    def __init__(self, clouds: Points) -> None:
+        clouds = clouds.reshape(-1, 3)
         counts, _, _ = np.histogram2d(
             clouds[:, 0], clouds[:, 1], bins=_JUMP_BINS, range=[[0.0, 1.0], [0.0, 1.0]]
         )

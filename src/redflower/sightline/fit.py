@@ -234,7 +234,8 @@ def cloud_summary(model: CloudModel) -> list[dict[str, float]]:
 def thinned(dust: Dust, n_draws: int) -> Dust:
     """Evenly chosen draws, at most ``n_draws``."""
     rows = np.linspace(0, len(dust.foreground_mag) - 1, min(n_draws, len(dust.foreground_mag))).astype(int)
-    return Dust(*(getattr(dust, field.name)[rows] for field in fields(Dust)))
+    values = (getattr(dust, field.name) for field in fields(Dust))
+    return Dust(*(value[rows] if isinstance(value, np.ndarray) else value for value in values))
 
 
 def _within_reach(

@@ -76,6 +76,8 @@ def mock_sightline(
     outlier_share: float = 0.02,
     zero_point_mag: float = 0.0,
     zero_point_per_modulus: float = 0.0,
+    drift: float = 0.0,
+    drift_from_mag: float = 10.0,
     gradient: float = 0.0,
     error_factor: float = 1.0,
 ) -> MockSightline:
@@ -95,6 +97,8 @@ def mock_sightline(
     zero_point_mag : added to the reddening that the data say, and unknown to the likelihood. [mag]
     zero_point_per_modulus : the same, growing with distance modulus from 10 mag on: what a flow trained on another
         population does. [mag per mag]
+    drift, drift_from_mag : the zero point as the fit has it: it changes by so much with distance modulus at every
+        distance, and is 0 at this one. [mag per mag, mag]
     gradient : every cloud's reddening varies across the cone linearly by plus and minus this share.
     error_factor : the reddening errors that happen over those that the likelihood knows.
     """
@@ -104,7 +108,7 @@ def mock_sightline(
     distance = np.maximum(distance, 20.0)
     modulus = 5.0 * np.log10(distance / 10.0)
 
-    mean, variance = np.full(n_stars, foreground_mag), np.full(n_stars, scatter_mag**2)
+    mean, variance = foreground_mag + drift * (modulus - drift_from_mag), np.full(n_stars, scatter_mag**2)
     across = 1.0 + gradient * rng.uniform(-1.0, 1.0, n_stars)
     patches = np.broadcast_to(np.asarray(patchiness, dtype=float), (len(clouds),))
     for (cloud_pc, cloud_mag), patch in zip(clouds, patches, strict=True):
