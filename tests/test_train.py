@@ -131,6 +131,8 @@ def test_too_few_stars_and_a_foreign_checkpoint_are_refused(tmp_path: Path) -> N
     [
         ("[flow]\nblock_dims = 4", "block_dims"),
         ('[[stages]]\nn_draws = "32"', "n_draws"),
+        # Nothing else is said to be wrong.
+        ("[[stages]]\nn_drawz = 4", r"c.toml: stages.0.n_drawz: [^;]*$"),
         ("[flow", "not valid TOML"),
         ("validation_fraction = 0.9", "validation_fraction"),
     ],

@@ -143,5 +143,9 @@ def read_config(path: str | Path | None) -> TrainConfig:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"--config {path}: not valid TOML: {error}.") from error
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        found = error.errors()
+        # What holds a wrong value is called wrong itself, in words that are not true.
+        parents = {e["loc"][:k] for e in found for k in range(len(e["loc"]))}
+        inner = [e for e in found if e["loc"] not in parents]
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in inner]
         raise InputError(f"--config {path}: " + "; ".join(lines)) from error
