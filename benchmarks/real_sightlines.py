@@ -9,6 +9,7 @@ model's fault.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from redflower.catalogue import ColumnMap, QualityLimits, prepared_error_name
 from redflower.catalogue.schema import magnitude_error_column
 from redflower.posterior import Flag, InferenceSettings
 from redflower.products import SightlineResult
+from redflower.products.page_sightline import sentence
 from redflower.products.sightline import joint_density, sightline_rows
 from redflower.sightline import DustPrior, flat_distance_log_weight, make_grid, star_cells
 
@@ -189,10 +191,22 @@ def orion(data: Path, n_stars: int) -> None:
                 f"   posterior mean distance {near} to {far} pc: {here.sum()} stars, E(B-V) {mid:.3f} ({low:.3f} to "
                 f"{high:.3f}), median sigma {sigma:.3f} mag"
             )
-    prior = DustPrior(ebv_scale_mag=0.2, foreground_std_mag=0.05)
-    for flat in (False, True):
-        print(f"   -- {'distance priors divided out' if flat else 'as by default'}")
-        result = redflower.sightline(posteriors, max_clouds=3, prior=prior, flat_distances=flat)
+    tight = DustPrior(ebv_scale_mag=0.2, foreground_std_mag=0.05)
+    # What a flow of another population makes uncertain.
+    free = replace(tight, drift_std=0.01, scatter_mag=(0.002, 0.1))
+    error_mas = np.asarray(stars[np.sort(chosen)]["parallax_error"])
+    n_of_bands = n_bands[np.sort(chosen)]
+    every = np.ones(len(posteriors), dtype=bool)
+    for label, prior, flat, rows in (
+        ("as by default", tight, False, every),
+        ("distance priors divided out", tight, True, every),
+        ("zero point may drift, scatter to 0.1 mag", free, False, every),
+        ("the same, parallaxes better than 0.15 mas", free, False, error_mas < 0.15),
+        ("the same, seven bands or more", free, False, n_of_bands >= 7),
+    ):
+        print(f"   -- {label}: {rows.sum()} stars")
+        result = redflower.sightline(posteriors[rows], max_clouds=3, prior=prior, flat_distances=flat)
+        print(f"   {sentence(result.summary)}")
         cloud_lines(result, (250.0, 350.0, 450.0, 600.0, 1000.0, 2000.0))
 
 

@@ -264,6 +264,8 @@ def test_a_drift_has_its_prior_and_moves_nothing_else() -> None:
     assert not still.drift.any()
     with pytest.raises(InputError, match="drift_std"):
         DustPrior(drift_std=-0.01)
+    with pytest.raises(InputError, match="scatter_mag"):
+        DustPrior(scatter_mag=(0.002, 0.001))
 
 
 @pytest.mark.equation("ES8")

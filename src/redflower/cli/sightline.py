@@ -42,6 +42,13 @@ def sightline(
             "where the flow may be of another population, 0 for not at all"
         ),
     ] = DustPrior().drift_std,
+    scatter: Annotated[
+        float,
+        typer.Option(
+            help="Largest scatter of the stars' reddening beyond their errors [mag]; more where the flow may be of another "
+            "population"
+        ),
+    ] = DustPrior().scatter_mag[1],
     flat_distances: Annotated[
         bool, typer.Option("--flat-distances", help="Divide each star's own distance prior out")
     ] = False,
@@ -62,7 +69,11 @@ def sightline(
     check_folder(out)
     table = read_table(posteriors)
     prior = DustPrior(
-        distance_pc=(near, far), ebv_scale_mag=ebv_scale, foreground_std_mag=zero_point, drift_std=drift
+        distance_pc=(near, far),
+        ebv_scale_mag=ebv_scale,
+        foreground_std_mag=zero_point,
+        drift_std=drift,
+        scatter_mag=(DustPrior().scatter_mag[0], scatter),
     )
     place, radius_deg = cone_of(table)
     others = [read_comparison(text, *place, radius_deg) for text in compare or ()]

@@ -14,6 +14,8 @@ from redflower.plot.sightline import (
     sky_figure,
 )
 
+#: A scatter beyond this share of what the prior allows is said to be at its limit.
+_AT_LIMIT = 0.75
 _COMPARED_PC = (200, 300, 500, 800, 1200, 2000, 3000, 4000)
 
 
@@ -178,6 +180,12 @@ def sentence(numbers: dict[str, Any]) -> str:
         text += (
             f" at {numbers['drift_from_pc']:.0f} pc, changing by {numbers['drift_mag_per_mag']:+.4f} ± "
             f"{numbers['drift_mag_per_mag_std']:.4f} mag per magnitude of distance modulus"
+        )
+    allowed_mag = numbers["provenance"]["prior"]["scatter_mag"][1]
+    if numbers["scatter_mag"] > _AT_LIMIT * allowed_mag:
+        text += (
+            f". The stars scatter by {numbers['scatter_mag']:.3f} mag beyond their errors, about all that the prior allows "
+            f"({allowed_mag:g} mag): allow more (--scatter), and believe the odds less"
         )
     return (
         text + f". Outliers: {100 * numbers['outlier_share']:.1f} ± "

@@ -54,6 +54,8 @@ class DustPrior:
             raise InputError(f"DustPrior needs rising positive distance_pc; got {self.distance_pc}.")
         if not (self.ebv_scale_mag > 0 and self.ebv_min_mag > 0 and self.foreground_std_mag > 0):
             raise InputError("DustPrior needs positive ebv_scale_mag, ebv_min_mag and foreground_std_mag.")
+        if not 0 < self.scatter_mag[0] < self.scatter_mag[1]:
+            raise InputError(f"DustPrior needs rising positive scatter_mag; got {self.scatter_mag}.")
         if not 0 <= self.drift_std < 1:
             raise InputError(
                 f"DustPrior needs a drift_std from 0 to below 1 mag per mag; got {self.drift_std}."
