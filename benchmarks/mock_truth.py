@@ -146,7 +146,10 @@ def main() -> None:
         print(
             f"  M_G: simulator's own ln density less the flow's {kl:+.4f} nat (histogram error {noise:.4f}; {n} stars)"
         )
-        two_sample_tests(x, draw_within_limits(flow, mu, condition), mu, slices(condition, edges))
+        # As many stars as there are, so that what is seen is the flow's distance and not chance.
+        x_many, mu_many, condition_many = many
+        drawn = draw_within_limits(flow, mu_many, condition_many)
+        two_sample_tests(x_many, drawn, mu_many, slices(condition_many, edges))
 
 
 def two_sample_tests(

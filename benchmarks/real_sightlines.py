@@ -35,6 +35,8 @@ G_FAINT_MAG = 19.0
 #: Stars of Orion with a parallax better than this are drawn from: foreground stars must be told from background. [mas]
 ORION_PARALLAX_ERROR_MAS = 0.3
 ORION_EBV_MAX_MAG = 2.0
+#: On the plateau of the M dwarfs' g - r, where its spread is of their metallicity. [mag]
+M_DWARF_G_R_MAG = 1.23
 N_OPTICAL = 8
 #: Distance [pc] and E(B-V) [mag] of the cloud in the mock sky.
 MOCK_CLOUD = (400.0, 0.3)
@@ -191,6 +193,17 @@ def orion(data: Path, n_stars: int) -> None:
                 f"   posterior mean distance {near} to {far} pc: {here.sum()} stars, E(B-V) {mid:.3f} ({low:.3f} to "
                 f"{high:.3f}), median sigma {sigma:.3f} mag"
             )
+    g_r = np.asarray(stars["ps1_g"] - stars["ps1_r"])[np.sort(chosen)]
+    near = good & (distance > 300) & (distance < 400)
+    for label, here in (
+        ("bluer", near & (g_r < M_DWARF_G_R_MAG)),
+        ("redder", near & (g_r >= M_DWARF_G_R_MAG)),
+    ):
+        low, mid, high = np.quantile(ebv[here], [0.16, 0.5, 0.84])
+        print(
+            f"   300 to 400 pc, g - r {label} than {M_DWARF_G_R_MAG} mag: {here.sum()} stars, E(B-V) {mid:.3f} ({low:.3f} to "
+            f"{high:.3f})"
+        )
     tight = DustPrior(ebv_scale_mag=0.2, foreground_std_mag=0.05)
     # What a flow of another population makes uncertain.
     free = replace(tight, drift_std=0.01, scatter_mag=(0.002, 0.1))

@@ -17,7 +17,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from mock_truth import LIMITS, NOISE_MAG, draw_within_limits, slices, truth, two_sample_tests, with_noise
+from mock_truth import (
+    LIMITS,
+    N_HISTOGRAM,
+    NOISE_MAG,
+    draw_within_limits,
+    slices,
+    truth,
+    two_sample_tests,
+    with_noise,
+)
 from one_flow import chosen, evidence
 
 import redflower
@@ -98,7 +107,7 @@ def main() -> None:
     best = fit_to_truth(first, size, arguments.stars, arguments.epochs, rng)
     print(f"fitted to {arguments.stars:,} stars in {time.process_time() - began:.0f} processor s")
 
-    x, mu, condition = truth(20_000, 501)
+    x, mu, condition = truth(N_HISTOGRAM, 502)
     edges = tuple(np.quantile(condition[:, k], [1 / 3, 2 / 3]) for k in (0, 1))
     drawn = draw_within_limits(best.prepared(), mu, condition)
     # Its draws have the noise already.

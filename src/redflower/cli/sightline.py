@@ -59,8 +59,8 @@ def sightline(
     compare: Annotated[
         list[str] | None,
         typer.Option(
-            help="Reddening from elsewhere, NAME=FILE*SCALE: a table with distance [pc] and ebv [mag], with l and b if it "
-            "is of stars, or a HEALPix map. May be repeated"
+            help="Reddening from elsewhere, NAME=SOURCE*SCALE: dustmaps:bayestar and other maps of dustmaps; a table with "
+            "distance [pc] and ebv [mag], with l and b if it is of stars; a HEALPix map. May be repeated"
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,

@@ -15,7 +15,7 @@ from redflower.plot.sightline import (
 )
 
 #: A scatter beyond this share of what the prior allows is said to be at its limit.
-_AT_LIMIT = 0.75
+_AT_LIMIT = 0.7
 _COMPARED_PC = (200, 300, 500, 800, 1200, 2000, 3000, 4000)
 
 
