@@ -1,7 +1,7 @@
 """Calibration of the cloud fit over simulated sightlines; what it prints is quoted in docs/sightlines.md.
 
 Usage: python benchmarks/sightline_calibration.py PART [--count N] [--seed S] [--out FILE] [--clouds N] [--least-stars N]
-       [--only WORDS] [--drift SIGMA]
+       [--only WORDS] [--drift SIGMA] [--effort N]
 
 PART is one of
   prior    sightlines of 0 to 3 clouds drawn from the fit's own prior, 100 to 1,500 stars: odds and intervals;
@@ -27,7 +27,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np  # noqa: E402
 
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG  # noqa: E402
-from redflower.sightline import DustPrior, fit_sightline, make_grid  # noqa: E402
+from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid  # noqa: E402
 from redflower.sightline.dust import cloud_problem, clouds_of  # noqa: E402
 from redflower.sightline.mock import MockStars, mock_sightline  # noqa: E402
 
@@ -132,14 +132,24 @@ class _NoStars:
         self.grid = grid
 
 
-def one(label: str, n_stars: int, clouds, keywords, seed: int, prior: DustPrior) -> dict:
+def one(label: str, n_stars: int, clouds, keywords, seed: int, prior: DustPrior, effort: int) -> dict:
     """Simulate and fit one sightline; a record of what came out."""
     rng = np.random.default_rng(seed)
     keywords = dict(keywords)
     factor = keywords.pop("error_factor", 1.0)
     mock = mock_sightline(n_stars, clouds, rng, stars=MockStars(), error_factor=factor, **keywords)
     started = time.process_time()
-    fit = fit_sightline(mock.density, EBV_RANGE_MAG, rng, max_clouds=MAX_CLOUDS, prior=prior, monotone=False)
+    usual = TemperingSettings()
+    settings = replace(usual, n_moves=effort * usual.n_moves, n_final=effort * usual.n_final)
+    fit = fit_sightline(
+        mock.density,
+        EBV_RANGE_MAG,
+        rng,
+        max_clouds=MAX_CLOUDS,
+        prior=prior,
+        settings=settings,
+        monotone=False,
+    )
     seconds = time.process_time() - started
     record = {
         "label": label,
@@ -264,6 +274,7 @@ def main() -> None:
     parser.add_argument("--least-stars", type=int, default=100, help="of part prior")
     parser.add_argument("--only", default="", help="of part fooled: the ways with these words alone")
     parser.add_argument("--drift", type=float, default=0.0, help="of the fit's prior [mag per mag]")
+    parser.add_argument("--effort", type=int, default=1, help="how many times the sampler's usual moves")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
     arguments = parser.parse_args()
@@ -278,7 +289,12 @@ def main() -> None:
                 arguments.only,
             )  # fmt: skip
             for k, case in enumerate(drawn):
-                file.write(json.dumps(one(*case, seed=1000 * arguments.seed + k, prior=prior)) + "\n")
+                file.write(
+                    json.dumps(
+                        one(*case, seed=1000 * arguments.seed + k, prior=prior, effort=arguments.effort)
+                    )
+                    + "\n"
+                )
                 file.flush()
     summary([json.loads(line) for line in out.read_text().splitlines()], arguments.part)
 
