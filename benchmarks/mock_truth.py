@@ -26,6 +26,8 @@ LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 N_STARS, N_HISTOGRAM = 20_000, 200_000
 #: Typical errors of the two-sample tests. [mag]
 NOISE_MAG = np.array([0.003, 0.006, 0.004, 0.007, 0.006, 0.005, 0.006, 0.007, 0.03, 0.04, 0.05])
+#: Times that the stars are halved at random.
+N_HALVES = 5
 FIRST_2MASS = [band.survey for band in BANDS].index("2mass")
 
 
@@ -176,14 +178,15 @@ def two_sample_tests(
             a, b = (v[(number == part) & k] for v, k in zip(noisy, keep, strict=True))
             if min(len(a), len(b)) < 500:
                 continue
-            # Two halves of the stars themselves, in the same pairs: what chance alone gives, at half the number.
-            order = rng.permutation(len(a))
-            halves = a[order[: len(a) // 2]], a[order[len(a) // 2 :]]
+            # Halves of the stars themselves, in the same pairs: what chance alone gives, at half the number. The pairs of
+            # a slice go up and down together, so that it takes a few halves.
+            orders = [rng.permutation(len(a)) for _ in range(N_HALVES)]
+            halves = [(a[o[: len(a) // 2]], a[o[len(a) // 2 :]]) for o in orders]
             for i, j in pairs:
                 found.append(
                     (_distance(a, b, i, j), f"{BANDS[i].label}-{BANDS[j].label}", part, min(len(a), len(b)))
                 )
-                by_chance.append(_distance(*halves, i, j) / np.sqrt(2.0))
+                by_chance += [_distance(*two, i, j) / np.sqrt(2.0) for two in halves]
         values = np.array([f[0] for f in found])
         print(
             f"  Kolmogorov-Smirnov distances, {name}: {len(found)} of pairs and slices, median {np.median(values):.4f} "

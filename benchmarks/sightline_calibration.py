@@ -28,7 +28,7 @@ import numpy as np  # noqa: E402
 
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG  # noqa: E402
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid  # noqa: E402
-from redflower.sightline.dust import cloud_problem, clouds_of  # noqa: E402
+from redflower.sightline.clouds import cloud_problem, clouds_of  # noqa: E402
 from redflower.sightline.mock import MockStars, mock_sightline  # noqa: E402
 
 EBV_RANGE_MAG = (EBV_MIN_MAG, EBV_MAX_MAG)
@@ -91,7 +91,7 @@ def cases(
                     "outlier_share": float(dust.outlier_share[0]),
                     "patchiness": [float(f) for f in dust.patchiness[0]],
                     "drift": float(dust.drift[0]),
-                    "drift_from_mag": dust.drift_from_mag,
+                    "drifts_between_mag": dust.drifts_between_mag,
                 },
             )
         elif part == "paper":

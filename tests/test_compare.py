@@ -103,6 +103,7 @@ def test_a_density_is_summed_along_the_line_of_sight(dustmaps_folder: Path) -> N
             file.create_dataset(name, data=np.full((256,) * 3, 2.0, dtype="f4"), compression=1)
     found = read_dust_profile("dustmaps:leike_ensslin_2019", 104.0, 60.0, 0.5)
     np.testing.assert_allclose(found.ebv_mag, 1.0857 * 2.0 * found.distance_pc / 1000.0 / 2.39, rtol=1e-6)
+    assert found.conversion == "0.454 mag per e-folding in G"
     # At b = 60 deg the height of 300 pc is reached at 346 pc.
     assert 320.0 < found.distance_pc.max() < 350.0
 

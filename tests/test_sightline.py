@@ -17,16 +17,16 @@ from redflower.posterior.density import (
 )
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid, star_cells
 from redflower.sightline.cells import flat_distance_log_weight, on_finer_nodes, usable_densities
-from redflower.sightline.dust import (
-    Dust,
-    StarSet,
+from redflower.sightline.clouds import (
     cloud_problem,
     clouds_of,
-    kernel_cells,
     log_evidence_of_one_more,
+    profile_edges_mag,
     profile_of,
 )
+from redflower.sightline.dust import Dust
 from redflower.sightline.fit import cloud_summary
+from redflower.sightline.likelihood import StarSet, kernel_cells
 from redflower.sightline.mock import MockStars, mock_sightline
 from redflower.sightline.tempering import Problem, bridge, sample
 
@@ -86,7 +86,7 @@ def one_cloud(
 ) -> Dust:
     one, row = np.ones(1), np.ones((1, 1))
     shared = (foreground * one, scatter * one, outliers * one)
-    return Dust(*shared, modulus * row, ebv * row, patchiness * row, drift * one, 6.0)
+    return Dust(*shared, modulus * row, ebv * row, patchiness * row, drift * one, (6.0, 11.0))
 
 
 @pytest.mark.equation("ES1")
@@ -115,7 +115,7 @@ def test_the_kernel_is_normalised_between_the_limits(ebv: float) -> None:
 def test_levels_and_scatters_add_up_with_the_clouds() -> None:
     row = np.array([[0.1, 0.05]])
     shared = (np.array([0.01]), np.array([0.004]), np.zeros(1))
-    dust = Dust(*shared, np.array([[7.0, 11.0]]), row, np.array([[0.3, 0.2]]), np.zeros(1), 6.0)
+    dust = Dust(*shared, np.array([[7.0, 11.0]]), row, np.array([[0.3, 0.2]]), np.zeros(1), (6.0, 11.0))
     np.testing.assert_allclose(dust.levels_mag(), [[0.01, 0.11, 0.16]])
     expected = [0.004, np.hypot(0.004, 0.03), np.sqrt(0.004**2 + 0.03**2 + 0.01**2)]
     np.testing.assert_allclose(dust.scatters_mag()[0], expected)
@@ -144,43 +144,45 @@ def test_the_likelihood_against_a_sum_over_every_cell() -> None:
 
 
 @pytest.mark.equation("ES3")
-def test_a_drift_as_steps_has_the_same_levels_and_scatters() -> None:
-    """In the middle of every step the level is foreground + drift (mu - mu_0), and the cloud's behind the cloud."""
-    dust, grid = one_cloud(modulus=8.1, drift=0.02), make_grid(RANGE)
-    steps = dust.with_drift_as_steps(grid)
-    edges = np.concatenate([grid.modulus_edges_mag[:1], steps.modulus_mag[0], grid.modulus_edges_mag[-1:]])
-    assert (np.diff(edges) >= 0).all()
-    middle = np.arange(grid.modulus_edges_mag[0] + 0.25, grid.modulus_edges_mag[-1], 0.5)
-    at = np.searchsorted(edges, middle) - 1
-    behind = middle > 8.1
-    # The cloud at 8.1 lies in the step whose middle it does not reach or has passed.
-    np.testing.assert_allclose(
-        steps.levels_mag()[0, at], 0.01 + 0.02 * (middle - 6.0) + 0.1 * behind, atol=1e-12
-    )
-    np.testing.assert_allclose(steps.scatters_mag()[0, at], np.where(behind, np.hypot(0.01, 0.02), 0.01))
-
-
 @pytest.mark.equation("ES4")
 def test_the_likelihood_of_a_drift_against_a_sum_over_every_cell() -> None:
-    """Steps of 0.5 mag against a mean that changes from cell to cell of 0.1 mag: they differ by up to 0.005 mag in a star,
-    for errors of 0.02 mag and more, with either sign."""
+    """Bins of 0.5 mag against a mean that changes from cell to cell of 0.1 mag between 6 and 11 mag: they differ by up to
+    0.005 mag in a star, for errors of 0.02 mag and more, with either sign. Two clouds in one bin, one before the drift."""
     mock = mock_sightline(60, [(300.0, 0.1)], np.random.default_rng(0))
     grid = make_grid(RANGE)
     cells = star_cells(mock.density, grid)
     stars = StarSet(cells, grid)
     middle = 0.5 * (grid.modulus_edges_mag[1:] + grid.modulus_edges_mag[:-1])
+    places, heights, patches = (
+        np.array([[5.5, 8.1, 8.3]]),
+        np.array([[0.02, 0.06, 0.04]]),
+        np.full((1, 3), 0.2),
+    )
     for drift in (-0.01, 0.01, 0.02):
-        dust = one_cloud(modulus=8.0, drift=drift)
-        plain = one_cloud(modulus=8.0)
+        shared = (np.array([0.01]), np.array([0.01]), np.array([0.05]))
+        dust = Dust(*shared, places, heights, patches, np.array([drift]), (6.0, 11.0))
+        plain = replace(dust, drift=np.zeros(1))
         weight = []
         for mu in middle:
-            moved = replace(plain, foreground_mag=plain.foreground_mag + drift * (mu - 6.0))
-            weight.append(kernel_cells(moved, grid)[0, int(mu > 8.0)])
+            zero = dust.foreground_mag + drift * (np.clip(mu, 6.0, 11.0) - 6.0)
+            weight.append(kernel_cells(replace(plain, foreground_mag=zero), grid)[0, (places < mu).sum()])
         inlier = (cells * np.stack(weight)).sum(axis=(1, 2))
         direct = np.log(0.95 * inlier + 0.05).sum()
         without = stars.log_likelihood(plain)[0]
         assert abs(direct - without) > 1.0
         assert stars.log_likelihood(dust)[0] == pytest.approx(direct, abs=0.05 * abs(direct - without)), drift
+
+
+def test_no_drift_is_the_limit_of_a_small_one() -> None:
+    """The two ways of adding a star up agree."""
+    rng = np.random.default_rng(1)
+    mock = mock_sightline(40, [(300.0, 0.1)], rng)
+    grid = make_grid(RANGE)
+    stars, prior = StarSet(star_cells(mock.density, grid), grid), DustPrior()
+    for n_clouds in (0, 1, 3):
+        dust = clouds_of(cloud_problem(stars, prior, n_clouds).start(200, rng), prior, grid, n_clouds)
+        small = replace(dust, drift=np.full(200, 1e-9))
+        np.testing.assert_allclose(stars.log_likelihood(small), stars.log_likelihood(dust), atol=2e-3)
 
 
 def test_only_outliers_give_one_for_every_star() -> None:
@@ -271,8 +273,6 @@ def test_a_drift_has_its_prior_and_moves_nothing_else() -> None:
 @pytest.mark.equation("ES8")
 def test_the_profile_without_clouds_never_falls() -> None:
     prior = DustPrior()
-    from redflower.sightline.dust import profile_edges_mag
-
     points = np.random.default_rng(0).random((200, 4 + len(profile_edges_mag(prior))))
     dust = profile_of(points, prior, make_grid(RANGE))
     assert (np.diff(dust.levels_mag(), axis=1) >= 0).all()

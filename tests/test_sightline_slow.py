@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid, star_cells
-from redflower.sightline.dust import StarSet, cloud_problem, clouds_of
+from redflower.sightline.clouds import cloud_problem, clouds_of
+from redflower.sightline.likelihood import StarSet
 from redflower.sightline.mock import mock_sightline
 from redflower.sightline.tempering import sample
 

@@ -32,7 +32,7 @@ class _Map3D:
     """How a map is opened and asked, and what its values are."""
 
     class_name: str
-    #: E(B-V) on the scale of Schlegel et al. (1998) of one unit of the map; of a density, of one unit times pc.
+    #: E(B-V) on the scale of Schlegel et al. (1998) of one unit of the map; a density is in units per kpc.
     factor: float
     unit: str
     reach_pc: tuple[float, float]
@@ -49,10 +49,10 @@ _MAPS: Final = {
         "Edenhofer2023Query", 2.8 / _R_V, "E of Zhang, Green & Rix (2023), A_V = 2.8 E", (70.0, 1245.0), {"integrated": True}
     ),
     "leike2020": _Map3D(
-        "Leike2020Query", 1.0857 / _R_G / 1000.0, "e-folding in G per kpc", (10.0, 500.0), is_density=True
+        "Leike2020Query", 1.0857 / _R_G, "e-folding in G", (10.0, 500.0), is_density=True
     ),
     "leike_ensslin_2019": _Map3D(
-        "LeikeEnsslin2019Query", 1.0857 / _R_G / 1000.0, "e-folding in G per kpc", (10.0, 420.0), is_density=True
+        "LeikeEnsslin2019Query", 1.0857 / _R_G, "e-folding in G", (10.0, 420.0), is_density=True
     ),
     "chen2014": _Map3D("Chen2014Query", 1.0 / _R_PS1_R, "mag of A_r", (50.0, 4000.0)),
 }  # fmt: skip
@@ -141,8 +141,8 @@ def places_in_circle(
 def _summed(
     ask: Callable[[np.ndarray], np.ndarray], distance_pc: Float[np.ndarray, " node"]
 ) -> Float[np.ndarray, "place node"]:
-    """A density summed from the Sun on, NaN from where the map ends."""
+    """A density per kpc summed from the Sun on, NaN from where the map ends."""
     edges = np.arange(0.0, distance_pc[-1] + _STEP_PC, _STEP_PC)
-    within = np.cumsum(ask(0.5 * (edges[1:] + edges[:-1])) * _STEP_PC, axis=1)
+    within = np.cumsum(ask(0.5 * (edges[1:] + edges[:-1])) * _STEP_PC / 1000.0, axis=1)
     total = np.concatenate([np.zeros((len(within), 1)), within], axis=1)
     return np.stack([np.interp(distance_pc, edges, row) for row in total])

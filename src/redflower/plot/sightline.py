@@ -87,7 +87,8 @@ def sightline_figure(
 
 def _zero_point_mag(numbers: dict[str, Any], distance_pc: np.ndarray) -> np.ndarray:
     """Foreground and zero point at given distances: what the profile leaves out and the stars hold. [mag]"""
-    behind_mag = 5.0 * np.log10(distance_pc / numbers["drift_from_pc"])
+    near_pc, far_pc = numbers["searched_pc"]
+    behind_mag = 5.0 * np.log10(np.clip(distance_pc, near_pc, far_pc) / near_pc)
     return numbers["foreground_mag"] + numbers["drift_mag_per_mag"] * behind_mag
 
 

@@ -178,7 +178,7 @@ def sentence(numbers: dict[str, Any]) -> str:
     )
     if numbers["drift_mag_per_mag_std"] > 0:
         text += (
-            f" at {numbers['drift_from_pc']:.0f} pc, changing by {numbers['drift_mag_per_mag']:+.4f} ± "
+            f" at {numbers['searched_pc'][0]:.0f} pc, changing by {numbers['drift_mag_per_mag']:+.4f} ± "
             f"{numbers['drift_mag_per_mag_std']:.4f} mag per magnitude of distance modulus"
         )
     allowed_mag = numbers["provenance"]["prior"]["scatter_mag"][1]

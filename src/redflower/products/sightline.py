@@ -257,7 +257,6 @@ def _summary(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) -> dic
         "foreground_mag_std": float(np.std(best.draws.foreground_mag)),
         "drift_mag_per_mag": float(np.mean(best.draws.drift)),
         "drift_mag_per_mag_std": float(np.std(best.draws.drift)),
-        "drift_from_pc": float(10.0 ** (1.0 + best.draws.drift_from_mag / 5.0)),
         "scatter_mag": float(np.mean(best.draws.scatter_mag)),
         "outlier_share": float(np.mean(best.draws.outlier_share)),
         "outlier_share_std": float(np.std(best.draws.outlier_share)),

@@ -11,16 +11,15 @@ from scipy.special import logsumexp
 from redflower.errors import InputError
 from redflower.posterior.density import JointDensity
 from redflower.sightline.cells import make_grid, star_cells
-from redflower.sightline.dust import (
-    Dust,
-    DustPrior,
-    StarSet,
+from redflower.sightline.clouds import (
     cloud_problem,
     clouds_of,
     log_evidence_of_one_more,
     profile_of,
     profile_problem,
 )
+from redflower.sightline.dust import Dust, DustPrior
+from redflower.sightline.likelihood import StarSet
 from redflower.sightline.tempering import Sampled, TemperingSettings, sample
 
 #: Fewer stars than this say nothing of a sightline.
@@ -234,8 +233,9 @@ def cloud_summary(model: CloudModel) -> list[dict[str, float]]:
 def thinned(dust: Dust, n_draws: int) -> Dust:
     """Evenly chosen draws, at most ``n_draws``."""
     rows = np.linspace(0, len(dust.foreground_mag) - 1, min(n_draws, len(dust.foreground_mag))).astype(int)
-    values = (getattr(dust, field.name) for field in fields(Dust))
-    return Dust(*(value[rows] if isinstance(value, np.ndarray) else value for value in values))
+    values = {field.name: getattr(dust, field.name) for field in fields(Dust)}
+    chosen = {name: value[rows] for name, value in values.items() if isinstance(value, np.ndarray)}
+    return replace(dust, **chosen)
 
 
 def _within_reach(

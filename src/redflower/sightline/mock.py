@@ -77,7 +77,7 @@ def mock_sightline(
     zero_point_mag: float = 0.0,
     zero_point_per_modulus: float = 0.0,
     drift: float = 0.0,
-    drift_from_mag: float = 10.0,
+    drifts_between_mag: tuple[float, float] = (0.0, np.inf),
     gradient: float = 0.0,
     error_factor: float = 1.0,
 ) -> MockSightline:
@@ -97,8 +97,8 @@ def mock_sightline(
     zero_point_mag : added to the reddening that the data say, and unknown to the likelihood. [mag]
     zero_point_per_modulus : the same, growing with distance modulus from 10 mag on: what a flow trained on another
         population does. [mag per mag]
-    drift, drift_from_mag : the zero point as the fit has it: it changes by so much with distance modulus at every
-        distance, and is 0 at this one. [mag per mag, mag]
+    drift, drifts_between_mag : the zero point as the fit has it: it changes by so much with distance modulus between these
+        distances, and is 0 at the first. [mag per mag, mag]
     gradient : every cloud's reddening varies across the cone linearly by plus and minus this share.
     error_factor : the reddening errors that happen over those that the likelihood knows.
     """
@@ -108,7 +108,11 @@ def mock_sightline(
     distance = np.maximum(distance, 20.0)
     modulus = 5.0 * np.log10(distance / 10.0)
 
-    mean, variance = foreground_mag + drift * (modulus - drift_from_mag), np.full(n_stars, scatter_mag**2)
+    near, far = drifts_between_mag
+    mean, variance = (
+        foreground_mag + drift * (np.clip(modulus, near, far) - near),
+        np.full(n_stars, scatter_mag**2),
+    )
     across = 1.0 + gradient * rng.uniform(-1.0, 1.0, n_stars)
     patches = np.broadcast_to(np.asarray(patchiness, dtype=float), (len(clouds),))
     for (cloud_pc, cloud_mag), patch in zip(clouds, patches, strict=True):

@@ -1,0 +1,206 @@
+"""The posterior of clouds, and of a profile without clouds, on the unit cube; and the evidence of one cloud more."""
+
+from typing import Final
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.special import gammaincinv, gammaln, ndtr, ndtri
+
+from redflower.sightline.cells import CellGrid
+from redflower.sightline.dust import Dust, DustPrior
+from redflower.sightline.likelihood import StarSet
+from redflower.sightline.tempering import Jump, Points, Problem, bridge
+
+#: Boxes of (distance, E(B-V)) in which far jumps propose clouds, and the share of them that the prior proposes.
+_JUMP_BINS: Final = (40, 20)
+_JUMP_PRIOR_SHARE: Final = 0.2
+
+
+def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
+    """The posterior of a foreground and a number of clouds as a problem on the unit cube.
+
+    The cube holds what all stars share (`DustPrior.n_shared` numbers) and three numbers per cloud: distance, E(B-V),
+    patchiness. Clouds are kept in the order of distance; the prior is that of unordered clouds.
+    """
+    shared = prior.n_shared
+    n_dim = shared + 3 * n_clouds
+    columns = shared + 3 * np.arange(n_clouds)
+
+    def start(n: int, rng: np.random.Generator) -> Points:
+        return _sorted_clouds(rng.random((n, n_dim)), n_clouds)
+
+    def valid(points: Points) -> Bool[np.ndarray, " particle"]:
+        return np.asarray((np.diff(points[:, columns], axis=1) >= 0).all(axis=1))
+
+    def make_jump(points: Points) -> Jump:
+        """One cloud is drawn anew, from where the clouds of all particles are or from the prior."""
+        boxes = _CloudBoxes(points[:, shared:])
+
+        def jump(points: Points, rng: np.random.Generator) -> tuple[Points, Float[np.ndarray, " particle"]]:
+            n, moved = len(points), points.copy()
+            first = shared + 3 * rng.integers(n_clouds, size=n)
+            rows = np.arange(n)
+            old = np.stack([points[rows, first], points[rows, first + 1]], axis=1)
+            new = boxes.draw(n, rng)
+            moved[rows, first], moved[rows, first + 1] = new.T
+            moved[rows, first + 2] = np.where(rng.random(n) < 0.5, rng.random(n), moved[rows, first + 2])
+            return _sorted_clouds(moved, n_clouds), boxes.log_density(old) - boxes.log_density(new)
+
+        return jump
+
+    return Problem(
+        n_dim,
+        lambda points: stars.log_likelihood(clouds_of(points, prior, stars.grid, n_clouds)),
+        start,
+        valid,
+        make_jump if n_clouds else None,
+        float(gammaln(n_clouds + 1.0)),
+    )
+
+
+def clouds_of(points: Points, prior: DustPrior, grid: CellGrid, n_clouds: int) -> Dust:
+    """The clouds at points of the unit cube. Equation: ES5 (docs/model.md), by its inverse distribution functions."""
+    foreground, scatter, outliers, drift = _shared(points, prior, grid)
+    near, far = prior.modulus_mag
+    place, height, patch = (points[:, prior.n_shared + k :: 3][:, :n_clouds] for k in range(3))
+    most = grid.ebv_range_mag[1]
+    nearest, farthest = (1.0 / (e + prior.ebv_scale_mag) for e in (prior.ebv_min_mag, most))
+    return Dust(
+        foreground,
+        scatter,
+        outliers,
+        near + (far - near) * place,  # ES5
+        1.0 / (nearest - height * (nearest - farthest)) - prior.ebv_scale_mag,  # ES5
+        -prior.patchiness_mean * np.log1p(-patch * -np.expm1(-1.0 / prior.patchiness_mean)),  # ES5
+        drift,
+        prior.modulus_mag,
+    )
+
+
+#: The non-decreasing profile: steps every 0.5 mag of distance modulus with gamma-distributed heights.
+PROFILE_STEP_MAG: Final = 0.5
+PROFILE_SHAPE: Final = 0.15
+PROFILE_SCALE_MAG: Final = 0.1
+
+
+def profile_problem(stars: StarSet, prior: DustPrior) -> Problem:
+    """The posterior of a profile that never falls, without clouds: steps at fixed distances (ES8)."""
+    n_dim = prior.n_shared + 1 + len(profile_edges_mag(prior))
+    return Problem(
+        n_dim,
+        lambda points: stars.log_likelihood(profile_of(points, prior, stars.grid)),
+        lambda n, rng: rng.random((n, n_dim)),
+        lambda points: np.ones(len(points), dtype=bool),
+    )
+
+
+def profile_edges_mag(prior: DustPrior) -> Float[np.ndarray, " step"]:
+    """Distance moduli of the steps of the non-decreasing profile. [mag]"""
+    near, far = prior.modulus_mag
+    return np.arange(near + 0.5 * PROFILE_STEP_MAG, far, PROFILE_STEP_MAG)
+
+
+def profile_of(points: Points, prior: DustPrior, grid: CellGrid) -> Dust:
+    """The profile at points of the unit cube. Equation: ES8 (docs/model.md)."""
+    foreground, scatter, outliers, drift = _shared(points, prior, grid)
+    place, heights = points[:, prior.n_shared, None], points[:, prior.n_shared + 1 :]
+    edges = np.broadcast_to(profile_edges_mag(prior), heights.shape)
+    patch = -prior.patchiness_mean * np.log1p(-place * -np.expm1(-1.0 / prior.patchiness_mean))
+    rise = PROFILE_SCALE_MAG * gammaincinv(PROFILE_SHAPE, np.clip(heights, 0.0, 1.0 - 1e-12))  # ES8
+    patches = np.broadcast_to(patch, edges.shape)
+    return Dust(foreground, scatter, outliers, edges, rise, patches, drift, prior.modulus_mag)
+
+
+def _shared(points: Points, prior: DustPrior, grid: CellGrid) -> tuple[np.ndarray, ...]:
+    """Foreground, scatter, outlier share and drift. Equation: ES5."""
+    low, high = prior.scatter_mag
+    floor = ndtr(grid.ebv_range_mag[0] / prior.foreground_std_mag)
+    foreground = prior.foreground_std_mag * ndtri(
+        floor + (1.0 - floor) * np.clip(points[:, 0], 1e-9, 1.0 - 1e-9)
+    )
+    scatter = low * (high / low) ** points[:, 1]  # ES5
+    outliers = -np.expm1(np.log1p(-np.minimum(points[:, 2], 1.0 - 1e-9)) / prior.outlier_exponent)  # ES5
+    drift = np.zeros(len(points))
+    if prior.drift_std > 0:
+        drift = prior.drift_std * ndtri(np.clip(points[:, 3], 1e-9, 1.0 - 1e-9))  # ES5
+    return foreground, scatter, outliers, drift
+
+
+def _sorted_clouds(points: Points, n_clouds: int) -> Points:
+    """The same points with each one's clouds in the order of distance."""
+    shared = points.shape[1] - 3 * n_clouds
+    clouds = points[:, shared:].reshape(len(points), n_clouds, 3)
+    order = np.argsort(clouds[:, :, 0], axis=1)
+    clouds = np.take_along_axis(clouds, order[:, :, None], axis=1)
+    return np.concatenate([points[:, :shared], clouds.reshape(len(points), -1)], axis=1)
+
+
+def log_evidence_of_one_more(
+    stars: StarSet,
+    prior: DustPrior,
+    fewer: Points,
+    more: Points,
+    rng: np.random.Generator,
+) -> tuple[float, float, float]:
+    """Ratio of the evidences of N + 1 and N clouds, by bridge sampling between their posteriors.
+
+    Equation: ES7 (docs/model.md). A draw of N clouds gets one more, drawn from where those of N + 1 are or from the prior;
+    a draw of N + 1 loses one of them, whichever.
+
+    Parameters
+    ----------
+    stars : of the sightline.
+    prior : of the dust.
+    fewer, more : draws of the posteriors of N and of N + 1 clouds, on their cubes.
+    rng : random numbers.
+
+    Returns
+    -------
+    ln of the ratio, its error and the overlap, as `bridge`.
+    """
+    shared = prior.n_shared
+    n_more = (more.shape[1] - shared) // 3
+    rows = rng.permutation(len(more))
+    proposal = _CloudBoxes(more[rows[: len(rows) // 2], shared:])
+    count = min(len(rows) // 2, len(fewer))
+    with_one = more[rows[len(rows) // 2 :][:count]]
+    without = fewer[rng.permutation(len(fewer))[:count]]
+    # From N + 1 clouds: one is taken out.
+    lost = rng.integers(n_more, size=len(with_one))
+    clouds = with_one[:, shared:].reshape(len(with_one), n_more, 3)
+    out = clouds[np.arange(len(clouds)), lost]
+    kept = clouds[np.arange(n_more) != lost[:, None]].reshape(len(clouds), -1)
+    left = np.concatenate([with_one[:, :shared], kept], axis=1)
+    grid = stars.grid
+
+    def log_like(points: Points, n: int) -> Float[np.ndarray, " draw"]:
+        return stars.log_likelihood(clouds_of(points, prior, grid, n))
+
+    at_more = log_like(with_one, n_more) - log_like(left, n_more - 1) - proposal.log_density(out)
+    # To N clouds: one is put in.
+    new = np.concatenate([proposal.draw(len(without), rng), rng.random((len(without), 1))], axis=1)
+    grown = _sorted_clouds(np.concatenate([without, new], axis=1), n_more)
+    at_fewer = log_like(grown, n_more) - log_like(without, n_more - 1) - proposal.log_density(new)
+    return bridge(at_more, at_fewer)
+
+
+class _CloudBoxes:
+    """A density of (distance, E(B-V)) on the unit square: boxes filled by the clouds of many draws, and the prior."""
+
+    def __init__(self, clouds: Points) -> None:
+        clouds = clouds.reshape(-1, 3)
+        counts, _, _ = np.histogram2d(
+            clouds[:, 0], clouds[:, 1], bins=_JUMP_BINS, range=[[0.0, 1.0], [0.0, 1.0]]
+        )
+        self.density = (1.0 - _JUMP_PRIOR_SHARE) * counts / counts.sum() * counts.size + _JUMP_PRIOR_SHARE
+        self._cumulative = np.cumsum(self.density.ravel() / self.density.size)
+
+    def log_density(self, clouds: Float[np.ndarray, "draw coordinate"]) -> Float[np.ndarray, " draw"]:
+        """Natural log, relative to uniform."""
+        at = [np.minimum((clouds[:, k] * m).astype(int), m - 1) for k, m in enumerate(_JUMP_BINS)]
+        return np.log(self.density[at[0], at[1]])
+
+    def draw(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "draw 2"]:
+        """Places of clouds."""
+        box = np.minimum(np.searchsorted(self._cumulative, rng.random(n)), self.density.size - 1)
+        return (np.stack(np.unravel_index(box, self.density.shape), axis=1) + rng.random((n, 2))) / _JUMP_BINS
