@@ -62,3 +62,34 @@ def test_intervals_cover_and_odds_are_kept_over_simulated_sightlines() -> None:
     assert np.mean(inside) > 0.67
     assert np.mean(right) > 0.6
     assert np.mean(said) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.equation("ES3")
+def test_a_drifting_zero_point_makes_clouds_unless_it_may_drift() -> None:
+    """One cloud, and a zero point that drifts as the fit may have it: with a steady one it is read as more clouds with odds
+    beyond 9 to 1; with a drifting one the odds for more than one cloud are those of a sightline without a drift, and the
+    drift is found."""
+    steady, drifting = (DustPrior(distance_pc=(250.0, 3000.0), drift_std=s) for s in (0.0, 0.01))
+    certain, odds, found = [], [], []
+    for seed in range(6):
+        mock = mock_sightline(
+            500,
+            [(370.0, 0.12)],
+            np.random.default_rng(seed),
+            drift=0.012,
+            drifts_between_mag=steady.modulus_mag,
+        )
+        fits = [
+            fit_sightline(
+                mock.density, RANGE, np.random.default_rng(seed), max_clouds=2, prior=prior, monotone=False
+            )
+            for prior in (steady, drifting)
+        ]
+        certain.append(fits[0].models[2].probability > 0.9)
+        odds.append(fits[1].models[2].probability)
+        found.append(fits[1].models[1].draws.drift.mean())
+    assert sum(certain) >= 5
+    assert np.mean(odds) < 0.5
+    # Six sightlines, each to about 0.002 mag per mag; the prior's weight is small beside them.
+    assert np.mean(found) == pytest.approx(0.012, abs=0.003)
