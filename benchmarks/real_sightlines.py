@@ -170,14 +170,15 @@ def orion(data: Path, n_stars: int) -> None:
     n_bands = sum(np.isfinite(np.asarray(stars[band.name])).astype(int) for band in BANDS)
     with np.errstate(invalid="ignore"):
         fit = (np.asarray(stars["parallax_error"]) < ORION_PARALLAX_ERROR_MAS) & (n_bands >= 5)
-    chosen = np.random.default_rng(0).permutation(np.flatnonzero(fit))[:n_stars]
+    chosen = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(fit))[:n_stars])
     print(
         f"Orion: {len(stars)} stars, {fit.sum()} with five bands and a parallax better than "
         f"{ORION_PARALLAX_ERROR_MAS} mas, {len(chosen)} of them at random",
         flush=True,
     )
     settings = InferenceSettings(ebv_max_mag=ORION_EBV_MAX_MAG, engine="nuts", density=True)
-    posteriors = redflower.infer(stars[np.sort(chosen)], MODEL, settings=settings)
+    stars, n_bands = stars[chosen], n_bands[chosen]
+    posteriors = redflower.infer(stars, MODEL, settings=settings)
     flags = np.asarray(posteriors["flags"])
     print(f"   {statuses(posteriors)}")
     for flag in (Flag.BEYOND_LIMITS, Flag.COEFFICIENT_OUT_OF_RANGE, Flag.LOW_FLOW_PROBABILITY):
@@ -193,7 +194,7 @@ def orion(data: Path, n_stars: int) -> None:
                 f"   posterior mean distance {near} to {far} pc: {here.sum()} stars, E(B-V) {mid:.3f} ({low:.3f} to "
                 f"{high:.3f}), median sigma {sigma:.3f} mag"
             )
-    g_r = np.asarray(stars["ps1_g"] - stars["ps1_r"])[np.sort(chosen)]
+    g_r = np.asarray(stars["ps1_g"] - stars["ps1_r"])
     near = good & (distance > 300) & (distance < 400)
     for label, here in (
         ("bluer", near & (g_r < M_DWARF_G_R_MAG)),
@@ -207,15 +208,14 @@ def orion(data: Path, n_stars: int) -> None:
     tight = DustPrior(ebv_scale_mag=0.2, foreground_std_mag=0.05)
     # What a flow of another population makes uncertain.
     free = replace(tight, drift_std=0.01, scatter_mag=(0.002, 0.1))
-    error_mas = np.asarray(stars[np.sort(chosen)]["parallax_error"])
-    n_of_bands = n_bands[np.sort(chosen)]
+    error_mas = np.asarray(stars["parallax_error"])
     every = np.ones(len(posteriors), dtype=bool)
     for label, prior, flat, rows in (
         ("as by default", tight, False, every),
         ("distance priors divided out", tight, True, every),
         ("zero point may drift, scatter to 0.1 mag", free, False, every),
         ("the same, parallaxes better than 0.15 mas", free, False, error_mas < 0.15),
-        ("the same, seven bands or more", free, False, n_of_bands >= 7),
+        ("the same, seven bands or more", free, False, n_bands >= 7),
     ):
         print(f"   -- {label}: {rows.sum()} stars")
         result = redflower.sightline(posteriors[rows], max_clouds=3, prior=prior, flat_distances=flat)

@@ -22,6 +22,18 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture
+def dustmaps_folder(tmp_path: Path) -> Iterator[Path]:
+    """Where dustmaps looks for its files, for one test."""
+    pytest.importorskip("dustmaps", reason="the extra `maps` is not installed")
+    from dustmaps.config import config
+
+    before = config["data_dir"]
+    config["data_dir"] = str(tmp_path)
+    yield tmp_path
+    config["data_dir"] = before
+
+
 @pytest.fixture(autouse=True)
 def _jax_settings_unchanged() -> Iterator[None]:
     """Fail any test that leaves a global JAX setting changed."""

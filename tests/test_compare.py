@@ -17,21 +17,10 @@ from redflower.errors import InputError
 from redflower.products.compare import read_comparison
 from redflower.products.page_sightline import sightline_page
 from redflower.sightline import TemperingSettings
+from tests.helpers.healpix import write_healpix
 from tests.helpers.sightlines import posterior_table
 
 L_DEG, B_DEG, RADIUS_DEG = 104.08, 22.31, 0.16
-
-
-@pytest.fixture
-def dustmaps_folder(tmp_path: Path):
-    """Where dustmaps looks for its files, for one test."""
-    pytest.importorskip("dustmaps", reason="the extra `maps` is not installed")
-    from dustmaps.config import config
-
-    before = config["data_dir"]
-    config["data_dir"] = str(tmp_path)
-    yield tmp_path
-    config["data_dir"] = before
 
 
 def write_bayestar(folder: Path, at_node) -> None:
@@ -159,9 +148,7 @@ def test_a_healpix_map_of_either_frame_gives_its_mean_over_the_circle(tmp_path: 
     """The map is the latitude (galactic) or declination (equatorial) in degrees: its mean is that of the centre."""
     healpix = HEALPix(512, order="nested")
     values = healpix.healpix_to_lonlat(np.arange(healpix.npix))[1].to_value(u.deg)
-    header = fits.Header({"PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "NSIDE": 512, "COORDSYS": frame})
-    table = fits.BinTableHDU(Table({"EBV": (values / 100.0).astype("f4")}), header)
-    table.writeto(tmp_path / "map.fits")
+    write_healpix(tmp_path / "map.fits", values / 100.0, ORDERING="NESTED", NSIDE=512, COORDSYS=frame)
     found = read_comparison(f"SFD={tmp_path}/map.fits*0.86", L_DEG, B_DEG, 1.0)
     assert list(found["kind"]) == ["map"]
     place = SkyCoord(L_DEG * u.deg, B_DEG * u.deg, frame="galactic")

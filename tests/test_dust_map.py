@@ -1,7 +1,6 @@
 """Dust maps: order, coordinates and pixels from the header, and the stars they cut."""
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +10,8 @@ from astropy_healpix import HEALPix
 from redflower.catalogue import prepare, read_dust_map
 from redflower.errors import InputError
 
+from .helpers.healpix import write_healpix
 from .helpers.raw_stars import raw_stars
-
-
-def write_healpix(path: Path, values: np.ndarray, **header: object) -> Path:
-    hdu = fits.BinTableHDU.from_columns([fits.Column("EBV", "D", array=values)])
-    hdu.header.update({"PIXTYPE": "HEALPIX", "ORDERING": "RING", "INDXSCHM": "IMPLICIT", **header})
-    hdu.writeto(path, overwrite=True)
-    return path
 
 
 def test_training_stars_are_cut_by_the_dust_map_and_inference_stars_are_not(tmp_path):
@@ -126,9 +119,8 @@ def test_coarse_pixels_and_gaps_are_said(tmp_path):
     assert any("covers 75 % of the sky" in note for note in notes)
 
 
-def test_a_map_of_dustmaps_serves_like_a_file(tmp_path):
+def test_a_map_of_dustmaps_serves_like_a_file(dustmaps_folder, tmp_path):
     """dustmaps' own class for Lenz et al. 2017, over a made file where dustmaps keeps them."""
-    pytest.importorskip("dustmaps", reason="the extra `maps` is not installed")
     from dustmaps.config import config
 
     raw = raw_stars()
@@ -138,15 +130,10 @@ def test_a_map_of_dustmaps_serves_like_a_file(tmp_path):
     path.rename(tmp_path / "same.fits")
     from_file = prepare(raw, purpose="training", ebv_map=tmp_path / "same.fits")
     (tmp_path / "same.fits").rename(path)
-    before = config["data_dir"]
-    config["data_dir"] = str(tmp_path)
-    try:
-        from_package = prepare(raw, purpose="training", ebv_map="dustmaps:lenz2017")
-        config["data_dir"] = str(tmp_path / "nothing")
-        with pytest.raises(InputError, match=r"cannot open its files.*DVN/AFJNWJ"):
-            prepare(raw, purpose="training", ebv_map="dustmaps:lenz2017")
-    finally:
-        config["data_dir"] = before
+    from_package = prepare(raw, purpose="training", ebv_map="dustmaps:lenz2017")
+    config["data_dir"] = str(dustmaps_folder / "nothing")
+    with pytest.raises(InputError, match=r"cannot open its files.*DVN/AFJNWJ"):
+        prepare(raw, purpose="training", ebv_map="dustmaps:lenz2017")
     assert np.array_equal(from_package.table["source_id"], from_file.table["source_id"])
     np.testing.assert_allclose(from_package.table["ebv_map"], from_file.table["ebv_map"])
     assert from_package.report.cuts[-1].condition == "E(B-V) < 0.018 mag in dustmaps:lenz2017"

@@ -8,6 +8,7 @@ import pytest
 
 import redflower
 from redflower.errors import InputError
+from redflower.plot.sightline import sightline_figure
 from redflower.posterior import Flag
 from redflower.products import redraw, write_sightline
 from redflower.products.page_sightline import sentence
@@ -94,6 +95,19 @@ def test_the_sentence_warns_of_a_scatter_at_its_limit_and_tells_the_drift(result
     assert "0.028 mag beyond their errors, about all that the prior allows (0.03 mag)" in sentence(numbers)
     numbers |= {"drift_mag_per_mag": 0.012, "drift_mag_per_mag_std": 0.003}
     assert "changing by +0.0120 ± 0.0030 mag per magnitude of distance modulus" in sentence(numbers)
+
+
+def test_the_curves_of_the_figure_follow_the_zero_point(result: SightlineResult) -> None:
+    """0.012 mag per mag between the distances searched: what the stars show and the profile leaves out."""
+    numbers = result.summary | {"drift_mag_per_mag": 0.012, "searched_pc": [200.0, 2000.0]}
+    names = ("stars", "profile", "bins", "clouds", "comparisons")
+    figure = sightline_figure(*(getattr(result, name) for name in names), numbers, log=True)
+    (line,) = (one for one in figure.axes[0].get_lines() if str(one.get_label()).startswith("clouds: median"))
+    distance_pc, shown = (np.asarray(values) for values in line.get_data())
+    shift = shown - np.asarray(result.profile["ebv_q50"]) - numbers["foreground_mag"]
+    expected = 0.012 * 5.0 * np.log10(np.clip(distance_pc, 200.0, 2000.0) / 200.0)
+    np.testing.assert_allclose(shift, expected, atol=1e-12)
+    assert shift.max() > 0.05
 
 
 def test_the_same_seed_gives_the_same_clouds() -> None:

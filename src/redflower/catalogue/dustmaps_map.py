@@ -76,12 +76,15 @@ def open_dust_map(
         raise InputError(f"a checksum is of a file, and dustmaps keeps those of {text!r}; leave it out.")
     name = text.removeprefix(PREFIX)
     if name not in _MAPS:
-        raise InputError(
-            f"dust map {text!r}: of dustmaps there are {', '.join(PREFIX + known for known in _MAPS)}."
-        )
+        raise InputError(f"dust map {text!r}: of dustmaps there are {', '.join(map_names())}.")
     class_name, factor = _MAPS[name]
     query = open_query(text, class_name, {})
     return QueriedMap(query, text, factor * scale, notes=(f"{text}: looked up by dustmaps",))
+
+
+def map_names() -> list[str]:
+    """The maps of the whole column that are known, as they are named where a file could stand."""
+    return [PREFIX + name for name in _MAPS]
 
 
 def open_query(source: str, class_name: str, keywords: dict[str, Any]) -> Any:

@@ -75,11 +75,6 @@ class DustProfile:
     conversion: str
 
 
-def is_profile(source: str) -> bool:
-    """Whether a name is that of a three-dimensional map of dustmaps."""
-    return source.startswith(PREFIX) and source.removeprefix(PREFIX) in _MAPS
-
-
 def profile_names() -> list[str]:
     """The three-dimensional maps that are known, as they are named where a file could stand."""
     return [PREFIX + name for name in _MAPS]

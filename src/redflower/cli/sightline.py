@@ -39,14 +39,16 @@ def sightline(
         float,
         typer.Option(
             help="How much that zero point may change per magnitude of distance modulus, one sigma [mag per mag]; about 0.01 "
-            "where the flow may be of another population, 0 for not at all"
+            "where the flow may be of another population, 0 for not at all",
+            min=0.0,
         ),
     ] = DustPrior().drift_std,
     scatter: Annotated[
         float,
         typer.Option(
             help="Largest scatter of the stars' reddening beyond their errors [mag]; more where the flow may be of another "
-            "population"
+            "population",
+            min=DustPrior().scatter_mag[0],
         ),
     ] = DustPrior().scatter_mag[1],
     flat_distances: Annotated[

@@ -10,13 +10,8 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Column, Table, vstack
 
 from redflower.catalogue import open_dust_map, read_table
-from redflower.catalogue.dustmaps_map import PREFIX
-from redflower.catalogue.dustmaps_profile import (
-    is_profile,
-    places_in_circle,
-    profile_names,
-    read_dust_profile,
-)
+from redflower.catalogue.dustmaps_map import PREFIX, map_names
+from redflower.catalogue.dustmaps_profile import places_in_circle, profile_names, read_dust_profile
 from redflower.errors import InputError
 
 PROFILE, STARS, MAP = "profile", "stars", "map"
@@ -51,28 +46,29 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
     try:
         scale = float(factor) if factor else 1.0
     except ValueError:
-        raise InputError(f"--compare {text!r}: {factor!r} is not a number; write NAME=FILE*SCALE.") from None
-    path = Path(file)
+        raise InputError(
+            f"--compare {text!r}: {factor!r} is not a number; write NAME=SOURCE*SCALE."
+        ) from None
     name = name or file.removeprefix(PREFIX).rpartition("/")[2].split(".")[0]
-    table = None if file.startswith(PREFIX) else _table(path)
-    if table is not None:
-        return _from_table(table, name, scale, l_deg, b_deg, radius_deg, path)
+    if file.startswith(PREFIX):
+        if file not in map_names() + profile_names():
+            raise InputError(
+                f"dust map {file!r}: of dustmaps there are {', '.join(map_names())}. With distances, to compare with: "
+                f"{', '.join(profile_names())}."
+            )
+    else:
+        table = _table(Path(file))
+        if table is not None:
+            return _from_table(table, name, scale, l_deg, b_deg, radius_deg, Path(file))
     if l_deg is None or b_deg is None:
         raise InputError(f"--compare {text!r}: the posteriors have no l and b, so a map cannot be looked up.")
-    if is_profile(file):
+    if file in profile_names():
         found = read_dust_profile(file, l_deg, b_deg, radius_deg)
         conversion = found.conversion + (f", times {scale:g}" if factor else "")
         return _rows(
             name, PROFILE, found.distance_pc, scale * found.ebv_mag, scale * found.ebv_std_mag, conversion
         )
-    try:
-        dust = open_dust_map(file, scale=scale)
-    except InputError as problem:
-        if file.startswith(PREFIX) and "there are" in str(problem):
-            raise InputError(
-                f"{problem} With distances, to compare with: {', '.join(profile_names())}."
-            ) from None
-        raise
+    dust = open_dust_map(file, scale=scale)
     l_at, b_at = places_in_circle(l_deg, b_deg, radius_deg)
     places = SkyCoord(l_at * u.deg, b_at * u.deg, frame="galactic").icrs
     values = dust.lookup(np.asarray(places.ra.deg), np.asarray(places.dec.deg), l_at, b_at)

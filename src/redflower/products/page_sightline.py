@@ -33,7 +33,8 @@ def sightline_page(
     figures = {
         "reddening-distance": (
             "Reddening against distance, logarithmic: posterior means of the stars; fitted clouds averaged over their "
-            "number; the non-decreasing profile without clouds. The curves start at the fitted foreground.",
+            "number; the non-decreasing profile without clouds. The curves start at the fitted foreground and follow "
+            "its zero point, if that may drift.",
             sightline_figure(stars, profile, bins, clouds, comparisons, numbers, log=True),
         ),
         "reddening-distance-bins": (
@@ -117,7 +118,8 @@ def _compared(
 ) -> tuple[str, tuple[str, ...], list[Any]]:
     """This fit beside the others at a few distances; of stars the median within 20 %. What the fit calls a drift of the
     zero point is of its stars, not of the dust, and is left out."""
-    names = list(dict.fromkeys(np.asarray(comparisons["name"]).astype(str).tolist()))
+    of_row = np.asarray(comparisons["name"]).astype(str)
+    parts = {name: comparisons[of_row == name] for name in dict.fromkeys(of_row.tolist())}
     nodes = np.asarray(profile["distance"], dtype=float)
     rows = []
     for at in _COMPARED_PC:
@@ -127,8 +129,7 @@ def _compared(
             np.log(at), np.log(nodes), np.asarray(profile["ebv_mean"], dtype=float)
         )
         row = [f"{at:,}", f"{own:.3f}"]
-        for name in names:
-            part = comparisons[np.asarray(comparisons["name"]).astype(str) == name]
+        for part in parts.values():
             kind = str(part["kind"][0])
             distance, ebv = (np.asarray(part[c], dtype=float) for c in ("distance", "ebv"))
             if kind == "map":
@@ -141,9 +142,8 @@ def _compared(
                 value = np.interp(at, distance[order], ebv[order], left=np.nan, right=np.nan)
             row.append("-" if np.isnan(value) else f"{value:.3f}")
         rows.append(tuple(row))
-    first = [comparisons[np.asarray(comparisons["name"]).astype(str) == n][0] for n in names]
-    header = ("distance [pc]", "this fit", *(f"{n} ({r['kind']})" for n, r in zip(names, first, strict=True)))
-    made = "; ".join(f"{n}: {r['conversion']}" for n, r in zip(names, first, strict=True))
+    header = ("distance [pc]", "this fit", *(f"{name} ({part['kind'][0]})" for name, part in parts.items()))
+    made = "; ".join(f"{name}: {part['conversion'][0]}" for name, part in parts.items())
     return (f"E(B-V) [mag] beside other sources, foreground included. Converted: {made}", header, rows)
 
 
