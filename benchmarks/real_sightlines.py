@@ -185,26 +185,34 @@ def orion(data: Path, n_stars: int) -> None:
         print(f"   flag {flag.name}: {np.mean(flags & int(flag) != 0):.2f} of the stars")
     good = sightline_rows(posteriors)
     distance, ebv = (np.asarray(posteriors[name]) for name in ("distance_mean", "ebv_mean"))
-    for near, far in ((0, 300), (300, 400), (400, 500), (500, 700), (700, 1000), (1000, 2000), (2000, 9000)):
-        here = good & (distance >= near) & (distance < far)
+    g_r = np.asarray(stars["ps1_g"] - stars["ps1_r"])
+    at_300 = (distance >= 300) & (distance < 400)
+    groups = [
+        (f"posterior mean distance {near} to {far} pc", (distance >= near) & (distance < far))
+        for near, far in (
+            (0, 300),
+            (300, 400),
+            (400, 500),
+            (500, 700),
+            (700, 1000),
+            (1000, 2000),
+            (2000, 9000),
+        )
+    ]
+    groups.append(
+        (f"300 to 400 pc, g - r bluer than {M_DWARF_G_R_MAG} mag", at_300 & (g_r < M_DWARF_G_R_MAG))
+    )
+    groups.append(
+        (f"300 to 400 pc, g - r redder than {M_DWARF_G_R_MAG} mag", at_300 & (g_r >= M_DWARF_G_R_MAG))
+    )
+    for label, group in groups:
+        here = good & group
         if here.any():
             low, mid, high = np.quantile(ebv[here], [0.16, 0.5, 0.84])
             sigma = np.median(np.asarray(posteriors["ebv_std"])[here])
             print(
-                f"   posterior mean distance {near} to {far} pc: {here.sum()} stars, E(B-V) {mid:.3f} ({low:.3f} to "
-                f"{high:.3f}), median sigma {sigma:.3f} mag"
+                f"   {label}: {here.sum()} stars, E(B-V) {mid:.3f} ({low:.3f} to {high:.3f}), median sigma {sigma:.3f} mag"
             )
-    g_r = np.asarray(stars["ps1_g"] - stars["ps1_r"])
-    near = good & (distance > 300) & (distance < 400)
-    for label, here in (
-        ("bluer", near & (g_r < M_DWARF_G_R_MAG)),
-        ("redder", near & (g_r >= M_DWARF_G_R_MAG)),
-    ):
-        low, mid, high = np.quantile(ebv[here], [0.16, 0.5, 0.84])
-        print(
-            f"   300 to 400 pc, g - r {label} than {M_DWARF_G_R_MAG} mag: {here.sum()} stars, E(B-V) {mid:.3f} ({low:.3f} to "
-            f"{high:.3f})"
-        )
     tight = DustPrior(ebv_scale_mag=0.2, foreground_std_mag=0.05)
     # What a flow of another population makes uncertain.
     free = replace(tight, drift_std=0.01, scatter_mag=(0.002, 0.1))
