@@ -28,6 +28,10 @@ N_STARS, N_HISTOGRAM = 20_000, 200_000
 NOISE_MAG = np.array([0.003, 0.006, 0.004, 0.007, 0.006, 0.005, 0.006, 0.007, 0.03, 0.04, 0.05])
 #: Times that the stars are halved at random.
 N_HALVES = 5
+#: Numbers of stars, per slice and on either side, at which a test is also held that a user of so many could hold.
+SMALLER = (1000, 3000)
+#: The level of those tests, which is also their rate of false alarms.
+LEVEL = 0.01
 FIRST_2MASS = [band.survey for band in BANDS].index("2mass")
 
 
@@ -174,6 +178,7 @@ def two_sample_tests(
         ("with 2MASS, stars that it lists", infrared, seen),
     ):
         found, by_chance = [], []
+        rejected = {n: ([], []) for n in SMALLER}
         for part in range(9):
             a, b = (v[(number == part) & k] for v, k in zip(noisy, keep, strict=True))
             if min(len(a), len(b)) < 500:
@@ -187,20 +192,36 @@ def two_sample_tests(
                     (_distance(a, b, i, j), f"{BANDS[i].label}-{BANDS[j].label}", part, min(len(a), len(b)))
                 )
                 by_chance += [_distance(*two, i, j) / np.sqrt(2.0) for two in halves]
+            for n, (of_draws, of_stars) in rejected.items():
+                if min(len(a), len(b)) < 2 * n:
+                    continue
+                first, second, third = a[orders[0][:n]], b[rng.permutation(len(b))[:n]], a[orders[0][-n:]]
+                of_draws += [_test(first, second, i, j).pvalue < LEVEL for i, j in pairs]
+                of_stars += [_test(first, third, i, j).pvalue < LEVEL for i, j in pairs]
         values = np.array([f[0] for f in found])
         print(
             f"  Kolmogorov-Smirnov distances, {name}: {len(found)} of pairs and slices, median {np.median(values):.4f} "
             f"(chance {np.median(by_chance):.4f}), 90 % {np.quantile(values, 0.9):.4f} "
             f"({np.quantile(by_chance, 0.9):.4f}), largest {values.max():.4f} ({max(by_chance):.4f})"
         )
+        for n, (of_draws, of_stars) in rejected.items():
+            if of_draws:
+                print(
+                    f"    with {n} stars a slice: {np.mean(of_draws):.3f} of {len(of_draws)} tests reject at {LEVEL}, "
+                    f"{np.mean(of_stars):.3f} of stars against stars"
+                )
         for statistic, pair, part, count in sorted(found, reverse=True)[:3]:
             print(f"    {pair} in slice {part}: {statistic:.4f} ({count} stars)")
 
 
-def _distance(a: np.ndarray, b: np.ndarray, i: int, j: int) -> float:
-    """Kolmogorov-Smirnov distance of a colour of two samples; the first coordinate is M_G, the others colours relative to G."""
+def _test(a: np.ndarray, b: np.ndarray, i: int, j: int):
+    """Kolmogorov-Smirnov test of a colour of two samples; the first coordinate is M_G, the others colours relative to G."""
     first, second = (v[:, i] - (v[:, j] if j else 0.0) for v in (a, b))
-    return float(ks_2samp(first, second).statistic)
+    return ks_2samp(first, second)
+
+
+def _distance(a: np.ndarray, b: np.ndarray, i: int, j: int) -> float:
+    return float(_test(a, b, i, j).statistic)
 
 
 def _absolute(x: np.ndarray) -> np.ndarray:

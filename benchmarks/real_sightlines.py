@@ -1,11 +1,11 @@
 """Real stars through prepare, infer and sightline with the shipped model: Orion, M67 and NGC 188.
 
-Usage: python benchmarks/real_sightlines.py PART DATA [--stars N]
+Usage: python benchmarks/real_sightlines.py PART DATA [--stars N] [--model MODEL]
 
 PART is orion, m67, ngc188 or mock; DATA is the folder of the survey files. Prints what docs/sightlines.md quotes. Orion and
 the mock sky take about a quarter of an hour of a busy core each, nearly all of it NUTS; M67 and NGC 188 less. The mock
 sky is a sightline like Orion's of the stars that trained the model, and reads no file: what it does not get right is not the
-model's fault.
+model's fault. `--model` takes another flow, such as one that real stars corrected (docs/sightlines.md).
 """
 
 import argparse
@@ -26,7 +26,6 @@ from redflower.products.page_sightline import sentence
 from redflower.products.sightline import joint_density, sightline_rows
 from redflower.sightline import DustPrior, flat_distance_log_weight, make_grid, star_cells
 
-MODEL = "mock-sky"
 #: Constant zero point of Gaia DR2 parallaxes (Lindegren et al. 2018). [mas]
 DR2_ZERO_POINT_MAS = -0.029
 M67_MAP = Path(__file__).parents[1] / "docs" / "examples" / "m67_columns.toml"
@@ -146,7 +145,7 @@ def cloud_lines(result: SightlineResult, at_pc: tuple[float, ...]) -> None:
         print(f"   behind the foreground, to {distance:.0f} pc: {mean:.3f} +- {std:.3f} mag", flush=True)
 
 
-def orion(data: Path, n_stars: int) -> None:
+def orion(data: Path, n_stars: int, model: str) -> None:
     """Orion, l, b = 204.7, -19.2 deg: Pan-STARRS1, 2MASS and DR2 parallaxes in arcsec, no Gaia photometry."""
     import h5py
 
@@ -178,7 +177,7 @@ def orion(data: Path, n_stars: int) -> None:
     )
     settings = InferenceSettings(ebv_max_mag=ORION_EBV_MAX_MAG, engine="nuts", density=True)
     stars, n_bands = stars[chosen], n_bands[chosen]
-    posteriors = redflower.infer(stars, MODEL, settings=settings)
+    posteriors = redflower.infer(stars, model, settings=settings)
     flags = np.asarray(posteriors["flags"])
     print(f"   {statuses(posteriors)}")
     for flag in (Flag.BEYOND_LIMITS, Flag.COEFFICIENT_OUT_OF_RANGE, Flag.LOW_FLOW_PROBABILITY):
@@ -231,7 +230,7 @@ def orion(data: Path, n_stars: int) -> None:
         cloud_lines(result, (250.0, 350.0, 450.0, 600.0, 1000.0, 2000.0))
 
 
-def m67(data: Path, n_stars: int) -> None:
+def m67(data: Path, n_stars: int, model: str) -> None:
     """M67: members, whose distance and reddening are common; and what hiding Gaia's photometry does."""
     stars = redflower.prepare(
         data / "m67_gaiadr2_ps1_2mass.fits",
@@ -246,14 +245,14 @@ def m67(data: Path, n_stars: int) -> None:
         f"M67: {len(members)} members; literature E(B-V) 0.04, about 850 pc; map {np.median(members['ebv_sfd']):.3f}"
     )
     settings = InferenceSettings(density=True)
-    whole = redflower.infer(members, MODEL, settings=settings)
+    whole = redflower.infer(members, model, settings=settings)
     describe("all bands", whole)
     by_colour(whole, members, (0.5, 0.8, 1.0, 1.3, 1.8, 2.6))
     one_point("all bands", whole)
-    no_g_band = redflower.infer(hide(members, {"ps1_g"}), MODEL, settings=settings)
+    no_g_band = redflower.infer(hide(members, {"ps1_g"}), model, settings=settings)
     describe("without g", no_g_band)
     chosen = np.sort(np.random.default_rng(0).permutation(len(members))[:n_stars])
-    bare = redflower.infer(hide(members[chosen], {band.name for band in BANDS[:3]}), MODEL, settings=settings)
+    bare = redflower.infer(hide(members[chosen], {band.name for band in BANDS[:3]}), model, settings=settings)
     describe(f"{len(chosen)} of them without Gaia's photometry", bare)
     by_colour(bare, members[chosen], (0.5, 0.8, 1.0, 1.3, 1.8, 2.6))
     both = redflower.usable_rows(bare) & redflower.usable_rows(whole[chosen])
@@ -266,7 +265,7 @@ def m67(data: Path, n_stars: int) -> None:
     one_point("without Gaia's photometry", bare)
 
 
-def ngc188(data: Path, n_stars: int) -> None:
+def ngc188(data: Path, n_stars: int, model: str) -> None:
     """NGC 188: members, no parallaxes: the distance comes from the photometry."""
     del n_stars
     raw = Table.read(data / "ngc188_gaiaedr3_ps1_2mass.phot", format="ascii.basic")
@@ -290,7 +289,7 @@ def ngc188(data: Path, n_stars: int) -> None:
     members = stars[np.asarray(stars["membership"]) > NGC188_MEMBERSHIP_MIN]
     print(f"NGC 188: {len(members)} members of {len(stars)} stars; literature E(B-V) 0.09, 1.8 to 1.9 kpc")
     settings = InferenceSettings(density=True)
-    whole = redflower.infer(members, MODEL, settings=settings)
+    whole = redflower.infer(members, model, settings=settings)
     print(f"   {statuses(whole)}")
     describe("all bands", whole)
     by_colour(whole, members, (0.5, 0.8, 1.0, 1.2, 1.5, 2.0, 2.6))
@@ -300,12 +299,12 @@ def ngc188(data: Path, n_stars: int) -> None:
         ("Gaia and 2MASS", {f"ps1_{b}" for b in "grizy"}),
         ("Gaia and Pan-STARRS1", {band.name for band in BANDS[N_OPTICAL:]}),
     ):
-        part = redflower.infer(hide(members, names), MODEL, settings=settings)
+        part = redflower.infer(hide(members, names), model, settings=settings)
         describe(label, part)
         one_point(label, part)
 
 
-def mock(data: Path, n_stars: int) -> None:
+def mock(data: Path, n_stars: int, model: str) -> None:
     """A cloud at 400 pc in the mock sky, with and without Gaia's photometry."""
     del data
     sky = redflower.simulate(
@@ -322,7 +321,7 @@ def mock(data: Path, n_stars: int) -> None:
         ("with Gaia's photometry", stars, InferenceSettings(density=True)),
         ("without", bare, InferenceSettings(ebv_max_mag=ORION_EBV_MAX_MAG, engine="nuts", density=True)),
     ):
-        posteriors = redflower.infer(table, MODEL, settings=settings)
+        posteriors = redflower.infer(table, model, settings=settings)
         good = redflower.usable_rows(posteriors)
         residual = np.asarray(posteriors["ebv_mean"] - posteriors["true_ebv"])[good]
         sigma = np.asarray(posteriors["ebv_std"])[good]
@@ -348,9 +347,10 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("data", type=Path)
     parser.add_argument("--stars", type=int, help="stars that NUTS infers")
+    parser.add_argument("--model", default="mock-sky", help="a shipped model or a file")
     asked = parser.parse_args()
     part, default = PARTS[asked.part]
-    part(asked.data, asked.stars or default)
+    part(asked.data, asked.stars or default, asked.model)
 
 
 if __name__ == "__main__":

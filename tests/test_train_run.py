@@ -15,9 +15,10 @@ import pytest
 import redflower
 from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
 from redflower.cli.app import main
-from redflower.errors import TrainingError
-from redflower.flow import load_model
-from redflower.train import ContrastConfig, FlowConfig, StageConfig, TrainConfig, train_flow
+from redflower.errors import InputError, TrainingError
+from redflower.flow import fit_coverage, load_model
+from redflower.physics import flow_condition
+from redflower.train import ContrastConfig, EmulatorConfig, FlowConfig, StageConfig, TrainConfig, train_flow
 from redflower.train.dataset import tabulate
 from redflower.train.loop import Batches
 
@@ -191,12 +192,42 @@ def test_progress_has_both_terms_and_the_time_left() -> None:
     assert result.history == epochs
 
 
+def test_a_flow_corrected_by_one_field_can_keep_the_coverage_of_its_start(stars: Path) -> None:
+    """A field's stars lie along one line in (R, Z): by themselves they cover nothing else."""
+    limits = QualityLimits(g_faint_mag=18.0)
+    cone = redflower.simulate(
+        600, seed=5, preset="cone", l_deg=215.7, b_deg=31.9, radius_deg=1.0, g_faint_mag=18.0
+    )
+    field = redflower.prepare(cone, purpose="training", limits=limits).table
+    config = TrainConfig(
+        validation_draws=2,
+        magnitudes="likelihood",
+        flow=FlowConfig(depth=1, block_dim=2),
+        stages=(StageConfig(n_draws=2, batch_size=128, max_epochs=1),),
+        emulator=EmulatorConfig(n_steps=0),
+    )
+    start, _ = redflower.train(redflower.read_table(stars), name="start", config=config, n_bands=3)
+    kept, result = redflower.train(
+        field, name="field", config=config, n_bands=3, start_from=start, keep_coverage=True
+    )
+    elsewhere = flow_condition(1000.0, 30.0, 60.0)
+    assert bool(start.coverage.contains(elsewhere))
+    assert bool(kept.coverage.contains(elsewhere))
+    assert not bool(fit_coverage(result.condition).contains(elsewhere))
+    for a, b in zip(jax.tree.leaves(kept.coverage), jax.tree.leaves(start.coverage), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (kept.provenance["coverage_kept"], start.provenance["coverage_kept"]) == (True, False)
+    with pytest.raises(InputError, match="start_from"):
+        redflower.train(field, name="field", config=config, n_bands=3, keep_coverage=True)
+
+
 def test_bad_training_input_is_one_message(stars: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     raw = tmp_path / "raw.parquet"
     redflower.write_table(redflower.simulate(30, seed=1), raw)
     for arguments, message in (
         ((raw, tmp_path / "m"), "prepared"),
         ((stars, tmp_path / "m", "--resume"), "no checkpoint"),
+        ((stars, tmp_path / "m", "--keep-coverage"), "--start-from"),
     ):
         monkeypatch.setattr(sys, "argv", ["redflower", "train", *map(str, arguments), "--bands", "gaia"])
         with pytest.raises(SystemExit) as stopped:

@@ -97,6 +97,7 @@ def train(
     distance_prior: DistancePrior | None = None,
     selection: SelectionFunction | None = None,
     start_from: Model | None = None,
+    keep_coverage: bool = False,
     max_minutes: float | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -118,6 +119,9 @@ def train(
     selection : selection function of the sample (`redflower.catalogue.read_selection`), used here and stored in the model
         for inference; 1 everywhere without it.
     start_from : a model to go on from, with its emulator.
+    keep_coverage : serve all (R, Z) at which `start_from` had stars, and not those of these stars alone. What these stars
+        teach is then carried to places where nothing checks it: for a few real stars, of one field, that correct a flow's
+        colours.
     max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`. The time limit is that of
         the flow; the checkpoint is removed once the model is complete.
     emulator_progress : see `redflower.train.distil`.
@@ -133,6 +137,10 @@ def train(
     config = config or TrainConfig()
     if n_bands not in SURVEY_ENDS.values():
         raise InputError(f"train(n_bands) must be one of {sorted(SURVEY_ENDS.values())}; got {n_bands}.")
+    if keep_coverage and start_from is None:
+        raise InputError(
+            "train(keep_coverage) keeps the coverage of the model to start from, and there is none: give start_from too."
+        )
     prior = distance_prior or default_distance_prior()
     with ExitStack() as stack:
         folder = None
@@ -171,7 +179,7 @@ def train(
         law=law or Zhang23Law(),
         g_bright_mag=sample.g_bright_mag,
         g_faint_mag=sample.g_faint_mag,
-        coverage=fit_coverage(result.condition),
+        coverage=start_from.coverage if start_from and keep_coverage else fit_coverage(result.condition),
         selection=selection,
         distance_prior={"name": prior.name, "sha256": prior.sha256},
         config=config.model_dump(mode="json"),
@@ -186,6 +194,7 @@ def train(
             "epochs": len(result.history),
             "stopped_because": result.stopped_because,
             "started_from": start_from.model_id if start_from else None,
+            "coverage_kept": keep_coverage,
         },
     )
     if config.emulator.n_steps > 0:

@@ -43,6 +43,13 @@ def train(
     start_from: Annotated[
         str | None, typer.Option(help="Model to go on from: a shipped name or a file")
     ] = None,
+    keep_coverage: Annotated[
+        bool,
+        typer.Option(
+            "--keep-coverage",
+            help="Serve all (R, Z) of the model started from, also where these stars are not and nothing checks the result",
+        ),
+    ] = False,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time, keeping the best")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint of a killed run")
@@ -60,6 +67,8 @@ def train(
     prior = prior_for(distance_prior, stars)
     selected = read_selection(selection) if selection else None
     start = load_model(start_from) if start_from else None
+    if keep_coverage and start is None:
+        raise InputError("--keep-coverage keeps that of the model to start from: give --start-from too.")
 
     lines = StepLines()
 
@@ -90,6 +99,7 @@ def train(
         distance_prior=prior,
         selection=selected,
         start_from=start,
+        keep_coverage=keep_coverage,
         max_minutes=max_minutes,
         checkpoint=model.with_name(f"{model.stem}.checkpoint"),
         resume=resume,
