@@ -2,7 +2,10 @@
 
 import gzip
 import logging
+import shutil
+import subprocess
 
+import astropy.units as u
 import numpy as np
 import pandas
 import pytest
@@ -77,6 +80,38 @@ def test_columns_of_arrays_round_trip(tmp_path, ending):
     assert np.array_equal(back["log_density"], table["log_density"])
 
 
+@pytest.mark.parametrize("ending", WITH_UNITS)
+def test_provenance_is_written_as_json_has_it(tmp_path, ending):
+    """A tuple in ECSV would be a Python object, and no other program would read the table."""
+    table = Table(
+        {"x": Column([1.0], unit="mas")}, meta={META_KEY: {"range": (1.0, 2.0), "deep": [{"a": (1,)}]}}
+    )
+    path = write_table(table, tmp_path / f"a{ending}")
+    assert read_table(path).meta[META_KEY] == {"range": [1.0, 2.0], "deep": [{"a": [1]}]}
+    assert b"!!python" not in path.read_bytes()
+
+
+@pytest.mark.skipif(
+    shutil.which("stilts") is None, reason="STILTS is not installed (Debian's package stilts)"
+)
+@pytest.mark.parametrize("ending", [".fits", ".ecsv", ".vot"])
+def test_stilts_reads_units_and_rows(tmp_path, ending):
+    """The library that TOPCAT reads with."""
+    table = example()
+    table.meta[META_KEY] = {"range": (1.0, 2.0)}
+    path = write_table(table, tmp_path / f"stars{ending}")
+    done = subprocess.run(
+        ["stilts", "tpipe", f"in={path}", "cmd=meta name units", "ofmt=csv"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    units = dict(line.split(",")[:2] for line in done.stdout.splitlines() if "," in line)
+    for name in table.colnames:
+        unit = table[name].unit
+        assert u.Unit(units[name].replace(".", " ")) == (unit or ""), name  # VOTable has "electron.s**-1"
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_no_rows_round_trip(tmp_path, ending):
     back = read_table(write_table(example()[:0], tmp_path / f"none{ending}"))
@@ -116,8 +151,6 @@ def test_parquet_reads_only_the_columns_asked_for(tmp_path):
 
 
 def test_quantities_are_written_with_their_unit(tmp_path):
-    import astropy.units as u
-
     table = QTable({"distance": [1.0, 2.0] * u.kpc})
     assert read_table(write_table(table, tmp_path / "q.ecsv"))["distance"].unit == "kpc"
 

@@ -80,7 +80,7 @@ def write_fits(table: Table, path: Path) -> None:
         if table[name].description:
             hdu.header[f"TCOMM{i}"] = table[name].description.encode("ascii", "replace").decode()
     if META_KEY in table.meta:
-        hdu.header[_FITS_KEYWORD] = _json(table)
+        hdu.header[_FITS_KEYWORD] = provenance_json(table)
     hdu.writeto(path, output_verify="exception")
 
 
@@ -143,7 +143,7 @@ def write_votable(table: Table, path: Path) -> None:
                 field.arraysize = "x".join(str(size) for size in reversed(shape))
         if META_KEY in table.meta:
             resource = file.resources[0]
-            resource.infos.append(votable.tree.Info(name=META_KEY, value=_json(table)))
+            resource.infos.append(votable.tree.Info(name=META_KEY, value=provenance_json(table)))
         file.to_xml(str(path), tabledata_format="binary2")
 
 
@@ -226,7 +226,14 @@ def _known_unit(unit: Any) -> Any:
         return unit
 
 
-def _json(table: Table) -> str:
+def provenance_json(table: Table) -> str:
+    """The provenance of a table as JSON.
+
+    Raises
+    ------
+    TableError
+        If it holds what JSON has no word for.
+    """
     try:
         return json.dumps(table.meta[META_KEY], allow_nan=False)
     except (TypeError, ValueError) as problem:

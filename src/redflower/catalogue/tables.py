@@ -14,6 +14,7 @@ Provenance is the JSON-able dictionary ``table.meta["redflower"]``. FITS and VOT
 float from NaN (both come back as missing), nor a missing text from an empty one (both come back as empty).
 """
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from astropy.table import Column, Table, vstack
 from redflower.catalogue.formats import (
     META_KEY,
     column_like,
+    provenance_json,
     read_csv,
     read_ecsv,
     read_fits,
@@ -177,6 +179,9 @@ def write_table(table: Table, path: "str | Path", *, overwrite: bool = False) ->
     ending = _ending(path, reading=False)
     check_writable(path, overwrite=overwrite)
     plain = plain_table(table)
+    if META_KEY in table.meta:
+        # YAML would write a tuple as a Python object, at which every other program's reader of ECSV stops.
+        plain.meta = {**table.meta, META_KEY: json.loads(provenance_json(table))}
     # In the same folder, so that the last step is a rename and nobody ever sees half a file.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     writer: Callable[[Table, Path], None] = {
