@@ -49,10 +49,11 @@ def dense_forward(
     for layer, (matrix, diagonal, bias) in enumerate(
         zip(weights.matrices, weights.diagonals, weights.biases, strict=True)
     ):
-        value = matrix @ value + bias  # E7
-        slope = diagonal @ slope
+        # Vector times matrix, not matrix times vector: over a batch, the gradient then needs no transposed copies.
+        value = value @ matrix.T + bias  # E7
+        slope = slope @ diagonal.T
         if layer == 0:
-            value = value + weights.condition @ condition
+            value = value + condition @ weights.condition.T
         if layer < last:
             tanh = jnp.tanh(value)
             slope = slope * (1.0 + MIN_SLOPE - tanh * tanh)
