@@ -15,31 +15,30 @@ from astropy.table import Table
 
 import redflower
 from redflower.bands import BANDS, BP, RP
-from redflower.catalogue import QualityLimits, prepared_error_name
+from redflower.catalogue import PreparedStars, QualityLimits, prepared_error_name
 from redflower.physics import Zhang23Law, extinction_mag
-from redflower.train import EmulatorConfig, StageConfig, TrainConfig
+from redflower.train import read_config
 
-COLUMNS = Path(__file__).parents[1] / "docs" / "examples" / "m67_columns.toml"
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+#: How the real stars of the field correct the shipped flow.
+FINE_TUNE = EXAMPLES / "real-field.toml"
 G_FAINT_MAG = 19.0
 #: Constant zero point of Gaia DR2 parallaxes (Lindegren et al. 2018). [mas]
 ZERO_POINT_MAS = -0.029
 MEMBERSHIP_MIN = 0.5
 SYNTHETIC_MAG = (0.0, 0.1, 0.2, 0.3)
 N_OPTICAL = 8
-FINE_TUNE = TrainConfig(
-    stages=(
-        StageConfig(
-            n_draws=16,
-            learning_rate=3e-4,
-            final_rate_fraction=0.1,
-            batch_size=128,
-            max_epochs=60,
-            patience=12,
-        ),
-    ),
-    validation_fraction=0.15,
-    emulator=EmulatorConfig(n_steps=6000),
-)
+
+
+def field(path: str | Path) -> PreparedStars:
+    """The stars of the cluster's field within the shipped model's limits."""
+    return redflower.prepare(
+        path,
+        purpose="inference",
+        columns=EXAMPLES / "m67_columns.toml",
+        zero_point=ZERO_POINT_MAS,
+        limits=QualityLimits(g_faint_mag=G_FAINT_MAG),
+    )
 
 
 def reddened(stars: Table, ebv_mag: float) -> Table:
@@ -65,10 +64,7 @@ def without_2mass(stars: Table) -> Table:
 
 def main() -> None:
     """Run both parts."""
-    limits = QualityLimits(g_faint_mag=G_FAINT_MAG)
-    prepared = redflower.prepare(
-        sys.argv[1], purpose="inference", columns=COLUMNS, limits=limits, zero_point=ZERO_POINT_MAS
-    )
+    prepared = field(sys.argv[1])
     stars = prepared.table
     print(prepared.report.text().split("note:")[0])
     complete = np.isfinite(np.stack([stars[band.name] for band in BANDS[:N_OPTICAL]])).all(axis=0)
@@ -93,7 +89,7 @@ def main() -> None:
     held_out = shuffled[: len(shuffled) // 5]
     kept = shuffled[len(shuffled) // 5 :]
     model, run = redflower.train(
-        stars[kept], name="m67", config=FINE_TUNE, start_from=redflower.load_model("mock-sky")
+        stars[kept], name="m67", config=read_config(FINE_TUNE), start_from=redflower.load_model("mock-sky")
     )
     first, best = run.history[0].validation_log_evidence, run.validation_log_evidence
     print(

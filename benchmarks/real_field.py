@@ -11,33 +11,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from m67 import FINE_TUNE, MEMBERSHIP_MIN, field
 
 import redflower
-from redflower.catalogue import QualityLimits
 from redflower.train import EmulatorConfig, read_config
-
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
-#: As in docs/m67.md: the zero point of Gaia DR2 parallaxes, and the limit of the shipped model.
-ZERO_POINT_MAS = -0.029
-G_FAINT_MAG = 19.0
-MEMBERSHIP_MIN = 0.5
 
 
 def main() -> None:
     """Train and write."""
     table, out = sys.argv[1], Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
-    stars = redflower.prepare(
-        table, purpose="inference", columns=EXAMPLES / "m67_columns.toml", zero_point=ZERO_POINT_MAS,
-        limits=QualityLimits(g_faint_mag=G_FAINT_MAG),
-    ).table  # fmt: skip
+    stars = field(table).table
     order = np.random.default_rng(0).permutation(len(stars))
     half = np.zeros(len(stars), dtype=bool)
     half[order[: len(stars) // 2]] = True
     member = np.asarray(stars["membership_probability"]) > MEMBERSHIP_MIN
-    config = read_config(EXAMPLES / "real-field.toml").model_copy(
-        update={"emulator": EmulatorConfig(n_steps=0)}
-    )
+    config = read_config(FINE_TUNE).model_copy(update={"emulator": EmulatorConfig(n_steps=0)})
     for name, rows in (
         ("all", np.ones(len(stars), dtype=bool)),
         ("first-half", half),

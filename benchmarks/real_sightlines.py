@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
+from m67 import G_FAINT_MAG, MEMBERSHIP_MIN, ZERO_POINT_MAS, field
 
 import redflower
 from redflower.api import status_counts
@@ -26,11 +27,6 @@ from redflower.products.page_sightline import sentence
 from redflower.products.sightline import joint_density, sightline_rows
 from redflower.sightline import DustPrior, flat_distance_log_weight, make_grid, star_cells
 
-#: Constant zero point of Gaia DR2 parallaxes (Lindegren et al. 2018). [mas]
-DR2_ZERO_POINT_MAS = -0.029
-M67_MAP = Path(__file__).parents[1] / "docs" / "examples" / "m67_columns.toml"
-#: The limits of the shipped model in G.
-G_FAINT_MAG = 19.0
 #: Stars of Orion with a parallax better than this are drawn from: foreground stars must be told from background. [mas]
 ORION_PARALLAX_ERROR_MAS = 0.3
 ORION_EBV_MAX_MAG = 2.0
@@ -161,7 +157,7 @@ def orion(data: Path, n_stars: int, model: str) -> None:
     prepared = redflower.prepare(
         raw,
         purpose="inference",
-        zero_point=DR2_ZERO_POINT_MAS,
+        zero_point=ZERO_POINT_MAS,
         limits=QualityLimits(latitude_min_deg=None),
     )
     stars = prepared.table
@@ -232,15 +228,9 @@ def orion(data: Path, n_stars: int, model: str) -> None:
 
 def m67(data: Path, n_stars: int, model: str) -> None:
     """M67: members, whose distance and reddening are common; and what hiding Gaia's photometry does."""
-    stars = redflower.prepare(
-        data / "m67_gaiadr2_ps1_2mass.fits",
-        purpose="inference",
-        columns=M67_MAP,
-        zero_point=DR2_ZERO_POINT_MAS,
-        limits=QualityLimits(g_faint_mag=G_FAINT_MAG),
-    ).table
+    stars = field(data / "m67_gaiadr2_ps1_2mass.fits").table
     complete = np.isfinite(np.stack([stars[band.name] for band in BANDS[:N_OPTICAL]])).all(axis=0)
-    members = stars[complete & (np.asarray(stars["membership_probability"]) > 0.5)]
+    members = stars[complete & (np.asarray(stars["membership_probability"]) > MEMBERSHIP_MIN)]
     print(
         f"M67: {len(members)} members; literature E(B-V) 0.04, about 850 pc; map {np.median(members['ebv_sfd']):.3f}"
     )

@@ -139,7 +139,8 @@ def train(
         raise InputError(f"train(n_bands) must be one of {sorted(SURVEY_ENDS.values())}; got {n_bands}.")
     if keep_coverage and start_from is None:
         raise InputError(
-            "train(keep_coverage) keeps the coverage of the model to start from, and there is none: give start_from too."
+            "keep_coverage (--keep-coverage) keeps the coverage of the model to start from, and there is none: give "
+            "start_from (--start-from) too."
         )
     prior = distance_prior or default_distance_prior()
     with ExitStack() as stack:

@@ -67,8 +67,6 @@ def train(
     prior = prior_for(distance_prior, stars)
     selected = read_selection(selection) if selection else None
     start = load_model(start_from) if start_from else None
-    if keep_coverage and start is None:
-        raise InputError("--keep-coverage keeps that of the model to start from: give --start-from too.")
 
     lines = StepLines()
 
