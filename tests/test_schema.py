@@ -1,5 +1,7 @@
 """Any survey's table comes out in redflower's names and units, or with one message that says what to mend."""
 
+import tracemalloc
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -80,6 +82,32 @@ def test_the_order_of_columns_and_rows_does_not_matter():
 def test_reading_twice_changes_nothing():
     stars = read_stars(raw_stars())
     assert read_stars(stars) is stars
+
+
+def test_the_users_table_is_left_as_it_was():
+    raw = raw_stars()
+    before = raw.copy()
+    stars = read_stars(raw, ColumnMap(extra={"first": "phot_g_mean_mag", "again": "phot_g_mean_mag"}))
+    assert np.array_equal(stars["first"], before["phot_g_mean_mag"])
+    for name in ("first", "again", "phot_g_mean_mag", "true_ebv"):
+        stars[name][:] = -1.0
+    prepare(raw, purpose="training")
+    assert raw.colnames == before.colnames
+    for name in raw.colnames:
+        assert np.array_equal(raw[name], before[name], equal_nan=raw[name].dtype.kind == "f"), name
+
+
+def test_a_file_is_not_held_twice(tmp_path):
+    """Ten million stars weigh 4 GB: the file's columns are let go as they are used."""
+    path = write_table(raw_stars(30_000), tmp_path / "raw.parquet")
+    read_stars(path)  # what is loaded once does not count
+    tracemalloc.start()
+    try:
+        stars = read_stars(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.7 * sum(stars[name].nbytes for name in stars.colnames)
 
 
 def test_quantities_and_data_frames_are_read():

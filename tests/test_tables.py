@@ -150,6 +150,15 @@ def test_parquet_reads_only_the_columns_asked_for(tmp_path):
     assert read_table(path, ["flux", "source_id"]).colnames == ["flux", "source_id"]
 
 
+def test_parquet_tells_a_name_with_a_dot_from_its_beginning(tmp_path):
+    table = Table({"a.b": [1.0], "a": [2.0], "c": [3.0]})
+    path = write_table(table, tmp_path / "t.parquet")
+    assert read_table(path, ["a"]).colnames == ["a"]
+    assert [float(read_table(path)[name][0]) for name in table.colnames] == [1.0, 2.0, 3.0]
+    with pytest.raises(TableError, match="no column 'd'"):
+        read_table(path, ["a", "d"])
+
+
 def test_quantities_are_written_with_their_unit(tmp_path):
     table = QTable({"distance": [1.0, 2.0] * u.kpc})
     assert read_table(write_table(table, tmp_path / "q.ecsv"))["distance"].unit == "kpc"

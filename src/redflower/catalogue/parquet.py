@@ -57,11 +57,21 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
     TableError
         If the file is damaged or lacks one of ``columns``.
     """
+    table = Table()
     try:
-        arrow = pq.read_table(path, columns=None if columns is None else list(columns), partitioning=None)
+        with pq.ParquetFile(path, memory_map=True) as file:
+            schema = file.schema_arrow
+            names = list(schema.names) if columns is None else list(columns)
+            absent = [name for name in names if name not in schema.names]
+            if absent:
+                raise TableError(f"{path} has no column {absent[0]!r}.")
+            # A column at a time: Arrow's copy of the whole table would stand beside ours.
+            for name in names:
+                _add_column(table, schema.field(name), file.read(columns=[name]).column(name), path)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
-    return _table_of(arrow, path)
+    _take_header(table, schema)
+    return table
 
 
 def iter_parquet(
@@ -98,20 +108,29 @@ def _table_of(arrow: pa.Table, path: Path) -> Table:
     """The astropy table of an Arrow one, with units, descriptions and header."""
     table = Table()
     for field, chunks in zip(arrow.schema, arrow.columns, strict=True):
-        column = _column_from_arrow(field.name, chunks)
-        if column is None:
-            _LOG.warning("%s: column %r of type %s is left out.", path, field.name, field.type)
-            continue
-        notes = field.metadata or {}
-        if b"unit" in notes:
-            column.unit = notes[b"unit"].decode()
-        if b"description" in notes:
-            column.description = notes[b"description"].decode()
-        table[field.name] = column
-    header = (arrow.schema.metadata or {}).get(_YAML_KEY)
+        _add_column(table, field, chunks, path)
+    _take_header(table, arrow.schema)
+    return table
+
+
+def _add_column(table: Table, field: pa.Field, chunks: pa.ChunkedArray, path: Path) -> None:
+    """Add a column of Arrow's, with its unit and description; one of another kind is left out, with a warning."""
+    column = _column_from_arrow(field.name, chunks)
+    if column is None:
+        _LOG.warning("%s: column %r of type %s is left out.", path, field.name, field.type)
+        return
+    notes = field.metadata or {}
+    if b"unit" in notes:
+        column.unit = notes[b"unit"].decode()
+    if b"description" in notes:
+        column.description = notes[b"description"].decode()
+    table.add_column(column, copy=False)
+
+
+def _take_header(table: Table, schema: pa.Schema) -> None:
+    header = (schema.metadata or {}).get(_YAML_KEY)
     if header is not None:
         _take_astropy_header(table, header.decode())
-    return table
 
 
 def write_parquet(table: Table, path: Path) -> None:

@@ -28,6 +28,7 @@ from redflower.errors import InputError
 #: Below this E(B-V) a star counts as free of dust (O'Callaghan et al. 2025, section 4). [mag]
 TRAINING_EBV_MAX_MAG = 0.018
 
+_POSITION = ("source_id", "ra", "dec", "l", "b")
 #: Input columns that a prepared table keeps for figures and diagnostics.
 _PASSED_ON = ("ruwe", "astrometric_params_solved", "r_med_geo", "r_lo_geo", "r_hi_geo")
 
@@ -153,6 +154,8 @@ def prepare(
             f"no star is left for {purpose}: the cut on {last.name} ({last.condition}) took the last "
             f"{last.before} of {len(raw)}.\n{report.text()}"
         )
+    counts = _selection_counts(raw, conditions, keep, limits) if count_selection else None
+    raw = _without_used_up(raw)
     table = _assembled(raw, keep, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag)
     report = replace(report, summary=summarise(table))
     table.meta[META_KEY] = {
@@ -169,7 +172,6 @@ def prepare(
         },
         "report": report.as_dict(),
     }
-    counts = _selection_counts(raw, conditions, keep, limits) if count_selection else None
     return PreparedStars(table, report, counts, dust)
 
 
@@ -218,6 +220,19 @@ def _parallaxes(
     return parallax_mas, error_mas
 
 
+def _without_used_up(raw: Table) -> Table:
+    """The raw columns that the prepared table still takes: of millions of stars the others weigh gigabytes."""
+    return Table(
+        [
+            raw[name]
+            for name in raw.colnames
+            if name in (*_POSITION, *_PASSED_ON) or name not in INPUT_COLUMNS
+        ],
+        meta=raw.meta,
+        copy=False,
+    )
+
+
 def _assembled(
     raw: Table,
     keep: Bool[np.ndarray, " star"],
@@ -231,9 +246,10 @@ def _assembled(
     table = Table()
 
     def add(name: str, values: Any, unit: str | None, description: str) -> None:
-        table[name] = Column(np.asarray(values)[keep], unit=unit, description=description)
+        column = Column(np.asarray(values)[keep], name=name, unit=unit, description=description)
+        table.add_column(column, copy=False)
 
-    for name in ("source_id", "ra", "dec", "l", "b"):
+    for name in _POSITION:
         spec = INPUT_COLUMNS[name]
         add(name, raw[name], spec.unit, spec.description)
     add("parallax", parallax_mas, "mas", "parallax, zero point removed")
@@ -258,5 +274,5 @@ def _assembled(
         add("ebv_map", ebv_map_mag, "mag", "E(B-V) of the dust map towards the star")
     carried = [name for name in raw.colnames if name not in INPUT_COLUMNS]
     for name in (*(name for name in _PASSED_ON if name in raw.colnames), *carried):
-        table[name] = raw[name][keep]
+        table.add_column(raw[name][keep], name=name, copy=False)
     return table

@@ -1,5 +1,6 @@
 """From a file or a table of any survey to a table in redflower's names and units, with NaN for missing."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -72,27 +73,37 @@ def read_stars(
     unused = sorted(set(names) - set(choice.source.values()))
     check_required(choice.source, column_map.constants, origin["file"], unused)
 
-    notes = list(choice.notes)
+    n_rows, notes = len(table), list(choice.notes)
+    uses = Counter([*choice.source.values(), *choice.extra.values()])
+
+    def take(theirs: str) -> Column:
+        """A column of the source, let go with its last use: millions of stars should not be held twice."""
+        column = table[theirs]
+        uses[theirs] -= 1
+        if not uses[theirs]:
+            table.remove_column(theirs)
+        return column
+
     stars = Table()
     unitless: list[str] = []
     with_unit: list[str] = []
     units: dict[str, AnyUnit | None] = {}
     for name, spec in INPUT_COLUMNS.items():
         if name in choice.source:
-            column = table[choice.source[name]]
+            column = take(choice.source[name])
         elif name in column_map.constants:
-            column = Column(np.full(len(table), column_map.constants[name]), name=name)
+            column = Column(np.full(n_rows, column_map.constants[name]), name=name)
         else:
             continue
         if column.ndim > 1:
             raise TableError(f"column {name!r} must hold one value per star; it has shape {column.shape}.")
         if name == "source_id":
-            stars[name] = clean_identifiers(column, notes)
+            stars.add_column(clean_identifiers(column, notes), name=name, copy=False)
         elif spec.kind == "text":
-            stars[name] = clean_text(column)
+            stars.add_column(clean_text(column), name=name, copy=False)
         else:
             cleaned = clean_numbers(column, spec, column_map.units.get(name))
-            stars[name] = cleaned.column
+            stars.add_column(cleaned.column, name=name, copy=False)
             units[name] = cleaned.unit
             notes += cleaned.notes
             if spec.unit is not None and not spec.any_unit and name not in column_map.constants:
@@ -105,8 +116,7 @@ def read_stars(
     for name, theirs in choice.extra.items():
         if name in PREPARED_NAMES:
             raise InputError(f"column map: [extra] {name} is a name that redflower writes; choose another.")
-        stars[name] = table[theirs].copy()
-        stars[name].name = name
+        stars.add_column(take(theirs).copy(), name=name, copy=False)
 
     if "source_id" not in stars.colnames:
         stars.add_column(np.arange(len(stars), dtype=np.int64), name="source_id", index=0)

@@ -103,7 +103,7 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
             f"{path} cannot be read as {ending}: {_first_line(problem)}. The file is damaged, was cut "
             "short, or is of another kind than its ending says; fetch or write it again."
         ) from problem
-    if columns is not None:
+    if columns is not None and table.colnames != list(columns):
         table = table[list(columns)]
     return _tidied(table)
 
@@ -263,7 +263,7 @@ def _tidied(table: Table) -> Table:
             values = np.array(["" if value is None else str(value) for value in values], dtype=str)
         elif not values.dtype.isnative:
             values = values.astype(values.dtype.newbyteorder("="))
-        table[name] = column_like(column, values)
+        table.replace_column(name, column_like(column, values), copy=False)
     return table
 
 

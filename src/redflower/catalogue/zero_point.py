@@ -30,6 +30,8 @@ PSEUDOCOLOUR_RANGE_PER_UM: Final = (1.24, 1.72)
 
 # Obliquity of the ecliptic at J2000, as in the Gaia archive's coordinates (Gaia DR3 documentation, 4.1.7).
 _OBLIQUITY_DEG: Final = 84381.41100 / 3600.0
+# The package takes two dozen numbers of working memory a star: a part at a time.
+_ROWS_AT_ONCE: Final = 500_000
 
 
 class ZeroPointStatus(IntEnum):
@@ -174,17 +176,20 @@ def lindegren21_zero_point_mas(
     nu_eff = np.clip(nu_eff_per_um, *NU_EFF_RANGE_PER_UM)
     pseudocolour = np.clip(pseudocolour_per_um, *PSEUDOCOLOUR_RANGE_PER_UM)
     at_edge = (g != g_mag) | np.where(six, pseudocolour != pseudocolour_per_um, nu_eff != nu_eff_per_um)
+    value_mas = np.empty(len(g))
     with warnings.catch_warnings():
         # The package warns at the very edges; what lies beyond has been moved to them and is flagged.
         warnings.simplefilter("ignore")
-        value_mas = _lindegren_package().get_zpt(
-            g,
-            np.where(six, 1.5, nu_eff),
-            np.where(six, pseudocolour, 1.5),
-            ecl_lat_deg,
-            solved.astype(float),
-        )
-    return np.asarray(value_mas, dtype=float), at_edge
+        for start in range(0, len(g), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            value_mas[rows] = _lindegren_package().get_zpt(
+                g[rows],
+                np.where(six[rows], 1.5, nu_eff[rows]),
+                np.where(six[rows], pseudocolour[rows], 1.5),
+                ecl_lat_deg[rows],
+                solved[rows].astype(float),
+            )
+    return value_mas, at_edge
 
 
 def ecliptic_latitude_deg(

@@ -109,23 +109,26 @@ def simulate_stars(
     padded = (g_bright_mag - dimming_mag - _WINDOW_PAD_MAG, g_faint_mag + _WINDOW_PAD_MAG)
     # Whole chunks of one size, so that the compiled functions are compiled once.
     chunk = min(_CHUNK, max(1024, 2 ** int(np.ceil(np.log2(1.5 * n_stars)))))
-    parts: list[MockStars] = []
+    # Filled lot by lot: millions of stars should not be held twice.
+    stars: MockStars | None = None
     n_found, n_chunks = 0, 0
-    while n_found < n_stars:
+    while stars is None or n_found < n_stars:
         if n_chunks % _CHUNKS_PER_LIBRARY == 0:
             libraries = [draw_library(component, _LIBRARY_SIZE, rng) for component in COMPONENTS]
             window = _window(libraries, padded)
             sky = place if place is not None else HighLatitudeSky(window)
         l_all, b_all = sky.draw(chunk, rng)
-        parts.append(_observe(l_all, b_all, libraries, window, padded, limits, dust, cloud_scatter, rng))
-        n_found += len(parts[-1].l_deg)
+        lot = _observe(l_all, b_all, libraries, window, padded, limits, dust, cloud_scatter, rng)
+        stars = lot.room(n_stars) if stars is None else stars
+        stars.put(n_found, lot)
+        n_found += len(lot.l_deg)
         n_chunks += 1
         if n_chunks == 50 and n_found == 0:
             raise InputError(
                 f"simulate_stars found no star with {g_bright_mag} < G < {g_faint_mag} among {50 * chunk}. "
                 "Widen the limits."
             )
-    table = catalogue_table(MockStars.join(parts).at(slice(n_stars)), include_truth=include_truth)
+    table = catalogue_table(stars, include_truth=include_truth)
     table.meta["simulation"] = {
         "preset": preset, "seed": seed, "clouds_pc_mag": [list(cloud) for cloud in dust],
         "cloud_scatter": cloud_scatter, "g_limits_mag": list(limits),

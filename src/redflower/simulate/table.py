@@ -40,12 +40,20 @@ class MockStars:
         """The chosen stars."""
         return MockStars(*(getattr(self, field.name)[keep] for field in fields(self)))
 
-    @staticmethod
-    def join(parts: "list[MockStars]") -> "MockStars":
-        """All stars of several lots."""
+    def room(self, n_stars: int) -> "MockStars":
+        """Columns of so many stars, of the same kinds, to be filled by `put`."""
         return MockStars(
-            *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(MockStars))
+            *(
+                np.empty((n_stars, *a.shape[1:]), a.dtype)
+                for a in (getattr(self, f.name) for f in fields(self))
+            )
         )
+
+    def put(self, start: int, lot: "MockStars") -> None:
+        """Write the stars of a lot from row ``start`` on, as many as there is room for."""
+        for field in fields(self):
+            column = getattr(self, field.name)
+            column[start : start + len(lot.l_deg)] = getattr(lot, field.name)[: len(column) - start]
 
 
 def catalogue_table(stars: MockStars, *, include_truth: bool) -> QTable:
