@@ -180,6 +180,24 @@ def test_bridge_sampling_gives_the_integral_of_a_known_density() -> None:
     np.testing.assert_allclose(value, expected, atol=0.1)
 
 
+@pytest.mark.equation("E16c")
+def test_bridge_sampling_is_not_fooled_by_draws_that_resemble_their_neighbours() -> None:
+    """Four chains of 200 draws that move slowly, of a normal of nine dimensions, as NUTS leaves them: 200 stars give the
+    mean evidence to 0.003 nat. With a normal fitted to every other draw it was 0.10 too low."""
+    rng, rho = np.random.default_rng(5), 0.7
+    chains = np.empty((200, 4, 200, 9))
+    chains[:, :, 0] = rng.normal(size=chains.shape[:2] + (9,))
+    for k in range(1, chains.shape[2]):
+        chains[:, :, k] = rho * chains[:, :, k - 1] + np.sqrt(1 - rho**2) * rng.normal(size=(200, 4, 9))
+    theta = chains.reshape(200, 800, 9)
+
+    def log_density(points: np.ndarray) -> np.ndarray:
+        return -0.5 * (points**2).sum(axis=2)
+
+    value = log_evidence_by_bridge(theta, log_density(theta), rng.normal(size=(200, 400, 9)), log_density)
+    assert value.mean() == pytest.approx(4.5 * np.log(2 * np.pi), abs=0.015)
+
+
 def test_keys_come_from_the_source_id_alone() -> None:
     ids = np.array([4_295_806_720, 7, -3, 9_223_372_036_854_775_000])
     keys = jax.random.key_data(star_keys(ids, 0))
