@@ -151,7 +151,7 @@ def log_evidence_of_one_more(
     ----------
     stars : of the sightline.
     prior : of the dust.
-    fewer, more : draws of the posteriors of N and of N + 1 clouds, on their cubes.
+    fewer, more : draws of the posteriors of N and of N + 1 clouds, on their cubes, particle after particle.
     rng : random numbers.
 
     Returns
@@ -160,10 +160,11 @@ def log_evidence_of_one_more(
     """
     shared = prior.n_shared
     n_more = (more.shape[1] - shared) // 3
-    rows = rng.permutation(len(more))
-    proposal = _CloudBoxes(more[rows[: len(rows) // 2], shared:])
-    count = min(len(rows) // 2, len(fewer))
-    with_one = more[rows[len(rows) // 2 :][:count]]
+    # From some particles, for others: see `tempering.Sampled`.
+    half = len(more) // 2
+    proposal = _CloudBoxes(more[:half, shared:])
+    count = min(half, len(fewer))
+    with_one = more[half + rng.permutation(len(more) - half)[:count]]
     without = fewer[rng.permutation(len(fewer))[:count]]
     # From N + 1 clouds: one is taken out.
     lost = rng.integers(n_more, size=len(with_one))

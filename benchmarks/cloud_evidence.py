@@ -1,0 +1,71 @@
+"""How far the evidences of 0 to 4 clouds scatter from run to run, and whether they lean to one side.
+
+Usage: python benchmarks/cloud_evidence.py [--sightlines 10] [--repeats 3]
+
+For mock sightlines of known densities: fits as by default, with other random numbers each, less one fit of the same stars
+with four times as many particles and half as many moves again. A quarter of an hour of one core. Decision 9 quotes it.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.sightline.fit import fit_sightline
+from redflower.sightline.mock import mock_sightline
+from redflower.sightline.tempering import TemperingSettings
+
+#: Stars, and (distance in pc, E(B-V) in mag) of the clouds.
+CASES = (
+    (150, [(370.0, 0.10), (1500.0, 0.15)]),
+    (400, [(400.0, 0.08)]),
+    (100, [(300.0, 0.05), (700.0, 0.05), (1500.0, 0.08)]),
+    (300, [(600.0, 0.03), (900.0, 0.05)]),
+    (150, []),
+)
+USUAL = TemperingSettings()
+REFERENCE = TemperingSettings(n_particles=4 * USUAL.n_particles, n_final=USUAL.n_final * 3 // 2)
+MAX_CLOUDS = 4
+#: A run whose one cloud is this much worse than the reference's has missed the better place of two. [nat]
+MISSED_NAT = 1.0
+
+
+def main() -> None:
+    """Print the differences, sightline by sightline and in all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sightlines", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    differences, spent = [], []
+
+    def evidences(stars, seed: int, settings: TemperingSettings) -> np.ndarray:
+        began = time.process_time()
+        fit = fit_sightline(
+            stars.density, (EBV_MIN_MAG, EBV_MAX_MAG), np.random.default_rng(seed), max_clouds=MAX_CLOUDS,
+            settings=settings, monotone=False,
+        )  # fmt: skip
+        spent.append(time.process_time() - began)
+        return np.array([model.log_evidence for model in fit.models])
+
+    for k in range(arguments.sightlines):
+        n_stars, clouds = CASES[k % len(CASES)]
+        stars = mock_sightline(n_stars, clouds, np.random.default_rng(k))
+        reference = evidences(stars, 5, REFERENCE)
+        spent.pop()
+        found = np.array([evidences(stars, 100 + r, USUAL) for r in range(arguments.repeats)]) - reference
+        differences.append(found)
+        print(
+            f"{n_stars} stars, {len(clouds)} clouds: mean {found.mean(axis=0).round(2)}, scatter {found.std(axis=0).round(2)} nat",
+            flush=True,
+        )
+    every = np.concatenate(differences)
+    missed = every[:, 1] < -MISSED_NAT
+    within = np.sqrt(np.mean([found.var(axis=0, ddof=1) for found in differences], axis=0))
+    print(f"all, 0 to {MAX_CLOUDS} clouds: mean {every[~missed].mean(axis=0).round(3)} nat, scatter from run to run "
+          f"{within.round(3)}; one cloud missed its place in {missed.sum()} of {len(every)} runs; "
+          f"{np.median(spent):.1f} s of processor time a fit (median)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
