@@ -56,7 +56,8 @@ def main() -> None:
         found = np.array([evidences(stars, 100 + r, USUAL) for r in range(arguments.repeats)]) - reference
         differences.append(found)
         print(
-            f"{n_stars} stars, {len(clouds)} clouds: mean {found.mean(axis=0).round(2)}, scatter {found.std(axis=0).round(2)} nat",
+            f"{n_stars} stars, {len(clouds)} clouds: mean {found.mean(axis=0).round(2)}, scatter "
+            f"{found.std(axis=0).round(2)} nat",
             flush=True,
         )
     every = np.concatenate(differences)
