@@ -318,7 +318,7 @@ def test_the_sampler_finds_a_known_evidence_and_both_modes() -> None:
 
 @pytest.mark.equation("ES7")
 def test_the_evidence_of_a_bent_density_in_twelve_dimensions() -> None:
-    """A sheared normal, as wide as the posterior of three clouds has dimensions; the evidence is 1.
+    """A sheared normal of as many dimensions as three clouds have; the evidence is 1.
 
     What the mixture was fitted to must not judge it: the later draws of the same particles give -0.20 nat, other particles
     -0.07, and the mean of six runs is known to 0.01.
@@ -342,7 +342,7 @@ def test_the_evidence_of_a_bent_density_in_twelve_dimensions() -> None:
 
 
 def test_one_cloud_in_the_place_of_two_is_put_at_the_better() -> None:
-    """Two clouds, 150 stars: one cloud fits either, the better place 28 nat better: every run must find it."""
+    """Two clouds, 150 stars: one cloud fits either, one place 28 nat better than the other. Every run must find it."""
     mock = mock_sightline(150, [(370.0, 0.1), (1500.0, 0.15)], np.random.default_rng(1))
     found = [
         fit_sightline(
