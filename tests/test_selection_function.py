@@ -153,6 +153,35 @@ def test_empty_cells_take_the_sky_s_value_and_a_wide_uncertainty() -> None:
         build_selection(made_counts(np.zeros((12, 3, 2), int), 0.5))
 
 
+@pytest.mark.equation("E12b")
+def test_a_sparse_pixel_of_other_colours_keeps_its_own_mean_over_colours() -> None:
+    """A million red stars over the sky, 8 blue ones of each magnitude in one pixel: its mean is that of blue stars."""
+    parent = np.zeros((12, 3, 2), int)
+    parent[:, :, 1] = 30_000
+    parent[3] = [8, 0]
+    selection = build_selection(SelectionCounts(parent, parent - parent // 7, G_EDGES, G_RP_EDGES, 1))
+    cells, mean = (
+        np.exp(np.asarray(a, float)) for a in (selection.log_probability, selection.log_mean_probability)
+    )
+    # One star in three magnitudes beside 8 in each: its weight is 1/25, and the colours' probabilities differ by 0.2.
+    np.testing.assert_allclose(mean[3], cells[3, :, 0], atol=0.2 / 25)
+    # By hand, from the same cells: 8 blue stars, and a third of one star of the sky's mixture.
+    share = np.array([8.0, 330_000.0]) / (3 * 330_008.0)
+    own = np.array([8.0, 0.0]) + share
+    np.testing.assert_allclose(mean[3], cells[3] @ own / own.sum(), rtol=1e-5)
+
+
+@pytest.mark.equation("E12b")
+def test_a_pixel_without_stars_of_a_magnitude_takes_the_sky_s_colours() -> None:
+    parent = np.full((12, 3, 2), 900)
+    parent[:, :, 1] = 100
+    parent[5, 1] = 0
+    selection = build_selection(made_counts(parent, np.array([0.9, 0.4])))
+    cells = np.exp(np.asarray(selection.log_probability, float))
+    mean = np.exp(np.asarray(selection.log_mean_probability, float))
+    np.testing.assert_allclose(mean[5, 1], cells[5, 1] @ [0.9, 0.1], rtol=1e-5)
+
+
 def test_stars_are_counted_in_the_cells_they_lie_in() -> None:
     rng = np.random.default_rng(5)
     n = 5000

@@ -154,8 +154,7 @@ def build_selection(
             f"log_parent must be finite, at most 0, and of shape (pixel, g) = {n.shape[:2]}; got shape {parent.shape}."
         )
     logs = log_subsample_selection(jnp.asarray(np.log(mean)), jnp.asarray(parent[:, :, None]))  # E11
-    # Pixels without stars of a magnitude have the sky's mixture of colours there.
-    colours = n + 1e-3 * n.sum(axis=0, keepdims=True) + 1e-9
+    colours = n + _sky_star(n)  # E12b
     over_colours = (colours * mean).sum(axis=2) / colours.sum(axis=2)
     return SelectionFunction(
         log_probability=jnp.asarray(logs, jnp.float32),
@@ -283,6 +282,16 @@ def read_selection(path: "str | Path") -> SelectionFunction:
         return selection_from_parts(arrays, json.loads(header["settings"]))
     except (KeyError, ValueError) as problem:
         raise InputError(f"{path} is damaged: {problem}.") from None
+
+
+def _sky_star(n: np.ndarray) -> np.ndarray:
+    """One star for every pixel, shared out over magnitudes and colours as those of the whole sky; shape (1, g, g_rp).
+
+    Where a pixel has no stars of a magnitude, the sky's mixture of colours stands there; where it has some, they outvote
+    it. At a magnitude that no star of the sky has, all colours count alike.
+    """
+    sky = n.sum(axis=0)
+    return np.asarray((sky / sky.sum() + np.finfo(float).tiny)[None])
 
 
 def _leaning(k: np.ndarray, n: np.ndarray, towards: Any, stars: float) -> np.ndarray:
