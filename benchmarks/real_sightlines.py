@@ -20,7 +20,7 @@ import redflower
 from redflower.api import status_counts
 from redflower.bands import BANDS
 from redflower.catalogue import ColumnMap, QualityLimits, prepared_error_name
-from redflower.catalogue.schema import magnitude_error_column
+from redflower.catalogue.reading.schema import magnitude_error_column
 from redflower.posterior import Flag, InferenceSettings
 from redflower.products import SightlineResult
 from redflower.products.page_sightline import sentence

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from redflower.catalogue import META_KEY, ColumnMap, read_column_map, read_stars
+from redflower.catalogue import ColumnMap, read_column_map, read_stars
 from redflower.errors import InputError, TableError
+from redflower.provenance import META_KEY
 
 from .helpers.raw_stars import raw_stars
 

@@ -12,7 +12,12 @@ from astropy.table import Table
 from astropy_healpix import HEALPix
 
 import redflower
-from redflower.catalogue.dustmaps_profile import N_PLACES, places_in_circle, profile_names, read_dust_profile
+from redflower.catalogue.maps.dustmaps_profile import (
+    N_PLACES,
+    places_in_circle,
+    profile_names,
+    read_dust_profile,
+)
 from redflower.errors import InputError
 from redflower.products.compare import read_comparison
 from redflower.products.page_sightline import sightline_page

@@ -7,8 +7,8 @@ from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 from scipy import stats
 
-from redflower.catalogue.gaiaunlimited_selection import counts_from_gaiaunlimited, log_gaia_completeness
-from redflower.catalogue.selection import build_selection
+from redflower.catalogue.maps.gaiaunlimited_selection import counts_from_gaiaunlimited, log_gaia_completeness
+from redflower.catalogue.maps.selection import build_selection
 from redflower.errors import InputError
 
 gaiaunlimited = pytest.importorskip(

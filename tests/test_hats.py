@@ -11,7 +11,7 @@ from redflower.catalogue import QualityLimits, prepare, read_table
 from redflower.catalogue.archive import SURVEYS, cone_tiles, fetch_tiles, parse_region, zero_extinction_tiles
 from redflower.catalogue.archive.hats import HatsSource, match_at_epoch, parse_catalogues
 from redflower.catalogue.archive.tap import RefusedError
-from redflower.catalogue.dust_map import DustMap
+from redflower.catalogue.maps.dust_map import DustMap
 from redflower.errors import InputError
 
 from .helpers.made_archive import MadeArchive, made_archive

@@ -10,7 +10,6 @@ from astropy.table import Table
 from redflower.bands import BANDS
 from redflower.catalogue import (
     ENDINGS,
-    META_KEY,
     CutReport,
     DistancePrior,
     QualityLimits,
@@ -24,8 +23,9 @@ from redflower.catalogue import (
     to_stars,
     write_table,
 )
-from redflower.catalogue.band_quality import PS1_SATURATION_MAG
+from redflower.catalogue.quality.band_cuts import PS1_SATURATION_MAG
 from redflower.errors import InputError
+from redflower.provenance import META_KEY
 
 from .helpers.raw_stars import raw_stars
 

@@ -7,9 +7,10 @@ import pytest
 from astropy.table import Table
 
 from redflower.bands import BANDS
-from redflower.catalogue import META_KEY, ColumnMap, QualityLimits, prepare, read_stars, read_table
-from redflower.catalogue.schema import magnitude_error_column
+from redflower.catalogue import ColumnMap, QualityLimits, prepare, read_stars, read_table
+from redflower.catalogue.reading.schema import magnitude_error_column
 from redflower.errors import InputError, TableError
+from redflower.provenance import META_KEY
 
 M67_MAP = Path(__file__).parents[1] / "docs" / "examples" / "m67_columns.toml"
 

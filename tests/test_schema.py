@@ -8,16 +8,10 @@ import pytest
 from astropy.table import MaskedColumn, QTable, Table
 
 from redflower.bands import BANDS
-from redflower.catalogue import (
-    INPUT_COLUMNS,
-    META_KEY,
-    ColumnMap,
-    prepare,
-    read_stars,
-    write_table,
-)
-from redflower.catalogue.schema import magnitude_error_column
+from redflower.catalogue import INPUT_COLUMNS, ColumnMap, prepare, read_stars, write_table
+from redflower.catalogue.reading.schema import magnitude_error_column
 from redflower.errors import InputError, TableError
+from redflower.provenance import META_KEY
 
 from .helpers.raw_stars import raw_stars
 

@@ -8,7 +8,7 @@ from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 from scipy import stats
 
-from redflower.catalogue.selection import (
+from redflower.catalogue.maps.selection import (
     SelectionCounts,
     build_selection,
     check_selection,

@@ -11,8 +11,9 @@ import pandas
 import pytest
 from astropy.table import Column, MaskedColumn, QTable, Table
 
-from redflower.catalogue import ENDINGS, META_KEY, read_table, write_table
+from redflower.catalogue import ENDINGS, read_table, write_table
 from redflower.errors import TableError
+from redflower.provenance import META_KEY
 
 WITH_UNITS = [ending for ending in ENDINGS if ending != ".csv"]
 PROVENANCE = {"stage": "stars", "nested": [1, 2.5, {"text": 'it\'s "quoted" & / long ' * 40}], "none": None}

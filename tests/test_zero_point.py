@@ -5,7 +5,11 @@ import pytest
 from astropy.coordinates import SkyCoord
 
 from redflower.catalogue import ZeroPointStatus, parallax_zero_point, read_stars, read_table
-from redflower.catalogue.zero_point import ecliptic_latitude_deg, lindegren21_zero_point_mas, solution_kind
+from redflower.catalogue.quality.zero_point import (
+    ecliptic_latitude_deg,
+    lindegren21_zero_point_mas,
+    solution_kind,
+)
 from redflower.errors import InputError
 
 from .helpers.raw_stars import raw_stars

@@ -1,18 +1,16 @@
 """Dust reddening and distance of stars with conditional normalising flows (FLOWER)."""
 
-from typing import Final
-
 import jax
 
-__version__: Final = "0.1.0"
+from redflower.provenance import VERSION as __version__  # noqa: F401
 
 # On a GPU, JAX by default rounds what goes into matrix products to ten bits. Loci of stars are a hundred times thinner than
 # they are long, so that log densities would be wrong by tenths without a word. Whoever set a precision keeps it.
 if jax.config.jax_default_matmul_precision is None:  # type: ignore[attr-defined]
     jax.config.update("jax_default_matmul_precision", "highest")
 
-# After the version, which they record. `train`, `simulate`, `sightline` and `validate` are packages too: importing the
-# functions last makes the plain names mean the functions.
+# `train`, `simulate`, `sightline` and `validate` are packages too: importing the functions last makes the plain names
+# mean the functions.
 from redflower.catalogue import prepare as prepare  # noqa: E402, I001
 from redflower.catalogue import read_distance_prior as read_distance_prior  # noqa: E402
 from redflower.catalogue import read_stars as read_stars  # noqa: E402

@@ -12,17 +12,15 @@ import jax
 import numpy as np
 from astropy.table import Column, Table
 
-import redflower
 from redflower.bands import SURVEY_ENDS
 from redflower.catalogue import (
-    META_KEY,
     DistancePrior,
     default_distance_prior,
     require_prepared,
     to_stars,
     training_sample,
 )
-from redflower.catalogue.cleaning import as_floats
+from redflower.catalogue.io.columns import as_floats
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, fit_coverage, load_model
 from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
@@ -33,6 +31,7 @@ from redflower.posterior.status import STATUS_MESSAGES
 from redflower.posterior.summaries import MIN_BANDS
 from redflower.products import fit_posteriors
 from redflower.products.arviz_objects import star_inference_data
+from redflower.provenance import META_KEY, VERSION
 from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
 
 #: Fit the dust along a line of sight; see `redflower.products.fit_posteriors`.
@@ -185,7 +184,7 @@ def train(
         distance_prior={"name": prior.name, "sha256": prior.sha256},
         config=config.model_dump(mode="json"),
         provenance={
-            "redflower": redflower.__version__,
+            "redflower": VERSION,
             "jax": jax.__version__,
             "stars": len(sample.source_id),
             "input": {
@@ -327,7 +326,7 @@ def posterior_table(
             table[column] = stars[column]
     table.meta[META_KEY] = {
         "stage": "posteriors",
-        "redflower": redflower.__version__,
+        "redflower": VERSION,
         "model": {"id": model.model_id, "description": model.description},
         "distance_prior": {"name": prior.name, "sha256": prior.sha256},
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],

@@ -10,14 +10,14 @@ import jax
 import numpy as np
 from astropy.table import Column, Table, vstack
 
-import redflower
 from redflower.api import OUTPUT_COLUMNS, usable_rows
 from redflower.bands import G
-from redflower.catalogue import META_KEY, DistancePrior, default_distance_prior, require_prepared, to_stars
+from redflower.catalogue import DistancePrior, default_distance_prior, require_prepared, to_stars
 from redflower.errors import InputError
 from redflower.flow import Model, load_model
 from redflower.posterior import InferenceSettings, infer_stars
 from redflower.products.validation import summarise
+from redflower.provenance import META_KEY, VERSION
 from redflower.validate import trials
 
 
@@ -107,7 +107,7 @@ def validate(
     _add_absolute_magnitude(table, np.asarray(arrays.magnitude_mag)[:, G])
     table.meta[META_KEY] = {
         "stage": "validation",
-        "redflower": redflower.__version__,
+        "redflower": VERSION,
         "model": {"id": model.model_id, "description": model.description},
         "distance_prior": {"name": prior.name, "sha256": prior.sha256},
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],

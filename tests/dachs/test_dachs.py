@@ -29,7 +29,7 @@ from redflower.catalogue.archive import (
     zero_extinction_tiles,
 )
 from redflower.catalogue.archive.tap import RefusedError
-from redflower.catalogue.dust_map import DustMap
+from redflower.catalogue.maps.dust_map import DustMap
 from redflower.errors import FetchError, RowLimitError
 
 from ..helpers.made_archive import MadeArchive, made_archive

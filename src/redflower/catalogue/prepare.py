@@ -8,22 +8,27 @@ import numpy as np
 from astropy.table import Column, Table
 from jaxtyping import Bool, Float
 
-import redflower
 from redflower.bands import BANDS
-from redflower.catalogue.cleaning import as_floats
-from redflower.catalogue.column_map import ColumnMap
-from redflower.catalogue.cut_report import Cut, CutReport
-from redflower.catalogue.dust_map import DustMap
-from redflower.catalogue.dustmaps_map import QueriedMap, open_dust_map
+from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.maps.dust_map import DustMap
+from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
+from redflower.catalogue.maps.selection import SelectionCounts, count_stars
 from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name
-from redflower.catalogue.quality import Photometry, Purpose, QualityLimits, photometry, quality_cuts
-from redflower.catalogue.reader import Duplicates, read_stars
-from redflower.catalogue.sample_summary import summarise
-from redflower.catalogue.schema import INPUT_COLUMNS
-from redflower.catalogue.selection import SelectionCounts, count_stars
-from redflower.catalogue.tables import META_KEY
-from redflower.catalogue.zero_point import ParallaxZeroPoint, ZeroPoint, ZeroPointStatus, parallax_zero_point
+from redflower.catalogue.quality.cuts import Photometry, photometry, quality_cuts
+from redflower.catalogue.quality.limits import Purpose, QualityLimits
+from redflower.catalogue.quality.report import Cut, CutReport
+from redflower.catalogue.quality.summary import summarise
+from redflower.catalogue.quality.zero_point import (
+    ParallaxZeroPoint,
+    ZeroPoint,
+    ZeroPointStatus,
+    parallax_zero_point,
+)
+from redflower.catalogue.reading.column_map import ColumnMap
+from redflower.catalogue.reading.reader import Duplicates, read_stars
+from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import InputError
+from redflower.provenance import META_KEY, VERSION
 
 #: Below this E(B-V) a star counts as free of dust (O'Callaghan et al. 2025, section 4). [mag]
 TRAINING_EBV_MAX_MAG = 0.018
@@ -73,7 +78,7 @@ def prepare(
     purpose : ``training`` also needs parallaxes above 0 and, with a dust map, E(B-V) below ``ebv_max_mag``.
     columns : a column map, where the table's names are not those of the Gaia archive.
     limits : of the quality cuts; those of O'Callaghan et al. 2025, section 3, without it.
-    zero_point : see `redflower.catalogue.zero_point.parallax_zero_point`.
+    zero_point : see `redflower.catalogue.quality.zero_point.parallax_zero_point`.
     ebv_map : HEALPix FITS map of E(B-V), or ``dustmaps:sfd`` and the like. Its value for each star becomes the column
         ``ebv_map``; only for training are stars cut by it.
     ebv_map_scale : factor from the map's values to E(B-V) in mag.
@@ -161,7 +166,7 @@ def prepare(
     table.meta[META_KEY] = {
         "stage": STAGE_PREPARED,
         "purpose": purpose,
-        "redflower": redflower.__version__,
+        "redflower": VERSION,
         **{key: value for key, value in raw.meta[META_KEY].items() if key not in ("stage", "notes")},
         "settings": {
             "limits": asdict(limits),

@@ -5,8 +5,8 @@ from typing import Final
 from astropy.table import Table
 
 from redflower.bands import BANDS, Band
-from redflower.catalogue.tables import META_KEY
 from redflower.errors import InputError
+from redflower.provenance import META_KEY
 
 #: ``meta["redflower"]["stage"]`` of a prepared table.
 STAGE_PREPARED: Final = "prepared"

@@ -11,14 +11,15 @@ from astropy.table import Table
 from jaxtyping import Float, Int
 
 from redflower.bands import BANDS, G
-from redflower.catalogue.cleaning import as_floats
-from redflower.catalogue.distance_prior import DistancePrior
-from redflower.catalogue.parquet import iter_parquet, parquet_column_names
+from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.io.parquet import iter_parquet, parquet_column_names
+from redflower.catalogue.io.tables import read_table
+from redflower.catalogue.maps.distance_prior import DistancePrior
 from redflower.catalogue.prepared import prepared_error_name, require_prepared
 from redflower.catalogue.stars import to_stars
-from redflower.catalogue.tables import META_KEY, read_table
 from redflower.errors import InputError
 from redflower.physics import SelectionFunction
+from redflower.provenance import META_KEY
 from redflower.train.dataset import TabulatedStars, tabulate
 from redflower.train.evidence import TrainingStar
 

@@ -9,11 +9,11 @@ from astropy.table import Table
 from jaxtyping import Array, Bool, Float, Shaped
 
 from redflower.bands import BANDS
-from redflower.catalogue.checks import BANDS_MIN
-from redflower.catalogue.cleaning import as_floats
-from redflower.catalogue.distance_prior import DistancePrior
+from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.maps.distance_prior import DistancePrior
+from redflower.catalogue.maps.selection import selection_pixels
 from redflower.catalogue.prepared import prepared_error_name, require_prepared
-from redflower.catalogue.selection import selection_pixels
+from redflower.catalogue.reading.checks import BANDS_MIN
 from redflower.physics import SelectionFunction
 from redflower.star import Star
 

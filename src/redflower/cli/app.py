@@ -5,7 +5,6 @@ import sys
 import typer
 from rich.console import Console
 
-from redflower import __version__
 from redflower.cli.compile_cache import keep_compiled_programs
 from redflower.cli.demo import demo
 from redflower.cli.fetch import fetch
@@ -19,6 +18,7 @@ from redflower.cli.skymap import sky_map
 from redflower.cli.train import train
 from redflower.cli.validate import validate
 from redflower.errors import RedflowerError
+from redflower.provenance import VERSION
 
 EXIT_INPUT = 2
 
@@ -43,7 +43,7 @@ app.command(name="map")(sky_map)
 
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(f"redflower {__version__}")
+        typer.echo(f"redflower {VERSION}")
         raise typer.Exit
 
 

@@ -25,7 +25,7 @@ from redflower.catalogue.archive import (
     tile_query,
     zero_extinction_tiles,
 )
-from redflower.catalogue.dust_map import LENZ_HOW
+from redflower.catalogue.maps.dust_map import LENZ_HOW
 from redflower.cli.progress import counter, say
 from redflower.errors import InputError
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from redflower import __version__
 from redflower.flow import load_model, shipped_models
+from redflower.provenance import VERSION
 
 BIBTEX = f"""@article{{OCallaghan2025,
   author  = {{O'Callaghan, Matthew and Mandel, Kaisey S. and Gilmore, Gerry}},
@@ -29,7 +29,7 @@ BIBTEX = f"""@article{{OCallaghan2025,
 }}
 @software{{redflower,
   author  = {{{{The redflower developers}}}},
-  title   = {{redflower}}, version = {{{__version__}}},
+  title   = {{redflower}}, version = {{{VERSION}}},
 }}"""
 
 

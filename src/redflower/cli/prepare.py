@@ -7,7 +7,6 @@ import typer
 from rich.console import Console
 
 from redflower.catalogue import (
-    META_KEY,
     TRAINING_EBV_MAX_MAG,
     PreparedStars,
     QualityLimits,
@@ -15,7 +14,7 @@ from redflower.catalogue import (
     write_table,
 )
 from redflower.catalogue import prepare as prepare_table
-from redflower.catalogue.selection import build_selection, check_selection, write_selection
+from redflower.catalogue.maps.selection import build_selection, check_selection, write_selection
 from redflower.constants import LATITUDE_MIN_DEG
 from redflower.errors import InputError
 from redflower.physics import SelectionFunction
@@ -26,6 +25,7 @@ from redflower.plot import (
     ruwe_figure,
     sky_figure,
 )
+from redflower.provenance import META_KEY
 
 
 def prepare(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from redflower.catalogue import DistancePrior, distance_prior_or_fallback, read_distance_prior
-from redflower.catalogue.tables import column_names, read_table
+from redflower.catalogue.io.tables import column_names, read_table
 
 
 def prior_for(distance_prior: Path | None, stars: Path) -> DistancePrior | None:

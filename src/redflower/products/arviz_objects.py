@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Int, Shaped
 
-import redflower
 from redflower.errors import InputError
+from redflower.provenance import VERSION
 from redflower.sightline import SightlineFit
 
 #: Unit and description of every variable.
@@ -133,7 +133,7 @@ def _inference_data(
         coords=coords,
     )
     for group in data.groups():
-        data[group].attrs.update({"redflower": redflower.__version__} | attrs)
+        data[group].attrs.update({"redflower": VERSION} | attrs)
         for name in data[group].data_vars:
             unit, text = described[name]
             data[group][name].attrs.update({"long_name": text} | ({"units": unit} if unit else {}))

@@ -10,8 +10,8 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Column, Table, vstack
 
 from redflower.catalogue import open_dust_map, read_table
-from redflower.catalogue.dustmaps_map import PREFIX, map_names
-from redflower.catalogue.dustmaps_profile import places_in_circle, profile_names, read_dust_profile
+from redflower.catalogue.maps.dustmaps_map import PREFIX, map_names
+from redflower.catalogue.maps.dustmaps_profile import places_in_circle, profile_names, read_dust_profile
 from redflower.errors import InputError
 
 PROFILE, STARS, MAP = "profile", "stars", "map"

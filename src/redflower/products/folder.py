@@ -9,10 +9,11 @@ from typing import Any, Final
 from astropy.table import Table
 from matplotlib.figure import Figure
 
-from redflower.catalogue import META_KEY, read_table, write_table
+from redflower.catalogue import read_table, write_table
 from redflower.errors import InputError
 from redflower.products.page_sightline import sightline_page
 from redflower.products.page_validation import validation_page
+from redflower.provenance import META_KEY
 from redflower.report import write_page
 
 FIGURE_ENDINGS: Final = ("png", "pdf", "svg")

@@ -8,14 +8,13 @@ from typing import Any, Final
 import numpy as np
 from astropy.table import Column, Table
 
-import redflower
-from redflower.catalogue import META_KEY
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
 from redflower.posterior import Flag, Status
 from redflower.posterior.density import JointDensity
 from redflower.products.compare import join
 from redflower.products.folder import write_folder
+from redflower.provenance import META_KEY, VERSION
 from redflower.sightline import (
     DustPrior,
     SightlineFit,
@@ -178,7 +177,7 @@ def fit_posteriors(
     stars["in_fit"] = Column(rows, description="whether the star entered the fit")
     provenance = {
         "stage": "sightline",
-        "redflower": redflower.__version__,
+        "redflower": VERSION,
         "seed": seed,
         "max_clouds": max_clouds,
         "flat_distances": flat_distances,

@@ -14,12 +14,11 @@ from astropy.table import Table
 from astropy_healpix import HEALPix
 from jaxtyping import Float, Int
 
-import redflower
-from redflower.catalogue import META_KEY
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
 from redflower.posterior.density import JointDensity
 from redflower.products.sightline import joint_density, sightline_rows
+from redflower.provenance import META_KEY, VERSION
 from redflower.sightline import TemperingSettings, fit_sightline
 
 #: Fewer stars than this leave a pixel empty.
@@ -150,7 +149,7 @@ def write_sky_map(sky: SkyMap, path: Path) -> None:
         {
             "PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "COORDSYS": "G", "NSIDE": sky.nside,
             "INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "FIRSTPIX": 0, "LASTPIX": 12 * sky.nside**2 - 1,
-            "GRAIN": 1, "CREATOR": f"redflower {redflower.__version__}",
+            "GRAIN": 1, "CREATOR": f"redflower {VERSION}",
         }
     )  # fmt: skip
     for k, distance in enumerate(sky.distance_pc):

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 from astropy.table import Table
 
-from redflower.catalogue import META_KEY
 from redflower.products.folder import write_folder
+from redflower.provenance import META_KEY
 from redflower.validate import score
 from redflower.validate.synthetic import RANDOM
 

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.table import Table, vstack
 
-import redflower
 from redflower.catalogue.archive.manifest import Manifest
 from redflower.catalogue.archive.regions import FINEST_ORDER, Tile
 from redflower.catalogue.archive.tap import RefusedError
-from redflower.catalogue.parquet import read_parquet, with_meta
-from redflower.catalogue.tables import META_KEY, check_writable, write_table
+from redflower.catalogue.io.parquet import read_parquet, with_meta
+from redflower.catalogue.io.tables import check_writable, write_table
 from redflower.errors import FetchError, InputError, RowLimitError
+from redflower.provenance import META_KEY, VERSION
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def fetch_tiles(
     wanted = total if max_stars is None else min(total, max_stars)
     meta = {
         "stage": STAGE_FETCHED,
-        "redflower": redflower.__version__,
+        "redflower": VERSION,
         "request": manifest.request,
         "tiles_fetched": n_filled,
         "tiles_of_region": len(tiles),

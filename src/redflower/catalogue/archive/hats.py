@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from redflower.catalogue.archive.adql import SURVEYS
 from redflower.catalogue.archive.regions import Tile
 from redflower.catalogue.archive.tap import RefusedError
-from redflower.catalogue.schema import INPUT_COLUMNS
+from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import FetchError, InputError, RowLimitError
 
 if TYPE_CHECKING:

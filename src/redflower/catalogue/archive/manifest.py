@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from redflower.catalogue.provenance import file_sha256
 from redflower.errors import FetchError, InputError
+from redflower.files import file_sha256
 
 VERSION: Final = 1
 DONE, EMPTY, SPLIT, FAILED = "done", "empty", "split", "failed"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from redflower.catalogue.archive.tap import PassingError, Patience, judged, make_session, save_body
-from redflower.catalogue.distance_prior import (
+from redflower.catalogue.maps.distance_prior import (
     BAILER_JONES_SHA256,
     DistancePrior,
     read_distance_prior,

@@ -13,8 +13,8 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 
-from redflower.catalogue.dust_map import DustMap
-from redflower.catalogue.dustmaps_map import QueriedMap
+from redflower.catalogue.maps.dust_map import DustMap
+from redflower.catalogue.maps.dustmaps_map import QueriedMap
 from redflower.constants import LATITUDE_MIN_DEG
 from redflower.errors import InputError
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from astropy.table import Table
 
-from redflower.catalogue.formats import read_votable
+from redflower.catalogue.io.formats import read_votable
 from redflower.errors import FetchError, InputError, RowLimitError, TableError
 
 _LOG: Final = logging.getLogger(__name__)

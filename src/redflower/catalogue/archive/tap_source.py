@@ -8,7 +8,7 @@ from astropy.table import Table
 from redflower.catalogue.archive.adql import HELPERS, count_query, tile_query
 from redflower.catalogue.archive.regions import Tile
 from redflower.catalogue.archive.tap import TapService
-from redflower.catalogue.schema import INPUT_COLUMNS
+from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import FetchError, RowLimitError
 
 

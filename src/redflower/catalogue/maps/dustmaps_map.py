@@ -9,7 +9,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from jaxtyping import Float
 
-from redflower.catalogue.dust_map import LENZ_HOW, DustMap, read_dust_map
+from redflower.catalogue.maps.dust_map import LENZ_HOW, DustMap, read_dust_map
 from redflower.errors import InputError
 
 #: How a map of dustmaps is named where a file could stand.

@@ -15,7 +15,7 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Bool, Float, Int
 
-from redflower.catalogue.cleaning import as_floats
+from redflower.catalogue.io.columns import as_floats
 from redflower.errors import InputError
 
 #: ``lindegren2021`` where the columns allow, ``none``, or one number in mas for every star.

@@ -11,7 +11,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from jaxtyping import Float
 
-from redflower.catalogue.dustmaps_map import PREFIX, open_query
+from redflower.catalogue.maps.dustmaps_map import PREFIX, open_query
 from redflower.errors import InputError
 
 #: Places in the circle at which a map is asked, spread evenly over its area.

@@ -10,20 +10,21 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Column, Table
 
 from redflower.bands import BANDS
-from redflower.catalogue.checks import (
+from redflower.catalogue.io.tables import column_names, plain_table, read_table
+from redflower.catalogue.io.units import AnyUnit
+from redflower.catalogue.prepared import ALREADY_PREPARED, PREPARED_NAMES, is_prepared
+from redflower.catalogue.reading.checks import (
     check_coordinates_agree,
     check_magnitudes_match_fluxes,
     check_required,
     notes_on_absent_columns,
 )
-from redflower.catalogue.cleaning import clean_identifiers, clean_numbers, clean_text
-from redflower.catalogue.column_map import ColumnChoice, ColumnMap, choose_columns, read_column_map
-from redflower.catalogue.prepared import ALREADY_PREPARED, PREPARED_NAMES, is_prepared
-from redflower.catalogue.provenance import file_sha256
-from redflower.catalogue.schema import INPUT_COLUMNS
-from redflower.catalogue.tables import META_KEY, column_names, plain_table, read_table
-from redflower.catalogue.units import AnyUnit
+from redflower.catalogue.reading.cleaning import clean_identifiers, clean_numbers, clean_text
+from redflower.catalogue.reading.column_map import ColumnChoice, ColumnMap, choose_columns, read_column_map
+from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import InputError, TableError
+from redflower.files import file_sha256
+from redflower.provenance import META_KEY
 
 Duplicates = Literal["error", "keep_first"]
 
@@ -47,7 +48,7 @@ def read_stars(
 
     Returns
     -------
-    A table with the columns of `redflower.catalogue.schema.INPUT_COLUMNS` that the source has, in their
+    A table with the columns of `redflower.catalogue.reading.schema.INPUT_COLUMNS` that the source has, in their
     units, floats NaN where missing; ``ra dec l b`` always; ``true_*`` and the map's ``[extra]`` columns as
     they were. ``meta["redflower"]`` holds the source's checksum and, under ``notes``, all that was assumed.
 

@@ -7,7 +7,7 @@ import numpy as np
 from astropy.table import Column, Table
 
 from redflower.bands import BANDS, SURVEY_ENDS
-from redflower.catalogue.cleaning import as_floats
+from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.prepared import prepared_error_name, require_prepared
 
 

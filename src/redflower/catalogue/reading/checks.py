@@ -9,8 +9,8 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from redflower.bands import BANDS, Band
-from redflower.catalogue.column_map import did_you_mean
-from redflower.catalogue.schema import (
+from redflower.catalogue.reading.column_map import did_you_mean
+from redflower.catalogue.reading.schema import (
     INPUT_COLUMNS,
     PS1_FLAGS_LOST,
     flux_over_error_column,

@@ -24,9 +24,8 @@ from typing import Final
 import numpy as np
 from astropy.table import Column, Table, vstack
 
-from redflower.catalogue.formats import (
-    META_KEY,
-    column_like,
+from redflower.catalogue.io.columns import column_like
+from redflower.catalogue.io.formats import (
     provenance_json,
     read_csv,
     read_ecsv,
@@ -37,7 +36,7 @@ from redflower.catalogue.formats import (
     write_fits,
     write_votable,
 )
-from redflower.catalogue.parquet import (
+from redflower.catalogue.io.parquet import (
     iter_parquet,
     join_parquet,
     parquet_column_names,
@@ -46,10 +45,10 @@ from redflower.catalogue.parquet import (
     write_parquet,
 )
 from redflower.errors import InputError, TableError
+from redflower.provenance import META_KEY
 
 __all__ = [
     "ENDINGS",
-    "META_KEY",
     "check_writable",
     "column_names",
     "count_rows",

@@ -9,24 +9,21 @@ saturated, or containing bad pixels").
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from astropy.table import Table
 from jaxtyping import Bool, Float
 
 from redflower.bands import BANDS
-from redflower.catalogue.cleaning import as_floats
-
-if TYPE_CHECKING:
-    from redflower.catalogue.quality import QualityLimits
+from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.quality.limits import RANK_WORST, QualityLimits
 
 #: Where Pan-STARRS1 saturates (O'Callaghan et al. 2025, section 3.2; Chambers et al. 2016). [mag]
 PS1_SATURATION_MAG: Final[dict[str, float]] = {
     "ps1_g": 13.5, "ps1_r": 13.5, "ps1_i": 13.5, "ps1_z": 13.0, "ps1_y": 12.0,
 }  # fmt: skip
 
-RANK_WORST: Final = 4
 #: Bit of each rank in the flags of a mean magnitude (Flewelling et al. 2020, ApJS 251, 7, ObjectFilterFlags).
 _RANK_BITS: Final = tuple(0x100 << rank for rank in range(RANK_WORST + 1))
 #: The mean holds synthetic photometry, which bright stars get.
@@ -38,7 +35,7 @@ Condition = tuple[str, str, str, Bool[np.ndarray, "star band"]]
 
 
 def band_conditions(
-    stars: Table, magnitude_mag: Float[np.ndarray, "star band"], limits: "QualityLimits"
+    stars: Table, magnitude_mag: Float[np.ndarray, "star band"], limits: QualityLimits
 ) -> Iterator[Condition]:
     """The cuts on bands that the table's columns allow: name, condition, survey, and where it is *not* met."""
     ps1 = np.array([band.survey == "ps1" for band in BANDS])

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table as RichTable
 
-from redflower.catalogue.quality import BandCut
-from redflower.catalogue.sample_summary import SampleSummary
+from redflower.catalogue.quality.cuts import BandCut
+from redflower.catalogue.quality.summary import SampleSummary
 from redflower.errors import TableError
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from astropy_healpix import HEALPix
 from jaxtyping import Float, Int
 
-from redflower.catalogue.provenance import file_sha256
 from redflower.errors import InputError
+from redflower.files import file_sha256
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -2,73 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from astropy.table import Table
 from jaxtyping import Bool, Float
 
 from redflower.bands import BANDS, SURVEY_ENDS, Band
-from redflower.catalogue.band_quality import RANK_WORST, band_conditions
-from redflower.catalogue.checks import BANDS_MIN, error_sources
-from redflower.catalogue.cleaning import as_floats
-from redflower.catalogue.schema import flux_over_error_column, magnitude_error_column
-from redflower.catalogue.zero_point import FIVE_PARAMETERS, solution_kind
-from redflower.constants import LATITUDE_MIN_DEG
-from redflower.errors import InputError
+from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.quality.band_cuts import band_conditions
+from redflower.catalogue.quality.limits import Purpose, QualityLimits
+from redflower.catalogue.quality.zero_point import FIVE_PARAMETERS, solution_kind
+from redflower.catalogue.reading.checks import BANDS_MIN, error_sources
+from redflower.catalogue.reading.schema import flux_over_error_column, magnitude_error_column
 from redflower.physics.photometry import magnitude_error_mag
-
-Purpose = Literal["training", "inference"]
-
-
-@dataclass(frozen=True)
-class QualityLimits:
-    """The limits of the cuts; None leaves a cut out.
-
-    Attributes
-    ----------
-    g_bright_mag, g_faint_mag : limits in observed G, between which the sample is complete enough for the Malmquist
-        term; the model of a training sample keeps them. A star without G, which only inference takes, passes. [mag]
-    ruwe_max : upper limit of RUWE.
-    visibility_periods_min : least number of visibility periods.
-    g_observations_min : least number of G observations.
-    latitude_min_deg : lower limit of |b|. [deg]
-    five_parameter_only : whether only five-parameter solutions are kept.
-    tmass_aaa_only : whether 2MASS bands count only with photometric quality AAA.
-    ps1_unsaturated_only : whether PS1 bands count only fainter than saturation.
-    ps1_rank_max : PS1 bands count only if measurements of this rank or better made their mean; see
-        `redflower.catalogue.band_quality`. 0 asks for photometric nights and exposures without saturated or bad pixels.
-    ps1_good_only : whether PS1 bands count only for objects that PS1 itself calls good.
-    unshared_only : whether PS1 and 2MASS bands count only where no other Gaia star has the same counterpart.
-    complete_to : ``ps1`` or ``2mass``: keep only stars with every band up to that survey, as the paper's two samples.
-    """
-
-    g_bright_mag: float | None = 13.5
-    g_faint_mag: float | None = 20.5
-    ruwe_max: float | None = 2.0
-    visibility_periods_min: int | None = 9
-    g_observations_min: int | None = 3
-    latitude_min_deg: float | None = LATITUDE_MIN_DEG
-    five_parameter_only: bool = True
-    tmass_aaa_only: bool = True
-    ps1_unsaturated_only: bool = True
-    ps1_rank_max: int | None = 0
-    ps1_good_only: bool = True
-    unshared_only: bool = True
-    complete_to: Literal["gaia", "ps1", "2mass"] | None = None
-
-    def __post_init__(self) -> None:
-        low, high = self.g_bright_mag, self.g_faint_mag
-        if low is not None and high is not None and not low < high:
-            raise InputError(f"the limits in G must rise: g_bright_mag = {low}, g_faint_mag = {high}.")
-        if self.latitude_min_deg is not None and not 0.0 <= self.latitude_min_deg < 90.0:
-            raise InputError(f"latitude_min_deg must lie in 0 to 90; got {self.latitude_min_deg}.")
-        if self.ps1_rank_max is not None and self.ps1_rank_max not in range(RANK_WORST + 1):
-            raise InputError(f"ps1_rank_max must be a rank from 0 to {RANK_WORST}; got {self.ps1_rank_max}.")
-        if self.complete_to is not None and self.complete_to not in SURVEY_ENDS:
-            raise InputError(
-                f"complete_to must be one of {', '.join(SURVEY_ENDS)}; got {self.complete_to!r}."
-            )
 
 
 @dataclass(frozen=True)

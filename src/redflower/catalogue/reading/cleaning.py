@@ -5,12 +5,12 @@ from typing import Final
 
 import astropy.units as u
 import numpy as np
-from astropy.table import Column, MaskedColumn, Table
+from astropy.table import Column, MaskedColumn
 from jaxtyping import Float
 
 from redflower.bands import BANDS
-from redflower.catalogue.schema import InputColumn
-from redflower.catalogue.units import AnyUnit, check_plausible_median, factor_to, parse_unit, wrong_unit
+from redflower.catalogue.io.units import AnyUnit, check_plausible_median, factor_to, parse_unit, wrong_unit
+from redflower.catalogue.reading.schema import InputColumn
 from redflower.errors import InputError
 
 # Relative width within which a number is a sentinel: float32 rounding of 99.9 and the like.
@@ -209,13 +209,3 @@ def _within_range(
         return values, 0
     bad = (values <= low) | (values >= high)
     return np.where(bad, np.nan, values), int(bad.sum())
-
-
-def as_floats(stars: Table, name: str) -> Float[np.ndarray, " star"]:
-    """A column as float64 with NaN where it is missing or absent."""
-    if name not in stars.colnames:
-        return np.full(len(stars), np.nan)
-    column = stars[name]
-    if isinstance(column, MaskedColumn):
-        return np.ma.filled(column.astype(float), np.nan)
-    return np.asarray(column, dtype=float)

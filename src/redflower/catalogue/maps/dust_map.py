@@ -12,8 +12,8 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy_healpix import HEALPix
 from jaxtyping import Float
 
-from redflower.catalogue.provenance import file_checksum, file_sha256, verify_file
 from redflower.errors import InputError
+from redflower.files import file_checksum, file_sha256, verify_file
 
 Frame = Literal["galactic", "icrs"]
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redflower.catalogue.schema import INPUT_COLUMNS
-from redflower.catalogue.units import parse_unit
+from redflower.catalogue.io.units import parse_unit
+from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import InputError, TableError
 
 #: Columns with these beginnings pass through every step: the truths of a simulation.

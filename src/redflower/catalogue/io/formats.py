@@ -1,6 +1,6 @@
 """The readers and writers of FITS, ECSV, VOTable and CSV tables, one pair each; Parquet has its own module.
 
-A reader may raise anything on a damaged file: `redflower.catalogue.tables` turns it into one clear message.
+A reader may raise anything on a damaged file: `redflower.catalogue.io.tables` turns it into one clear message.
 """
 
 import csv
@@ -18,13 +18,12 @@ from astropy.io import fits, votable
 from astropy.table import Column, MaskedColumn, Table
 from astropy.utils.exceptions import AstropyUserWarning
 
-from redflower.catalogue.units import parse_unit
+from redflower.catalogue.io.columns import column_like
 from redflower.errors import RowLimitError, TableError
+from redflower.provenance import META_KEY
 
 _LOG: Final = logging.getLogger(__name__)
 
-#: The key of ``table.meta`` that holds provenance and survives every format but CSV.
-META_KEY: Final = "redflower"
 
 _FITS_KEYWORD: Final = "REDFLOWR"
 _ROWS_KEY: Final = "redflower_rows"
@@ -205,25 +204,6 @@ def _bare(table: Table) -> Table:
         if column.dtype.kind == "U" and isinstance(column, MaskedColumn):
             bare[name] = Column(column.filled(""), name=name, description=column.description)
     return bare
-
-
-def column_like(column: Column, values: np.ndarray) -> Column:
-    """A column with new values and the old mask, unit and description."""
-    kept = {"name": column.name, "unit": _known_unit(column.unit), "description": column.description}
-    mask = np.ma.getmaskarray(column) if isinstance(column, MaskedColumn) else None
-    if mask is None or not mask.any():
-        return Column(values, **kept)
-    if values.dtype.kind == "f":
-        values = np.where(mask, np.nan, values).astype(values.dtype)
-    return MaskedColumn(values, mask=mask, **kept)
-
-
-def _known_unit(unit: Any) -> Any:
-    """The unit as astropy parses it; where it cannot, as the file spells it."""
-    try:
-        return parse_unit(unit)
-    except ValueError:
-        return unit
 
 
 def provenance_json(table: Table) -> str:

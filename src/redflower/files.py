@@ -1,4 +1,4 @@
-"""Checksums of input files."""
+"""Files: checksums."""
 
 import hashlib
 from pathlib import Path

@@ -1,0 +1,38 @@
+"""Columns of tables: their values as plain arrays, and columns made like another."""
+
+from typing import Any
+
+import numpy as np
+from astropy.table import Column, MaskedColumn, Table
+from jaxtyping import Float
+
+from redflower.catalogue.io.units import parse_unit
+
+
+def as_floats(stars: Table, name: str) -> Float[np.ndarray, " star"]:
+    """A column as float64 with NaN where it is missing or absent."""
+    if name not in stars.colnames:
+        return np.full(len(stars), np.nan)
+    column = stars[name]
+    if isinstance(column, MaskedColumn):
+        return np.ma.filled(column.astype(float), np.nan)
+    return np.asarray(column, dtype=float)
+
+
+def column_like(column: Column, values: np.ndarray) -> Column:
+    """A column with new values and the old mask, unit and description."""
+    kept = {"name": column.name, "unit": _known_unit(column.unit), "description": column.description}
+    mask = np.ma.getmaskarray(column) if isinstance(column, MaskedColumn) else None
+    if mask is None or not mask.any():
+        return Column(values, **kept)
+    if values.dtype.kind == "f":
+        values = np.where(mask, np.nan, values).astype(values.dtype)
+    return MaskedColumn(values, mask=mask, **kept)
+
+
+def _known_unit(unit: Any) -> Any:
+    """The unit as astropy parses it; where it cannot, as the file spells it."""
+    try:
+        return parse_unit(unit)
+    except ValueError:
+        return unit

@@ -1,0 +1,1 @@
+"""Dust maps, the distance prior, and counts for the selection function."""

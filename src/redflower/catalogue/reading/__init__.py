@@ -1,0 +1,1 @@
+"""From a raw table to one with the known columns and units."""

@@ -1,0 +1,9 @@
+"""What every output records of the program that made it."""
+
+from typing import Final
+
+#: The version of redflower.
+VERSION: Final = "0.1.0"
+
+#: The key of ``table.meta`` that holds provenance and survives every format but CSV.
+META_KEY: Final = "redflower"
