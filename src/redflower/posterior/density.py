@@ -19,6 +19,8 @@ N_EBV_NODES: Final = 22
 #: Size of a step of the stored log density, and the step that stands for "nothing here". [nat]
 STEP_NAT: Final = 0.1
 EMPTY: Final = 255
+#: Draws further than this from a node do not count there: less than the stored density's 25 nat. [widths of the kernel]
+_REACH: Final = 7.2
 
 
 @dataclass(frozen=True)
@@ -114,38 +116,55 @@ def density_of_draws(
 ) -> dict[str, np.ndarray]:
     """Density columns from draws, by a normal kernel mirrored at the ends of the reddening prior.
 
-    The kernel is Scott's, deviation n^(-1/6) of the draws' own for n effective draws: it widens the density by 5 % at
-    400 draws.
+    The kernel is Scott's, the draws' own covariance times n^(-1/3) for n effective draws, so that it is as narrow across a
+    ridge as the ridge is: it widens the density by 7 % at 400 draws, in E at fixed distance as much as in E.
     """
     columns = empty_density(len(ebv_mag))
     for i in range(len(ebv_mag)):
-        weight = np.exp(log_weight[i] - log_weight[i].max())
-        weight /= weight.sum()
-        kernel = (1.0 / np.sum(weight**2)) ** (-1.0 / 6.0)
-        axes, kernels = [], []
-        for values, size, limits in (
-            (modulus_mag[i], N_MODULUS_NODES, (-np.inf, np.inf)),
-            (ebv_mag[i], N_EBV_NODES, ebv_limits_mag),
-        ):
-            spread = max(float(np.sqrt(weight @ (values - weight @ values) ** 2)), 1e-4)
-            width = kernel * spread
-            kept = values[weight > 1e-6 * weight.max()]
-            low = max(float(kept.min()) - 3 * width, limits[0])
-            high = min(float(kept.max()) + 3 * width, limits[1])
-            nodes = np.linspace(low, high, size)
-            image = np.exp(-0.5 * ((nodes[:, None] - values) / width) ** 2)
-            for end in limits:
-                if np.isfinite(end):
-                    image = image + np.exp(-0.5 * ((nodes[:, None] - (2 * end - values)) / width) ** 2)
-            axes.append(nodes)
-            kernels.append(image)
-        density = (kernels[0] * weight) @ kernels[1].T
-        with np.errstate(divide="ignore"):
-            columns["density"][i] = quantise_log_density(np.log(density)[None])[0]
-        for name, nodes in (("modulus", axes[0]), ("ebv", axes[1])):
-            columns[f"density_{name}_start"][i] = nodes[0]
-            columns[f"density_{name}_step"][i] = nodes[1] - nodes[0]
+        nodes, log_density = kernel_density(ebv_mag[i], modulus_mag[i], log_weight[i], ebv_limits_mag)
+        columns["density"][i] = quantise_log_density(log_density[None])[0]
+        for name, of_axis in zip(("modulus", "ebv"), nodes, strict=True):
+            columns[f"density_{name}_start"][i] = of_axis[0]
+            columns[f"density_{name}_step"][i] = of_axis[1] - of_axis[0]
     return columns
+
+
+def kernel_density(
+    ebv_mag: Float[np.ndarray, " draw"],
+    modulus_mag: Float[np.ndarray, " draw"],
+    log_weight: Float[np.ndarray, " draw"],
+    ebv_limits_mag: tuple[float, float],
+) -> tuple[tuple[np.ndarray, np.ndarray], Float[np.ndarray, "modulus ebv"]]:
+    """Nodes of distance modulus and E, and on them the log density, not normalised, of one star's draws."""
+    order = np.argsort(ebv_mag)
+    e, mu = (np.asarray(a, float)[order] for a in (ebv_mag, modulus_mag))
+    weight = np.exp(log_weight[order] - np.max(log_weight))
+    weight = weight / weight.sum()
+    kernel = np.sum(weight**2) ** (1.0 / 6.0)
+    off_e, off_mu = e - weight @ e, mu - weight @ mu
+    spread_e = max(float(np.sqrt(weight @ off_e**2)), 1e-4)
+    # mu - slope E does not correlate with E: in the two of them the kernel is a product.
+    slope = float(weight @ (off_e * off_mu)) / spread_e**2
+    spread_across = max(float(np.sqrt(weight @ (off_mu - slope * off_e) ** 2)), 1e-4)
+    width_e, width_across = kernel * spread_e, kernel * spread_across
+    width_mu = float(np.hypot(slope * width_e, width_across))
+    kept = weight > 1e-6 * weight.max()
+    modulus = np.linspace(mu[kept].min() - 3 * width_mu, mu[kept].max() + 3 * width_mu, N_MODULUS_NODES)
+    low, high = ebv_limits_mag
+    ebv = np.linspace(
+        max(e[kept].min() - 3 * width_e, low), min(e[kept].max() + 3 * width_e, high), N_EBV_NODES
+    )
+    across, density = mu - slope * e, np.zeros((N_MODULUS_NODES, N_EBV_NODES))
+    # What lies beyond an end of the prior is folded back, the ridge with it.
+    for places in (ebv, *(2.0 * end - ebv for end in ebv_limits_mag if np.isfinite(end))):
+        first, last = (np.searchsorted(e, places + sign * _REACH * width_e) for sign in (-1.0, 1.0))
+        for k, at in enumerate(places):
+            near = slice(first[k], last[k])
+            of_ebv = weight[near] * np.exp(-0.5 * ((at - e[near]) / width_e) ** 2)
+            off = ((modulus - slope * at)[:, None] - across[near]) / width_across
+            density[:, k] += np.exp(-0.5 * off * off) @ of_ebv
+    with np.errstate(divide="ignore"):
+        return (modulus, ebv), np.log(density)
 
 
 def joint_density(table: Any) -> JointDensity:
