@@ -6,7 +6,9 @@ import numpy as np
 from astropy.table import Column, MaskedColumn, Table
 from jaxtyping import Float
 
+from redflower.catalogue.io.names import mask_names
 from redflower.catalogue.io.units import parse_unit
+from redflower.catalogue.io.words import numbers_of
 
 
 def as_floats(stars: Table, name: str) -> Float[np.ndarray, " star"]:
@@ -14,6 +16,8 @@ def as_floats(stars: Table, name: str) -> Float[np.ndarray, " star"]:
     if name not in stars.colnames:
         return np.full(len(stars), np.nan)
     column = stars[name]
+    if column.dtype.kind == "U":
+        return numbers_of(np.asarray(column), np.ma.getmaskarray(column), name, name)
     if isinstance(column, MaskedColumn):
         return np.ma.filled(column.astype(float), np.nan)
     return np.asarray(column, dtype=float)
@@ -28,6 +32,20 @@ def column_like(column: Column, values: np.ndarray) -> Column:
     if values.dtype.kind == "f":
         values = np.where(mask, np.nan, values).astype(values.dtype)
     return MaskedColumn(values, mask=mask, **kept)
+
+
+def apply_masks(table: Table) -> Table:
+    """The table with every column ``NAME.mask`` made the mask of the column ``NAME``: astropy writes masks so."""
+    for name, mask_name in mask_names(table.colnames).items():
+        column, mask = table[name], table[mask_name]
+        said = np.asarray(mask)
+        is_text = said.dtype.kind in "US"
+        missing = np.char.lower(said.astype(str)) == "true" if is_text else said.astype(bool)
+        missing = missing | np.ma.getmaskarray(mask) | np.ma.getmaskarray(column)
+        values = np.array(np.ma.getdata(column))
+        table.replace_column(name, column_like(MaskedColumn(column, mask=missing), values), copy=False)
+        table.remove_column(mask_name)
+    return table
 
 
 def _known_unit(unit: Any) -> Any:

@@ -1,14 +1,11 @@
-"""The readers and writers of FITS, ECSV, VOTable and CSV tables, one pair each; Parquet has its own module.
+"""The readers and writers of FITS and VOTable, one pair each; Parquet and text tables have modules of their own.
 
 A reader may raise anything on a damaged file: `redflower.catalogue.io.tables` turns it into one clear message.
 """
 
-import csv
-import gzip
 import json
 import logging
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +15,7 @@ from astropy.io import fits, votable
 from astropy.table import Column, MaskedColumn, Table
 from astropy.utils.exceptions import AstropyUserWarning
 
-from redflower.catalogue.io.columns import column_like
+from redflower.catalogue.io.names import plain_names
 from redflower.errors import RowLimitError, TableError
 from redflower.provenance import META_KEY
 
@@ -26,9 +23,6 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 _FITS_KEYWORD: Final = "REDFLOWR"
-_ROWS_KEY: Final = "redflower_rows"
-# How catalogues write "no value" in text files; Gaia's bulk ECSV files say "null".
-_TEXT_MISSING: Final = [("", "0"), ("null", "0"), ("NULL", "0")]
 
 
 def read_fits(path: Path) -> Table:
@@ -45,8 +39,16 @@ def read_fits(path: Path) -> Table:
                 )
             if len(tables) > 1:
                 _LOG.warning("%s holds %d tables; the first is read.", path, len(tables))
-            header = tables[0].header
-            table = Table.read(tables[0], format="fits", character_as_bytes=False)
+            table = read_fits_table(tables[0], path)
+    return table
+
+
+def read_fits_table(hdu: fits.BinTableHDU | fits.TableHDU, where: object) -> Table:
+    """The table of one extension of a FITS file."""
+    header = hdu.header
+    # As the header spells them: astropy renames or drops one of two columns of a name.
+    plain_names([str(header.get(f"TTYPE{i}", f"col{i}")) for i in range(1, header["TFIELDS"] + 1)], where)
+    table = Table.read(hdu, format="fits", character_as_bytes=False)
     table.meta.pop(_FITS_KEYWORD, None)
     text = header.get(_FITS_KEYWORD)
     for i, name in enumerate(table.colnames, start=1):
@@ -106,6 +108,7 @@ def read_votable(path: Path) -> Table:
         first = next(iter(file.iter_tables()), None)
         if first is None:
             raise TableError(f"{path} holds no table.")
+        plain_names([field.name for field in first.fields], path)
         table = first.to_table(use_names_over_ids=True)
     table.meta.clear()
     for name in table.colnames:
@@ -144,55 +147,6 @@ def write_votable(table: Table, path: Path) -> None:
             resource = file.resources[0]
             resource.infos.append(votable.tree.Info(name=META_KEY, value=provenance_json(table)))
         file.to_xml(str(path), tabledata_format="binary2")
-
-
-def read_ecsv(path: Path) -> Table:
-    table = Table.read(path, format="ascii.ecsv", fill_values=_TEXT_MISSING)
-    expected = table.meta.pop(_ROWS_KEY, None)
-    if expected is not None and expected != len(table):
-        raise TableError(f"{path} was cut short: it was written with {expected} rows and holds {len(table)}.")
-    return table
-
-
-def write_ecsv(table: Table, path: Path) -> None:
-    counted = table.copy(copy_data=False)
-    # A text table that loses its end still reads well; the count tells.
-    counted.meta[_ROWS_KEY] = len(table)
-    counted.write(path, format="ascii.ecsv")
-
-
-def read_csv(path: Path) -> Table:
-    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", newline="") as file:
-        header = next(csv.reader(file), None)
-        if not header:
-            raise TableError(f"{path} is empty.")
-        last = header
-        for line in file:
-            if line.strip():
-                last = next(csv.reader([line]))
-    if len(last) < len(header):
-        raise TableError(
-            f"{path} was cut short: its last line has {len(last)} of {len(header)} cells. "
-            "Fetch or write it again."
-        )
-    table = Table.read(path, format="ascii.csv", fill_values=_TEXT_MISSING)
-    for name in table.colnames:
-        column = table[name]
-        if column.dtype.kind == "U" and len(column):
-            words = set(np.unique(np.ma.filled(column, "True")))
-            if words <= {"True", "False"}:
-                table[name] = column_like(column, np.asarray(column) == "True")
-    return table
-
-
-def write_csv(table: Table, path: Path) -> None:
-    deep = [name for name in table.colnames if table[name].ndim > 1]
-    if deep:
-        raise TableError(
-            f"CSV cannot hold columns of arrays ({', '.join(deep)}); write .parquet, .fits or .ecsv instead."
-        )
-    table.write(path, format="ascii.csv")
 
 
 def _bare(table: Table) -> Table:

@@ -12,27 +12,35 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from astropy.table import Column, MaskedColumn, Table
+from astropy.table import Column, Table
 from astropy.table.meta import get_header_from_yaml, get_yaml_from_table
 
+from redflower.catalogue.io.arrow import column_from_arrow, column_to_arrow
+from redflower.catalogue.io.columns import apply_masks
+from redflower.catalogue.io.names import mask_names, plain_name, plain_names
 from redflower.errors import TableError
 
 _LOG: Final = logging.getLogger(__name__)
 _YAML_KEY: Final = b"table_meta_yaml"
+#: Key of a field's metadata: the shape of each row's array, which is written flat.
+_SHAPE_KEY: Final = b"shape"
 
 
 def parquet_column_names(path: Path) -> list[str]:
-    """The names of a Parquet file's columns, from its footer.
+    """The names of a Parquet file's columns, from its footer, without those that only mask another.
 
     Raises
     ------
     TableError
-        If the footer cannot be read.
+        If the footer cannot be read, or two columns have one name.
     """
     try:
-        return list(pq.read_schema(path).names)
+        schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
+    names = plain_names(schema.names, path)
+    masks = set(mask_names(names).values())
+    return [name for name in names if name not in masks]
 
 
 def parquet_row_count(path: Path) -> int:
@@ -61,17 +69,19 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
             schema = file.schema_arrow
-            names = list(schema.names) if columns is None else list(columns)
-            absent = [name for name in names if name not in schema.names]
+            there = plain_names(schema.names, path)
+            names = there if columns is None else _with_masks(columns, there)
+            absent = [name for name in names if name not in there]
             if absent:
                 raise TableError(f"{path} has no column {absent[0]!r}.")
             # A column at a time: Arrow's copy of the whole table would stand beside ours.
             for name in names:
-                _add_column(table, schema.field(name), file.read(columns=[name]).column(name), path)
+                field = schema.field(there.index(name))
+                _add_column(table, field, file.read(columns=[field.name]).column(field.name), path, name)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
     _take_header(table, schema)
-    return table
+    return apply_masks(table)
 
 
 def iter_parquet(
@@ -87,11 +97,12 @@ def iter_parquet(
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
             schema = file.schema_arrow
-            names = [name for name in schema.names if columns is None or name in columns]
-            for batch in file.iter_batches(batch_size=n_rows, columns=names):
-                fields = [schema.field(name) for name in names]
+            there = plain_names(schema.names, path)
+            wanted = there if columns is None else _with_masks(columns, there)
+            fields = [schema.field(k) for k, name in enumerate(there) if name in wanted]
+            for batch in file.iter_batches(batch_size=n_rows, columns=[field.name for field in fields]):
                 part = pa.Table.from_arrays(batch.columns, schema=pa.schema(fields, schema.metadata))
-                yield _table_of(part, path)
+                yield table_of_arrow(part, path)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
 
@@ -104,22 +115,36 @@ def join_parquet(parts: Sequence[Path], path: Path) -> None:
             writer.write_table(pq.read_table(part, partitioning=None).cast(schema))
 
 
-def _table_of(arrow: pa.Table, path: Path) -> Table:
-    """The astropy table of an Arrow one, with units, descriptions and header."""
+def table_of_arrow(arrow: pa.Table, where: object) -> Table:
+    """The astropy table of an Arrow one, with units, descriptions and header.
+
+    Raises
+    ------
+    TableError
+        If two columns have one name.
+    """
     table = Table()
-    for field, chunks in zip(arrow.schema, arrow.columns, strict=True):
-        _add_column(table, field, chunks, path)
+    names = plain_names(arrow.schema.names, where)
+    for name, field, chunks in zip(names, arrow.schema, arrow.columns, strict=True):
+        _add_column(table, field, chunks, where, name)
     _take_header(table, arrow.schema)
-    return table
+    return apply_masks(table)
 
 
-def _add_column(table: Table, field: pa.Field, chunks: pa.ChunkedArray, path: Path) -> None:
+def _with_masks(columns: Sequence[str], there: Sequence[str]) -> list[str]:
+    """The columns asked for, each with the one that masks it, if there is one."""
+    masks = mask_names(there)
+    return [one for name in columns for one in (name, masks.get(name)) if one is not None]
+
+
+def _add_column(table: Table, field: pa.Field, chunks: pa.ChunkedArray, where: object, name: str) -> None:
     """Add a column of Arrow's, with its unit and description; one of another kind is left out, with a warning."""
-    column = _column_from_arrow(field.name, chunks)
-    if column is None:
-        _LOG.warning("%s: column %r of type %s is left out.", path, field.name, field.type)
-        return
     notes = field.metadata or {}
+    shape = tuple(int(size) for size in notes[_SHAPE_KEY].split(b",")) if _SHAPE_KEY in notes else None
+    column = column_from_arrow(name, chunks, shape)
+    if column is None:
+        _LOG.warning("%s: column %r of type %s is left out.", where, name, field.type)
+        return
     if b"unit" in notes:
         column.unit = notes[b"unit"].decode()
     if b"description" in notes:
@@ -146,8 +171,11 @@ def write_parquet(table: Table, path: Path) -> None:
     template = Table(meta=table.meta)
     for name in table.colnames:
         column = table[name]
-        array = _column_to_arrow(column)
+        array = column_to_arrow(column)
         notes = {}
+        if column.ndim > 2:
+            # Written flat: astropy and others know no lists of lists.
+            notes[_SHAPE_KEY.decode()] = ",".join(str(size) for size in column.shape[1:])
         if column.unit is not None:
             notes["unit"] = str(column.unit)
         if column.description:
@@ -179,78 +207,16 @@ def with_meta(schema: pa.Schema, meta: dict[str, Any]) -> pa.Schema:
     return schema.with_metadata({**metadata, _YAML_KEY: "\n".join(get_yaml_from_table(template)).encode()})
 
 
-def _column_from_arrow(name: str, chunks: pa.ChunkedArray) -> Column | None:
-    array = chunks.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # no chunk at all
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], chunks.type)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    shape: list[int] = []
-    while pa.types.is_fixed_size_list(array.type):
-        if array.null_count:
-            return None
-        shape.append(array.type.list_size)
-        array = array.flatten()
-    kind = array.type
-    missing = np.asarray(array.is_null())
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        values = np.array(array.cast(pa.string()).fill_null("").to_pylist(), dtype=str)
-    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        values = np.array(
-            ["" if value is None else value.decode("utf-8", "replace") for value in array.to_pylist()],
-            dtype=str,
-        )
-    elif pa.types.is_floating(kind):
-        values = array.fill_null(float("nan")).to_numpy(zero_copy_only=False)
-    elif pa.types.is_integer(kind):
-        values = array.fill_null(0).to_numpy(zero_copy_only=False)
-    elif pa.types.is_boolean(kind):
-        values = array.fill_null(pa.scalar(0).cast(pa.bool_())).to_numpy(zero_copy_only=False)
-    elif pa.types.is_decimal(kind):
-        values = array.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False)
-    elif pa.types.is_null(kind):
-        values = np.full(len(array), np.nan)
-    else:
-        return None
-    if shape:
-        values, missing = values.reshape(-1, *shape), missing.reshape(-1, *shape)
-    # Arrow hands out read-only views of its buffers.
-    values = values if values.flags.writeable else values.copy()
-    return MaskedColumn(values, mask=missing, name=name) if missing.any() else Column(values, name=name)
-
-
-def _column_to_arrow(column: Column) -> pa.Array:
-    mask = np.ma.getmaskarray(column) if isinstance(column, MaskedColumn) else None
-    if mask is not None and not mask.any():
-        mask = None
-    values = np.asarray(column)
-    if not values.dtype.isnative:
-        values = values.astype(values.dtype.newbyteorder("="))
-    if values.ndim > 1:
-        if mask is not None:
-            if values.dtype.kind != "f":
-                raise TableError(f"column {column.name!r}: an array with missing values must be of floats.")
-            values = np.where(mask, np.nan, values).astype(values.dtype)
-        array = _arrow_values(np.ascontiguousarray(values).reshape(-1), None)
-        for size in reversed(values.shape[1:]):
-            array = pa.FixedSizeListArray.from_arrays(array, size)
-        return array
-    return _arrow_values(values, mask)
-
-
-def _arrow_values(values: np.ndarray, mask: np.ndarray | None) -> pa.Array:
-    if values.dtype.kind == "U":
-        return pa.array(values.astype(object), type=pa.string(), mask=mask)
-    return pa.array(np.ascontiguousarray(values), mask=mask)
-
-
 def _take_astropy_header(table: Table, text: str) -> None:
     """Units, descriptions and meta from the YAML header that astropy writes."""
     header: dict[str, Any] = get_header_from_yaml(text.split("\n"))
     table.meta.update(header.get("meta") or {})
+    # How astropy took masked columns and quantities apart; masks are put back, and units stand in the columns.
+    table.meta.pop("__serialized_columns__", None)
     for entry in header["datatype"]:
-        if entry["name"] in table.colnames:
-            column = table[entry["name"]]
+        name = plain_name(entry["name"])
+        if name in table.colnames:
+            column = table[name]
             column.unit = entry.get("unit", column.unit)
             column.description = entry.get("description", column.description)
 

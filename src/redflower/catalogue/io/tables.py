@@ -24,18 +24,10 @@ from typing import Final
 import numpy as np
 from astropy.table import Column, Table, vstack
 
-from redflower.catalogue.io.columns import column_like
-from redflower.catalogue.io.formats import (
-    provenance_json,
-    read_csv,
-    read_ecsv,
-    read_fits,
-    read_votable,
-    write_csv,
-    write_ecsv,
-    write_fits,
-    write_votable,
-)
+from redflower.catalogue.io.columns import apply_masks, column_like
+from redflower.catalogue.io.formats import provenance_json, read_fits, read_votable, write_fits, write_votable
+from redflower.catalogue.io.names import plain_names
+from redflower.catalogue.io.objects import plain_objects
 from redflower.catalogue.io.parquet import (
     iter_parquet,
     join_parquet,
@@ -44,6 +36,7 @@ from redflower.catalogue.io.parquet import (
     read_parquet,
     write_parquet,
 )
+from redflower.catalogue.io.text import read_csv, read_ecsv, write_csv, write_ecsv
 from redflower.errors import InputError, TableError
 from redflower.provenance import META_KEY
 
@@ -102,9 +95,13 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
             f"{path} cannot be read as {ending}: {_first_line(problem)}. The file is damaged, was cut "
             "short, or is of another kind than its ending says; fetch or write it again."
         ) from problem
+    table = tidied(table, path)
     if columns is not None and table.colnames != list(columns):
+        absent = [name for name in columns if name not in table.colnames]
+        if absent:
+            raise TableError(f"{path} has no column {absent[0]!r}.")
         table = table[list(columns)]
-    return _tidied(table)
+    return table
 
 
 def read_table_parts(path: "str | Path", n_rows: int) -> Iterator[Table]:
@@ -119,7 +116,7 @@ def read_table_parts(path: "str | Path", n_rows: int) -> Iterator[Table]:
     if _ending(path, reading=True) == ".parquet":
         _check_is_file(path)
         for part in iter_parquet(path, n_rows=n_rows):
-            yield _tidied(part)
+            yield tidied(part, path)
         return
     table = read_table(path)
     for start in range(0, max(len(table), 1), n_rows):
@@ -241,18 +238,19 @@ def plain_table(table: Table) -> Table:
                 f"column {name!r} holds a {type(column).__name__}; turn it into numbers or text first."
             )
         if column.dtype.kind == "O":
-            if not all(isinstance(value, str) for value in column if value is not np.ma.masked):
-                raise TableError(f"column {name!r} holds Python objects; turn it into numbers or text first.")
-            text = np.array(["" if v is np.ma.masked else v for v in column], dtype=str)
-            plain[name] = column_like(column, text)
+            plain.replace_column(name, plain_objects(column), copy=False)
         elif column.dtype.kind == "S":
             plain[name] = column_like(column, np.char.decode(np.asarray(column), "utf-8"))
     return plain
 
 
-def _tidied(table: Table) -> Table:
-    """Native byte order, text as str, NaN under the mask of floats, and no mask where nothing is missing."""
+def tidied(table: Table, where: object) -> Table:
+    """Plain names, native byte order, text as str, NaN under the mask of floats, no mask where nothing is missing."""
     table = Table(table, copy=False)
+    plain = plain_names(table.colnames, where)
+    if plain != table.colnames:
+        table.rename_columns(table.colnames, plain)
+    table = apply_masks(table)
     for name in table.colnames:
         column = table[name]
         values = np.asarray(column)
