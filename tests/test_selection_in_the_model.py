@@ -70,7 +70,7 @@ def colour_selection(seed: int = 0, n_g: int = 5) -> SelectionFunction:
 @pytest.mark.equation("E24")
 @pytest.mark.equation("E12b")
 def test_the_normaliser_is_the_integral_over_magnitude_and_distance() -> None:
-    """Against scipy's quadrature of N(M | mean, spread) S(M + mu) p(d); 0.25 mag steps and 32 distances leave 0.01 nat."""
+    """Against scipy's quadrature of N(M | mean, spread) S(M + mu) p(d); 0.25 mag steps leave 0.01 nat."""
     selection = brightness_selection()
     data = jax.tree.map(lambda a: jnp.asarray(a[0]), tabulate(population(1, seed=1)))
     flow = linear_flow(jnp.float32(MEAN_MAG), jnp.log(jnp.float32(SPREAD_MAG)))

@@ -48,31 +48,6 @@ def test_estimate_agrees_with_quadrature_over_distance(proposal: str) -> None:
     assert float(estimate) == pytest.approx(expected, abs=0.05)
 
 
-@pytest.mark.equation("E24")
-@pytest.mark.equation("D9")
-def test_selected_fraction_agrees_with_quadrature() -> None:
-    """32 nodes of equal probability against a fine grid.
-
-    The outermost half cells, 1/64 of the probability, are where the share varies most within a cell.
-    """
-    flow = random_flow(4, dim=3).prepared()
-    star = example_star()
-    data = make_training_star(star)
-    distance = np.geomspace(5.0, 2e4, 4000)
-
-    def integrand(d):
-        mu = distance_modulus(d)
-        condition = flow_condition(d, star.l_deg, star.b_deg)
-        log_mass = flow.log_mass_between(9.0 - mu, 12.0 - mu, condition)
-        prior = log_distance_prior(d, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
-        return jnp.exp(log_mass + prior)
-
-    values = np.asarray(jax.jit(jax.vmap(integrand))(jnp.asarray(distance, jnp.float32)), dtype=np.float64)
-    expected = np.log(integrate.simpson(values, x=distance))
-    value = log_selected_fraction(flow, data, 9.0, 12.0)
-    assert float(value) == pytest.approx(expected, abs=1.0 / 64.0 / np.exp(expected))
-
-
 @pytest.mark.equation("EP7")
 def test_geometric_distances_are_quantiles_by_the_definition_of_the_catalogue() -> None:
     """r_med_geo, and half of r_hi_geo - r_lo_geo: the median and the 15.9 and 84.1 % points of parallax likelihood times

@@ -69,7 +69,7 @@ def training_sample(
     g_bright_mag, g_faint_mag : limits in apparent G; where None, those that `prepare` recorded, else the extremes of
         the stars. [mag]
     selection : the sample's selection function, for the pixels of the stars.
-    folder : where to keep the tabulated stars as memory-mapped files (about 0.6 kB each); in memory without it.
+    folder : where to keep the tabulated stars as memory-mapped files (about 0.4 kB each); in memory without it.
 
     Raises
     ------

@@ -32,10 +32,13 @@ from redflower.train.adapted import draw_adapted
 from redflower.train.gaps import fill_gaps, needed_bands
 from redflower.train.gaps import leading_observed as leading_observed
 
-#: Levels of the tabulated quantiles of p(d | parallax), and of the prior p(d) for the normaliser.
+#: Levels of the tabulated quantiles of p(d | parallax).
 N_POSTERIOR_NODES = 64
-N_PRIOR_NODES = 32
 TAIL_LEVEL = 1e-4
+#: Distances of the normaliser, and the levels of the prior p(d) between which they lie. Stars of M_G = 16 are seen to 40 pc,
+#: nearer than all but 1e-5 of the prior.
+N_PRIOR_NODES = 48
+PRIOR_ENDS = jnp.array([1e-6, 1.0 - 1e-6])
 #: Intervals of apparent G over which a selection function counts as constant in the normaliser. [mag]
 SELECTION_STEP_MAG = 0.25
 POSTERIOR_LEVELS = jnp.concatenate(
@@ -45,7 +48,6 @@ POSTERIOR_LEVELS = jnp.concatenate(
         jnp.array([1.0 - TAIL_LEVEL]),
     ]
 )
-PRIOR_LEVELS = (jnp.arange(N_PRIOR_NODES) + 0.5) / N_PRIOR_NODES
 
 
 class TrainingStar(eqx.Module):
@@ -58,7 +60,7 @@ class TrainingStar(eqx.Module):
     log_parallax_evidence : ln of the integral of p(parallax | d) p(d) over d.
     geometric_distance_pc, geometric_sigma_pc : centre and half of the central 68 % interval of p(d | parallax),
         for the Gaussian proposal of appendix A. [pc]
-    prior_log_distance : ln of the quantiles of the prior p(d) at `PRIOR_LEVELS`, d in pc.
+    prior_log_range : ln of the quantiles of the prior p(d) at `PRIOR_ENDS`, d in pc.
     """
 
     star: Star
@@ -66,7 +68,7 @@ class TrainingStar(eqx.Module):
     log_parallax_evidence: Float[Array, "*star"]
     geometric_distance_pc: Float[Array, "*star"]
     geometric_sigma_pc: Float[Array, "*star"]
-    prior_log_distance: Float[Array, "*star prior_node"]
+    prior_log_range: Float[Array, "*star 2"]
 
 
 def draw_from_posterior(
@@ -110,6 +112,33 @@ def draw_from_gaussian(
 PROPOSALS = {"posterior": draw_from_posterior, "gaussian": draw_from_gaussian}
 
 
+def prior_nodes(data: TrainingStar) -> tuple[Float[Array, "node"], Float[Array, "node"]]:
+    """ln of the normaliser's distances, d in pc, uniform in ln d, and ln of their weights p(d) d, which add up to one.
+
+    Each star's nodes are shifted by a share of their spacing of its own. At one star's, all stars fainter than the limit at
+    a node and brighter than that at the next count alike; the flow learns from many stars, for which they fill the gaps.
+
+    Equation: E24, D9 (docs/model.md).
+    """
+    star, (low, high) = data.star, data.prior_log_range
+    log_distance = low + (jnp.arange(N_PRIOR_NODES) + _shift_of(star)) * (high - low) / N_PRIOR_NODES
+    log_prior = jax.vmap(log_distance_prior, (0, None, None, None))(
+        jnp.exp(log_distance), star.prior_log_length_pc, star.prior_alpha, star.prior_beta
+    )
+    return log_distance, jax.nn.log_softmax(log_prior + log_distance)  # D9
+
+
+def _shift_of(star: Star) -> Float[Array, ""]:
+    """A number from 0 to 1 by the digits of the star's position, so that it depends on nothing else."""
+    l_bits, b_bits = (
+        jax.lax.bitcast_convert_type(jnp.asarray(a, jnp.float32), jnp.uint32) for a in (star.l_deg, star.b_deg)
+    )
+    # Knuth's multiplicative hash, twice.
+    mixed = (l_bits * jnp.uint32(2654435769)) ^ (b_bits >> 3)
+    mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(2246822519)
+    return (mixed >> 8).astype(jnp.float32) / 2.0**24
+
+
 def log_selected_fraction(
     flow: PreparedFlow,
     data: TrainingStar,
@@ -142,8 +171,8 @@ def log_selected_fraction(
         u = jax.vmap(lambda g: first.forward((g - mu)[None], condition)[0][0])(edges_mag)
         return logsumexp(log_normal_mass(u[:-1], u[1:]) + log_selected)  # E9b
 
-    log_masses = jax.vmap(log_mass)(data.prior_log_distance)
-    return logsumexp(log_masses) - jnp.log(float(N_PRIOR_NODES))  # E24, D9
+    log_distance, log_weight = prior_nodes(data)
+    return logsumexp(jax.vmap(log_mass)(log_distance) + log_weight)  # E24, D9
 
 
 class Draws(NamedTuple):
