@@ -55,8 +55,10 @@ def test_every_absolute_magnitude_counts_for_the_stars_that_the_limits_let_pass(
 @pytest.mark.equation("D9")
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize(("mean_mag", "spread_mag"), [(5.0, 1.5), (11.0, 1.0), (0.6, 0.3)])
-def test_the_selected_fraction_of_a_population_is_its_integral(prior, mean_mag: float, spread_mag: float) -> None:
-    """Against a sum over 20,000 quantiles of the prior, in float64. The population is as wide as the nodes are apart, or wider."""
+def test_the_selected_fraction_of_a_population_is_its_integral(
+    prior, mean_mag: float, spread_mag: float
+) -> None:
+    """A sum over 20,000 quantiles of the prior in float64; each population is about as wide as the nodes are apart, or wider."""
     data = jax.jit(jax.vmap(make_training_star))(sightlines(32, prior))
     flow = linear_flow(jnp.float32(mean_mag), jnp.log(jnp.float32(spread_mag)))
     value = jax.jit(jax.vmap(lambda one: log_selected_fraction(flow, one, 13.5, 19.0)))(data)

@@ -131,7 +131,8 @@ def prior_nodes(data: TrainingStar) -> tuple[Float[Array, "node"], Float[Array, 
 def _shift_of(star: Star) -> Float[Array, ""]:
     """A number from 0 to 1 by the digits of the star's position, so that it depends on nothing else."""
     l_bits, b_bits = (
-        jax.lax.bitcast_convert_type(jnp.asarray(a, jnp.float32), jnp.uint32) for a in (star.l_deg, star.b_deg)
+        jax.lax.bitcast_convert_type(jnp.asarray(a, jnp.float32), jnp.uint32)
+        for a in (star.l_deg, star.b_deg)
     )
     # Knuth's multiplicative hash, twice.
     mixed = (l_bits * jnp.uint32(2654435769)) ^ (b_bits >> 3)
