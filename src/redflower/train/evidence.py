@@ -32,22 +32,17 @@ from redflower.train.adapted import draw_adapted
 from redflower.train.gaps import fill_gaps, needed_bands
 from redflower.train.gaps import leading_observed as leading_observed
 
-#: Levels of the tabulated quantiles of p(d | parallax).
-N_POSTERIOR_NODES = 64
-TAIL_LEVEL = 1e-4
+#: Quantiles of p(d | parallax) are tabulated where a normal distribution has them, out to 4.5 deviations: ln d as a function of
+#: the normal score is nearly a straight line, in the tails too.
+N_POSTERIOR_NODES = 66
+POSTERIOR_SCORES = jnp.linspace(-4.5, 4.5, N_POSTERIOR_NODES)
+POSTERIOR_LEVELS = ndtr(POSTERIOR_SCORES)
 #: Distances of the normaliser, and the levels of the prior p(d) between which they lie. Stars of M_G = 16 are seen to 40 pc,
 #: nearer than all but 1e-5 of the prior.
 N_PRIOR_NODES = 48
 PRIOR_ENDS = jnp.array([1e-6, 1.0 - 1e-6])
 #: Intervals of apparent G over which a selection function counts as constant in the normaliser. [mag]
 SELECTION_STEP_MAG = 0.25
-POSTERIOR_LEVELS = jnp.concatenate(
-    [
-        jnp.array([TAIL_LEVEL]),
-        (jnp.arange(N_POSTERIOR_NODES) + 0.5) / N_POSTERIOR_NODES,
-        jnp.array([1.0 - TAIL_LEVEL]),
-    ]
-)
 
 
 class TrainingStar(eqx.Module):
@@ -79,7 +74,10 @@ def draw_from_posterior(
     Equation: EA3 with q(d) proportional to p(parallax | d) p(d); nothing is left to vary.
     """
     level = (jnp.arange(n_draws) + jax.random.uniform(key, (n_draws,))) / n_draws
-    log_distance = jnp.interp(level, POSTERIOR_LEVELS, data.posterior_log_distance)
+    score = ndtri(jnp.clip(level, 1e-7, 1.0 - 1e-7))
+    log_distance = jnp.interp(
+        score, POSTERIOR_SCORES, data.posterior_log_distance, left="extrapolate", right="extrapolate"
+    )
     return jnp.exp(log_distance), jnp.full(n_draws, data.log_parallax_evidence)  # EA3, D10
 
 
