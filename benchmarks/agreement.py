@@ -29,8 +29,8 @@ from redflower.posterior import (
     sample_stars,
 )
 from redflower.posterior.engine import FAST, IMPORTANCE, NUTS
+from redflower.posterior.flags import summarise
 from redflower.posterior.keys import star_keys
-from redflower.posterior.summaries import summarise
 from redflower.star import Star
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

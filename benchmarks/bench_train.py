@@ -22,7 +22,7 @@ from redflower.catalogue import QualityLimits, default_distance_prior, training_
 from redflower.physics import Zhang23Law
 from redflower.train import StageConfig, TrainConfig, read_config, train_flow
 from redflower.train.loop import initial_flow, rows_of
-from redflower.train.objective import Objective, make_step, stage_optimiser
+from redflower.train.loss.objective import Objective, make_step, stage_optimiser
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 #: Epochs after which a line is printed.

@@ -13,8 +13,8 @@ import numpy as np
 
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.sightline.fit import fit_sightline
-from redflower.sightline.mock import mock_sightline
 from redflower.sightline.tempering import TemperingSettings
+from redflower.validate.mock_sightlines import mock_sightline
 
 #: Stars, and (distance in pc, E(B-V) in mag) of the clouds.
 CASES = (

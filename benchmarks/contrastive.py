@@ -21,9 +21,9 @@ from redflower.catalogue import QualityLimits, default_distance_prior, to_stars
 from redflower.flow import load_model
 from redflower.physics import Zhang23Law, extinction_mag, intrinsic_bp_rp
 from redflower.train import ContrastConfig, EmulatorConfig, StageConfig, TrainConfig
-from redflower.train.contrastive import redden
 from redflower.train.dataset import tabulate
-from redflower.train.evidence import TrainingStar, log_evidence
+from redflower.train.loss.contrastive import redden
+from redflower.train.loss.evidence import TrainingStar, log_evidence
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 LAW = Zhang23Law()

@@ -16,7 +16,7 @@ import numpy as np
 import redflower
 from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
 from redflower.flow import load_model
-from redflower.train.evidence import log_evidence
+from redflower.train.loss.evidence import log_evidence
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 DRAWS = (4, 16, 32, 128)

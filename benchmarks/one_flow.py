@@ -17,7 +17,7 @@ import numpy as np
 import redflower
 from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
 from redflower.train import StageConfig, TrainConfig, train_flow
-from redflower.train.evidence import TrainingStar, log_evidence
+from redflower.train.loss.evidence import TrainingStar, log_evidence
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 CONFIG = TrainConfig(

@@ -18,8 +18,7 @@ from bench_engine import sample
 
 from redflower.flow import Model
 from redflower.posterior import FastSettings
-from redflower.posterior.fast import make_fast_target, noise_of, take
-from redflower.posterior.grid import (
+from redflower.posterior.fast.grid import (
     COARSE_EBV_NODES,
     COARSE_MODULUS_NODES,
     EBV_NODES,
@@ -29,7 +28,8 @@ from redflower.posterior.grid import (
     log_grid,
     whole_box,
 )
-from redflower.posterior.grid_summaries import GridSummary, summarise_grid
+from redflower.posterior.fast.grid_summaries import GridSummary, summarise_grid
+from redflower.posterior.fast.steps import make_fast_target, noise_of, take
 from redflower.posterior.log_density import make_target
 from redflower.star import Star
 

@@ -29,7 +29,7 @@ import numpy as np  # noqa: E402
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG  # noqa: E402
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid  # noqa: E402
 from redflower.sightline.clouds import cloud_problem, clouds_of  # noqa: E402
-from redflower.sightline.mock import MockStars, mock_sightline  # noqa: E402
+from redflower.validate.mock_sightlines import MockStars, mock_sightline  # noqa: E402
 
 EBV_RANGE_MAG = (EBV_MIN_MAG, EBV_MAX_MAG)
 #: Compared; as many as part `prior` simulates, so that its odds can be checked.

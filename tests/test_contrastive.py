@@ -8,9 +8,9 @@ import pytest
 
 from redflower.physics import Zhang23Law, extinction_mag
 from redflower.train import ContrastConfig, FlowConfig, StageConfig, TrainConfig, train_flow
-from redflower.train.contrastive import contrast_strength, next_contrast_steps, redden
 from redflower.train.dataset import tabulate
-from redflower.train.objective import Objective
+from redflower.train.loss.contrastive import contrast_strength, next_contrast_steps, redden
+from redflower.train.loss.objective import Objective
 
 from .helpers.flows import random_flow
 from .helpers.training import log_contrast, log_evidence, make_training_star

@@ -17,8 +17,8 @@ from redflower.flow import load_model
 from redflower.posterior import Flag, InferenceSettings, Status, infer_stars, joint_density
 from redflower.posterior.density import density_of_draws
 from redflower.posterior.engine import FAST, IMPORTANCE
-from redflower.posterior.fast import FastSettings, in_turn
-from redflower.posterior.grid_summaries import quantiles, refined
+from redflower.posterior.fast.grid_summaries import quantiles, refined
+from redflower.posterior.fast.steps import FastSettings, in_turn
 from redflower.star import Star
 
 from .helpers.flows import random_model

@@ -9,7 +9,7 @@ from scipy.special import gammainc, gammaincinv
 
 from redflower.star import Star
 from redflower.train.dataset import make_training_star
-from redflower.train.evidence import log_selected_fraction, prior_nodes
+from redflower.train.loss.evidence import log_selected_fraction, prior_nodes
 
 from .test_posterior import example_star
 from .test_train_selection import linear_flow

@@ -25,7 +25,7 @@ from redflower.physics import (
     log_parallax_likelihood,
 )
 from redflower.posterior import Flag, InferenceSettings, NutsSettings, Status, engine, infer_stars
-from redflower.posterior.nuts import FIRST_TRY_PILOTS
+from redflower.posterior.nuts.sampler import FIRST_TRY_PILOTS
 from redflower.star import Star
 
 ERROR_MAG = 1e-3

@@ -22,9 +22,9 @@ from redflower.posterior import (
     make_target,
 )
 from redflower.posterior.bridge import log_evidence_by_bridge
+from redflower.posterior.flags import _status, chain_failures, unusable_status
 from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import log_whitened, make_whitening, needed_bands
-from redflower.posterior.summaries import _status, chain_failures, unusable_status
 from redflower.star import Star
 
 from .helpers.flows import random_model

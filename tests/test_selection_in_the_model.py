@@ -16,13 +16,13 @@ from redflower.errors import ModelError
 from redflower.flow import load_model, save_model
 from redflower.physics import SelectionFunction, log_mean_selection, log_selection
 from redflower.posterior import make_target
-from redflower.posterior.check import check_of, weighted_draws
-from redflower.posterior.fast import make_fast_target, noise_of, take
-from redflower.posterior.grid import posterior_grid
-from redflower.posterior.grid_summaries import node_masses
+from redflower.posterior.fast.check import check_of, weighted_draws
+from redflower.posterior.fast.grid import posterior_grid
+from redflower.posterior.fast.grid_summaries import node_masses
+from redflower.posterior.fast.steps import make_fast_target, noise_of, take
 from redflower.posterior.log_density import log_posterior
 from redflower.train.dataset import tabulate
-from redflower.train.evidence import log_evidence, log_selected_fraction
+from redflower.train.loss.evidence import log_evidence, log_selected_fraction
 
 from .helpers.flows import random_model
 from .helpers.model_stars import draw_model_stars

@@ -27,8 +27,8 @@ from redflower.sightline.clouds import (
 from redflower.sightline.dust import Dust
 from redflower.sightline.fit import cloud_summary
 from redflower.sightline.likelihood import StarSet, kernel_cells
-from redflower.sightline.mock import MockStars, mock_sightline
 from redflower.sightline.tempering import Problem, bridge, sample
+from redflower.validate.mock_sightlines import MockStars, mock_sightline
 
 RANGE = (-0.05, 0.5)
 QUICK = TemperingSettings(n_particles=120, n_moves=4, n_final=16)

@@ -6,8 +6,8 @@ import pytest
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid, star_cells
 from redflower.sightline.clouds import cloud_problem, clouds_of
 from redflower.sightline.likelihood import StarSet
-from redflower.sightline.mock import mock_sightline
 from redflower.sightline.tempering import sample
+from redflower.validate.mock_sightlines import mock_sightline
 
 RANGE = (-0.05, 0.5)
 

@@ -8,8 +8,8 @@ import pytest
 
 from redflower.flow.conditional import ConditionalFlow
 from redflower.physics import absolute_to_colour, distance_modulus, flow_condition
-from redflower.train.evidence import POSTERIOR_LEVELS
-from redflower.train.gaps import fill_gaps
+from redflower.train.loss.evidence import POSTERIOR_LEVELS
+from redflower.train.loss.gaps import fill_gaps
 
 from .helpers.flows import random_flow
 from .helpers.training import log_evidence, make_training_star

@@ -13,7 +13,7 @@ from redflower.flow.standardise import Standardisation
 from redflower.physics import distance_prior_quantile
 from redflower.star import Star
 from redflower.train.dataset import tabulate
-from redflower.train.evidence import log_evidence
+from redflower.train.loss.evidence import log_evidence
 
 MEAN_MAG, SPREAD_MAG, ERROR_MAG = 5.0, 1.5, 0.1
 BRIGHT_MAG, FAINT_MAG = -5.0, 14.5

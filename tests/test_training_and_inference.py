@@ -8,7 +8,7 @@ import redflower
 from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
 from redflower.flow import load_model
 from redflower.posterior import InferenceSettings
-from redflower.train.evidence import log_evidence
+from redflower.train.loss.evidence import log_evidence
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 #: A prior so narrow that no star can tell: 0.0015 mag of extinction. [mag]

@@ -109,7 +109,7 @@ def experiment(prepared):
 
     model = model.__class__(**{**vars(model), "law": ConstantLaw(coefficients)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("redflower.experiment.infer_stars", engine)
+        patch.setattr("redflower.api.validation.infer_stars", engine)
         return redflower.validate(table, model)
 
 

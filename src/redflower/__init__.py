@@ -24,4 +24,4 @@ from redflower.api import draw_posteriors as draw_posteriors  # noqa: E402  isor
 from redflower.api import train as train  # noqa: E402  isort: skip
 from redflower.api import usable_rows as usable_rows  # noqa: E402  isort: skip
 from redflower.api import sightline as sightline  # noqa: E402  isort: skip
-from redflower.experiment import validate as validate  # noqa: E402  isort: skip
+from redflower.api.validation import validate as validate  # noqa: E402  isort: skip

@@ -25,10 +25,10 @@ from redflower.errors import InputError, ModelError
 from redflower.flow import Model, fit_coverage, load_model
 from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
 from redflower.posterior import Flag, InferenceSettings, Status, infer_stars
-from redflower.posterior.chains import chains_of_stars
 from redflower.posterior.density import DENSITY_COLUMNS
+from redflower.posterior.flags import MIN_BANDS
+from redflower.posterior.nuts.chains import chains_of_stars
 from redflower.posterior.status import STATUS_MESSAGES
-from redflower.posterior.summaries import MIN_BANDS
 from redflower.products import fit_posteriors
 from redflower.products.arviz_objects import star_inference_data
 from redflower.provenance import META_KEY, VERSION

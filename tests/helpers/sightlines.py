@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.table import Table
 
-from redflower.sightline.mock import mock_sightline
+from redflower.validate.mock_sightlines import mock_sightline
 
 
 def posterior_table(n_stars: int, clouds: Sequence[tuple[float, float]], seed: int = 0) -> Table:

@@ -3,7 +3,8 @@
 import equinox as eqx
 import jax
 
-from redflower.train import contrastive, dataset, evidence
+from redflower.train import dataset
+from redflower.train.loss import contrastive, evidence
 
 make_training_star = jax.jit(dataset.make_training_star)
 log_evidence = eqx.filter_jit(evidence.log_evidence)

@@ -11,7 +11,7 @@ from redflower.bands import SURVEY_ENDS
 from redflower.catalogue.maps.selection import read_selection
 from redflower.cli.prior import prior_for
 from redflower.cli.progress import say
-from redflower.cli.train_report import write_training_report
+from redflower.products.training import write_training_report
 from redflower.errors import InputError
 from redflower.flow import load_model, save_model
 from redflower.flow.model import SUFFIX

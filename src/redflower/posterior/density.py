@@ -90,7 +90,7 @@ def empty_density(n_stars: int) -> dict[str, np.ndarray]:
 
 
 def density_of_grid(grid: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Density columns of some rows of a batch of grids (`redflower.posterior.grid.Grid`), by cubics between their nodes."""
+    """Density columns of some rows of a batch of grids (`redflower.posterior.fast.grid.Grid`), by cubics between their nodes."""
     log_density = np.asarray(grid.log_density)[rows]
     peak = log_density.max(axis=(1, 2), keepdims=True)
     floored = np.maximum(

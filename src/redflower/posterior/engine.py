@@ -13,9 +13,11 @@ from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
 from redflower.flow.emulator import Noise
 from redflower.flow.model import Model
-from redflower.posterior.check import effective_draws
 from redflower.posterior.density import density_of_draws, density_of_grid, empty_density
-from redflower.posterior.fast import (
+from redflower.posterior.fast.check import effective_draws
+from redflower.posterior.fast.grid import FastTarget, Grid
+from redflower.posterior.fast.grid_summaries import LEVELS
+from redflower.posterior.fast.steps import (
     REFINED_AT_ONCE,
     FastSettings,
     Refined,
@@ -30,14 +32,8 @@ from redflower.posterior.fast import (
     weighted_summary,
     zoomed_batch,
 )
-from redflower.posterior.grid import FastTarget, Grid
-from redflower.posterior.grid_summaries import LEVELS
-from redflower.posterior.keys import star_keys
-from redflower.posterior.log_density import Target, make_target
-from redflower.posterior.nuts import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, NutsSettings, sample_stars
-from redflower.posterior.pareto import pareto_k
-from redflower.posterior.status import Flag, Status
-from redflower.posterior.summaries import (
+from redflower.posterior.fast.weights import pareto_k
+from redflower.posterior.flags import (
     QUANTILES,
     chains_failed,
     covered_by_training,
@@ -49,6 +45,10 @@ from redflower.posterior.summaries import (
     summarise,
     unusable_status,
 )
+from redflower.posterior.keys import star_keys
+from redflower.posterior.log_density import Target, make_target
+from redflower.posterior.nuts.sampler import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, NutsSettings, sample_stars
+from redflower.posterior.status import Flag, Status
 from redflower.star import Star
 
 Engine = Literal["fast", "nuts"]
@@ -152,7 +152,7 @@ def infer_stars(
 
     Raises
     ------
-    ModelError, InputError : see `redflower.posterior.fast.make_fast_target`.
+    ModelError, InputError : see `redflower.posterior.fast.steps.make_fast_target`.
     """
     n_stars = len(source_id)
     target = make_target(model, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag)

@@ -100,7 +100,7 @@ def star_inference_data(
     Parameters
     ----------
     source_id : of the stars.
-    chains : from `redflower.posterior.chains.chains_of_stars`.
+    chains : from `redflower.posterior.nuts.chains.chains_of_stars`.
     attrs : of the groups: model, reddening prior and the like.
     """
     values = {name: np.moveaxis(value, 0, -1) for name, value in chains.items()}

@@ -1,3 +1,3 @@
 """One self-contained HTML page per run."""
 
-from redflower.report.page import write_page as write_page
+from redflower.products.page import write_page as write_page

@@ -14,8 +14,8 @@ from redflower.errors import InputError
 from redflower.flow.conditional import ConditionalFlow
 from redflower.physics import SelectionFunction
 from redflower.train.config import TrainConfig
-from redflower.train.evidence import TrainingStar
-from redflower.train.objective import stage_optimiser
+from redflower.train.loss.evidence import TrainingStar
+from redflower.train.loss.objective import stage_optimiser
 
 
 @dataclass(frozen=True)

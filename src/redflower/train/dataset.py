@@ -15,7 +15,7 @@ from redflower.physics import (
     flow_condition,
 )
 from redflower.star import Star
-from redflower.train.evidence import POSTERIOR_LEVELS, PRIOR_ENDS, TrainingStar, leading_observed
+from redflower.train.loss.evidence import POSTERIOR_LEVELS, PRIOR_ENDS, TrainingStar, leading_observed
 
 CHUNK = 16_384
 GAUSSIAN_LEVELS = jnp.array([0.15865525, 0.5, 0.84134475])

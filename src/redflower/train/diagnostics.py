@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float
 from redflower.bands import BP, RP
 from redflower.flow.conditional import ConditionalFlow
 from redflower.train.dataset import CHUNK, point_estimates
-from redflower.train.evidence import TrainingStar
-from redflower.train.gaps import leading_observed
+from redflower.train.loss.evidence import TrainingStar
+from redflower.train.loss.gaps import leading_observed
 
 #: A plot shows no more.
 MAX_STARS = 100_000

@@ -19,11 +19,11 @@ from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
 from redflower.star import Star
 from redflower.train.checkpoint import Epoch, State, load_checkpoint, run_fingerprint, save_checkpoint
 from redflower.train.config import TrainConfig
-from redflower.train.contrastive import contrast_strength, next_contrast_steps
 from redflower.train.dataset import CHUNK, conditions, point_estimates, tabulate
 from redflower.train.diagnostics import Diagnostics
-from redflower.train.evidence import TrainingStar
-from redflower.train.objective import Objective, make_step, rows_of_bad_gradients, stage_optimiser
+from redflower.train.loss.contrastive import contrast_strength, next_contrast_steps
+from redflower.train.loss.evidence import TrainingStar
+from redflower.train.loss.objective import Objective, make_step, rows_of_bad_gradients, stage_optimiser
 
 #: Stars per compiled call of the validation; the last call is padded.
 VALIDATION_CHUNK = 2048

@@ -28,9 +28,9 @@ from redflower.physics import (
     log_within_limits,
 )
 from redflower.star import Star
-from redflower.train.adapted import draw_adapted
-from redflower.train.gaps import fill_gaps, needed_bands
-from redflower.train.gaps import leading_observed as leading_observed
+from redflower.train.loss.adapted import draw_adapted
+from redflower.train.loss.gaps import fill_gaps, needed_bands
+from redflower.train.loss.gaps import leading_observed as leading_observed
 
 #: Quantiles of p(d | parallax) are tabulated where a normal distribution has them, out to 4.5 deviations: ln d as a function of
 #: the normal score is nearly a straight line, in the tails too.

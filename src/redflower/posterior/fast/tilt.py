@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from redflower.posterior.check import WeightedDraws
-from redflower.posterior.grid import Grid
-from redflower.posterior.grid_summaries import node_masses
+from redflower.posterior.fast.check import WeightedDraws
+from redflower.posterior.fast.grid import Grid
+from redflower.posterior.fast.grid_summaries import node_masses
 
 #: Prior deviations of the coefficients of first and second degree, in nat per standardised coordinate: what an emulator
 #: trained as by default leaves (docs/fast-engine.md).

@@ -7,11 +7,11 @@ from jaxtyping import Array, Int, Shaped
 
 from redflower.flow.model import Model
 from redflower.posterior.engine import InferenceSettings
-from redflower.posterior.fast import batches, take
+from redflower.posterior.fast.steps import batches, take
+from redflower.posterior.flags import chains_failed, diagnostics, unusable_status
 from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import make_target
-from redflower.posterior.nuts import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, Draws, sample_stars
-from redflower.posterior.summaries import chains_failed, diagnostics, unusable_status
+from redflower.posterior.nuts.sampler import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, Draws, sample_stars
 from redflower.star import Star
 
 

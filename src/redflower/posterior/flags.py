@@ -17,7 +17,7 @@ from redflower.flow.model import Model
 from redflower.physics import ExtinctionLaw, distance_pc_of_modulus, flow_condition
 from redflower.posterior.bridge import log_evidence_by_bridge
 from redflower.posterior.log_density import Target, Whitening, log_whitened, needed_bands
-from redflower.posterior.nuts import Draws
+from redflower.posterior.nuts.sampler import Draws
 from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG, MAX_EDGE_SHARE, Flag, Status
 from redflower.star import Star
 

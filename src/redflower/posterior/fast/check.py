@@ -21,8 +21,8 @@ from redflower.physics import (
     flow_condition,
     unredden,
 )
-from redflower.posterior.grid import FastTarget, Grid, noisy_y
-from redflower.posterior.grid_summaries import node_masses
+from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
+from redflower.posterior.fast.grid_summaries import node_masses
 from redflower.posterior.log_density import log_posterior, needed_bands
 from redflower.star import Star
 

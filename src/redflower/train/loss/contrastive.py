@@ -16,7 +16,7 @@ from redflower.flow.conditional import PreparedFlow
 from redflower.physics import ExtinctionLaw, extinction_mag
 from redflower.star import Star
 from redflower.train.config import ContrastConfig
-from redflower.train.evidence import TrainingStar, draw_latents, log_flow_density
+from redflower.train.loss.evidence import TrainingStar, draw_latents, log_flow_density
 
 
 def redden(law: ExtinctionLaw, star: Star, ebv_mag: Float[Array, ""]) -> Star:
@@ -46,7 +46,7 @@ def log_contrast(
 
     Parameters
     ----------
-    flow, data, key, proposal, integrate_gaps, magnitudes : as in `redflower.train.evidence.log_evidence`.
+    flow, data, key, proposal, integrate_gaps, magnitudes : as in `redflower.train.loss.evidence.log_evidence`.
     law : the extinction law.
     config : how many copies, the range of their reddening, the floor.
     n_draws : importance draws of each copy.

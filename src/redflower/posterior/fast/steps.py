@@ -5,7 +5,7 @@ Three steps, each for the stars that the one before could not settle:
 1. a quadrature on a grid of fixed size, corrected and judged by a few exact importance weights;
 2. many exact importance weights on a grid over the part that counts, round after round until they suffice, whose weighted
    draws then are the posterior;
-3. the reference engine (`redflower.posterior.nuts`).
+3. the reference engine (`redflower.posterior.nuts.sampler`).
 """
 
 from collections.abc import Callable, Iterator
@@ -22,18 +22,18 @@ from redflower.bands import G
 from redflower.errors import InputError, ModelError
 from redflower.flow.emulator import Emulator, Noise, make_noise
 from redflower.flow.model import Model
-from redflower.posterior.check import Check, WeightedDraws, check_of, effective_draws, weighted_draws
-from redflower.posterior.grid import FastTarget, Grid, interpolated_grid, posterior_grid, zoomed_grid
-from redflower.posterior.grid_summaries import (
+from redflower.posterior.fast.check import Check, WeightedDraws, check_of, effective_draws, weighted_draws
+from redflower.posterior.fast.grid import FastTarget, Grid, interpolated_grid, posterior_grid, zoomed_grid
+from redflower.posterior.fast.grid_summaries import (
     GridSummary,
     mass_beyond,
     node_masses,
     summarise_grid,
     trapezium,
 )
+from redflower.posterior.fast.tilt import Tilt, fit_tilt, tilted, widening
 from redflower.posterior.log_density import Target
 from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG
-from redflower.posterior.tilt import Tilt, fit_tilt, tilted, widening
 from redflower.star import Star
 
 #: Stars that a CPU core works on at once: the layers of their networks then stay in its caches.
@@ -95,7 +95,7 @@ class FastResult(NamedTuple):
     summary : moments and quantiles.
     check : effective number and mean of the importance weights.
     tilt : the correction of the grid that they gave.
-    widening : what it did to the deviations, see `redflower.posterior.tilt.widening`.
+    widening : what it did to the deviations, see `redflower.posterior.fast.tilt.widening`.
     log_weight : the weights themselves, for the shape of their tail.
     grid : the joint density.
     bp_rp_mag : intrinsic colour at the mean of E. [mag]

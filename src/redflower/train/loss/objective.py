@@ -15,8 +15,8 @@ from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
 from redflower.physics import ExtinctionLaw, SelectionFunction
 from redflower.train.config import StageConfig, TrainConfig
-from redflower.train.contrastive import log_contrast
-from redflower.train.evidence import TrainingStar, log_evidence, log_selected_fraction
+from redflower.train.loss.contrastive import log_contrast
+from redflower.train.loss.evidence import TrainingStar, log_evidence, log_selected_fraction
 
 
 @dataclass(frozen=True)

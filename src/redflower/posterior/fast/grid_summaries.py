@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from redflower.physics import distance_pc_of_modulus
 from redflower.posterior.cubics import cubic_matrix
-from redflower.posterior.grid import Grid
+from redflower.posterior.fast.grid import Grid
 
 #: Levels of the quantile columns.
 LEVELS: Final = (0.05, 0.16, 0.50, 0.84, 0.95)
