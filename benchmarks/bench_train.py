@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import redflower
-from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
+from redflower.api.training_sample import training_sample
+from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.physics import Zhang23Law
 from redflower.train import StageConfig, TrainConfig, read_config, train_flow
 from redflower.train.loop import initial_flow, rows_of

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import redflower
-from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
+from redflower.api.training_sample import training_sample
+from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.flow import load_model
 from redflower.train.loss.evidence import log_evidence
 

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import redflower
-from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
+from redflower.api.training_sample import training_sample
+from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.train import StageConfig, TrainConfig, train_flow
 from redflower.train.loss.evidence import TrainingStar, log_evidence
 

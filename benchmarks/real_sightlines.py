@@ -17,14 +17,14 @@ from astropy.table import Table
 from m67 import G_FAINT_MAG, MEMBERSHIP_MIN, ZERO_POINT_MAS, field
 
 import redflower
-from redflower.api import status_counts
+from redflower.api.sightlines import sightline_rows
+from redflower.api.statuses import status_counts
 from redflower.bands import BANDS
 from redflower.catalogue import ColumnMap, QualityLimits, prepared_error_name
 from redflower.catalogue.reading.schema import magnitude_error_column
-from redflower.posterior import Flag, InferenceSettings
+from redflower.posterior import Flag, InferenceSettings, joint_density
 from redflower.products import SightlineResult
 from redflower.products.page_sightline import sentence
-from redflower.products.sightline import joint_density, sightline_rows
 from redflower.sightline import DustPrior, flat_distance_log_weight, make_grid, star_cells
 
 #: Stars of Orion with a parallax better than this are drawn from: foreground stars must be told from background. [mas]
@@ -85,9 +85,9 @@ def by_colour(posteriors: Table, stars: Table, edges_mag: tuple[float, ...]) -> 
 
 def one_point(label: str, posteriors: Table) -> None:
     """One reddening and one distance for all stars of a cluster, from their joint densities, priors divided out."""
-    rows = sightline_rows(posteriors)
-    part = posteriors[rows]
-    density = joint_density(part)
+    density = joint_density(posteriors)
+    rows = sightline_rows(posteriors, density)
+    part, density = posteriors[rows], density.rows(rows)
     prior = (np.asarray(part[f"prior_{name}"], dtype=float) for name in ("log_length", "alpha", "beta"))
     low, high = part.meta["redflower"]["ebv_prior_mag"]
     grid = make_grid((low, high), (5.0, 15.0))
@@ -178,7 +178,7 @@ def orion(data: Path, n_stars: int, model: str) -> None:
     print(f"   {statuses(posteriors)}")
     for flag in (Flag.BEYOND_LIMITS, Flag.COEFFICIENT_OUT_OF_RANGE, Flag.LOW_FLOW_PROBABILITY):
         print(f"   flag {flag.name}: {np.mean(flags & int(flag) != 0):.2f} of the stars")
-    good = sightline_rows(posteriors)
+    good = sightline_rows(posteriors, joint_density(posteriors))
     distance, ebv = (np.asarray(posteriors[name]) for name in ("distance_mean", "ebv_mean"))
     g_r = np.asarray(stars["ps1_g"] - stars["ps1_r"])
     at_300 = (distance >= 300) & (distance < 400)

@@ -30,7 +30,8 @@ from mock_truth import (
 from one_flow import chosen, evidence
 
 import redflower
-from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
+from redflower.api.training_sample import training_sample
+from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.flow import ConditionalFlow, load_model
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 

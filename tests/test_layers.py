@@ -21,14 +21,14 @@ LAYERS = [
     {"sightline", "validate"},
     {"simulate"},
     {"catalogue"},
-    {"plot", "report"},
+    {"plot"},
     {"products"},
     {"api"},
-    {"experiment", "scale"},
+    {"scale"},
     {"cli"},
 ]
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}
-EDGE = {"catalogue", "plot", "report", "products", "api", "experiment", "scale", "cli"}
+EDGE = {"catalogue", "plot", "products", "api", "scale", "cli"}
 CORE = set(LEVEL) - EDGE
 
 

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import redflower
+from redflower.api.sightlines import sightline_rows
 from redflower.errors import InputError
 from redflower.plot.sightline import sightline_figure
-from redflower.posterior import Flag
+from redflower.posterior import Flag, joint_density
 from redflower.products import redraw, write_sightline
 from redflower.products.page_sightline import sentence
-from redflower.products.sightline import SightlineResult, sightline_rows
+from redflower.products.sightline import SightlineResult
 from redflower.sightline import TemperingSettings
 from tests.helpers.sightlines import posterior_table
 from tests.test_cli import run
@@ -79,7 +80,7 @@ def test_stars_are_not_chosen_by_their_reddening() -> None:
     table["status"] = ["ok", "edge_of_prior", "edge_of_prior", "bright_limit", "not_converged", "ok"]
     table["ebv_mean"] = [0.1, -0.03, 0.48, 0.1, 0.1, 0.3]
     table["flags"][5] = int(Flag.LOW_FLOW_PROBABILITY)
-    assert sightline_rows(table).tolist() == [True, True, True, False, False, False]
+    assert sightline_rows(table, joint_density(table)).tolist() == [True, True, True, False, False, False]
 
 
 def test_the_sentence_says_what_was_found(result: SightlineResult) -> None:

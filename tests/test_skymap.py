@@ -9,8 +9,9 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import vstack
 
+from redflower.api.sky_maps import make_sky_map
 from redflower.errors import InputError
-from redflower.products.skymap import make_sky_map, read_sky_map, write_sky_map
+from redflower.products.skymap import read_sky_map, write_sky_map
 from tests.helpers.sightlines import posterior_table
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import redflower
-from redflower import api
+from redflower.api import inference as api
 from redflower.bands import BANDS
 from redflower.catalogue import QualityLimits
 from redflower.errors import InputError

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import redflower
-from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
+from redflower.api.training_sample import training_sample
+from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.cli.app import main
 from redflower.errors import InputError, TrainingError
 from redflower.flow import fit_coverage, load_model

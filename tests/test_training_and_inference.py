@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import redflower
-from redflower.catalogue import QualityLimits, default_distance_prior, training_sample
+from redflower.api.training_sample import training_sample
+from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.flow import load_model
 from redflower.posterior import InferenceSettings
 from redflower.train.loss.evidence import log_evidence

@@ -19,9 +19,9 @@ from redflower.catalogue import write_table as write_table  # noqa: E402
 from redflower.flow import load_model as load_model  # noqa: E402
 from redflower.flow import save_model as save_model  # noqa: E402
 from redflower.simulate import simulate_stars as simulate  # noqa: E402, F401
-from redflower.api import infer as infer  # noqa: E402  isort: skip
-from redflower.api import draw_posteriors as draw_posteriors  # noqa: E402  isort: skip
-from redflower.api import train as train  # noqa: E402  isort: skip
-from redflower.api import usable_rows as usable_rows  # noqa: E402  isort: skip
+from redflower.api.inference import infer as infer  # noqa: E402  isort: skip
+from redflower.api.inference import draw_posteriors as draw_posteriors  # noqa: E402  isort: skip
+from redflower.api.training import train as train  # noqa: E402  isort: skip
+from redflower.api.statuses import usable_rows as usable_rows  # noqa: E402  isort: skip
 from redflower.api import sightline as sightline  # noqa: E402  isort: skip
 from redflower.api.validation import validate as validate  # noqa: E402  isort: skip

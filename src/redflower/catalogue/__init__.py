@@ -33,8 +33,6 @@ from redflower.catalogue.reading.column_map import read_column_map as read_colum
 from redflower.catalogue.reading.reader import read_stars as read_stars
 from redflower.catalogue.reading.schema import INPUT_COLUMNS as INPUT_COLUMNS
 from redflower.catalogue.reading.schema import InputColumn as InputColumn
-from redflower.api.training_sample import TrainingSample as TrainingSample
-from redflower.api.training_sample import training_sample as training_sample
 from redflower.catalogue.stars import StarBatch as StarBatch
 from redflower.catalogue.stars import to_stars as to_stars
 from redflower.files import file_sha256 as file_sha256

@@ -7,7 +7,8 @@ import numpy as np
 import typer
 from astropy.table import Table
 
-from redflower.api import describe_statuses, infer, sightline, status_counts, usable_rows
+from redflower.api import infer, sightline
+from redflower.api.statuses import describe_statuses, status_counts, usable_rows
 from redflower.catalogue import QualityLimits, prepare, write_table
 from redflower.cli.progress import counter, say
 from redflower.flow import load_model
@@ -15,9 +16,9 @@ from redflower.plot import colour_magnitude_figure, reddening_distance_figure
 from redflower.posterior import InferenceSettings
 from redflower.products import write_sightline
 from redflower.products.folder import check_folder
+from redflower.products.page import write_page
 from redflower.products.page_sightline import sentence
 from redflower.provenance import META_KEY
-from redflower.report import write_page
 from redflower.sightline import Profile, binned_profile
 from redflower.simulate import simulate_stars
 

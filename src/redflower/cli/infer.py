@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from redflower.api import describe_statuses
+from redflower.api.statuses import describe_statuses
 from redflower.cli.prior import prior_for
 from redflower.cli.progress import counter, say
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG

@@ -8,7 +8,6 @@ from rich.console import Console
 
 from redflower.catalogue import (
     TRAINING_EBV_MAX_MAG,
-    PreparedStars,
     QualityLimits,
     check_writable,
     write_table,
@@ -17,14 +16,7 @@ from redflower.catalogue import prepare as prepare_table
 from redflower.catalogue.maps.selection import build_selection, check_selection, write_selection
 from redflower.constants import LATITUDE_MIN_DEG
 from redflower.errors import InputError
-from redflower.physics import SelectionFunction
-from redflower.plot import (
-    colour_relations_figure,
-    coverage_figure,
-    malmquist_figure,
-    ruwe_figure,
-    sky_figure,
-)
+from redflower.products.survey import write_figures
 from redflower.provenance import META_KEY
 
 
@@ -134,31 +126,3 @@ def prepare(
         console.print(check_selection(function, prepared.counts).text(), markup=False)
     if figures is not None:
         write_figures(figures, prepared, limits, ebv_max, function)
-
-
-def write_figures(
-    folder: Path,
-    prepared: PreparedStars,
-    limits: QualityLimits,
-    ebv_max_mag: float,
-    selection: SelectionFunction | None,
-) -> None:
-    """The sample's figures (the paper, Figures 2, 5, 6, 7 and 8) and its Table 1, each as PNG and PDF, and ECSV."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table = prepared.table
-    drawn = {
-        "colour-relations": colour_relations_figure(table),
-        "coverage": coverage_figure(table),
-        "ruwe": ruwe_figure(table, limit=limits.ruwe_max),
-        "malmquist": malmquist_figure(
-            table, g_bright_mag=limits.g_bright_mag, g_faint_mag=limits.g_faint_mag
-        ),
-        "sky": sky_figure(table, dust=prepared.dust, ebv_max_mag=ebv_max_mag, selection=selection),
-    }
-    for name, figure in drawn.items():
-        for ending in ("png", "pdf"):
-            figure.savefig(folder / f"{name}.{ending}")
-    if prepared.report.summary is not None:
-        target = folder / "table-1.ecsv"
-        target.unlink(missing_ok=True)
-        write_table(prepared.report.summary.table(), target)

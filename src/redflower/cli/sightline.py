@@ -10,9 +10,9 @@ from redflower.catalogue import read_table
 from redflower.cli.progress import counter, say
 from redflower.products import write_sightline
 from redflower.products.compare import read_comparison
+from redflower.products.cone import cone_of
 from redflower.products.folder import check_folder
 from redflower.products.page_sightline import sentence
-from redflower.products.sightline import cone_of
 from redflower.sightline import DustPrior
 
 

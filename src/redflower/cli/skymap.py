@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from redflower.api.sky_maps import make_sky_map
 from redflower.catalogue import check_writable, read_table
 from redflower.cli.progress import counter, say
 from redflower.errors import InputError
-from redflower.products.skymap import make_sky_map, write_sky_map
+from redflower.products.skymap import write_sky_map
 
 
 def sky_map(

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from redflower.api import train as train_model
+from redflower.api.training import train as train_model
 from redflower.bands import SURVEY_ENDS
 from redflower.catalogue.maps.selection import read_selection
 from redflower.cli.prior import prior_for
 from redflower.cli.progress import say
-from redflower.products.training import write_training_report
 from redflower.errors import InputError
 from redflower.flow import load_model, save_model
 from redflower.flow.model import SUFFIX
+from redflower.products.training import write_training_report
 from redflower.train import DistilStep, Epoch, read_config
 
 STEP_LINE_EVERY_S = 30.0

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from redflower.api.validation import validate as run_validation
 from redflower.catalogue import read_table
 from redflower.cli.prior import prior_for
 from redflower.cli.progress import counter, say
-from redflower.api.validation import validate as run_validation
 from redflower.posterior import InferenceSettings, NutsSettings
 from redflower.products.folder import check_folder
 from redflower.products.page_validation import sentence

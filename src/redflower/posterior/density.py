@@ -5,20 +5,19 @@ stars. The log density on it, less its highest value, is stored in steps of 0.1 
 compression.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from redflower.errors import InputError
+from redflower.posterior.columns import DENSITY_COLUMNS, EMPTY, STEP_NAT
 from redflower.posterior.cubics import cubic_matrix
 
 #: Nodes of every star's grid.
 N_MODULUS_NODES: Final = 16
 N_EBV_NODES: Final = 22
-#: Size of a step of the stored log density, and the step that stands for "nothing here". [nat]
-STEP_NAT: Final = 0.1
-EMPTY: Final = 255
 #: Draws further than this from a node do not count there: less than the stored density's 25 nat. [widths of the kernel]
 _REACH: Final = 7.2
 
@@ -57,6 +56,10 @@ class JointDensity:
         """Nodes of the distance modulus of every star. [mag]"""
         return self.modulus_start_mag[:, None] + self.modulus_step_mag[:, None] * np.arange(N_MODULUS_NODES)
 
+    def rows(self, index: np.ndarray) -> "JointDensity":
+        """Return the densities of some stars, by a mask or by row numbers."""
+        return JointDensity(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
 
 def quantise_log_density(
     log_density: Float[np.ndarray, "star modulus ebv"],
@@ -67,19 +70,6 @@ def quantise_log_density(
     with np.errstate(invalid="ignore"):
         steps = np.rint((peak - finite) / STEP_NAT)
     return np.where(np.isfinite(steps), np.minimum(steps, EMPTY), EMPTY).astype(np.uint8)
-
-
-#: The columns in which an inference table holds the densities, with units and descriptions.
-DENSITY_COLUMNS: Final[dict[str, tuple[str | None, str]]] = {
-    "density_ebv_start": ("mag", "first node of E(B-V) of the joint density"),
-    "density_ebv_step": ("mag", "spacing of its nodes of E(B-V)"),
-    "density_modulus_start": ("mag", "first node of the distance modulus of the joint density"),
-    "density_modulus_step": ("mag", "spacing of its nodes of the distance modulus"),
-    "density": (
-        None,
-        f"joint density, steps of {STEP_NAT} nat below its peak, {EMPTY} for none: [modulus, E(B-V)]",
-    ),
-}
 
 
 def empty_density(n_stars: int) -> dict[str, np.ndarray]:
@@ -93,9 +83,8 @@ def density_of_grid(grid: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Density columns of some rows of a batch of grids (`redflower.posterior.fast.grid.Grid`), by cubics between their nodes."""
     log_density = np.asarray(grid.log_density)[rows]
     peak = log_density.max(axis=(1, 2), keepdims=True)
-    floored = np.maximum(
-        log_density - peak, -STEP_NAT * EMPTY
-    )  # empty nodes must not throw the cubics beside them
+    # Empty nodes must not throw the cubics beside them.
+    floored = np.maximum(log_density - peak, -STEP_NAT * EMPTY)
     along_modulus = cubic_matrix(log_density.shape[1], N_MODULUS_NODES)
     along_ebv = cubic_matrix(log_density.shape[2], N_EBV_NODES)
     columns = {"density": quantise_log_density(along_modulus @ floored @ along_ebv.T)}
@@ -168,9 +157,37 @@ def kernel_density(
 
 
 def joint_density(table: Any) -> JointDensity:
-    """The densities of a table that `redflower.infer` wrote with ``density``; missing rows have NaN axes."""
-    start_e, step_e, start_mu, step_mu = (
-        np.asarray(table[f"density_{name}"], dtype=np.float64)
+    """Read the joint densities of a table of `redflower.infer` with densities; missing rows have NaN axes.
+
+    Parameters
+    ----------
+    table : such a table, or its columns by name.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    names = getattr(table, "colnames", table)
+    missing = [name for name in DENSITY_COLUMNS if name not in names]
+    if missing:
+        raise InputError(
+            f"a sightline needs the joint densities of its stars; the table lacks {', '.join(missing)}. "
+            "Infer again with `redflower infer --density` and keep the table in .parquet or .fits."
+        )
+    steps = np.asarray(table["density"])
+    if steps.ndim != 3:
+        raise InputError(
+            f"the column density must hold a two-dimensional array per star; it has shape {steps.shape}."
+        )
+    ebv_start, ebv_step, modulus_start, modulus_step = (
+        np.ma.filled(np.ma.asarray(table[f"density_{name}"]).astype(float), np.nan)
         for name in ("ebv_start", "ebv_step", "modulus_start", "modulus_step")
     )
-    return JointDensity(start_e, step_e, start_mu, step_mu, np.asarray(table["density"], dtype=np.uint8))
+    return JointDensity(
+        ebv_start_mag=ebv_start,
+        ebv_step_mag=ebv_step,
+        modulus_start_mag=modulus_start,
+        modulus_step_mag=modulus_step,
+        steps_below_peak=steps.astype(np.uint8),
+    )

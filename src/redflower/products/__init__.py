@@ -3,5 +3,4 @@
 from redflower.products.arviz_objects import cloud_inference_data as cloud_inference_data
 from redflower.products.folder import redraw as redraw
 from redflower.products.sightline import SightlineResult as SightlineResult
-from redflower.products.sightline import fit_posteriors as fit_posteriors
 from redflower.products.sightline import write_sightline as write_sightline

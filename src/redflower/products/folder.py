@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from redflower.catalogue import read_table, write_table
 from redflower.errors import InputError
+from redflower.products.page import write_page
 from redflower.products.page_sightline import sightline_page
 from redflower.products.page_validation import validation_page
 from redflower.provenance import META_KEY
-from redflower.report import write_page
 
 FIGURE_ENDINGS: Final = ("png", "pdf", "svg")
 #: The JSON file that tells what kind of result a folder holds, and what draws it.

@@ -1,29 +1,18 @@
-"""A map of the sky: mean E(B-V) out to chosen distances in HEALPix pixels, each fitted as a sightline of its own."""
+"""A map of the sky: mean E(B-V) out to chosen distances in HEALPix pixels, and its file."""
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy.table import Table
 from astropy_healpix import HEALPix
 from jaxtyping import Float, Int
 
-from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
-from redflower.posterior.density import JointDensity
-from redflower.products.sightline import joint_density, sightline_rows
-from redflower.provenance import META_KEY, VERSION
-from redflower.sightline import TemperingSettings, fit_sightline
-
-#: Fewer stars than this leave a pixel empty.
-MIN_STARS: Final = 20
-_QUICK: Final = TemperingSettings(n_particles=200, n_moves=5, n_final=16)
+from redflower.provenance import VERSION
 
 
 @dataclass(frozen=True)
@@ -74,65 +63,6 @@ class SkyMap:
             for d, row_values in zip(asked, values, strict=True)
         ]
         return np.reshape(found, coordinates.shape)
-
-
-def make_sky_map(
-    posteriors: Table,
-    *,
-    nside: int,
-    distance_pc: Sequence[float],
-    max_clouds: int = 2,
-    seed: int = 0,
-    progress: Callable[[int], None] | None = None,
-) -> SkyMap:
-    """Fit every pixel that has 20 stars or more.
-
-    Parameters
-    ----------
-    posteriors : from `redflower.infer` with densities, with ``l`` and ``b``.
-    nside : a power of 2.
-    distance_pc : rising distances. [pc]
-    max_clouds : largest number of clouds of a pixel; its profile is averaged over the numbers of clouds.
-    seed : of the random numbers; each pixel has its own.
-    progress : called with the number of pixels done.
-
-    Raises
-    ------
-    InputError
-        If no pixel has stars enough, or an argument is out of range.
-    """
-    distance = np.asarray(distance_pc, dtype=float)
-    if nside < 1 or nside & (nside - 1):
-        raise InputError(f"a sky map needs nside as a power of 2; got {nside}.")
-    if len(distance) == 0 or not (np.diff(distance) > 0).all() or distance[0] <= 0:
-        raise InputError(f"a sky map needs rising positive distances; got {list(distance_pc)}.")
-    if not {"l", "b"} <= set(posteriors.colnames):
-        raise InputError("a sky map needs the columns l and b.")
-    density, rows = joint_density(posteriors), sightline_rows(posteriors)
-    l_deg, b_deg = (np.asarray(posteriors[name], dtype=float) for name in ("l", "b"))
-    pixel = HEALPix(nside=nside, order="nested").lonlat_to_healpix(l_deg * u.deg, b_deg * u.deg)
-    wanted, counts = np.unique(pixel[rows], return_counts=True)
-    wanted, counts = wanted[counts >= MIN_STARS], counts[counts >= MIN_STARS]
-    if len(wanted) == 0:
-        raise InputError(
-            f"no pixel of nside {nside} has {MIN_STARS} stars with a density; take a smaller nside or more stars."
-        )
-    low, high = posteriors.meta.get(META_KEY, {}).get("ebv_prior_mag", (EBV_MIN_MAG, EBV_MAX_MAG))
-    mean, std = (np.full((len(wanted), len(distance)), np.nan) for _ in range(2))
-    for k, one in enumerate(wanted):
-        here = rows & (pixel == one)
-        part = JointDensity(*(getattr(density, name)[here] for name in density.__dataclass_fields__))
-        rng = np.random.default_rng([seed, int(one)])
-        fit = fit_sightline(
-            part, (float(low), float(high)), rng, max_clouds=max_clouds, settings=_QUICK, monotone=False
-        )
-        band = fit.profile(distance, with_foreground=True)
-        near, far = fit.prior.distance_pc
-        inside = (distance >= near) & (distance <= far)
-        mean[k], std[k] = (np.where(inside, band[name], np.nan) for name in ("mean", "std"))
-        if progress is not None:
-            progress(k + 1)
-    return SkyMap(nside, wanted.astype(np.int64), distance, mean, std, counts.astype(np.int64))
 
 
 def write_sky_map(sky: SkyMap, path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from astropy.table import Table
 
-from redflower import api
+from redflower.api import inference as api
 from redflower.catalogue import (
     DistancePrior,
     check_writable,

@@ -117,7 +117,7 @@ def star_cells(
     modulus_edges[0], modulus_edges[-1] = -np.inf, np.inf
     for start in range(0, len(rows), _CHUNK):
         here = rows[start : start + _CHUNK]
-        part = JointDensity(*(getattr(density, name)[here] for name in density.__dataclass_fields__))
+        part = density.rows(here)
         log_value = np.maximum(part.log_density(), _NOTHING_NAT)
         if log_weight is not None:
             log_value = log_value + log_weight[here][:, :, None]

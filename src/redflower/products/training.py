@@ -14,7 +14,7 @@ from redflower.plot.training import (
     sky_density_figure,
     training_curves_figure,
 )
-from redflower.report import write_page
+from redflower.products.page import write_page
 from redflower.train import TrainResult
 
 

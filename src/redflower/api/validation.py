@@ -10,12 +10,13 @@ import jax
 import numpy as np
 from astropy.table import Column, Table, vstack
 
-from redflower.api import OUTPUT_COLUMNS, usable_rows
+from redflower.api.statuses import usable_rows
 from redflower.bands import G
 from redflower.catalogue import DistancePrior, default_distance_prior, require_prepared, to_stars
 from redflower.errors import InputError
 from redflower.flow import Model, load_model
 from redflower.posterior import InferenceSettings, infer_stars
+from redflower.posterior.columns import OUTPUT_COLUMNS
 from redflower.products.validation import summarise
 from redflower.provenance import META_KEY, VERSION
 from redflower.validate import trials

@@ -1,0 +1,202 @@
+"""Infer E(B-V) and distance of the stars of a table: a row per star, or all of its draws."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from astropy.table import Column, Table
+
+from redflower.catalogue import DistancePrior, default_distance_prior, require_prepared, to_stars
+from redflower.catalogue.io.columns import as_floats
+from redflower.errors import InputError, ModelError
+from redflower.flow import Model, load_model
+from redflower.posterior import InferenceSettings, Status, infer_stars
+from redflower.posterior.columns import DENSITY_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS, PRIOR_FIELDS
+from redflower.posterior.flags import MIN_BANDS
+from redflower.posterior.nuts.chains import chains_of_stars
+from redflower.products.arviz_objects import star_inference_data
+from redflower.provenance import META_KEY, VERSION
+
+
+def infer(
+    stars: Table,
+    model: Model | str | Path,
+    *,
+    settings: InferenceSettings | None = None,
+    distance_prior: DistancePrior | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Table:
+    """Posterior summaries of E(B-V) and distance, a row per star of a prepared table, in its order.
+
+    Parameters
+    ----------
+    stars : a prepared table (`redflower.prepare`, purpose ``inference``).
+    model : a model, the name of a shipped one, or the path of a model file.
+    settings : reddening prior, chain lengths, batch size, seed.
+    distance_prior : must be the one that the model was trained with; the mock Galaxy's without it.
+    progress : called with the number of stars done.
+
+    Returns
+    -------
+    A table with `OUTPUT_COLUMNS`, units and descriptions; what was used stands in ``meta["redflower"]``.
+
+    Raises
+    ------
+    InputError : the table is not prepared, or lacks every band of the model.
+    ModelError : the distance prior is not the one that the model was trained with.
+    """
+    settings = settings or InferenceSettings()
+    require_prepared(stars, "infer's input")
+    model, prior = matching_prior(model, distance_prior)
+    table = posterior_table(stars, model, settings, prior, progress=progress)
+    if not inferable(table):
+        raise nothing_to_infer(model)
+    return table
+
+
+def matching_prior(
+    model: Model | str | Path, distance_prior: DistancePrior | None
+) -> tuple[Model, DistancePrior]:
+    """The model, loaded, and the distance prior it was trained with.
+
+    Raises
+    ------
+    ModelError : there is no such model, or the prior is another one.
+    """
+    model = model if isinstance(model, Model) else load_model(model)
+    prior = distance_prior or default_distance_prior()
+    trained_with = model.distance_prior.get("sha256")
+    if trained_with and trained_with != prior.sha256:
+        raise ModelError(
+            f"infer: model {model.name!r} was trained with the distance prior {model.distance_prior['name']!r}, "
+            f"but {prior.name!r} was given. The two must be the same; pass that prior, or train again."
+        )
+    return model, prior
+
+
+def json_safe(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON holds them: an infinite limit as text."""
+    return {k: str(v) if isinstance(v, float) and not np.isfinite(v) else v for k, v in settings.items()}
+
+
+def inferable(posteriors: Table) -> bool:
+    """Whether any star of an inference table had the bands to be inferred."""
+    return bool((np.asarray(posteriors["status"]).astype(str) != Status.NO_BANDS.value).any())
+
+
+def nothing_to_infer(model: Model) -> InputError:
+    """The error of a table in which no star has the model's bands."""
+    return InputError(
+        f"infer: no star can be inferred: model {model.name!r} needs at least {MIN_BANDS} of "
+        f"{', '.join(model.band_names)}, and no star has them. Check the column map "
+        "that `redflower prepare` was given."
+    )
+
+
+def posterior_table(
+    stars: Table,
+    model: Model,
+    settings: InferenceSettings,
+    prior: DistancePrior,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Table:
+    """`infer` on a part of a table, in which it is no error that no star can be inferred."""
+    batch = to_stars(stars, prior, model.selection)
+    source_id = np.asarray(stars["source_id"])
+    columns = infer_stars(
+        model,
+        batch.stars,
+        source_id,
+        settings,
+        ebv_limit_mag=_ebv_limit_mag(stars, settings),
+        progress=progress,
+    )
+    placed = batch.reason != "no position"
+    columns["status"][~placed] = Status.NONFINITE.value
+    for values in columns.values():
+        if values.dtype.kind == "f":
+            values[~placed] = np.nan
+    columns["model"] = np.full(len(stars), model.model_id)
+    described = dict(OUTPUT_COLUMNS)
+    if settings.density:
+        described |= DENSITY_COLUMNS | PRIOR_COLUMNS
+        for column in PRIOR_COLUMNS:
+            columns[column] = np.asarray(getattr(batch.stars, PRIOR_FIELDS[column]))
+    table = Table()
+    table["source_id"] = Column(source_id, description="Gaia source identifier")
+    for column, (unit, text) in described.items():
+        table[column] = Column(columns[column], unit=unit, description=text)
+    for column in stars.colnames:
+        if column.startswith("true_") or column in ("l", "b"):
+            table[column] = stars[column]
+    table.meta[META_KEY] = {
+        "stage": "posteriors",
+        "redflower": VERSION,
+        "model": {"id": model.model_id, "description": model.description},
+        "distance_prior": {"name": prior.name, "sha256": prior.sha256},
+        "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
+        "ebv_limit_mag": _ebv_limit_recorded(stars, settings),
+        "engine": settings.engine,
+        "hand_on": settings.hand_on,
+        "nuts": vars(settings.nuts).copy(),
+        "fast": json_safe(vars(settings.fast)) if settings.engine == "fast" else None,
+        "seed": settings.seed,
+        "input": stars.meta.get(META_KEY, {}),
+    }
+    return table
+
+
+def _ebv_limit_mag(stars: Table, settings: InferenceSettings) -> np.ndarray | None:
+    """All the dust towards each star: what the user gave, or the dust map that the table was prepared with."""
+    if settings.ebv_limit_mag is not None:
+        return np.full(len(stars), settings.ebv_limit_mag)
+    return as_floats(stars, "ebv_map") if "ebv_map" in stars.colnames else None
+
+
+def _ebv_limit_recorded(stars: Table, settings: InferenceSettings) -> float | str | None:
+    """What the table's meta says of that limit: the user's number, which may be 0, or where it came from."""
+    if settings.ebv_limit_mag is not None:
+        return settings.ebv_limit_mag
+    return "ebv_map" if "ebv_map" in stars.colnames else None
+
+
+def draw_posteriors(
+    stars: Table,
+    model: Model | str | Path,
+    *,
+    settings: InferenceSettings | None = None,
+    distance_prior: DistancePrior | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Any:
+    """The chains of every star that can be inferred, by NUTS, as an `arviz.InferenceData` (extra ``arviz``).
+
+    For few stars: 800 draws of nine numbers each, 30 kB a star. They are the draws from which `infer` with the engine
+    ``nuts`` and the same settings makes its rows.
+
+    Parameters
+    ----------
+    stars, model, settings, distance_prior, progress : as for `infer`.
+
+    Raises
+    ------
+    InputError : as for `infer`, or ArviZ is not installed.
+    ModelError : as for `infer`.
+    """
+    settings = settings or InferenceSettings()
+    require_prepared(stars, "draw_posteriors' input")
+    model, prior = matching_prior(model, distance_prior)
+    batch = to_stars(stars, prior, model.selection)
+    rows = np.flatnonzero(batch.reason != "no position")
+    placed = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)
+    source_id = np.asarray(stars["source_id"])[rows]
+    inferred, chains = chains_of_stars(model, placed, source_id, settings, progress=progress)
+    if not len(inferred):
+        raise nothing_to_infer(model)
+    return star_inference_data(
+        source_id[inferred],
+        chains,
+        {"model": model.model_id, "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag]},
+    )

@@ -1,0 +1,144 @@
+"""Fit the dust along a line of sight to a table of posteriors."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from astropy.table import Column, Table
+
+from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.errors import InputError
+from redflower.posterior import Flag, Status
+from redflower.posterior.columns import PRIOR_COLUMNS
+from redflower.posterior.density import JointDensity, joint_density
+from redflower.products.compare import join
+from redflower.products.sightline import SightlineResult
+from redflower.products.sightline_tables import (
+    add_photometry,
+    bin_table,
+    cloud_table,
+    draw_table,
+    profile_table,
+    summary_of_fit,
+)
+from redflower.provenance import META_KEY, VERSION
+from redflower.sightline import (
+    DustPrior,
+    TemperingSettings,
+    fit_sightline,
+    flat_distance_log_weight,
+    usable_densities,
+)
+
+#: Statuses whose densities are what the model says. At an edge of the reddening prior a density is cut off, which the
+#: fit knows; leaving such stars out would bias it.
+_STATUSES: Final = (Status.OK.value, Status.EDGE_OF_PRIOR.value)
+_PASSED_ON: Final = (
+    "source_id", "l", "b", "ebv_mean", "ebv_std", "distance_mean", "distance_std", "ebv_distance_corr", "status", "flags",
+)  # fmt: skip
+
+
+def sightline_rows(posteriors: Table, density: JointDensity) -> np.ndarray:
+    """Which stars enter the fit: a usable density, status ``ok`` or ``edge_of_prior``, and not unlike all training stars.
+
+    No star is chosen by its posterior mean: the fit takes the density as it is, cut off by its prior or not.
+
+    Parameters
+    ----------
+    density : of the same stars, from `redflower.posterior.joint_density`.
+    """
+    words = np.asarray(posteriors["status"]).astype(str)
+    unlike_all = (np.asarray(posteriors["flags"]) & int(Flag.LOW_FLOW_PROBABILITY)) != 0
+    return usable_densities(density) & np.isin(words, _STATUSES) & ~unlike_all
+
+
+def fit_posteriors(
+    posteriors: Table,
+    *,
+    max_clouds: int = 4,
+    prior: DustPrior | None = None,
+    flat_distances: bool = False,
+    settings: TemperingSettings | None = None,
+    seed: int = 0,
+    comparisons: Sequence[Table] = (),
+    prepared: Table | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> SightlineResult:
+    """The dust along the line of sight of a table of posteriors: the number of clouds with odds, and each of them.
+
+    Parameters
+    ----------
+    posteriors : of the stars of one cone, from `redflower.infer` with densities.
+    max_clouds : the largest number of clouds to compare.
+    prior : of the dust; see `redflower.sightline.DustPrior`.
+    flat_distances : divide each star's own distance prior out, so that all distances are equally likely per distance
+        modulus; without it that prior counts once.
+    settings : effort of the sampler.
+    seed : of the random numbers.
+    comparisons : reddening from elsewhere, to be drawn and tabulated beside; see
+        `redflower.products.compare.read_comparison`.
+    prepared : the table that was inferred, for the colour-magnitude diagram.
+    progress : called with the number of models done, of ``max_clouds + 2``.
+
+    Raises
+    ------
+    InputError
+        If the table has no densities, or too few stars with one.
+    """
+    density = joint_density(posteriors)
+    rows = sightline_rows(posteriors, density)
+    used = density.rows(rows)
+    log_weight = None
+    if flat_distances:
+        lacking = [name for name in PRIOR_COLUMNS if name not in posteriors.colnames]
+        if lacking:
+            raise InputError(
+                f"to divide the distance prior out the table needs the columns {', '.join(lacking)}."
+            )
+        log_weight = flat_distance_log_weight(
+            used, *(np.asarray(posteriors[name], dtype=float)[rows] for name in PRIOR_COLUMNS)
+        )
+    meta = posteriors.meta.get(META_KEY, {})
+    ebv_range = tuple(meta.get("ebv_prior_mag", (EBV_MIN_MAG, EBV_MAX_MAG)))
+    fit = fit_sightline(
+        used,
+        (float(ebv_range[0]), float(ebv_range[1])),
+        np.random.default_rng(seed),
+        max_clouds=max_clouds,
+        prior=prior,
+        settings=settings,
+        log_weight=log_weight,
+        progress=progress,
+    )
+    stars = Table()
+    for name in _PASSED_ON:
+        if name in posteriors.colnames:
+            stars[name] = posteriors[name]
+    for name in posteriors.colnames:
+        if name.startswith("true_"):
+            stars[name] = posteriors[name]
+    if prepared is not None:
+        add_photometry(stars, prepared)
+    stars["in_fit"] = Column(rows, description="whether the star entered the fit")
+    provenance = {
+        "stage": "sightline",
+        "redflower": VERSION,
+        "seed": seed,
+        "max_clouds": max_clouds,
+        "flat_distances": flat_distances,
+        "prior": vars(fit.prior).copy(),
+        "input": meta,
+    }
+    summary = summary_of_fit(fit, stars, provenance)
+    tables = {
+        "clouds": cloud_table(fit),
+        "profile": profile_table(fit, stars),
+        "bins": bin_table(stars),
+        "stars": stars,
+        "draws": draw_table(fit),
+        "comparisons": join(comparisons),
+    }
+    for table in tables.values():
+        table.meta[META_KEY] = provenance
+    tables["clouds"].meta["probability_of_number_of_clouds"] = summary["probability"]
+    return SightlineResult(fit, summary=summary, **tables)

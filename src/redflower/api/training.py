@@ -1,0 +1,147 @@
+"""Train a flow on a table of stars, and distil the emulator of the fast engine from it."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jax
+from astropy.table import Table
+
+from redflower.api.training_sample import training_sample
+from redflower.bands import SURVEY_ENDS
+from redflower.catalogue import DistancePrior, default_distance_prior
+from redflower.errors import InputError
+from redflower.flow import Model, fit_coverage
+from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
+from redflower.provenance import VERSION
+from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
+
+
+def train(
+    stars: Table | str | Path,
+    *,
+    name: str,
+    description: str = "",
+    config: TrainConfig | None = None,
+    n_bands: int = SURVEY_ENDS["2mass"],
+    law: ExtinctionLaw | None = None,
+    distance_prior: DistancePrior | None = None,
+    selection: SelectionFunction | None = None,
+    start_from: Model | None = None,
+    keep_coverage: bool = False,
+    max_minutes: float | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    progress: Callable[[Epoch], None] | None = None,
+    step_progress: Callable[[int, int], None] | None = None,
+    emulator_progress: Callable[[DistilStep], None] | None = None,
+) -> tuple[Model, TrainResult]:
+    """Train a flow on a prepared table of stars believed free of dust, then distil the fast engine's emulator from it.
+
+    Parameters
+    ----------
+    stars : a prepared table (`redflower.prepare`, purpose ``training``), or the path of one; a Parquet file may be
+        larger than memory.
+    name, description : what the model will be called and what it is.
+    config : the training configuration; the defaults of `TrainConfig` without it.
+    n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
+    law : extinction law of the contrastive term, stored with the model; Zhang & Yuan (2023) without it.
+    distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
+    selection : selection function of the sample (`redflower.catalogue.read_selection`), used here and stored in the model
+        for inference; 1 everywhere without it.
+    start_from : a model to go on from, with its emulator.
+    keep_coverage : serve all (R, Z) at which `start_from` had stars, and not those of these stars alone. What these stars
+        teach is then carried to places where nothing checks it: for a few real stars, of one field, that correct a flow's
+        colours.
+    max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`. The time limit is that of
+        the flow; the checkpoint is removed once the model is complete.
+    emulator_progress : see `redflower.train.distil`.
+
+    Returns
+    -------
+    The model and how it was reached.
+
+    Raises
+    ------
+    InputError, TrainingError : see `redflower.train.train_flow`.
+    """
+    config = config or TrainConfig()
+    if n_bands not in SURVEY_ENDS.values():
+        raise InputError(f"train(n_bands) must be one of {sorted(SURVEY_ENDS.values())}; got {n_bands}.")
+    if keep_coverage and start_from is None:
+        raise InputError(
+            "keep_coverage (--keep-coverage) keeps the coverage of the model to start from, and there is none: give "
+            "start_from (--start-from) too."
+        )
+    prior = distance_prior or default_distance_prior()
+    with ExitStack() as stack:
+        folder = None
+        if not isinstance(stars, Table) and Path(stars).suffix == ".parquet":
+            # Beside the checkpoint, so that a killed run's files are found, and overwritten, by the one that resumes.
+            if checkpoint is not None:
+                folder = checkpoint.with_suffix(".tabulated")
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            else:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
+        sample = training_sample(
+            stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag, selection=selection,
+            folder=folder,
+        )  # fmt: skip
+        result = train_flow(
+            sample.data,
+            config,
+            n_bands=n_bands,
+            g_bright_mag=sample.g_bright_mag,
+            g_faint_mag=sample.g_faint_mag,
+            selection=selection,
+            law=law,
+            names=sample.source_id,
+            start_from=start_from.flow if start_from else None,
+            max_minutes=max_minutes,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=progress,
+            step_progress=step_progress,
+        )
+        result.diagnostics = make_diagnostics(result.flow, sample.data, sample.ruwe, seed=config.seed)
+    model = Model(
+        name=name,
+        description=description,
+        flow=result.flow,
+        law=law or Zhang23Law(),
+        g_bright_mag=sample.g_bright_mag,
+        g_faint_mag=sample.g_faint_mag,
+        coverage=start_from.coverage if start_from and keep_coverage else fit_coverage(result.condition),
+        selection=selection,
+        distance_prior={"name": prior.name, "sha256": prior.sha256},
+        config=config.model_dump(mode="json"),
+        provenance={
+            "redflower": VERSION,
+            "jax": jax.__version__,
+            "stars": len(sample.source_id),
+            "input": {
+                k: sample.meta[k] for k in ("source", "input", "sha256", "settings") if k in sample.meta
+            },
+            "validation_log_evidence": result.validation_log_evidence,
+            "epochs": len(result.history),
+            "stopped_because": result.stopped_because,
+            "started_from": start_from.model_id if start_from else None,
+            "coverage_kept": keep_coverage,
+        },
+    )
+    if config.emulator.n_steps > 0:
+        model = dataclasses.replace(
+            model,
+            emulator=distil(
+                model,
+                config.emulator,
+                start_from=start_from.emulator if start_from else None,
+                progress=emulator_progress,
+            ),
+        )
+    if checkpoint is not None and result.complete:
+        checkpoint.unlink(missing_ok=True)
+    return model, result

@@ -1,0 +1,65 @@
+"""The columns of an inference table: names, units and descriptions."""
+
+from typing import Final
+
+#: Size of a step of the stored log density, and the step that stands for "nothing here". [nat]
+STEP_NAT: Final = 0.1
+EMPTY: Final = 255
+
+#: The columns in which an inference table holds the densities, with units and descriptions.
+DENSITY_COLUMNS: Final[dict[str, tuple[str | None, str]]] = {
+    "density_ebv_start": ("mag", "first node of E(B-V) of the joint density"),
+    "density_ebv_step": ("mag", "spacing of its nodes of E(B-V)"),
+    "density_modulus_start": ("mag", "first node of the distance modulus of the joint density"),
+    "density_modulus_step": ("mag", "spacing of its nodes of the distance modulus"),
+    "density": (
+        None,
+        f"joint density, steps of {STEP_NAT} nat below its peak, {EMPTY} for none: [modulus, E(B-V)]",
+    ),
+}
+
+#: Unit and description of every column of `infer`'s table that has them.
+_DESCRIPTIONS = {
+    "mean": "posterior mean",
+    "std": "posterior standard deviation",
+    "q05": "5 % quantile",
+    "q16": "16 % quantile",
+    "q50": "median",
+    "q84": "84 % quantile",
+    "q95": "95 % quantile",
+}
+OUTPUT_COLUMNS: dict[str, tuple[str | None, str]] = {
+    **{f"ebv_{k}": ("mag", f"E(B-V), {v}") for k, v in _DESCRIPTIONS.items()},
+    **{f"distance_{k}": ("pc", f"distance, {v}") for k, v in _DESCRIPTIONS.items()},
+    "ebv_distance_corr": (None, "posterior correlation of E(B-V) and distance"),
+    "log_evidence": (
+        None,
+        "natural log of the evidence: quadrature and importance weights, or bridge sampling (nuts)",
+    ),
+    "bands": (None, "bands used"),
+    "model": (None, "model id"),
+    "engine": (
+        None,
+        "what settled the star: fast (quadrature), importance (weighted draws) or nuts (chains)",
+    ),
+    "ess": (
+        None,
+        "effective draws: of the check's weights (fast), of the weights (importance), of the chains (nuts)",
+    ),
+    "pareto_k": (None, "tail shape of the importance weights against the exact density; NaN for nuts"),
+    "r_hat": (None, "split R-hat, the larger of E(B-V)'s and distance's; NaN without chains"),
+    "divergences": (None, "diverging trajectories of the chains"),
+    "status": (None, "one word: ok, or why to look twice"),
+    "flags": (None, "bit mask, see redflower.posterior.Flag"),
+}
+#: Columns that `infer` adds with the densities: the distance prior that they hold (docs/model.md, E13).
+PRIOR_COLUMNS: dict[str, tuple[str | None, str]] = {
+    "prior_log_length": (None, "distance prior: natural log of its length scale in pc"),
+    "prior_alpha": (None, "distance prior: exponent alpha"),
+    "prior_beta": (None, "distance prior: exponent beta"),
+}
+PRIOR_FIELDS = {
+    "prior_log_length": "prior_log_length_pc",
+    "prior_alpha": "prior_alpha",
+    "prior_beta": "prior_beta",
+}

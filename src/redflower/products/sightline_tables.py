@@ -1,0 +1,144 @@
+"""The tables and the summary of a sightline."""
+
+from typing import Any, Final
+
+import numpy as np
+from astropy.table import Column, Table
+
+from redflower.products.cone import mean_angle_deg
+from redflower.sightline import SightlineFit, cloud_summary
+from redflower.sightline.fit import thinned
+
+#: Clouds of at least these E(B-V) are counted apart from weaker ones, which few stars can exclude. [mag]
+COUNTED_FROM_MAG: Final = (0.01, 0.02, 0.05)
+BIN_PC: Final = 500.0
+_N_NODES: Final = 121
+_N_SAVED_DRAWS: Final = 500
+_QUANTILES: Final = {"q05": "5 %", "q16": "16 %", "q50": "50 %", "q84": "84 %", "q95": "95 %"}
+
+
+def add_photometry(stars: Table, prepared: Table) -> None:
+    """G, BP and RP of the stars, found by their identifiers; NaN where they are missing."""
+    ids = np.asarray(prepared["source_id"])
+    order = np.argsort(ids)
+    wanted = np.asarray(stars["source_id"])
+    row = order[np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)]
+    same = ids[row] == wanted
+    for name in ("gaia_g", "gaia_bp", "gaia_rp"):
+        if name in prepared.colnames:
+            values = np.ma.filled(np.ma.asarray(prepared[name]).astype(float), np.nan)
+            stars[name] = Column(np.where(same, values[row], np.nan), unit="mag", description="observed")
+
+
+def summary_of_fit(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) -> dict[str, Any]:
+    best = fit.best
+    more = [float(m.probability) for m in fit.models]
+    return {
+        "n_stars": fit.n_stars,
+        "n_stars_given": len(stars),
+        "l_deg": mean_angle_deg(stars, "l"),
+        "b_deg": mean_angle_deg(stars, "b"),
+        "most_probable_number": best.n_clouds,
+        "probability": {str(m.n_clouds): float(m.probability) for m in fit.models},
+        "at_least": {str(k): float(sum(more[k:])) for k in range(1, len(more))},
+        "probability_of_clouds_above_mag": {
+            f"{ebv:g}": fit.probability_of_clouds_above(ebv) for ebv in COUNTED_FROM_MAG
+        },
+        "log_evidence": {str(m.n_clouds): float(m.log_evidence) for m in fit.models},
+        "log_evidence_error": {str(m.n_clouds): float(m.log_evidence_error) for m in fit.models},
+        "log_evidence_non_decreasing_profile": float(fit.monotone_log_evidence),
+        "foreground_mag": float(np.mean(best.draws.foreground_mag)),
+        "foreground_mag_std": float(np.std(best.draws.foreground_mag)),
+        "drift_mag_per_mag": float(np.mean(best.draws.drift)),
+        "drift_mag_per_mag_std": float(np.std(best.draws.drift)),
+        "scatter_mag": float(np.mean(best.draws.scatter_mag)),
+        "outlier_share": float(np.mean(best.draws.outlier_share)),
+        "outlier_share_std": float(np.std(best.draws.outlier_share)),
+        "clouds": {str(m.n_clouds): cloud_summary(m) for m in fit.models if m.n_clouds},
+        "searched_pc": [float(d) for d in fit.prior.distance_pc],
+        "provenance": provenance,
+    }
+
+
+def cloud_table(fit: SightlineFit) -> Table:
+    """The clouds of the most probable number of clouds."""
+    rows = cloud_summary(fit.best)
+    table = Table()
+    table["cloud"] = Column(np.arange(1, len(rows) + 1), description="in the order of distance")
+    for name, unit, text in (
+        ("distance_pc", "pc", "distance"),
+        ("ebv_mag", "mag", "mean E(B-V), SFD scale"),
+        ("patchiness", None, "relative scatter of E(B-V) from star to star"),
+    ):
+        for suffix, what in {"": "posterior mean", "_std": "standard deviation"}.items():
+            values = np.array([row[name + suffix] for row in rows], dtype=float)
+            table[name + suffix] = Column(values, unit=unit, description=f"{text}, {what}")
+        for label, level in _QUANTILES.items():
+            values = np.array([row[f"{name}_{label}"] for row in rows], dtype=float)
+            table[f"{name}_{label}"] = Column(values, unit=unit, description=f"{text}, {level} quantile")
+    return table
+
+
+def profile_table(fit: SightlineFit, stars: Table) -> Table:
+    near, far = fit.prior.distance_pc
+    nodes = np.geomspace(near, far, _N_NODES)
+    table = Table()
+    table["distance"] = Column(nodes, unit="pc", description="distance")
+    for prefix, band, text in (
+        (
+            "ebv",
+            fit.profile(nodes),
+            "cumulative E(B-V) behind the foreground, averaged over the numbers of clouds",
+        ),
+        ("ebv_monotone", fit.monotone_profile(nodes), "the same, non-decreasing profile without clouds"),
+    ):
+        for label, values in band.items():
+            what = {"mean": "mean", "std": "standard deviation"}.get(
+                label, f"{_QUANTILES.get(label)} quantile"
+            )
+            table[f"{prefix}_{label}"] = Column(values, unit="mag", description=f"{text}, {what}")
+    return table
+
+
+def bin_table(stars: Table) -> Table:
+    """Stars in bins of posterior mean distance, as in Figures 17 and 18 of the paper."""
+    distance = np.asarray(stars["distance_mean"], dtype=float)
+    ebv = np.asarray(stars["ebv_mean"], dtype=float)
+    fine = np.asarray(stars["in_fit"]) & np.isfinite(distance) & np.isfinite(ebv)
+    top = BIN_PC * max(1.0, np.ceil(np.quantile(distance[fine], 0.99) / BIN_PC))
+    edges = np.arange(0.0, top + BIN_PC / 2, BIN_PC)
+    which = np.digitize(distance, edges) - 1
+    count, mean, error = (np.zeros(len(edges) - 1) for _ in range(3))
+    for k in range(len(count)):
+        here = ebv[fine & (which == k)]
+        count[k] = len(here)
+        mean[k] = here.mean() if len(here) else np.nan
+        error[k] = here.std(ddof=1) / np.sqrt(len(here)) if len(here) > 1 else np.nan
+    table = Table()
+    table["distance_low"] = Column(edges[:-1], unit="pc", description="lower edge, posterior mean distance")
+    table["distance_high"] = Column(edges[1:], unit="pc", description="upper edge")
+    table["n_stars"] = Column(count.astype(int), description="stars of the fit in the bin")
+    table["ebv_mean"] = Column(mean, unit="mag", description="mean of the stars' posterior means of E(B-V)")
+    table["ebv_error"] = Column(
+        error, unit="mag", description="standard error of that mean, from the scatter"
+    )
+    return table
+
+
+def draw_table(fit: SightlineFit) -> Table:
+    """Draws of every cloud of every number of clouds."""
+    parts: dict[str, list[np.ndarray]] = {k: [] for k in ("n_clouds", "cloud", "draw", "distance", "ebv")}
+    for model in fit.models:
+        draws = thinned(model.draws, _N_SAVED_DRAWS)
+        n_draws = len(draws.foreground_mag)
+        for k in range(model.n_clouds):
+            parts["n_clouds"].append(np.full(n_draws, model.n_clouds))
+            parts["cloud"].append(np.full(n_draws, k + 1))
+            parts["draw"].append(np.arange(n_draws))
+            parts["distance"].append(10.0 ** (1.0 + draws.modulus_mag[:, k] / 5.0))
+            parts["ebv"].append(draws.ebv_mag[:, k])
+    units = {"distance": "pc", "ebv": "mag"}
+    table = Table()
+    for name, arrays in parts.items():
+        table[name] = Column(np.concatenate(arrays) if arrays else np.zeros(0), unit=units.get(name))
+    return table
