@@ -27,7 +27,7 @@ from redflower.catalogue.quality.band_cuts import PS1_SATURATION_MAG
 from redflower.errors import InputError
 from redflower.provenance import META_KEY
 
-from .helpers.raw_stars import raw_stars
+from .helpers.raw_stars import gaia_ids, raw_stars
 
 M67_MAP = Path(__file__).parents[1] / "docs" / "examples" / "m67_columns.toml"
 
@@ -164,6 +164,7 @@ def spoiled() -> Table:
 
     icrs = SkyCoord(low["l"][8], -12.0, unit="deg", frame="galactic").icrs
     raw["l"][8], raw["b"][8], raw["ra"][8], raw["dec"][8] = low["l"][8], -12.0, icrs.ra.deg, icrs.dec.deg
+    raw["source_id"][8] = gaia_ids(icrs, 17)
     return raw
 
 

@@ -3,19 +3,29 @@
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
+from astropy_healpix import HEALPix
 
 from redflower.bands import BANDS
 
 GAIA_ZERO_POINT_MAG = {"gaia_g": 25.6874, "gaia_bp": 25.3385, "gaia_rp": 24.7479}
 
 
+def gaia_ids(icrs: SkyCoord, running: "int | np.ndarray") -> np.ndarray:
+    """Identifiers as Gaia's: the pixel of the position above bit 35, a running number below."""
+    pixel = HEALPix(2**12, order="nested").lonlat_to_healpix(icrs.ra, icrs.dec)
+    return np.asarray(pixel, dtype=np.int64) * 2**35 + running
+
+
 def raw_stars(n: int = 50, seed: int = 1) -> Table:
     """Stars at b = 30 to 80 deg with every column, units stated, that pass every default cut."""
     rng = np.random.default_rng(seed)
     table = Table()
-    table["source_id"] = 2**62 + 2 * np.arange(n, dtype=np.int64) + 1
     l_deg, b_deg = rng.uniform(0, 360, n), rng.uniform(30, 80, n)
     icrs = SkyCoord(l_deg, b_deg, unit="deg", frame="galactic").icrs
+    order = np.argsort(gaia_ids(icrs, 0))
+    icrs, l_deg, b_deg = icrs[order], l_deg[order], b_deg[order]
+    # Odd numbers lose their last digit in a float.
+    table["source_id"] = gaia_ids(icrs, 2 * np.arange(n, dtype=np.int64) + 1)
     columns = {
         "ra": (icrs.ra.deg, "deg"),
         "dec": (icrs.dec.deg, "deg"),

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import BarycentricMeanEcliptic, SkyCoord
 from astropy.table import Table
 
 from redflower.bands import BANDS, Band
@@ -97,6 +97,32 @@ def check_coordinates_agree(stars: Table) -> None:
             f"l and b must be the Galactic coordinates of ra and dec (ICRS); for {off.sum()} of {off.size} "
             f"stars they are off by up to {separation.deg.max():.3g} deg. Columns may be swapped, in hours "
             "or radians, or of another equinox; map only the pair that is right."
+        )
+
+
+def check_ecliptic_latitude(stars: Table) -> None:
+    """Refuse ecliptic latitudes that are not those of the positions; single odd ones are the position's fault.
+
+    Raises
+    ------
+    InputError
+        If more than one star in ten is off by more than a tenth of a degree.
+    """
+    if "ecl_lat" not in stars.colnames:
+        return
+    ra_deg, dec_deg, given = (np.asarray(stars[name], dtype=float) for name in ("ra", "dec", "ecl_lat"))
+    finite = np.isfinite(ra_deg) & np.isfinite(dec_deg) & np.isfinite(given)
+    if not finite.any():
+        return
+    there = SkyCoord(ra_deg[finite], dec_deg[finite], unit="deg").transform_to(BarycentricMeanEcliptic())
+    expected = there.lat.deg
+    off = np.abs(given[finite] - expected) > _COORDINATES_AGREE_DEG
+    if off.mean() > 0.1:
+        in_radians = np.abs(np.degrees(given[finite]) - expected) < _COORDINATES_AGREE_DEG
+        raise InputError(
+            f"ecl_lat must be the ecliptic latitude of ra and dec in deg; for {off.sum()} of {off.size} stars it is not"
+            + (", but it is in radians. State the unit" if in_radians.mean() > 0.5 else ". Mend the column")
+            + " in the table or a column map ([units] ecl_lat), or leave it out: it is then computed."
         )
 
 

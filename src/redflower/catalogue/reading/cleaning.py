@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from redflower.bands import BANDS
 from redflower.catalogue.io.units import AnyUnit, check_plausible_median, factor_to, parse_unit, wrong_unit
+from redflower.catalogue.io.words import missing_words, numbers_of, whole_numbers_of
 from redflower.catalogue.reading.schema import InputColumn
 from redflower.errors import InputError
 
@@ -97,36 +98,54 @@ def clean_identifiers(column: Column, notes: list[str]) -> Column:
     InputError
         If one is missing, or digits are lost already or would be.
     """
-    name = "source_id"
-    if np.ma.getmaskarray(column).any():
-        raise InputError(f"{np.ma.getmaskarray(column).sum()} rows have no {name}; give each star one.")
-    values = np.asarray(column)
-    if values.dtype.kind == "u" and values.size and values.max() > np.iinfo(np.int64).max:
+    name, theirs = "source_id", repr(str(column.name))
+    values, missing = np.asarray(column), np.ma.getmaskarray(column)
+    if values.ndim != 1:
         raise InputError(
-            f"{name} must fit a signed 64-bit integer; column {column.name!r} holds {values.max()}. Map "
-            "another column to source_id, or leave it out and rows are numbered."
+            f"{name} must be one whole number per star; column {theirs} has shape {values.shape}."
+        )
+    if values.dtype.kind == "U":
+        missing = missing | missing_words(values)
+    elif values.dtype.kind == "f":
+        missing = missing | np.isnan(values)
+    if missing.any():
+        raise InputError(
+            f"{missing.sum()} of {len(values)} rows have no {name} (column {theirs}, first in row "
+            f"{np.flatnonzero(missing)[0] + 1}); give each star one, or remove those rows. {_READ_WHOLE}"
         )
     if values.dtype.kind == "f":
-        # float64 counts exactly up to 2^53; Gaia's identifiers are larger.
-        if not (
-            np.isfinite(values).all() and (values == np.round(values)).all() and abs(values).max() < 2**53
-        ):
+        # A float counts exactly only as far as its mantissa goes; Gaia's identifiers are larger.
+        exact_below = 2.0 ** (np.finfo(values.dtype).nmant + 1)
+        lost = ~(np.abs(values) < exact_below) | (values != np.round(values))
+        if lost.any():
             raise InputError(
-                f"{name} is stored as {values.dtype}, which cannot hold 19 digits: identifiers are rounded "
-                "or missing. Write the table again with source_id as a 64-bit integer or as text."
+                f"{name} must hold whole numbers, every digit kept; column {theirs} is stored as {values.dtype}, which holds "
+                f"whole numbers to {exact_below:.0f} alone, so that {lost.sum()} of {len(values)} may be another star's, such as "
+                f"{values[lost][0]!s} in row {np.flatnonzero(lost)[0] + 1}. {_READ_WHOLE}"
             )
     elif values.dtype.kind == "U":
-        try:
-            values = np.array([int(text.strip()) for text in values], dtype=np.int64)
-        except (ValueError, OverflowError):
+        whole = whole_numbers_of(values)
+        if isinstance(whole, str):
             raise InputError(
-                f"{name} must hold whole numbers; column {column.name!r} holds text, such as "
-                f"{str(values[0])!r}."
-            ) from None
+                f"{name} must hold whole numbers of 64 bits; column {theirs} holds the text {whole!r}. Write the number alone, "
+                "or leave the column out in `prepare`, and rows are numbered."
+            )
+        values = whole
         notes.append(f"{name} is stored as text and read as whole numbers")
     elif values.dtype.kind not in "iu":
-        raise InputError(f"{name} must hold whole numbers; column {column.name!r} is of type {values.dtype}.")
+        raise InputError(f"{name} must hold whole numbers; column {theirs} is of type {values.dtype}.")
+    if values.dtype.kind == "u" and values.size and values.max() > np.iinfo(np.int64).max:
+        raise InputError(
+            f"{name} must fit a signed 64-bit integer; column {theirs} holds {values.max()}. Map "
+            "another column to source_id, or leave it out in `prepare`, and rows are numbered."
+        )
     return Column(values.astype(np.int64))
+
+
+_READ_WHOLE: Final = (
+    "Read the table again with source_id as whole numbers (pandas: dtype={'source_id': 'Int64'}, which also knows missing "
+    "ones) or as text, from a file that has every digit."
+)
 
 
 def clean_text(column: Column) -> Column:
@@ -169,17 +188,8 @@ def _as_floats(column: Column, name: str) -> Float[np.ndarray, " star"]:
     missing = np.ma.getmaskarray(column) if isinstance(column, MaskedColumn) else None
     values = np.asarray(column)
     if values.dtype.kind == "U":
-        blank = np.char.strip(values) == ""
-        missing = blank if missing is None else missing | blank
-        try:
-            values = np.where(missing, "nan", values).astype(float)
-        except ValueError:
-            example = next((v for v, gap in zip(values, missing, strict=True) if not gap), "")
-            raise InputError(
-                f"column {name!r} must hold numbers; column {column.name!r} holds text, such as "
-                f"{str(example)!r}."
-            ) from None
-    elif values.dtype.kind not in "fiub":
+        return numbers_of(values, missing, name, str(column.name))
+    if values.dtype.kind not in "fiub":
         raise InputError(
             f"column {name!r} must hold numbers; column {column.name!r} is of type {values.dtype}."
         )

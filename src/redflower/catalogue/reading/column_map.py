@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from redflower.catalogue.io.units import parse_unit
+from redflower.catalogue.reading.lookalikes import decorated, refuse_case_twins, refuse_lookalikes
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import InputError, TableError
 
@@ -139,13 +140,20 @@ class ColumnChoice:
     notes: list[str]
 
 
-def choose_columns(names: Sequence[str], column_map: ColumnMap) -> ColumnChoice:
+_MAP_REMEDY = (
+    'Say so in a column map (--columns MAP.toml), [columns] {name} = "{theirs}"; if it is another thing, name it under '
+    "[extra], or remove it."
+)
+
+
+def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "the table") -> ColumnChoice:
     """Match a table's column names with ours: the map first, then equal names, aliases, and other case.
 
     Raises
     ------
     TableError
-        If a mapped column is not in the table.
+        If a mapped column is not in the table; two columns are known names but for their case; or a column that looks
+        like one of ours would be dropped, and ours is absent.
     """
     present = set(names)
     source: dict[str, str] = {}
@@ -158,6 +166,11 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap) -> ColumnChoice:
                     f"{did_you_mean(theirs, names)}"
                 )
     taken = set(column_map.columns.values())
+    known = {spelling.lower() for name, spec in INPUT_COLUMNS.items() for spelling in (name, *spec.aliases)}
+    settled = taken | set(column_map.extra.values())
+    settled |= {theirs for theirs in names if theirs.lower() in column_map.columns}
+    twins = [theirs for theirs in names if theirs.lower() in known and theirs.lower() not in _EXACT_CASE_ONLY]
+    refuse_case_twins(twins, settled, where, _MAP_REMEDY)
     lower: dict[str, list[str]] = {}
     for theirs in names:
         lower.setdefault(theirs.lower(), []).append(theirs)
@@ -181,6 +194,20 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap) -> ColumnChoice:
     for theirs in names:
         if theirs.startswith(PASSED_PREFIXES) and theirs not in extra:
             extra[theirs] = theirs
+    unused = [theirs for theirs in names if theirs not in {*source.values(), *extra.values()}]
+    absent = {
+        name: (name, *spec.aliases)
+        for name, spec in INPUT_COLUMNS.items()
+        if name not in source and name not in column_map.constants
+    }
+    if {"ra", "dec"} <= set(source):  # Galactic coordinates are computed from them
+        absent = {name: spellings for name, spellings in absent.items() if name not in _EXACT_CASE_ONLY}
+    refuse_lookalikes(absent, unused, known, where, _MAP_REMEDY)
+    for name, theirs in source.items():
+        spellings = (name, *INPUT_COLUMNS[name].aliases)
+        ignored = [other for other in unused if other in spellings] + decorated(unused, spellings)
+        if ignored:
+            notes.append(f"{theirs!r} is read as {name!r}; not used: {_listed(dict.fromkeys(ignored))}")
     return ColumnChoice(source, extra, notes)
 
 

@@ -10,11 +10,13 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Column, Table
 
 from redflower.bands import BANDS
-from redflower.catalogue.io.tables import column_names, plain_table, read_table
+from redflower.catalogue.io.sources import TableSource, as_table
+from redflower.catalogue.io.tables import column_names, read_table
 from redflower.catalogue.io.units import AnyUnit
 from redflower.catalogue.prepared import ALREADY_PREPARED, PREPARED_NAMES, is_prepared
 from redflower.catalogue.reading.checks import (
     check_coordinates_agree,
+    check_ecliptic_latitude,
     check_magnitudes_match_fluxes,
     check_required,
     notes_on_absent_columns,
@@ -22,6 +24,7 @@ from redflower.catalogue.reading.checks import (
 from redflower.catalogue.reading.cleaning import clean_identifiers, clean_numbers, clean_text
 from redflower.catalogue.reading.column_map import ColumnChoice, ColumnMap, choose_columns, read_column_map
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
+from redflower.catalogue.reading.sky_pixel import check_positions_in_pixels
 from redflower.errors import InputError, TableError
 from redflower.files import file_sha256
 from redflower.provenance import META_KEY
@@ -33,7 +36,7 @@ STAGE_STARS: Final = "stars"
 
 
 def read_stars(
-    source: "str | Path | Table",
+    source: TableSource,
     columns: "str | Path | ColumnMap | None" = None,
     *,
     duplicates: Duplicates = "error",
@@ -42,7 +45,7 @@ def read_stars(
 
     Parameters
     ----------
-    source : a table file, an astropy table or a pandas data frame.
+    source : a table file, an astropy table, a pandas data frame, or whatever else `as_table` reads.
     columns : a column map or the TOML file of one, where the table's names are not those of the Gaia archive.
     duplicates : what to do with rows that share a ``source_id``.
 
@@ -124,6 +127,7 @@ def read_stars(
         notes.append("no source_id: rows are numbered from 0")
     _fill_coordinates(stars, notes)
     check_coordinates_agree(stars)
+    check_ecliptic_latitude(stars)
     for band in BANDS:
         check_magnitudes_match_fluxes(stars, band)
     g_name = BANDS[0].magnitude_column
@@ -139,6 +143,11 @@ def read_stars(
     stars, rows_dropped = _without_duplicates(stars, duplicates)
     if rows_dropped:
         notes.append(f"{rows_dropped} rows repeat a source_id; the first of each was kept")
+    if "source_id" in choice.source:
+        frame = ("ra", "dec") if "ra" in choice.source else ("l", "b")
+        lon_deg, lat_deg = (np.asarray(stars[name]) for name in frame)
+        odd = check_positions_in_pixels(np.asarray(stars["source_id"]), lon_deg, lat_deg, frame)
+        notes += [odd] if odd else []
     notes += notes_on_absent_columns(stars.colnames)
     stars.meta[META_KEY] = {
         "stage": STAGE_STARS,
@@ -165,20 +174,13 @@ def _opened(source: Any, column_map: ColumnMap) -> tuple[Table, list[str], Colum
         if names is None:
             table = read_table(path)
             names = list(table.colnames)
-            choice = choose_columns(names, column_map)
+            choice = choose_columns(names, column_map, path.name)
         else:
-            choice = choose_columns(names, column_map)
+            choice = choose_columns(names, column_map, path.name)
             wanted = dict.fromkeys([*choice.source.values(), *choice.extra.values()])
             table = read_table(path, [name for name in names if name in wanted] or names)
         return table, names, choice, {"file": path.name, "sha256": file_sha256(path), "rows": len(table)}
-    if not isinstance(source, Table):
-        if not hasattr(source, "columns"):
-            raise InputError(
-                "read_stars(source) needs a table file, an astropy table or a pandas data frame; "
-                f"got {type(source)}."
-            )
-        source = Table.from_pandas(source)
-    table = plain_table(source)
+    table = as_table(source)
     origin = {"file": "a table in memory", "sha256": None, "rows": len(table)}
     names = list(table.colnames)
     return table, names, choose_columns(names, column_map), origin
