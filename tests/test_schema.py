@@ -322,7 +322,9 @@ def test_repeated_identifiers_are_refused_or_said():
 def test_identifiers_that_lost_digits_are_refused():
     raw = raw_stars()
     raw["source_id"] = np.asarray(raw["source_id"], dtype=float)
-    with pytest.raises(InputError, match="stored as float64, which holds whole numbers to 9007199254740992 alone"):
+    with pytest.raises(
+        InputError, match="stored as float64, which holds whole numbers to 9007199254740992 alone"
+    ):
         read_stars(raw)
     raw["source_id"] = np.full(len(raw), 2**63, dtype=np.uint64)
     with pytest.raises(InputError, match="signed 64-bit"):

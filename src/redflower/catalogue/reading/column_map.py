@@ -152,8 +152,7 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
     Raises
     ------
     TableError
-        If a mapped column is not in the table; two columns are known names but for their case; or a column that looks
-        like one of ours would be dropped, and ours is absent.
+        If a mapped column is not in the table, or two columns have one of our names but for their case.
     """
     present = set(names)
     source: dict[str, str] = {}
@@ -166,7 +165,7 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
                     f"{did_you_mean(theirs, names)}"
                 )
     taken = set(column_map.columns.values())
-    known = {spelling.lower() for name, spec in INPUT_COLUMNS.items() for spelling in (name, *spec.aliases)}
+    known = _known_names()
     settled = taken | set(column_map.extra.values())
     settled |= {theirs for theirs in names if theirs.lower() in column_map.columns}
     twins = [theirs for theirs in names if theirs.lower() in known and theirs.lower() not in _EXACT_CASE_ONLY]
@@ -195,20 +194,36 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
         if theirs.startswith(PASSED_PREFIXES) and theirs not in extra:
             extra[theirs] = theirs
     unused = [theirs for theirs in names if theirs not in {*source.values(), *extra.values()}]
-    absent = {
-        name: (name, *spec.aliases)
-        for name, spec in INPUT_COLUMNS.items()
-        if name not in source and name not in column_map.constants
-    }
-    if {"ra", "dec"} <= set(source):  # Galactic coordinates are computed from them
-        absent = {name: spellings for name, spellings in absent.items() if name not in _EXACT_CASE_ONLY}
-    refuse_lookalikes(absent, unused, known, where, _MAP_REMEDY)
     for name, theirs in source.items():
         spellings = (name, *INPUT_COLUMNS[name].aliases)
         ignored = [other for other in unused if other in spellings] + decorated(unused, spellings)
         if ignored:
             notes.append(f"{theirs!r} is read as {name!r}; not used: {_listed(dict.fromkeys(ignored))}")
     return ColumnChoice(source, extra, notes)
+
+
+def check_lookalikes(names: Sequence[str], choice: ColumnChoice, column_map: ColumnMap, where: str) -> None:
+    """Refuse a table of which a column that looks like one of ours would be dropped, while ours is absent.
+
+    Raises
+    ------
+    TableError
+        With the names of both.
+    """
+    unused = [theirs for theirs in names if theirs not in {*choice.source.values(), *choice.extra.values()}]
+    absent = {
+        name: (name, *spec.aliases)
+        for name, spec in INPUT_COLUMNS.items()
+        if name not in choice.source and name not in column_map.constants
+    }
+    if {"ra", "dec"} <= set(choice.source):  # Galactic coordinates are computed from them
+        absent = {name: spellings for name, spellings in absent.items() if name not in _EXACT_CASE_ONLY}
+    refuse_lookalikes(absent, unused, _known_names(), where, _MAP_REMEDY)
+
+
+def _known_names() -> set[str]:
+    """Every name and alias of the schema, in lower case."""
+    return {spelling.lower() for name, spec in INPUT_COLUMNS.items() for spelling in (name, *spec.aliases)}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

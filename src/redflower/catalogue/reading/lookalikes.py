@@ -37,16 +37,21 @@ def refuse_lookalikes(
         With the names of both.
     """
     known = {name.lower() for name in known}
+    pairs = {}
     for name, spellings in absent.items():
         found = [theirs for theirs in unused if _decorated(theirs, spellings)]
         if not found and len(name) >= _LETTERS_MIN:
             found = [theirs for theirs in unused if theirs.lower() not in known and _misspelt(theirs, name)]
         if found:
-            others = f" (or {', '.join(repr(theirs) for theirs in found[1:4])})" if found[1:] else ""
-            raise TableError(
-                f"{where} lacks {name!r}, but has {found[0]!r}. Did you mean {found[0]!r}{others}? "
-                + remedy.format(name=name, theirs=found[0])
-            )
+            pairs[name] = found
+    if pairs:
+        name, found = next(iter(pairs.items()))
+        others = f" (or {', '.join(repr(theirs) for theirs in found[1:4])})" if found[1:] else ""
+        more = f" Likewise {', '.join(repr(other) for other in list(pairs)[1:])}." if len(pairs) > 1 else ""
+        raise TableError(
+            f"{where} lacks {name!r}, but has {found[0]!r}. Did you mean {found[0]!r}{others}?{more} "
+            + remedy.format(name=name, theirs=found[0])
+        )
 
 
 def decorated(names: Sequence[str], spellings: Sequence[str]) -> list[str]:

@@ -22,7 +22,13 @@ from redflower.catalogue.reading.checks import (
     notes_on_absent_columns,
 )
 from redflower.catalogue.reading.cleaning import clean_identifiers, clean_numbers, clean_text
-from redflower.catalogue.reading.column_map import ColumnChoice, ColumnMap, choose_columns, read_column_map
+from redflower.catalogue.reading.column_map import (
+    ColumnChoice,
+    ColumnMap,
+    check_lookalikes,
+    choose_columns,
+    read_column_map,
+)
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.catalogue.reading.sky_pixel import check_positions_in_pixels
 from redflower.errors import InputError, TableError
@@ -76,6 +82,7 @@ def read_stars(
         raise InputError(f"{origin['file']} has no rows; there is no star to work on.")
     unused = sorted(set(names) - set(choice.source.values()))
     check_required(choice.source, column_map.constants, origin["file"], unused)
+    check_lookalikes(names, choice, column_map, origin["file"])
 
     n_rows, notes = len(table), list(choice.notes)
     uses = Counter([*choice.source.values(), *choice.extra.values()])
