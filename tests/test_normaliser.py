@@ -82,3 +82,30 @@ def test_the_shifts_of_the_nodes_are_uniform_and_depend_on_the_place_alone() -> 
     other.magnitude_mag[:] += 1.0
     again = np.asarray(jax.jit(jax.vmap(prior_nodes))(jax.jit(jax.vmap(make_training_star))(other))[0])
     np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.equation("E24b")
+@pytest.mark.parametrize("error_mas", [0.02, 0.5])
+@pytest.mark.parametrize("least_mas", [0.0, 1.0])
+def test_a_cut_on_parallax_takes_the_share_that_is_measured_below_it(
+    error_mas: float, least_mas: float
+) -> None:
+    """Against a sum over 20,000 quantiles of the prior, in float64; also that the cut is no small thing for poor parallaxes."""
+    prior = PRIORS[0]
+    stars = sightlines(32, prior)
+    stars = Star(**{**vars(stars), "parallax_error_mas": np.full(32, error_mas, np.float32)})
+    cut = jax.jit(jax.vmap(lambda one: make_training_star(one, least_mas)))(stars)
+    flow = linear_flow(jnp.float32(9.0), jnp.log(jnp.float32(2.0)))
+    value = jax.jit(jax.vmap(lambda one: log_selected_fraction(flow, one, 13.5, 20.5)))(cut)
+    log_length, alpha, beta = prior
+    levels = (np.arange(20_000) + 0.5) / 20_000
+    log_distance = log_length + np.log(gammaincinv((beta + 1) / alpha, levels)) / alpha
+    mu = 5 * log_distance / np.log(10) - 5
+    share = np.diff(stats.norm.cdf(np.array([[13.5], [20.5]]) - mu, 9.0, 2.0), axis=0)[0]
+    passes = stats.norm.cdf((1000.0 * np.exp(-log_distance) - least_mas) / error_mas)
+    # The step of a good parallax, 2 % of its distance wide at 1 kpc, lies anywhere between nodes that are 15 % apart: stars
+    # differ by a twentieth, and their mean by a hundredth.
+    np.testing.assert_allclose(np.mean(value), np.log(np.mean(share * passes)), atol=0.02)
+    if error_mas > 0.1:
+        np.testing.assert_allclose(value, np.log(np.mean(share * passes)), atol=2e-3)
+        assert np.mean(share * passes) < 0.9 * np.mean(share)

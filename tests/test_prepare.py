@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+from redflower.api.training_sample import training_sample
 from redflower.bands import BANDS
 from redflower.catalogue import (
     ENDINGS,
@@ -26,6 +27,7 @@ from redflower.catalogue import (
 from redflower.catalogue.quality.band_cuts import PS1_SATURATION_MAG
 from redflower.errors import InputError
 from redflower.provenance import META_KEY
+from redflower.train.loss.evidence import NO_PARALLAX_CUT_MAS
 
 from .helpers.raw_stars import gaia_ids, raw_stars
 
@@ -170,7 +172,7 @@ def spoiled() -> Table:
 
 def test_every_cut_takes_the_stars_it_should_and_says_how_many():
     raw = spoiled()
-    training = prepare(raw, purpose="training")
+    training = prepare(raw, purpose="training", limits=QualityLimits(parallax_min_mas=0.0))
     assert counts(training.report) == {
         "position": 0,
         "G band": 1,
@@ -191,6 +193,32 @@ def test_every_cut_takes_the_stars_it_should_and_says_how_many():
     assert before[1:] == [cut.after for cut in training.report.cuts[:-1]], "the counts must chain"
 
 
+def test_training_keeps_negative_parallaxes_unless_asked_for_the_papers_cut():
+    training = prepare(spoiled(), purpose="training")
+    assert "parallax" not in counts(training.report)
+    assert len(training.table) == 29
+    assert training.table["parallax"].min() < 0
+    assert training.table.meta["redflower"]["settings"]["limits"]["parallax_min_mas"] is None
+    with pytest.raises(InputError, match="parallax_min_mas must be finite"):
+        QualityLimits(parallax_min_mas=np.nan)
+
+
+def test_the_training_sample_knows_the_cut_on_parallax_that_prepare_made(flat_prior):
+    """The stars, and what the normaliser is told (docs/model.md, E24b); old tables, which record none, were cut at 0."""
+    raw = spoiled()
+    for least, recorded in ((None, None), (0.0, 0.0), (0.5, 0.5)):
+        table = prepare(raw, purpose="training", limits=QualityLimits(parallax_min_mas=least)).table
+        sample = training_sample(table, flat_prior)
+        assert sample.parallax_min_mas == recorded
+        told = NO_PARALLAX_CUT_MAS if recorded is None else recorded
+        np.testing.assert_array_equal(sample.data.parallax_min_mas, np.full(len(table), told, np.float32))
+    whole = prepare(raw, purpose="training").table
+    cut = training_sample(whole, flat_prior, parallax_min_mas=0.0)
+    assert len(cut.source_id) == len(whole) - 1, "a cut asked of training is made there"
+    del whole.meta["redflower"]["settings"]["limits"]["parallax_min_mas"]
+    assert training_sample(whole, flat_prior).parallax_min_mas == 0.0
+
+
 def test_inference_keeps_negative_parallaxes():
     inference = prepare(spoiled(), purpose="inference")
     assert "parallax" not in counts(inference.report)
@@ -205,7 +233,7 @@ def test_a_missing_optional_column_costs_only_its_cut():
     raw = spoiled()
     raw.remove_columns(["ruwe", "visibility_periods_used"])
     report = prepare(raw, purpose="training").report
-    assert report.n_after == 31
+    assert report.n_after == 32
     assert {"RUWE", "visibility periods"}.isdisjoint(counts(report))
     assert any("no ruwe: no cut on RUWE" in note for note in report.notes)
 
@@ -225,8 +253,9 @@ def test_limits_can_be_changed_or_left_out():
 def test_the_training_cut_is_on_the_corrected_parallax():
     raw = raw_stars()
     raw["parallax"][0] = -0.010
-    assert len(prepare(raw, purpose="training", zero_point=-0.029).table) == 50
-    assert len(prepare(raw, purpose="training", zero_point="none").table) == 49
+    limits = QualityLimits(parallax_min_mas=0.0)
+    assert len(prepare(raw, purpose="training", zero_point=-0.029, limits=limits).table) == 50
+    assert len(prepare(raw, purpose="training", zero_point="none", limits=limits).table) == 49
 
 
 def test_nothing_left_is_an_error_that_names_the_cut():
@@ -289,7 +318,7 @@ def test_the_report_is_written_as_json_and_text(tmp_path):
     report.write_json(tmp_path / "cuts.json")
     content = json.loads((tmp_path / "cuts.json").read_text())
     assert content["cuts"][4] == {"name": "RUWE", "condition": "ruwe < 2", "before": 36, "after": 34}
-    assert content["bands"]["G"] == 28
+    assert content["bands"]["G"] == 29
     assert [p.name for p in tmp_path.iterdir()] == ["cuts.json"]
     for cut in report.cuts:
         assert cut.condition in report.text()

@@ -87,8 +87,8 @@ def train(
             else:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
         sample = training_sample(
-            stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag, selection=selection,
-            folder=folder,
+            stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag,
+            parallax_min_mas=config.parallax_min_mas, selection=selection, folder=folder,
         )  # fmt: skip
         result = train_flow(
             sample.data,

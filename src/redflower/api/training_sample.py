@@ -40,6 +40,7 @@ class TrainingSample:
     data : tabulated stars, in memory or memory-mapped.
     source_id, ruwe : of each of them; RUWE is NaN where the table has none.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
+    parallax_min_mas : the cut on parallax, None without one. [mas]
     meta : provenance of the table.
     """
 
@@ -48,6 +49,7 @@ class TrainingSample:
     ruwe: Float[np.ndarray, " star"]
     g_bright_mag: float
     g_faint_mag: float
+    parallax_min_mas: float | None
     meta: dict[str, Any]
 
 
@@ -57,6 +59,7 @@ def training_sample(
     *,
     g_bright_mag: float | None = None,
     g_faint_mag: float | None = None,
+    parallax_min_mas: float | None = None,
     selection: SelectionFunction | None = None,
     folder: Path | None = None,
 ) -> TrainingSample:
@@ -68,6 +71,8 @@ def training_sample(
     prior : of distance.
     g_bright_mag, g_faint_mag : limits in apparent G; where None, those that `prepare` recorded, else the extremes of
         the stars. [mag]
+    parallax_min_mas : the cut on parallax, whose effect the normaliser then knows (E24b); where None, that which `prepare`
+        recorded, else none. [mas]
     selection : the sample's selection function, for the pixels of the stars.
     folder : where to keep the tabulated stars as memory-mapped files (about 0.4 kB each); in memory without it.
 
@@ -88,27 +93,42 @@ def training_sample(
     require_prepared(first, "train's input")
     meta = first.meta.get(META_KEY, {})
     limits = _magnitude_limits(meta, g_bright_mag, g_faint_mag, chunks)
+    cut_mas = parallax_min_mas if parallax_min_mas is not None else _recorded_parallax_min(meta)
     writer = TabulatedStars(folder)
     source_id, ruwe = [], []
     for chunk in chunks():
         batch = to_stars(chunk, prior, selection)
         g_mag = np.asarray(batch.stars.magnitude_mag)[:, G]
         has_g = np.asarray(batch.stars.observed)[:, G]
-        rows = np.flatnonzero(batch.usable & has_g & (g_mag > limits[0]) & (g_mag < limits[1]))
-        writer.add(tabulate(jax.tree.map(lambda a, rows=rows: np.asarray(a)[rows], batch.stars)))
+        meant = batch.usable & has_g & (g_mag > limits[0]) & (g_mag < limits[1])
+        if cut_mas is not None:
+            meant &= np.asarray(batch.stars.has_parallax) & (np.asarray(batch.stars.parallax_mas) > cut_mas)
+        rows = np.flatnonzero(meant)
+        part = jax.tree.map(lambda a, rows=rows: np.asarray(a)[rows], batch.stars)
+        writer.add(tabulate(part) if cut_mas is None else tabulate(part, cut_mas))
         source_id.append(np.asarray(chunk["source_id"])[rows])
         has_ruwe = "ruwe" in chunk.colnames
         ruwe.append(
             (as_floats(chunk, "ruwe")[rows] if has_ruwe else np.full(len(rows), np.nan)).astype(np.float32)
         )
     return TrainingSample(
-        writer.stars(), np.concatenate(source_id), np.concatenate(ruwe), limits[0], limits[1], meta
+        writer.stars(), np.concatenate(source_id), np.concatenate(ruwe), limits[0], limits[1], cut_mas, meta
     )
 
 
 def _slices(table: Table) -> Iterator[Table]:
     for start in range(0, len(table), CHUNK_ROWS):
         yield table[start : start + CHUNK_ROWS]
+
+
+def _recorded_parallax_min(meta: dict[str, Any]) -> float | None:
+    """The cut on parallax that `prepare` made of the sample. [mas]"""
+    recorded = meta.get("settings", {}).get("limits")
+    if recorded is None or meta.get("purpose") != "training":
+        return None
+    # Versions that did not record it always cut at 0.
+    value = recorded.get("parallax_min_mas", 0.0)
+    return None if value is None else float(value)
 
 
 def _magnitude_limits(

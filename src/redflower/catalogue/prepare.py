@@ -75,7 +75,7 @@ def prepare(
     Parameters
     ----------
     stars : a raw table or the file of one.
-    purpose : ``training`` also needs parallaxes above 0 and, with a dust map, E(B-V) below ``ebv_max_mag``.
+    purpose : ``training`` also needs G, parallaxes and, with a dust map, E(B-V) below ``ebv_max_mag``.
     columns : a column map, where the table's names are not those of the Gaia archive.
     limits : of the quality cuts; those of O'Callaghan et al. 2025, section 3, without it.
     zero_point : see `redflower.catalogue.quality.zero_point.parallax_zero_point`.
@@ -181,7 +181,8 @@ def prepare(
 
 
 #: Cuts that say which stars are meant at all, and not whether such a star is in the sample.
-_CUTS_OF_THE_PARENT = ("position", "latitude", "bright limit", "faint limit", "dust map")
+#: That on parallax is a factor of its own (docs/model.md, E24b).
+_CUTS_OF_THE_PARENT = ("position", "latitude", "bright limit", "faint limit", "parallax", "dust map")
 
 
 def _selection_counts(

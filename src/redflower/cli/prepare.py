@@ -54,6 +54,12 @@ def prepare(
             help="Smallest |b| [deg]; the method is meant for 20 and above; stars below are flagged"
         ),
     ] = LATITUDE_MIN_DEG,
+    parallax_min: Annotated[
+        float | None,
+        typer.Option(
+            help="Keep only training stars with a parallax above this [mas]; 0 is the paper's cut, none the default"
+        ),
+    ] = None,
     complete: Annotated[
         str | None, typer.Option(help="Keep only stars with every band: ps1 (8 bands) or 2mass (11 bands)")
     ] = None,
@@ -98,6 +104,7 @@ def prepare(
         g_bright_mag=g_bright,
         g_faint_mag=g_faint,
         latitude_min_deg=latitude,
+        parallax_min_mas=parallax_min,
         ps1_rank_max=ps1_rank,
         complete_to=complete,  # type: ignore[arg-type]  # checked inside
     )

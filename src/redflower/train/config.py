@@ -104,7 +104,8 @@ class TrainConfig(_Section):
     times flow, EA3c) or ``likelihood`` (appendix A). `normaliser` is how the share of stars within the limits is computed:
     ``exact``, ``same_draws`` (the paper's A6) or ``none``; the last two are for comparison only
     (docs/training.md). `integrate_gaps`: whether bands that are missing before a star's last one are integrated
-    over, or everything from the first of them on is left out. A run whose held-out evidence falls by more than
+    over, or everything from the first of them on is left out. `g_bright_mag`, `g_faint_mag` and `parallax_min_mas` are the
+    sample's limits, where those that `prepare` recorded should not hold. A run whose held-out evidence falls by more than
     `divergence_nat` per star stops.
     """
 
@@ -121,6 +122,7 @@ class TrainConfig(_Section):
     divergence_nat: Positive = 20.0
     g_bright_mag: float | None = None
     g_faint_mag: float | None = None
+    parallax_min_mas: float | None = None
     seed: int = 0
 
 

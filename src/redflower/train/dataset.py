@@ -15,14 +15,20 @@ from redflower.physics import (
     flow_condition,
 )
 from redflower.star import Star
-from redflower.train.loss.evidence import POSTERIOR_LEVELS, PRIOR_ENDS, TrainingStar, leading_observed
+from redflower.train.loss.evidence import (
+    NO_PARALLAX_CUT_MAS,
+    POSTERIOR_LEVELS,
+    PRIOR_ENDS,
+    TrainingStar,
+    leading_observed,
+)
 
 CHUNK = 16_384
 GAUSSIAN_LEVELS = jnp.array([0.15865525, 0.5, 0.84134475])
 
 
-def make_training_star(star: Star) -> TrainingStar:
-    """Tabulate the distance posterior and prior of one star."""
+def make_training_star(star: Star, parallax_min_mas: float | Array = NO_PARALLAX_CUT_MAS) -> TrainingStar:
+    """Tabulate the distance posterior and prior of one star of a sample that was cut, or not, at a parallax [mas]."""
     levels = jnp.concatenate([POSTERIOR_LEVELS, GAUSSIAN_LEVELS])
     prior = (star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
     data = (star.parallax_mas, star.parallax_error_mas)
@@ -38,16 +44,20 @@ def make_training_star(star: Star) -> TrainingStar:
         geometric_distance_pc=median_pc,
         geometric_sigma_pc=jnp.maximum(0.5 * (high_pc - low_pc), 1e-4 * median_pc),
         prior_log_range=jnp.log(ends_pc),
+        parallax_min_mas=jnp.asarray(parallax_min_mas, jnp.float32),
     )
 
 
-def tabulate(stars: Star) -> TrainingStar:
+def tabulate(stars: Star, parallax_min_mas: float = NO_PARALLAX_CUT_MAS) -> TrainingStar:
     """`make_training_star` over a batch, in chunks of one size, kept in host memory."""
     n_stars = len(stars.parallax_mas)
     parts = []
     for start in range(0, n_stars, CHUNK):
         rows = np.minimum(np.arange(start, start + CHUNK), n_stars - 1)
-        part = _tabulate_chunk(jax.tree.map(lambda a, rows=rows: jnp.asarray(np.asarray(a)[rows]), stars))
+        part = _tabulate_chunk(
+            jax.tree.map(lambda a, rows=rows: jnp.asarray(np.asarray(a)[rows]), stars),
+            jnp.float32(parallax_min_mas),
+        )
         kept = min(CHUNK, n_stars - start)
         parts.append(jax.tree.map(lambda a, kept=kept: np.asarray(a)[:kept], part))
     if not parts:
@@ -123,8 +133,8 @@ def conditions(data: TrainingStar) -> Float[np.ndarray, "star cond"]:
 
 
 @jax.jit
-def _tabulate_chunk(stars: Star) -> TrainingStar:
-    return jax.vmap(make_training_star)(stars)
+def _tabulate_chunk(stars: Star, parallax_min_mas: Array) -> TrainingStar:
+    return jax.vmap(make_training_star, (0, None))(stars, parallax_min_mas)
 
 
 @partial(jax.jit, static_argnums=2)

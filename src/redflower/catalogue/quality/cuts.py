@@ -120,8 +120,9 @@ def quality_cuts(
             yield "bright limit", f"G > {limits.g_bright_mag:g} mag", ~(g_mag <= limits.g_bright_mag)
         if limits.g_faint_mag is not None:
             yield "faint limit", f"G < {limits.g_faint_mag:g} mag", ~(g_mag >= limits.g_faint_mag)
-        if purpose == "training":
-            yield "parallax", "parallax > 0 mas, zero point removed", parallax_mas > 0.0
+        if purpose == "training" and limits.parallax_min_mas is not None:
+            least_mas = limits.parallax_min_mas
+            yield "parallax", f"parallax > {least_mas:g} mas, zero point removed", parallax_mas > least_mas
 
 
 def _band(

@@ -27,6 +27,7 @@ from redflower.physics import (
     log_selection,
     log_within_limits,
 )
+from redflower.physics.likelihoods import PARALLAX_DISTANCE_MAS_PC
 from redflower.star import Star
 from redflower.train.loss.adapted import draw_adapted
 from redflower.train.loss.gaps import fill_gaps, needed_bands
@@ -41,6 +42,8 @@ POSTERIOR_LEVELS = ndtr(POSTERIOR_SCORES)
 #: nearer than all but 1e-5 of the prior.
 N_PRIOR_NODES = 48
 PRIOR_ENDS = jnp.array([1e-6, 1.0 - 1e-6])
+#: The lower limit of parallax that stands for none. [mas]
+NO_PARALLAX_CUT_MAS = -1e6
 #: Intervals of apparent G over which a selection function counts as constant in the normaliser. [mag]
 SELECTION_STEP_MAG = 0.25
 
@@ -56,6 +59,7 @@ class TrainingStar(eqx.Module):
     geometric_distance_pc, geometric_sigma_pc : centre and half of the central 68 % interval of p(d | parallax),
         for the Gaussian proposal of appendix A. [pc]
     prior_log_range : ln of the quantiles of the prior p(d) at `PRIOR_ENDS`, d in pc.
+    parallax_min_mas : the parallax above which alone a star came into the sample; `NO_PARALLAX_CUT_MAS` without. [mas]
     """
 
     star: Star
@@ -64,6 +68,7 @@ class TrainingStar(eqx.Module):
     geometric_distance_pc: Float[Array, "*star"]
     geometric_sigma_pc: Float[Array, "*star"]
     prior_log_range: Float[Array, "*star 2"]
+    parallax_min_mas: Float[Array, "*star"]
 
 
 def draw_from_posterior(
@@ -138,6 +143,15 @@ def _shift_of(star: Star) -> Float[Array, ""]:
     return (mixed >> 8).astype(jnp.float32) / 2.0**24
 
 
+def log_parallax_pass(data: TrainingStar, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
+    """ln of the probability that a star at this distance, measured with this star's error, passes the cut on parallax.
+
+    Equation: E24b (docs/model.md).
+    """
+    margin_mas = PARALLAX_DISTANCE_MAS_PC / distance_pc - data.parallax_min_mas
+    return log_ndtr(margin_mas / data.star.parallax_error_mas)  # E24b
+
+
 def log_selected_fraction(
     flow: PreparedFlow,
     data: TrainingStar,
@@ -149,7 +163,8 @@ def log_selected_fraction(
 
     Equation: E24 (docs/model.md), exact but for a quadrature over distance: the mass between the limits at each
     distance is a difference of two normal CDFs of the flow's first coordinate (E9b). With a selection function it is a
-    sum of such masses over narrow intervals of apparent G, each times the selection at its middle (E12b).
+    sum of such masses over narrow intervals of apparent G, each times the selection at its middle (E12b). A cut on
+    parallax, if the sample has one, is a factor of every distance (E24b).
     """
     first = flow.leading(1)
     if selection is None:
@@ -168,7 +183,9 @@ def log_selected_fraction(
         mu = distance_modulus(distance_pc)
         condition = flow_condition(distance_pc, data.star.l_deg, data.star.b_deg)
         u = jax.vmap(lambda g: first.forward((g - mu)[None], condition)[0][0])(edges_mag)
-        return logsumexp(log_normal_mass(u[:-1], u[1:]) + log_selected)  # E9b
+        return logsumexp(log_normal_mass(u[:-1], u[1:]) + log_selected) + log_parallax_pass(
+            data, distance_pc
+        )  # E9b
 
     log_distance, log_weight = prior_nodes(data)
     return logsumexp(jax.vmap(log_mass)(log_distance) + log_weight)  # E24, D9
@@ -262,14 +279,15 @@ def log_flow_density(
 
 
 def log_selected_by_draws(
-    log_density: Float[Array, "imp"], log_within: Float[Array, "imp"], draws: Draws
+    data: TrainingStar, log_density: Float[Array, "imp"], log_within: Float[Array, "imp"], draws: Draws
 ) -> Float[Array, ""]:
     """ln of the normaliser as the paper estimates it, from the draws of the numerator.
 
     Equation: EA6 (docs/model.md). For comparison: where the errors are small against the population, which they
     are, its draws miss nearly all of the integral.
     """
-    log_terms = log_density + log_within + draws.log_prior_weight
+    log_pass = jax.vmap(lambda d: log_parallax_pass(data, d))(draws.distance_pc)
+    log_terms = log_density + log_within + log_pass + draws.log_prior_weight
     return logsumexp(log_terms) - jnp.log(float(len(log_terms)))  # EA6
 
 
@@ -331,5 +349,5 @@ def log_evidence(
     if normaliser == "exact":
         return log_integral - log_selected_fraction(flow, data, g_bright_mag, g_faint_mag, selection)
     if normaliser == "same_draws":
-        return log_integral - log_selected_by_draws(log_density, log_within, draws)
+        return log_integral - log_selected_by_draws(data, log_density, log_within, draws)
     return log_integral
