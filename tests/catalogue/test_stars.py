@@ -1,0 +1,69 @@
+"""From a prepared table to the arrays of the model: every row, finite everywhere."""
+
+import numpy as np
+import pytest
+
+from redflower.bands import BANDS
+from redflower.catalogue import DistancePrior, prepare, to_stars
+from tests.helpers.raw_stars import raw_stars
+
+
+@pytest.fixture
+def flat_prior() -> DistancePrior:
+    return DistancePrior(np.full(12, 6.0), np.full(12, 1.0), np.full(12, 2.0), "flat", "")
+
+
+def test_stars_are_the_rows_of_the_table_with_finite_fillers(flat_prior):
+    table = prepare(raw_stars(), purpose="inference").table
+    table["tmass_j"][0] = np.nan
+    table["parallax"][1] = np.nan
+    table["parallax_error"][2] = 0.0
+    batch = to_stars(table, flat_prior)
+    stars = batch.stars
+    assert batch.usable.all()
+    assert stars.magnitude_mag.shape == (50, 11)
+    for i, band in enumerate(BANDS):
+        seen = np.asarray(stars.observed)[:, i]
+        assert np.allclose(np.asarray(stars.magnitude_mag)[seen, i], table[band.name][seen], rtol=1e-7)
+        assert np.allclose(
+            np.asarray(stars.magnitude_error_mag)[seen, i], table[f"{band.name}_error"][seen], rtol=1e-6
+        )
+    assert not stars.observed[0, 8]
+    assert (stars.magnitude_mag[0, 8], stars.magnitude_error_mag[0, 8]) == (0.0, 1.0)
+    assert np.asarray(stars.has_parallax)[:4].tolist() == [True, False, False, True]
+    assert (stars.parallax_mas[1], stars.parallax_error_mas[1]) == (0.0, 1.0)
+    for field in vars(stars).values():
+        assert field.dtype in ("float32", "bool", "int32")
+        assert np.isfinite(np.asarray(field)).all()
+
+
+def test_a_star_that_cannot_be_inferred_keeps_its_row_and_has_a_reason(flat_prior):
+    table = prepare(raw_stars(), purpose="inference").table
+    table["gaia_g"][0] = np.nan
+    for band in BANDS[2:]:
+        table[band.name][1] = np.nan
+    table["ra"][2] = np.nan
+    table["gaia_g_error"][3] = -1.0
+    batch = to_stars(table, flat_prior)
+    assert batch.reason[:5].tolist() == ["usable", "fewer than 3 bands", "no position", "usable", "usable"]
+    assert not np.asarray(batch.stars.observed)[[0, 3], 0].any()
+    assert batch.usable.sum() == 48
+    assert len(batch.stars.parallax_mas) == 50
+    for field in vars(batch.stars).values():
+        assert np.isfinite(np.asarray(field)).all()
+
+
+def test_an_empty_prepared_table_gives_no_stars(flat_prior):
+    batch = to_stars(prepare(raw_stars(), purpose="inference").table[:0], flat_prior)
+    assert batch.stars.magnitude_mag.shape == (0, 11)
+
+
+def test_the_order_of_rows_and_columns_does_not_matter(flat_prior):
+    raw = raw_stars()
+    rng = np.random.default_rng(5)
+    rows = rng.permutation(len(raw))
+    shuffled = raw[list(rng.permutation(raw.colnames))][rows]
+    a = to_stars(prepare(raw, purpose="inference").table, flat_prior).stars
+    b = to_stars(prepare(shuffled, purpose="inference").table, flat_prior).stars
+    for one, other in zip(vars(a).values(), vars(b).values(), strict=True):
+        assert np.array_equal(np.asarray(one)[rows], np.asarray(other))

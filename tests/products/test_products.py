@@ -1,0 +1,153 @@
+"""What `redflower sightline` and `redflower plot` leave, and what they refuse."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import redflower
+from redflower.api.sightlines import sightline_rows
+from redflower.errors import InputError
+from redflower.plot.sightline import sightline_figure
+from redflower.posterior import Flag, joint_density
+from redflower.products import redraw, write_sightline
+from redflower.products.page_sightline import sentence
+from redflower.products.sightline import SightlineResult
+from redflower.sightline import TemperingSettings
+from tests.cli.test_commands import run
+from tests.helpers.sightlines import posterior_table
+
+QUICK = TemperingSettings(n_particles=100, n_moves=3, n_final=8)
+
+
+@pytest.fixture(scope="module")
+def result() -> SightlineResult:
+    table = posterior_table(120, [(400.0, 0.2)])
+    table["density_ebv_start"][7] = np.nan
+    table["ebv_mean"][7] = np.nan
+    return redflower.sightline(table, max_clouds=2, settings=QUICK)
+
+
+@pytest.fixture(scope="module")
+def folder(result: SightlineResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sightline") / "out"
+    write_sightline(result, path)
+    return path
+
+
+def test_the_folder_holds_tables_with_units_figures_and_one_page(folder: Path) -> None:
+    numbers = json.loads((folder / "clouds.json").read_text())
+    assert numbers["n_stars"] == 119
+    assert sum(numbers["probability"].values()) == pytest.approx(1.0)
+    assert numbers["provenance"]["input"]["stage"] == "posteriors"
+    clouds = redflower.read_table(folder / "clouds.ecsv")
+    assert len(clouds) == numbers["most_probable_number"] >= 1
+    for name in ("distance_pc", "ebv_mag"):
+        assert {name, f"{name}_std", f"{name}_q16", f"{name}_q84"} <= set(clouds.colnames)
+    assert clouds["distance_pc"].unit == "pc"
+    assert clouds["ebv_mag"].unit == "mag"
+    assert np.sum(clouds["ebv_mag"]) == pytest.approx(0.2, abs=0.04)
+    profile = redflower.read_table(folder / "profile.ecsv")
+    assert profile["ebv_q50"].unit == "mag"
+    bins = redflower.read_table(folder / "bins.ecsv")
+    assert np.sum(bins["n_stars"]) == pytest.approx(119, abs=3)
+    stars = redflower.read_table(folder / "stars.parquet")
+    assert len(stars) == 120
+    assert not stars["in_fit"][7]
+    for name in ("reddening-distance", "reddening-distance-bins", "clouds", "odds", "histogram", "sky"):
+        for ending in ("png", "pdf", "svg"):
+            assert (folder / f"{name}.{ending}").stat().st_size > 2000
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64") == 6
+    assert "src='http" not in page
+    assert "119 of 120 stars were fitted" in page
+
+
+def test_plot_draws_the_same_figures_from_what_was_saved(folder: Path, capsys, monkeypatch) -> None:
+    before = (folder / "odds.png").read_bytes()
+    for path in (*folder.glob("*.png"), folder / "report.html"):
+        path.unlink()
+    code, _, _ = run(capsys, monkeypatch, "plot", folder)
+    assert code == 0
+    assert (folder / "odds.png").read_bytes() == before
+    assert (folder / "report.html").exists()
+    assert not list(folder.glob(".*"))
+
+
+def test_stars_are_not_chosen_by_their_reddening() -> None:
+    table = posterior_table(6, [])
+    table["status"] = ["ok", "edge_of_prior", "edge_of_prior", "bright_limit", "not_converged", "ok"]
+    table["ebv_mean"] = [0.1, -0.03, 0.48, 0.1, 0.1, 0.3]
+    table["flags"][5] = int(Flag.LOW_FLOW_PROBABILITY)
+    assert sightline_rows(table, joint_density(table)).tolist() == [True, True, True, False, False, False]
+
+
+def test_the_sentence_says_what_was_found(result: SightlineResult) -> None:
+    text = sentence(result.summary)
+    assert "most probable answer" in text
+    assert "Intervals hold 68 %" in text
+    assert "--scatter" not in text
+    assert "per magnitude" not in text
+
+
+def test_the_sentence_warns_of_a_scatter_at_its_limit_and_tells_the_drift(result: SightlineResult) -> None:
+    numbers = json.loads(json.dumps(result.summary, default=float)) | {"scatter_mag": 0.028}
+    assert "0.028 mag beyond their errors, about all that the prior allows (0.03 mag)" in sentence(numbers)
+    numbers |= {"drift_mag_per_mag": 0.012, "drift_mag_per_mag_std": 0.003}
+    assert "changing by +0.0120 ± 0.0030 mag per magnitude of distance modulus" in sentence(numbers)
+
+
+def test_the_curves_of_the_figure_follow_the_zero_point(result: SightlineResult) -> None:
+    """0.012 mag per mag between the distances searched: what the stars show and the profile leaves out."""
+    numbers = result.summary | {"drift_mag_per_mag": 0.012, "searched_pc": [200.0, 2000.0]}
+    names = ("stars", "profile", "bins", "clouds", "comparisons")
+    figure = sightline_figure(*(getattr(result, name) for name in names), numbers, log=True)
+    (line,) = (one for one in figure.axes[0].get_lines() if str(one.get_label()).startswith("clouds: median"))
+    distance_pc, shown = (np.asarray(values) for values in line.get_data())
+    shift = shown - np.asarray(result.profile["ebv_q50"]) - numbers["foreground_mag"]
+    expected = 0.012 * 5.0 * np.log10(np.clip(distance_pc, 200.0, 2000.0) / 200.0)
+    np.testing.assert_allclose(shift, expected, atol=1e-12)
+    assert shift.max() > 0.05
+
+
+def test_the_same_seed_gives_the_same_clouds() -> None:
+    table = posterior_table(30, [(400.0, 0.2)], seed=1)
+    first, again = (
+        redflower.sightline(table, max_clouds=1, settings=QUICK, seed=3).summary for _ in range(2)
+    )
+    assert first["clouds"] == again["clouds"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [("no density", "--density"), ("csv", "csv"), ("folder", "not empty"), ("no parent", "Make it first")],
+)
+def test_bad_input_is_one_message(tmp_path: Path, capsys, monkeypatch, damage: str, message: str) -> None:
+    table = posterior_table(10, [])
+    stars, out = tmp_path / "posteriors.parquet", tmp_path / "out"
+    if damage == "no density":
+        table.remove_column("density")
+    if damage == "folder":
+        out.mkdir()
+        (out / "mine.txt").write_text("keep me")
+    if damage == "no parent":
+        out = tmp_path / "none" / "out"
+    if damage == "csv":
+        stars = tmp_path / "posteriors.csv"
+        stars.write_text("")
+    else:
+        redflower.write_table(table, stars)
+    code, _, err = run(capsys, monkeypatch, "sightline", stars, out)
+    assert code == 2
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+    if damage == "folder":
+        assert [p.name for p in out.iterdir()] == ["mine.txt"]
+    else:
+        assert not out.exists()
+
+
+def test_plot_refuses_a_folder_without_results(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"clouds\.json or summary\.json"):
+        redraw(tmp_path)
