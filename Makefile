@@ -47,7 +47,7 @@ format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff format src tests scripts benchmarks
 
 bench: $(STAMP) ## every promised figure, as ratios within one run
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for name in engine flow memory train; do echo "== $$name"; $(BIN)/python -m benchmarks.speed.$$name || exit 1; done
 
 docs: $(STAMP) ## HTML documentation in docs/_build
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build

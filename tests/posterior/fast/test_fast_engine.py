@@ -1,6 +1,6 @@
 """The fast engine with the shipped model: exactness, calibration, bookkeeping, bad input.
 
-That it gives the posterior of long NUTS runs on 500 stars is `benchmarks/agreement.py`; here the exact weights of many
+That it gives the posterior of long NUTS runs on 500 stars is `benchmarks/engine/agreement.py`; here the exact weights of many
 draws stand in, which use the same log density and no emulator.
 """
 

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from redflower.train.evidence import draw_from_posterior
 from scipy import integrate, stats
 
 from redflower.train.dataset import make_training_star

@@ -31,7 +31,7 @@ from redflower.star import Star
 COARSE_MODULUS_NODES: Final = 12
 COARSE_EBV_NODES: Final = 11
 #: Nodes of the second pass: with them the means of 99 of 100 stars that pass the check of resolution are right to 0.07 sigma,
-#: of stars of the mock sky to 0.01 (benchmarks/resolution.py).
+#: of stars of the mock sky to 0.01 (benchmarks/engine/resolution.py).
 MODULUS_NODES: Final = 14
 EBV_NODES: Final = 18
 #: The first pass spans the distances between these levels of parallax likelihood times prior.

@@ -1,6 +1,6 @@
 """The fast engine against long NUTS runs, star by star.
 
-Usage: python benchmarks/agreement.py [--stars 560] [--model mock-sky] [--draws 800] [--seed 0] [--out FILE]
+Usage: python -m benchmarks.engine.agreement [--stars 560] [--model mock-sky] [--draws 800] [--seed 0] [--out FILE]
 
 Half of the stars come from the mock sky behind clouds of many reddenings, with the surveys' errors; half are drawn from
 the model with errors of every size. Each half has stars with 11, 8 and 3 bands, with and without their parallax, and E(B-V)
@@ -16,6 +16,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tests.helpers.model_stars import draw_model_stars
 
 import redflower
 from redflower.catalogue import QualityLimits, default_distance_prior, to_stars
@@ -32,9 +33,6 @@ from redflower.posterior.engine import FAST, IMPORTANCE, NUTS
 from redflower.posterior.flags import summarise
 from redflower.posterior.keys import star_keys
 from redflower.star import Star
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.helpers.model_stars import draw_model_stars  # noqa: E402
 
 #: Bands and parallax of the stars: eight groups of equal size.
 GROUPS = ((11, True), (11, True), (8, True), (8, True), (3, True), (11, False), (8, False), (3, False))

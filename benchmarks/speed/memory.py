@@ -1,6 +1,6 @@
 """Memory of a training run from Parquet against the number of stars, and what 7.2 million would take.
 
-Usage: python benchmarks/bench_memory.py [--stars 50000 400000]
+Usage: python -m benchmarks.speed.memory [--stars 50000 400000]
 
 Each size runs in a process of its own: read and tabulate the file in pieces, then one minute of training with batches of 8192
 and 32 draws. Printed are the peak of the process's own memory (anonymous pages), and the size of the memory-mapped files, whose
@@ -93,7 +93,7 @@ def main() -> None:
             copies = vstack([table] * max(1, n // 50_000), metadata_conflicts="silent")
             redflower.write_table(copies, path)
             done = subprocess.run(
-                [sys.executable, __file__, "--child", str(path)],
+                [sys.executable, "-m", "benchmarks.speed.memory", "--child", str(path)],
                 stdout=subprocess.PIPE,
                 text=True,
                 check=True,

@@ -1,6 +1,6 @@
 """Real stars through prepare, infer and sightline with the shipped model: Orion, M67 and NGC 188.
 
-Usage: python benchmarks/real_sightlines.py PART DATA [--stars N] [--model MODEL]
+Usage: python -m benchmarks.real_stars.real_sightlines PART DATA [--stars N] [--model MODEL]
 
 PART is orion, m67, ngc188 or mock; DATA is the folder of the survey files. Prints what docs/sightlines.md quotes. Orion and
 the mock sky take about a quarter of an hour of a busy core each, nearly all of it NUTS; M67 and NGC 188 less. The mock
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
-from m67 import G_FAINT_MAG, MEMBERSHIP_MIN, ZERO_POINT_MAS, field
+from benchmarks.real_stars.m67 import G_FAINT_MAG, MEMBERSHIP_MIN, ZERO_POINT_MAS, field
 
 import redflower
 from redflower.api.sightlines import sightline_rows

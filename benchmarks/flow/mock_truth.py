@@ -1,6 +1,6 @@
 """The shipped model against the mock sky that it was trained on, on stars it never saw.
 
-Usage: python benchmarks/mock_truth.py [MODEL ...]
+Usage: python -m benchmarks.flow.mock_truth [MODEL ...]
 
 Prints, for stars of another sky: the log density of their noise-free colour-magnitude vectors at their true distance, within
 the limits; the spread of the flow's coordinates u, which is 1 where the flow is as sharp as the truth; M_G against the

@@ -1,6 +1,6 @@
 """Calibration of the cloud fit over simulated sightlines; what it prints is quoted in docs/sightlines.md.
 
-Usage: python benchmarks/sightline_calibration.py PART [--count N] [--seed S] [--out FILE] [--clouds N] [--least-stars N]
+Usage: python -m benchmarks.clouds.sightline_calibration PART [--count N] [--seed S] [--out FILE] [--clouds N] [--least-stars N]
        [--only WORDS] [--drift SIGMA] [--effort N]
 
 PART is one of

@@ -1,6 +1,6 @@
 """Bias and scatter of the log evidence of training stars against K, the number of importance draws.
 
-Usage: python benchmarks/evidence_draws.py [--stars 192] [--repeats 4] [--reference 16384]
+Usage: python -m benchmarks.flow.evidence_draws [--stars 192] [--repeats 4] [--reference 16384]
 
 For the shipped model and stars of a mock sky of their own: both proposals of distance, and both ways to draw true
 magnitudes. The bias is against draws of the default kind, many of them. `docs/training.md` quotes the table.

@@ -1,6 +1,6 @@
 """Cost of a training step, and flow evaluations to a given held-out evidence: the paper's recipe and this project's.
 
-Usage: python benchmarks/bench_train.py [--stars 20000] [--paper-epochs 60] [--no-step-cost]
+Usage: python -m benchmarks.speed.train [--stars 20000] [--paper-epochs 60] [--no-step-cost]
 
 A flow evaluation is one density with its gradient. The paper's recipe (batches of 8192, 32 draws, learning rate 1e-3, Gaussian
 distances, no contrastive term) runs for a number of epochs; then the first stage of `configs/laptop.toml` runs, whose held-out
@@ -28,7 +28,7 @@ from redflower.train.loss.objective import Objective, make_step, stage_optimiser
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 #: Epochs after which a line is printed.
 REPORTED = (1, 2, 5, 10, 20, 50, 100, 200, 400)
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def seconds(function, *arguments, repeats: int = 10) -> float:

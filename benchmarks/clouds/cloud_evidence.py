@@ -1,6 +1,6 @@
 """How far the evidences of 0 to 4 clouds scatter from run to run, and whether they lean to one side.
 
-Usage: python benchmarks/cloud_evidence.py [--sightlines 10] [--repeats 3]
+Usage: python -m benchmarks.clouds.cloud_evidence [--sightlines 10] [--repeats 3]
 
 For mock sightlines of known densities: fits as by default, with other random numbers each, less one fit of the same stars
 with four times as many particles and half as many final moves again. A quarter of an hour of one core. Decision 9 quotes it.

@@ -1,6 +1,6 @@
 """The shipped flow's log density on the default device against the CPU's, with JAX's default precision and with this package's.
 
-Usage: python benchmarks/precision.py
+Usage: python -m benchmarks.engine.precision
 
 On a CPU all three agree; `docs/decisions/0012-full-precision-on-gpus.md` quotes a GPU.
 """

@@ -1,6 +1,6 @@
 """How good could a flow of this size be, and would training know? A flow fitted to the truth, beside a trained model.
 
-Usage: python benchmarks/truth_flow.py [MODEL ...] [--stars 400000] [--epochs 60] [--test 4000] [--block-dim B] [--depth D]
+Usage: python -m benchmarks.flow.truth_flow [MODEL ...] [--stars 400000] [--epochs 60] [--test 4000] [--block-dim B] [--depth D]
 
 A network of the models' own size, or of another, is fitted by exact maximum likelihood to mock stars at their true
 distances, with little noise (`mock_truth.NOISE_MAG`) and within the limits: what no real sample allows. Printed are
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from mock_truth import (
+from benchmarks.flow.mock_truth import (
     LIMITS,
     N_HISTOGRAM,
     NOISE_MAG,
@@ -27,7 +27,7 @@ from mock_truth import (
     two_sample_tests,
     with_noise,
 )
-from one_flow import chosen, evidence
+from benchmarks.flow.one_flow import chosen, evidence
 
 import redflower
 from redflower.api.training_sample import training_sample

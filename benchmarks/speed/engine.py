@@ -1,6 +1,6 @@
 """Core-milliseconds per star of the engines, on the same stars in one run; scaling of the fast engine.
 
-Usage: python benchmarks/bench_engine.py [--largest 1000000] [--fast-only] [--model MODEL]
+Usage: python -m benchmarks.speed.engine [--largest 1000000] [--fast-only] [--model MODEL]
 
 The process keeps to one core, and times are its CPU time, without compilation; memory is its peak. Scaling goes from
 1,000 stars to the largest number in steps of ten; ``--fast-only`` leaves the chains out. On a machine with a GPU

@@ -1,6 +1,6 @@
 """One flow for 8 and 11 bands against a flow of its own for each.
 
-Usage: python benchmarks/one_flow.py [--stars 40000]
+Usage: python -m benchmarks.flow.one_flow [--stars 40000]
 
 Trains three flows with the same short schedule on one mock sky: 11 bands on all stars, 8 bands on all stars, and 11
 bands on the stars that have 2MASS alone. Prints the evidence of stars of another sky under each, and the difference

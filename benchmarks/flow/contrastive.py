@@ -1,6 +1,6 @@
 """What the contrastive term does: one flow, trained on with several strengths lambda, on stars it never saw.
 
-Usage: python benchmarks/contrastive.py [--stars 60000] [--epochs 4] [--test 400] [--strengths 0 0.03 0.1 0.3]
+Usage: python -m benchmarks.flow.contrastive [--stars 60000] [--epochs 4] [--test 400] [--strengths 0 0.03 0.1 0.3]
 
 Trains on from the shipped model on a mock sky, the same number of epochs at every lambda, and prints for stars of
 another mock sky: the held-out evidence of dust-free stars; the mean log density of their reddened copies; and the

@@ -1,6 +1,6 @@
 """The shipped flow, corrected by the real stars of M67's field: by all of them, by each half, and by those not of the cluster.
 
-Usage: python benchmarks/real_field.py PATH/m67_gaiadr2_ps1_2mass.fits OUT
+Usage: python -m benchmarks.real_stars.real_field PATH/m67_gaiadr2_ps1_2mass.fits OUT
 
 Writes a model for each into the folder OUT, for `real_sightlines.py PART DATA --model FILE`: what the choice of stars changes
 in a sightline is what such a correction leaves uncertain. A minute or two each, on one core; without emulators, so that NUTS
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from m67 import FINE_TUNE, MEMBERSHIP_MIN, field
+from benchmarks.real_stars.m67 import FINE_TUNE, MEMBERSHIP_MIN, field
 
 import redflower
 from redflower.train import EmulatorConfig, read_config

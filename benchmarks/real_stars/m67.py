@@ -1,6 +1,6 @@
 """M67, real stars: the shipped model as it is, then a flow trained on four fifths of the cluster's field.
 
-Usage: python benchmarks/m67.py PATH/m67_gaiadr2_ps1_2mass.fits
+Usage: python -m benchmarks.real_stars.m67 PATH/m67_gaiadr2_ps1_2mass.fits
 
 Prints what docs/m67.md quotes. Takes about fifteen minutes on two cores.
 """
@@ -19,7 +19,7 @@ from redflower.catalogue import PreparedStars, QualityLimits, prepared_error_nam
 from redflower.physics import Zhang23Law, extinction_mag
 from redflower.train import read_config
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 #: How the real stars of the field correct the shipped flow.
 FINE_TUNE = EXAMPLES / "real-field.toml"
 G_FAINT_MAG = 19.0

@@ -1,6 +1,6 @@
 """How well the two-pass grid of the fast engine resolves a posterior, and what its check of that lets pass.
 
-Usage: python benchmarks/resolution.py [--stars 768]
+Usage: python -m benchmarks.engine.resolution [--stars 768]
 
 The moments of the grid of every star against those of one with four times the nodes, in their own deviations; all by the
 emulator, so that nothing but the number of nodes differs. Stars of the mock sky with the surveys' errors, and stars drawn
@@ -8,13 +8,12 @@ from the model with errors of every size, up to 11, 8 and 3 bands, with and with
 """
 
 import argparse
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bench_engine import sample
+from benchmarks.speed.engine import sample
+from tests.helpers.model_stars import draw_model_stars
 
 from redflower.flow import Model
 from redflower.posterior import FastSettings
@@ -32,9 +31,6 @@ from redflower.posterior.fast.grid_summaries import GridSummary, summarise_grid
 from redflower.posterior.fast.steps import make_fast_target, noise_of, take
 from redflower.posterior.log_density import make_target
 from redflower.star import Star
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.helpers.model_stars import draw_model_stars  # noqa: E402
 
 GROUPS = ((11, True), (8, True), (3, True), (11, False), (8, False), (3, False))
 SIZES = (COARSE_MODULUS_NODES, COARSE_EBV_NODES, MODULUS_NODES, EBV_NODES)
