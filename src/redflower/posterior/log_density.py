@@ -70,11 +70,22 @@ def make_target(model: Model, *, ebv_min_mag: float, ebv_max_mag: float) -> Targ
 def log_in_sample(
     target: Target, star: Star, g_mag: Float[Array, ""], g_rp_mag: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """ln I(M | mu) + ln P(S = 1) of unextinguished G and intrinsic G - RP. Equations: E9, E12 (docs/model.md)."""
+    """ln I(M | mu) + ln P(S = 1) of G and G - RP without dust (D12). Equations: E9, E12 (docs/model.md)."""
     log_limits = log_within_limits(g_mag, target.g_bright_mag, target.g_faint_mag)
     if target.selection is None:
         return log_limits
     return log_limits + log_selection(target.selection, star.selection_pixel, g_mag, g_rp_mag)
+
+
+def brightening(extinction_mag: Float[Array, "*node"]) -> Float[Array, "*node"]:
+    """What of an extinction stays on a star whose magnitudes without dust are asked for: none, or all of a negative one.
+
+    A negative reddening is an error that the prior allows for, of the colours or of their zero points, and no dust that could be
+    taken away: a star cannot have come into the sample by being brighter than without it.
+
+    Equation: D12 (docs/model.md).
+    """
+    return jnp.minimum(extinction_mag, 0.0)  # D12
 
 
 def log_parallax_of(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
@@ -125,9 +136,8 @@ def log_posterior(
         absolute_to_colour(absolute_mag), flow_condition(distance_pc, star.l_deg, star.b_deg)
     )
     log_intrinsic = jnp.sum(jnp.where(needed_bands(observed), terms, 0.0))
-    log_sample = log_in_sample(
-        target, star, absolute_mag[G] + distance_modulus_mag, absolute_mag[G] - absolute_mag[RP]
-    )
+    asked_g_mag, asked_rp_mag = (absolute_mag[i] + brightening(reddening_mag[i]) for i in (G, RP))
+    log_sample = log_in_sample(target, star, asked_g_mag + distance_modulus_mag, asked_g_mag - asked_rp_mag)
     log_sample = jnp.where(observed[G], log_sample, 0.0)  # D11
     log_reddening = log_reddening_prior(ebv_mag, target.ebv_min_mag, target.ebv_max_mag)
     log_parallax, log_distance = log_parallax_of(star, distance_pc), log_prior_of_modulus(star, distance_pc)

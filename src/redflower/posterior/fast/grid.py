@@ -88,7 +88,7 @@ def noisy_y(
 
 
 class Expected(NamedTuple):
-    """What the filter expects of a star at one reddening, from whatever bands it has. [mag]"""
+    """What the filter expects of a star at one reddening, from whatever bands it has; G - RP without dust (D12). [mag]"""
 
     bp_rp_mag: Float[Array, ""]
     g_rp_mag: Float[Array, ""]
@@ -109,7 +109,8 @@ def expected_of(
     extinction = extinction_mag(fast.exact.law, ebv_mag, bp_rp_mag)
     # The state is the noise of G, and the other magnitudes less the observed G.
     reddened_g_rp_mag = -state[G] - state[RP] + ebv_mag * (reference[G] - reference[RP])
-    return Expected(bp_rp_mag, reddened_g_rp_mag - extinction[G] + extinction[RP], extinction[G])
+    of_dust = jnp.maximum(extinction, 0.0)  # D12
+    return Expected(bp_rp_mag, reddened_g_rp_mag - of_dust[G] + of_dust[RP], extinction[G])
 
 
 def log_grid(
@@ -128,8 +129,8 @@ def log_grid(
     middle_mag = modulus_mag[len(modulus_mag) // 2]
     expected = jax.vmap(lambda e: expected_of(fast, star, noise, e, middle_mag))(ebv_mag)
     in_sample = jax.vmap(lambda a, c: log_in_sample(exact, star, star.magnitude_mag[G] - a, c))(
-        expected.g_extinction_mag, expected.g_rp_mag
-    )
+        jnp.maximum(expected.g_extinction_mag, 0.0), expected.g_rp_mag
+    )  # D12
     distance_pc = distance_pc_of_modulus(modulus_mag)
     log_distance = jax.vmap(lambda d: log_parallax_of(star, d) + log_prior_of_modulus(star, d))(distance_pc)
     condition = flow_condition(distance_pc, star.l_deg, star.b_deg)
