@@ -15,8 +15,8 @@ from redflower.posterior import InferenceSettings, infer_stars, make_target
 from redflower.posterior.fast.steps import FastSettings
 from redflower.posterior.log_density import log_posterior
 
-from .helpers.model_stars import draw_model_stars
-from .test_selection_in_the_model import colour_selection
+from tests.helpers.model_stars import draw_model_stars
+from tests.posterior.test_selection import colour_selection
 
 MODEL = load_model("mock-sky")
 LIMITS = {"ebv_min_mag": -0.05, "ebv_max_mag": 0.5}
