@@ -14,7 +14,6 @@ from redflower.physics import extinction_mag, log_selection, log_within_limits
 from redflower.posterior import InferenceSettings, infer_stars, make_target
 from redflower.posterior.fast.steps import FastSettings
 from redflower.posterior.log_density import log_posterior
-
 from tests.helpers.model_stars import draw_model_stars
 from tests.posterior.test_selection import colour_selection
 
