@@ -18,12 +18,15 @@ from typing import Any, Final, get_args
 import numpy as np
 from jaxtyping import Bool, Float
 
-from redflower.bands import BANDS, BP, N_BANDS, RP, G, Survey
+from redflower.bands import BANDS, BP, RP, G, Survey
 from redflower.errors import InputError, ModelError
 
 #: Colour and magnitude at which the terms in them vanish. [mag]
 PIVOT_BP_RP_MAG: Final = 0.9
 PIVOT_G_MAG: Final = 15.0
+
+#: The scale of the mock Galaxy's colours, and so of the model ``mock-sky``: that of the stars they were fitted to.
+MOCK_SKY_SCALE: Final = "gaia=dr2-no-drift,ps1=pre-release"
 
 SURVEYS: Final[tuple[Survey, ...]] = get_args(Survey)
 
@@ -143,7 +146,7 @@ def make_scale(
             names[survey] = name
     else:
         names = dict(stated)
-    return _from_names({**base.as_dict(), **names})
+    return _from_names({**{str(survey): name for survey, name in base.as_dict().items()}, **names})
 
 
 def move_magnitudes(
@@ -172,7 +175,6 @@ def move_magnitudes(
     ------
     ModelError : no relation between the two releases of a survey with observed bands is known.
     """
-    there = observed.any(axis=0)
     bp_rp_mag = np.where(
         observed[:, BP] & observed[:, RP], magnitude_mag[:, BP] - magnitude_mag[:, RP], PIVOT_BP_RP_MAG
     )
@@ -180,7 +182,7 @@ def move_magnitudes(
     moved, error = magnitude_mag.copy(), error_mag.copy()
     for i, band in enumerate(BANDS):
         theirs, ours = of_table.release(band.survey), to.release(band.survey)
-        if theirs == ours or not there[i]:
+        if theirs == ours or not observed[:, i].any():
             continue
         if not (theirs.known and ours.known):
             raise ModelError(

@@ -7,3 +7,6 @@ VERSION: Final = "0.1.0"
 
 #: The key of ``table.meta`` that holds provenance and survives every format but CSV.
 META_KEY: Final = "redflower"
+
+#: Under that key: the release of each survey that the magnitudes are from; see `redflower.photometric_scales`.
+PHOTOMETRY_KEY: Final = "photometry"

@@ -10,14 +10,16 @@ from astropy.table import Column, Table
 
 from redflower.catalogue import DistancePrior, default_distance_prior, require_prepared, to_stars
 from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.prepared import table_scale
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, load_model
+from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status, infer_stars
 from redflower.posterior.columns import DENSITY_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS, PRIOR_FIELDS
 from redflower.posterior.flags import MIN_BANDS
 from redflower.posterior.nuts.chains import chains_of_stars
 from redflower.products.arviz_objects import star_inference_data
-from redflower.provenance import META_KEY, VERSION
+from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 
 
 def infer(
@@ -26,6 +28,7 @@ def infer(
     *,
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
+    photometry: PhotometricScale | str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Table:
     """Posterior summaries of E(B-V) and distance, a row per star of a prepared table, in its order.
@@ -36,6 +39,8 @@ def infer(
     model : a model, the name of a shipped one, or the path of a model file.
     settings : reddening prior, chain lengths, batch size, seed.
     distance_prior : must be the one that the model was trained with; the mock Galaxy's without it.
+    photometry : photometric scale of a table that states none (`redflower.photometric_scales`). Magnitudes are moved to the
+        model's scale.
     progress : called with the number of stars done.
 
     Returns
@@ -44,13 +49,14 @@ def infer(
 
     Raises
     ------
-    InputError : the table is not prepared, or lacks every band of the model.
-    ModelError : the distance prior is not the one that the model was trained with.
+    InputError : the table is not prepared, states no photometric scale, or lacks every band of the model.
+    ModelError : the distance prior is not the one that the model was trained with, the model states no photometric scale,
+        or no relation between the table's and the model's is known.
     """
     settings = settings or InferenceSettings()
     require_prepared(stars, "infer's input")
     model, prior = matching_prior(model, distance_prior)
-    table = posterior_table(stars, model, settings, prior, progress=progress)
+    table = posterior_table(stars, model, settings, prior, photometry=photometry, progress=progress)
     if not inferable(table):
         raise nothing_to_infer(model)
     return table
@@ -101,10 +107,11 @@ def posterior_table(
     settings: InferenceSettings,
     prior: DistancePrior,
     *,
+    photometry: PhotometricScale | str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Table:
     """`infer` on a part of a table, in which it is no error that no star can be inferred."""
-    batch = to_stars(stars, prior, model.selection)
+    batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
     source_id = np.asarray(stars["source_id"])
     columns = infer_stars(
         model,
@@ -136,6 +143,8 @@ def posterior_table(
         "stage": "posteriors",
         "redflower": VERSION,
         "model": {"id": model.model_id, "description": model.description},
+        PHOTOMETRY_KEY: model.scale().as_dict(),
+        "photometry_moved": describe_move(table_scale(stars, photometry), model.scale()),
         "distance_prior": {"name": prior.name, "sha256": prior.sha256},
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
         "ebv_limit_mag": _ebv_limit_recorded(stars, settings),
@@ -169,6 +178,7 @@ def draw_posteriors(
     *,
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
+    photometry: PhotometricScale | str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Any:
     """The chains of every star that can be inferred, by NUTS, as an `arviz.InferenceData` (extra ``arviz``).
@@ -178,7 +188,7 @@ def draw_posteriors(
 
     Parameters
     ----------
-    stars, model, settings, distance_prior, progress : as for `infer`.
+    stars, model, settings, distance_prior, photometry, progress : as for `infer`.
 
     Raises
     ------
@@ -188,7 +198,7 @@ def draw_posteriors(
     settings = settings or InferenceSettings()
     require_prepared(stars, "draw_posteriors' input")
     model, prior = matching_prior(model, distance_prior)
-    batch = to_stars(stars, prior, model.selection)
+    batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
     rows = np.flatnonzero(batch.reason != "no position")
     placed = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)
     source_id = np.asarray(stars["source_id"])[rows]

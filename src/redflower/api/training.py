@@ -15,6 +15,7 @@ from redflower.bands import SURVEY_ENDS
 from redflower.catalogue import DistancePrior, default_distance_prior
 from redflower.errors import InputError
 from redflower.flow import Model, fit_coverage
+from redflower.photometric_scales import PhotometricScale
 from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
 from redflower.provenance import VERSION
 from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
@@ -29,6 +30,7 @@ def train(
     n_bands: int = SURVEY_ENDS["2mass"],
     law: ExtinctionLaw | None = None,
     distance_prior: DistancePrior | None = None,
+    photometry: PhotometricScale | str | None = None,
     selection: SelectionFunction | None = None,
     start_from: Model | None = None,
     keep_coverage: bool = False,
@@ -50,6 +52,8 @@ def train(
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
     law : extinction law of the contrastive term, stored with the model; Zhang & Yuan (2023) without it.
     distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
+    photometry : photometric scale of a table that states none. The model records the scale of its stars; with `start_from`
+        they are moved to the scale of that model.
     selection : selection function of the sample (`redflower.catalogue.read_selection`), used here and stored in the model
         for inference; 1 everywhere without it.
     start_from : a model to go on from, with its emulator.
@@ -88,7 +92,8 @@ def train(
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
         sample = training_sample(
             stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag,
-            parallax_min_mas=config.parallax_min_mas, selection=selection, folder=folder,
+            parallax_min_mas=config.parallax_min_mas, selection=selection,
+            scale=start_from.scale() if start_from else None, photometry=photometry, folder=folder,
         )  # fmt: skip
         result = train_flow(
             sample.data,
@@ -116,6 +121,7 @@ def train(
         g_faint_mag=sample.g_faint_mag,
         coverage=start_from.coverage if start_from and keep_coverage else fit_coverage(result.condition),
         selection=selection,
+        photometry=sample.scale,
         distance_prior={"name": prior.name, "sha256": prior.sha256},
         config=config.model_dump(mode="json"),
         provenance={

@@ -15,9 +15,10 @@ from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.io.parquet import iter_parquet, parquet_column_names
 from redflower.catalogue.io.tables import read_table
 from redflower.catalogue.maps.distance_prior import DistancePrior
-from redflower.catalogue.prepared import prepared_error_name, require_prepared
+from redflower.catalogue.prepared import prepared_error_name, require_prepared, table_scale
 from redflower.catalogue.stars import to_stars
 from redflower.errors import InputError
+from redflower.photometric_scales import PhotometricScale
 from redflower.physics import SelectionFunction
 from redflower.provenance import META_KEY
 from redflower.train.dataset import TabulatedStars, tabulate
@@ -42,6 +43,7 @@ class TrainingSample:
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
     parallax_min_mas : the cut on parallax, None without one. [mas]
     meta : provenance of the table.
+    scale : photometric scale that the magnitudes are on.
     """
 
     data: TrainingStar
@@ -51,6 +53,7 @@ class TrainingSample:
     g_faint_mag: float
     parallax_min_mas: float | None
     meta: dict[str, Any]
+    scale: PhotometricScale
 
 
 def training_sample(
@@ -61,6 +64,8 @@ def training_sample(
     g_faint_mag: float | None = None,
     parallax_min_mas: float | None = None,
     selection: SelectionFunction | None = None,
+    scale: PhotometricScale | None = None,
+    photometry: PhotometricScale | str | None = None,
     folder: Path | None = None,
 ) -> TrainingSample:
     """Read, select and tabulate the stars of a prepared table.
@@ -74,6 +79,8 @@ def training_sample(
     parallax_min_mas : the cut on parallax, whose effect the normaliser then knows (E24b); where None, that which `prepare`
         recorded, else none. [mas]
     selection : the sample's selection function, for the pixels of the stars.
+    scale : photometric scale to move the magnitudes to. Defaults to the table's own.
+    photometry : photometric scale of a table that states none.
     folder : where to keep the tabulated stars as memory-mapped files (about 0.4 kB each); in memory without it.
 
     Raises
@@ -92,12 +99,13 @@ def training_sample(
     first = stars if isinstance(stars, Table) else next(iter(chunks()), Table())
     require_prepared(first, "train's input")
     meta = first.meta.get(META_KEY, {})
+    scale = scale or table_scale(first, photometry)
     limits = _magnitude_limits(meta, g_bright_mag, g_faint_mag, chunks)
     cut_mas = parallax_min_mas if parallax_min_mas is not None else _recorded_parallax_min(meta)
     writer = TabulatedStars(folder)
     source_id, ruwe = [], []
     for chunk in chunks():
-        batch = to_stars(chunk, prior, selection)
+        batch = to_stars(chunk, prior, selection, scale=scale, photometry=photometry)
         g_mag = np.asarray(batch.stars.magnitude_mag)[:, G]
         has_g = np.asarray(batch.stars.observed)[:, G]
         meant = batch.usable & has_g & (g_mag > limits[0]) & (g_mag < limits[1])
@@ -112,7 +120,7 @@ def training_sample(
             (as_floats(chunk, "ruwe")[rows] if has_ruwe else np.full(len(rows), np.nan)).astype(np.float32)
         )
     return TrainingSample(
-        writer.stars(), np.concatenate(source_id), np.concatenate(ruwe), limits[0], limits[1], cut_mas, meta
+        writer.stars(), np.concatenate(source_id), np.concatenate(ruwe), limits[0], limits[1], cut_mas, meta, scale
     )
 
 

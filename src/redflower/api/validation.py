@@ -11,14 +11,16 @@ import numpy as np
 from astropy.table import Column, Table, vstack
 
 from redflower.api.statuses import usable_rows
-from redflower.bands import G
+from redflower.bands import BP, RP, G
 from redflower.catalogue import DistancePrior, default_distance_prior, require_prepared, to_stars
+from redflower.catalogue.prepared import table_scale
 from redflower.errors import InputError
 from redflower.flow import Model, load_model
+from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, infer_stars
 from redflower.posterior.columns import OUTPUT_COLUMNS
 from redflower.products.validation import summarise
-from redflower.provenance import META_KEY, VERSION
+from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.validate import trials
 
 
@@ -31,6 +33,7 @@ def validate(
     resample: bool = False,
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
+    photometry: PhotometricScale | str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Table, dict[str, Any]]:
     """Redden dust-free stars by known amounts, infer them, and score the posteriors (section 5.1 of the paper).
@@ -45,6 +48,7 @@ def validate(
         `redflower.validate.redden`.
     settings : of the inference; its seed also chooses the stars and the random reddenings.
     distance_prior : the one that the model was trained with; the mock Galaxy's without it.
+    photometry : photometric scale of a table that states none; see `redflower.infer`.
     progress : called with the number of posteriors done.
 
     Returns
@@ -66,10 +70,10 @@ def validate(
     rng = np.random.default_rng(settings.seed)
     if n_stars is not None and n_stars < len(stars):
         stars = stars[np.sort(rng.choice(len(stars), n_stars, replace=False))]
-    batch = to_stars(stars, prior, model.selection)
+    batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
     wanted = [n for n in (n_bands or (8, 11)) if n <= model.n_bands]
     arrays = jax.tree.map(np.asarray, batch.stars)
-    bp_rp_mag = _intrinsic_colour(stars)
+    bp_rp_mag = _intrinsic_colour(stars, np.asarray(arrays.magnitude_mag))
     source_id = np.asarray(stars["source_id"])
     parts: list[Table] = []
     done = 0
@@ -110,6 +114,8 @@ def validate(
         "stage": "validation",
         "redflower": VERSION,
         "model": {"id": model.model_id, "description": model.description},
+        PHOTOMETRY_KEY: model.scale().as_dict(),
+        "photometry_moved": describe_move(table_scale(stars, photometry), model.scale()),
         "distance_prior": {"name": prior.name, "sha256": prior.sha256},
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
         "seed": settings.seed,
@@ -123,11 +129,11 @@ def _add_to(progress: Callable[[int], None], before: int, done: int) -> None:
     progress(before + done)
 
 
-def _intrinsic_colour(stars: Table) -> np.ndarray:
+def _intrinsic_colour(stars: Table, magnitude_mag: np.ndarray) -> np.ndarray:
     """BP - RP of stars free of dust: the true one of a mock table, else the observed one. [mag]"""
     if {"true_x_BP", "true_x_RP"} <= set(stars.colnames):
         return np.asarray(stars["true_x_BP"], dtype=float) - np.asarray(stars["true_x_RP"], dtype=float)
-    return np.asarray(stars["gaia_bp"], dtype=float) - np.asarray(stars["gaia_rp"], dtype=float)
+    return magnitude_mag[:, BP] - magnitude_mag[:, RP]
 
 
 def _known_distance(

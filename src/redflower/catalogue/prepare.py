@@ -14,7 +14,8 @@ from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
 from redflower.catalogue.maps.selection import SelectionCounts, count_stars
 from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name
-from redflower.catalogue.quality.cuts import Photometry, photometry, quality_cuts
+from redflower.catalogue.quality.cuts import Photometry, quality_cuts
+from redflower.catalogue.quality.cuts import photometry as clean_photometry
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.report import Cut, CutReport
 from redflower.catalogue.quality.summary import summarise
@@ -28,7 +29,8 @@ from redflower.catalogue.reading.column_map import ColumnMap
 from redflower.catalogue.reading.reader import Duplicates, read_stars
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import InputError
-from redflower.provenance import META_KEY, VERSION
+from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, make_scale
+from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 
 #: Below this E(B-V) a star counts as free of dust (O'Callaghan et al. 2025, section 4). [mag]
 TRAINING_EBV_MAX_MAG = 0.018
@@ -61,6 +63,7 @@ def prepare(
     *,
     purpose: Purpose,
     columns: "str | Path | ColumnMap | None" = None,
+    photometry: "PhotometricScale | str | None" = None,
     limits: QualityLimits | None = None,
     zero_point: ZeroPoint = "auto",
     ebv_map: "str | Path | DustMap | QueriedMap | None" = None,
@@ -77,6 +80,9 @@ def prepare(
     stars : a raw table or the file of one.
     purpose : ``training`` also needs G, parallaxes and, with a dust map, E(B-V) below ``ebv_max_mag``.
     columns : a column map, where the table's names are not those of the Gaia archive.
+    photometry : the release that each survey's magnitudes are from, for instance ``"ps1=pre-release,gaia=dr2"``. Defaults to
+        what the table or its column map states, else to the archives' current releases; see
+        `redflower.photometric_scales`.
     limits : of the quality cuts; those of O'Callaghan et al. 2025, section 3, without it.
     zero_point : see `redflower.catalogue.quality.zero_point.parallax_zero_point`.
     ebv_map : HEALPix FITS map of E(B-V), or ``dustmaps:sfd`` and the like. Its value for each star becomes the column
@@ -121,9 +127,10 @@ def prepare(
     if purpose == "training" and BANDS[0].magnitude_column not in raw.colnames:
         raise InputError("training needs G, and the table has none (column phot_g_mean_mag).")
 
+    scale, scale_note = _photometric_scale(raw, photometry)
     zero = parallax_zero_point(raw, zero_point)
     parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
-    bands = photometry(raw, limits)
+    bands = clean_photometry(raw, limits)
     ebv_map_mag: np.ndarray | None = None
     if dust is not None:
         ebv_map_mag = dust.lookup(*(as_floats(raw, name) for name in ("ra", "dec", "l", "b")))
@@ -139,7 +146,7 @@ def prepare(
         before = int(keep.sum())
         keep &= meets
         cuts.append(Cut(name, condition, before, int(keep.sum())))
-    notes = [*raw.meta[META_KEY]["notes"], *bands.notes, *(dust.notes if dust else ())]
+    notes = [*raw.meta[META_KEY]["notes"], scale_note, *bands.notes, *(dust.notes if dust else ())]
     without_g = int((~bands.observed[keep, 0]).sum())
     if without_g:
         notes.append(f"{without_g} stars have no G: no limit in G cuts them, and NUTS infers them")
@@ -166,6 +173,7 @@ def prepare(
     table.meta[META_KEY] = {
         "stage": STAGE_PREPARED,
         "purpose": purpose,
+        PHOTOMETRY_KEY: scale.as_dict(),
         "redflower": VERSION,
         **{key: value for key, value in raw.meta[META_KEY].items() if key not in ("stage", "notes")},
         "settings": {
@@ -178,6 +186,35 @@ def prepare(
         "report": report.as_dict(),
     }
     return PreparedStars(table, report, counts, dust)
+
+
+def _photometric_scale(raw: Table, stated: "PhotometricScale | str | None") -> tuple[PhotometricScale, str]:
+    """Return the photometric scale of a raw table, and a sentence on where it is known from.
+
+    Raises
+    ------
+    InputError
+        If the table is of simulated stars and has lost what it said of its scale.
+    """
+    meta = raw.meta[META_KEY]
+    source = meta.get("source", {}).get(PHOTOMETRY_KEY)
+    recorded = meta.get(PHOTOMETRY_KEY) or source
+    if stated is None and recorded is None and "true_ebv" in raw.colnames:
+        raise InputError(
+            "the table holds simulated stars (true_ebv) but no longer says which photometric scale they are on: CSV and "
+            "other programs lose it. Use the Parquet, FITS, ECSV or VOTable file that `redflower simulate` writes, or "
+            f"state the scale: --photometry {MOCK_SKY_SCALE} for the mock sky."
+        )
+    scale = make_scale(stated, default=make_scale(recorded))
+    if stated is not None:
+        where = "as stated"
+        if source is not None and make_scale(source) != scale:
+            where = f"as stated; the table itself says {make_scale(source)}"
+    else:
+        where = (
+            "as the table or its column map states" if recorded else "assumed: --photometry states another"
+        )
+    return scale, f"photometric scale {scale}, {where}"
 
 
 #: Cuts that say which stars are meant at all, and not whether such a star is in the sample.

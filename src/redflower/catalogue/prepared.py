@@ -6,7 +6,8 @@ from astropy.table import Table
 
 from redflower.bands import BANDS, Band
 from redflower.errors import InputError
-from redflower.provenance import META_KEY
+from redflower.photometric_scales import PhotometricScale, make_scale
+from redflower.provenance import META_KEY, PHOTOMETRY_KEY
 
 #: ``meta["redflower"]["stage"]`` of a prepared table.
 STAGE_PREPARED: Final = "prepared"
@@ -54,3 +55,34 @@ def require_prepared(table: Table, what: str = "this table") -> None:
             f"{what} is not a prepared table: it has no columns such as {BANDS[0].name!r}. Run `redflower "
             "prepare RAW OUT --for inference` (or --for training) on it first, and use OUT."
         )
+
+
+def table_scale(table: Table, stated: "PhotometricScale | str | None" = None) -> PhotometricScale:
+    """Return the photometric scale of a prepared table.
+
+    Parameters
+    ----------
+    table : from `prepare`.
+    stated : what the user says of a table that has lost its provenance.
+
+    Raises
+    ------
+    InputError
+        If the table states no scale and the user none, or the two differ.
+    """
+    recorded = table.meta.get(META_KEY, {}).get(PHOTOMETRY_KEY)
+    if recorded is None:
+        if stated is None:
+            raise InputError(
+                "this prepared table does not state its photometric scale, which says which release each survey's magnitudes "
+                "are from (it was prepared by redflower 0.1, or another program or CSV lost its provenance). Prepare the raw "
+                "table again, or state the scale: --photometry ps1=archive,gaia=dr3."
+            )
+        return make_scale(stated)
+    scale = make_scale(recorded)
+    if stated is not None and make_scale(stated, default=scale) != scale:
+        raise InputError(
+            f"photometry: {str(stated)!r} is stated, but the table says {scale}. Leave the option out, or prepare the "
+            "raw table again with it."
+        )
+    return scale

@@ -12,8 +12,9 @@ from redflower.bands import BANDS
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.distance_prior import DistancePrior
 from redflower.catalogue.maps.selection import selection_pixels
-from redflower.catalogue.prepared import prepared_error_name, require_prepared
+from redflower.catalogue.prepared import prepared_error_name, require_prepared, table_scale
 from redflower.catalogue.reading.checks import BANDS_MIN
+from redflower.photometric_scales import PhotometricScale, move_magnitudes
 from redflower.physics import SelectionFunction
 from redflower.star import Star
 
@@ -38,19 +39,30 @@ class StarBatch:
     reason: Shaped[np.ndarray, " star"]
 
 
-def to_stars(table: Table, prior: DistancePrior, selection: SelectionFunction | None = None) -> StarBatch:
-    """The arrays of a prepared table, a row for a row.
+def to_stars(
+    table: Table,
+    prior: DistancePrior,
+    selection: SelectionFunction | None = None,
+    *,
+    scale: PhotometricScale | None = None,
+    photometry: "PhotometricScale | str | None" = None,
+) -> StarBatch:
+    """Return the arrays of a prepared table, a row for a row.
 
     Parameters
     ----------
     table : from `prepare`.
     prior : of distance, looked up at each position.
     selection : the selection function whose pixels the stars will be looked up in.
+    scale : photometric scale to move the magnitudes to, which is the model's. If None, they stay on the table's.
+    photometry : scale of a table that states none.
 
     Raises
     ------
     InputError
-        If the table is not prepared.
+        If the table is not prepared, or is to be moved and states no photometric scale.
+    ModelError
+        If no relation between the table's scale and the model's is known.
     """
     require_prepared(table)
     ra_deg, dec_deg, l_deg, b_deg = (as_floats(table, name) for name in ("ra", "dec", "l", "b"))
@@ -58,6 +70,9 @@ def to_stars(table: Table, prior: DistancePrior, selection: SelectionFunction | 
     error = np.stack([as_floats(table, prepared_error_name(band)) for band in BANDS], axis=1)
     with np.errstate(invalid="ignore"):
         observed = np.isfinite(magnitude) & np.isfinite(error) & (error > 0)
+    if scale is not None:
+        of_table = table_scale(table, photometry)
+        magnitude, error = move_magnitudes(magnitude, error, observed, of_table=of_table, to=scale)
     parallax, parallax_error = as_floats(table, "parallax"), as_floats(table, "parallax_error")
     with np.errstate(invalid="ignore"):
         has_parallax = np.isfinite(parallax) & np.isfinite(parallax_error) & (parallax_error > 0)

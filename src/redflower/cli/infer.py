@@ -42,6 +42,10 @@ def infer(
         Path | None,
         typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's"),
     ] = None,
+    photometry: Annotated[
+        str | None,
+        typer.Option(help="Photometric scale of a table that states none, such as ps1=archive,gaia=dr3"),
+    ] = None,
     max_shift: Annotated[
         float,
         typer.Option(
@@ -95,9 +99,11 @@ def infer(
     with counter("stars", None) as progress:
         report = infer_file(
             stars, out, model,
-            settings=settings, distance_prior=prior, resume=resume, part_rows=part_rows, progress=progress,
+            settings=settings, distance_prior=prior, photometry=photometry, resume=resume, part_rows=part_rows, progress=progress,
         )  # fmt: skip
     say(f"{report.n_stars:,} stars written to {out}")
+    for line in report.moved:
+        say(f"photometry: {line}")
     for line in describe_statuses(report.statuses):
         say(line)
     for word, count in report.engines.items():

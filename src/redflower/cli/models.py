@@ -47,6 +47,7 @@ def models(
             typer.echo(
                 f"  selection function: {'yes' if model.selection is not None else 'none (1 within the limits)'}"
             )
+            typer.echo(f"  photometric scale: {model.photometry or 'not stated'}")
             typer.echo(f"  extinction law: {model.law.name}")
             typer.echo(f"  distance prior: {model.distance_prior.get('name', 'unknown')}")
             for key, value in model.provenance.items():

@@ -27,6 +27,13 @@ def prepare(
     columns: Annotated[
         Path | None, typer.Option(help="TOML map of column names, where they differ from the Gaia archive's")
     ] = None,
+    photometry: Annotated[
+        str | None,
+        typer.Option(
+            help="Release of each survey's magnitudes, such as ps1=pre-release,gaia=dr2; by default what RAW or the column "
+            "map states, else the archives' current releases"
+        ),
+    ] = None,
     ebv_map: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +119,7 @@ def prepare(
         raw,
         purpose=purpose,  # type: ignore[arg-type]  # checked inside
         columns=columns,
+        photometry=photometry,
         limits=limits,
         zero_point=zero,  # type: ignore[arg-type]  # checked inside
         ebv_map=ebv_map,

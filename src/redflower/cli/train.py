@@ -37,6 +37,10 @@ def train(
     distance_prior: Annotated[
         Path | None, typer.Option(help="CSV of Bailer-Jones et al. 2021; else the mock Galaxy's")
     ] = None,
+    photometry: Annotated[
+        str | None,
+        typer.Option(help="Photometric scale of a table that states none, such as ps1=archive,gaia=dr3"),
+    ] = None,
     selection: Annotated[
         Path | None, typer.Option(help="Selection function that `prepare --selection` wrote for these stars")
     ] = None,
@@ -95,6 +99,7 @@ def train(
         config=settings,
         n_bands=BAND_CHOICES[bands],
         distance_prior=prior,
+        photometry=photometry,
         selection=selected,
         start_from=start,
         keep_coverage=keep_coverage,

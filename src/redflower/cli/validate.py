@@ -31,6 +31,10 @@ def validate(
         Path | None,
         typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's"),
     ] = None,
+    photometry: Annotated[
+        str | None,
+        typer.Option(help="Photometric scale of a table that states none, such as ps1=archive,gaia=dr3"),
+    ] = None,
     resample: Annotated[
         bool,
         typer.Option("--resample", help="Draw noise again, as the paper does; stars then carry it twice"),
@@ -58,6 +62,7 @@ def validate(
             resample=resample,
             settings=settings,
             distance_prior=prior,
+            photometry=photometry,
             progress=progress,
         )
     write_validation(rows, numbers, out)

@@ -22,6 +22,7 @@ from redflower.flow.conditional import ConditionalFlow
 from redflower.flow.coverage import N_CELLS, Coverage
 from redflower.flow.emulator import Emulator, EmulatorStructure, empty_emulator
 from redflower.flow.standardise import Standardisation
+from redflower.photometric_scales import PhotometricScale, make_scale
 from redflower.physics import (
     ExtinctionLaw,
     SelectionFunction,
@@ -31,9 +32,9 @@ from redflower.physics import (
 )
 
 FORMAT = "redflower-model"
-#: 4 with an emulator, whose outputs were in another order before; else 3 with a selection function, else 2: older versions of
-#: redflower must not take for theirs what they would misread.
-FORMAT_VERSION = 4
+#: 5 with a photometric scale, to which stars are moved; else 4 with an emulator, whose outputs were in another order before;
+#: else 3 with a selection function, else 2: older versions of redflower must not take for theirs what they would misread.
+FORMAT_VERSION = 5
 SELECTION_KEY = "selection/"
 SUFFIX = ".safetensors"
 
@@ -52,6 +53,7 @@ class Model:
     coverage : where in (R, Z) it had stars.
     emulator : density of noisy stars distilled from the flow, for the fast engine; None without one.
     selection : selection function of the training sample, which inference uses as well; None where it is 1.
+    photometry : photometric scale of its stars; None for a model of redflower 0.1, which stated none.
     distance_prior : name and checksum of the distance prior it was trained with.
     config : the training configuration, resolved.
     provenance : versions, input checksum, sample size, evidence reached.
@@ -66,6 +68,7 @@ class Model:
     coverage: Coverage
     emulator: Emulator | None = None
     selection: SelectionFunction | None = None
+    photometry: PhotometricScale | None = None
     distance_prior: dict[str, str] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +80,22 @@ class Model:
     @property
     def band_names(self) -> tuple[str, ...]:
         return tuple(band.name for band in leading_bands(self.n_bands))
+
+    def scale(self) -> PhotometricScale:
+        """Return the photometric scale of the model.
+
+        Raises
+        ------
+        ModelError : the model states none.
+        """
+        if self.photometry is None:
+            raise ModelError(
+                f"model {self.name!r} does not state the photometric scale of its training stars, so that it cannot be told "
+                "whether it fits a table's magnitudes. Train it again, or state the scale once, in Python: "
+                "save_model(dataclasses.replace(load_model(PATH), photometry=make_scale('ps1=archive,gaia=dr3')), NEW_PATH), "
+                "with make_scale from redflower.photometric_scales."
+            )
+        return self.photometry
 
     @property
     def model_id(self) -> str:
@@ -179,8 +198,10 @@ def _arrays_of(model: Model) -> tuple[Any, ...]:
 
 
 def _version_of(model: Model) -> int:
-    if model.emulator is not None:
+    if model.photometry is not None:
         return FORMAT_VERSION
+    if model.emulator is not None:
+        return 4
     return 3 if model.selection is not None else 2
 
 
@@ -228,6 +249,8 @@ def _to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     }
     if selection is not None:
         header["selection"] = selection
+    if model.photometry is not None:
+        header["photometry"] = model.photometry.as_dict()
     return arrays, header
 
 
@@ -258,6 +281,7 @@ def _from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Model:
         start = len(SELECTION_KEY)
         parts = {k[start:]: array for k, array in arrays.items() if k.startswith(SELECTION_KEY)}
         selection = selection_from_parts(parts, selection)
+    stated = header.get("photometry")  # redflower 0.1 stated none
     keys = ("name", "description", "g_bright_mag", "g_faint_mag", "distance_prior", "config", "provenance")
     return Model(
         flow=flow,
@@ -265,6 +289,7 @@ def _from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Model:
         emulator=rest[0] if rest else None,
         selection=selection,
         law=make_law(header["law"]),
+        photometry=None if stated is None else make_scale(stated),
         **{key: header[key] for key in keys},
     )
 

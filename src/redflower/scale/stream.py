@@ -23,8 +23,10 @@ from redflower.catalogue import (
     require_prepared,
     write_table,
 )
+from redflower.catalogue.prepared import table_scale
 from redflower.errors import InputError, RedflowerError
 from redflower.flow import Model
+from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status
 
 #: Rows of a part: large enough that compiled batches are full, small enough for any memory.
@@ -40,12 +42,14 @@ class StreamReport:
     ----------
     n_stars : rows written.
     statuses, engines : stars by status word and by engine.
+    moved : what was done to the magnitudes to bring them to the model's photometric scale, a sentence per survey.
     failed_parts : number and message of every part that failed; its rows have the status ``failed``.
     """
 
     n_stars: int
     statuses: dict[str, int]
     engines: dict[str, int]
+    moved: tuple[str, ...]
     failed_parts: tuple[tuple[int, str], ...]
 
 
@@ -56,6 +60,7 @@ def infer_file(
     *,
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
+    photometry: PhotometricScale | str | None = None,
     resume: bool = False,
     part_rows: int = PART_ROWS,
     progress: Callable[[int, int | None], None] | None = None,
@@ -70,7 +75,7 @@ def infer_file(
     ----------
     stars : file of a prepared table; Parquet is never held in memory whole.
     out : file to write.
-    model, settings, distance_prior : as in `redflower.infer`.
+    model, settings, distance_prior, photometry : as in `redflower.infer`.
     resume : go on with the parts of an earlier run.
     part_rows : rows of a part.
     progress : called with the number of stars done, and of all stars where it is known.
@@ -88,8 +93,9 @@ def infer_file(
     parts = read_table_parts(stars, part_rows)
     first = next(parts)
     require_prepared(first, "infer's input")
+    moved = describe_move(table_scale(first, photometry), model.scale())
     folder = out.with_name(f"{out.name}.parts")
-    _open_folder(folder, _fingerprint(stars, model, settings, part_rows), resume=resume)
+    _open_folder(folder, _fingerprint(stars, model, settings, part_rows, photometry), resume=resume)
     paths: list[Path] = []
     failed: list[tuple[int, str]] = []
     n_done = 0
@@ -98,7 +104,12 @@ def infer_file(
         if not path.exists():
             try:
                 table = api.posterior_table(
-                    part, model, settings, prior, progress=_shifted(progress, n_done, n_total)
+                    part,
+                    model,
+                    settings,
+                    prior,
+                    photometry=photometry,
+                    progress=_shifted(progress, n_done, n_total),
                 )
             except RedflowerError:
                 if number == 0:  # what is wrong with the first part is wrong with the request
@@ -106,7 +117,7 @@ def infer_file(
                 raise
             except Exception as error:  # one bad part must not cost the others
                 failed.append((number, f"{type(error).__name__}: {error}"))
-                table = _failed_part(part, model, settings, prior)
+                table = _failed_part(part, model, settings, prior, photometry)
             write_table(table, path)
         paths.append(path)
         n_done += len(part)
@@ -121,7 +132,7 @@ def infer_file(
     shutil.rmtree(folder)
     statuses, engines = (_counts(seen, name) for name in columns)
     engines.pop("", None)
-    return StreamReport(n_done, statuses, engines, tuple(failed))
+    return StreamReport(n_done, statuses, engines, tuple(moved), tuple(failed))
 
 
 def _shifted(
@@ -143,25 +154,38 @@ def _counts(tables: list[Table], name: str) -> dict[str, int]:
     return {str(words[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
 
 
-def _failed_part(part: Table, model: Model, settings: InferenceSettings, prior: DistancePrior) -> Table:
+def _failed_part(
+    part: Table,
+    model: Model,
+    settings: InferenceSettings,
+    prior: DistancePrior,
+    photometry: PhotometricScale | str | None,
+) -> Table:
     """The part's rows with nothing inferred: made from the same code by hiding every magnitude."""
     hidden = part.copy()
     for name in model.band_names:
         if name in hidden.colnames:
             hidden[name] = np.full(len(hidden), np.nan)
-    table = api.posterior_table(hidden, model, settings, prior)
+    table = api.posterior_table(hidden, model, settings, prior, photometry=photometry)
     table["status"] = np.full(len(table), Status.FAILED.value)
     table["bands"] = np.full(len(table), "")
     return table
 
 
-def _fingerprint(stars: Path, model: Model, settings: InferenceSettings, part_rows: int) -> dict[str, object]:
+def _fingerprint(
+    stars: Path,
+    model: Model,
+    settings: InferenceSettings,
+    part_rows: int,
+    photometry: PhotometricScale | str | None,
+) -> dict[str, object]:
     return {
         "input": stars.name,
         "sha256": file_sha256(stars),
         "model": model.model_id,
         "settings": json.loads(json.dumps(asdict(settings))),
         "part_rows": part_rows,
+        "photometry": None if photometry is None else str(photometry),
     }
 
 

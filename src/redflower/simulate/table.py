@@ -10,6 +10,8 @@ from astropy.table import QTable
 from astropy_healpix import HEALPix
 
 from redflower.bands import BANDS, BP, RP, G
+from redflower.photometric_scales import MOCK_SKY_SCALE, make_scale
+from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.simulate import survey
 
 #: Gaia source identifiers hold the HEALPix index (level 12, nested, ICRS) above bit 35 and a running number below.
@@ -82,6 +84,11 @@ def catalogue_table(stars: MockStars, *, include_truth: bool) -> QTable:
         table["true_component"] = stars.component
     _describe(table)
     table.meta["origin"] = "simulated"
+    table.meta[META_KEY] = {
+        "stage": "simulated",
+        "redflower": VERSION,
+        PHOTOMETRY_KEY: make_scale(MOCK_SKY_SCALE).as_dict(),
+    }
     table.meta["redflower_version"] = importlib.metadata.version("redflower")
     return table
 

@@ -18,7 +18,8 @@ from redflower.catalogue.archive.tap import RefusedError
 from redflower.catalogue.io.parquet import read_parquet, with_meta
 from redflower.catalogue.io.tables import check_writable, write_table
 from redflower.errors import FetchError, InputError, RowLimitError
-from redflower.provenance import META_KEY, VERSION
+from redflower.photometric_scales import archive_scale
+from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -145,6 +146,7 @@ def fetch_tiles(
     meta = {
         "stage": STAGE_FETCHED,
         "redflower": VERSION,
+        PHOTOMETRY_KEY: archive_scale().as_dict(),
         "request": manifest.request,
         "tiles_fetched": n_filled,
         "tiles_of_region": len(tiles),

@@ -11,6 +11,9 @@ A column map is a TOML file::
     [constants]                   # one value for every star, where the table has no such column
     astrometric_params_solved = 31
 
+    [photometry]                  # the release of each survey, where it is not the archive's current one
+    gaia = "dr2"
+
     [extra]                       # further columns to carry through under a name of your choice
     membership = "HDBscan_MemProb"
 """
@@ -26,6 +29,7 @@ from redflower.catalogue.io.units import parse_unit
 from redflower.catalogue.reading.lookalikes import decorated, refuse_case_twins, refuse_lookalikes
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import InputError, TableError
+from redflower.photometric_scales import make_scale
 
 #: Columns with these beginnings pass through every step: the truths of a simulation.
 PASSED_PREFIXES = ("true_",)
@@ -42,8 +46,14 @@ class ColumnMap:
     units: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
+    photometry: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.photometry:
+            try:
+                make_scale(self.photometry)
+            except InputError as problem:
+                raise InputError(f"column map: [photometry]: {problem}") from None
         for section in ("columns", "units", "constants"):
             for name in getattr(self, section):
                 if name not in INPUT_COLUMNS and not (section == "units" and name in self.extra):
@@ -103,7 +113,7 @@ def read_column_map(path: "str | Path") -> ColumnMap:
         raise InputError(f"column map {path} cannot be read: {problem.strerror or problem}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise InputError(f"column map {path} is not valid TOML: {problem}.") from None
-    sections = ("columns", "units", "constants", "extra")
+    sections = ("columns", "units", "constants", "extra", "photometry")
     for section, value in content.items():
         if section not in sections:
             raise InputError(
@@ -112,7 +122,7 @@ def read_column_map(path: "str | Path") -> ColumnMap:
             )
         if not isinstance(value, dict):
             raise InputError(f"column map {path}: {section!r} must be a section, written [{section}].")
-    for section in ("columns", "constants", "extra", "units"):
+    for section in sections:
         for name, value in content.get(section, {}).items():
             if isinstance(value, dict):
                 raise InputError(

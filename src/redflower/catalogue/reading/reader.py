@@ -33,7 +33,8 @@ from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.catalogue.reading.sky_pixel import check_positions_in_pixels
 from redflower.errors import InputError, TableError
 from redflower.files import file_sha256
-from redflower.provenance import META_KEY
+from redflower.photometric_scales import make_scale
+from redflower.provenance import META_KEY, PHOTOMETRY_KEY
 
 Duplicates = Literal["error", "keep_first"]
 
@@ -162,6 +163,7 @@ def read_stars(
         "columns": {name: theirs for name, theirs in choice.source.items() if name != theirs},
         "constants": dict(column_map.constants),
         "units": dict(column_map.units),
+        **({PHOTOMETRY_KEY: make_scale(column_map.photometry).as_dict()} if column_map.photometry else {}),
         "notes": notes,
     }
     if META_KEY in table.meta:
