@@ -157,6 +157,7 @@ def orion(data: Path, n_stars: int, model: str) -> None:
     prepared = redflower.prepare(
         raw,
         purpose="inference",
+        photometry="ps1=pre-release",
         zero_point=ZERO_POINT_MAS,
         limits=QualityLimits(latitude_min_deg=None),
     )

@@ -199,11 +199,11 @@ def _photometric_scale(raw: Table, stated: "PhotometricScale | str | None") -> t
     meta = raw.meta[META_KEY]
     source = meta.get("source", {}).get(PHOTOMETRY_KEY)
     recorded = meta.get(PHOTOMETRY_KEY) or source
-    if stated is None and recorded is None and "true_ebv" in raw.colnames:
+    if stated is None and recorded is None and {"true_ebv", "true_distance"} <= set(raw.colnames):
         raise InputError(
-            "the table holds simulated stars (true_ebv) but no longer says which photometric scale they are on: CSV and "
-            "other programs lose it. Use the Parquet, FITS, ECSV or VOTable file that `redflower simulate` writes, or "
-            f"state the scale: --photometry {MOCK_SKY_SCALE} for the mock sky."
+            "the table holds simulated stars (true_ebv, true_distance) but no longer says which photometric scale they are "
+            "on: CSV and other programs lose it. Use the Parquet, FITS, ECSV or VOTable file that `redflower simulate` "
+            f"writes, or state the scale: --photometry {MOCK_SKY_SCALE} for the mock sky."
         )
     scale = make_scale(stated, default=make_scale(recorded))
     if stated is not None:
