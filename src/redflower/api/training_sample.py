@@ -120,7 +120,14 @@ def training_sample(
             (as_floats(chunk, "ruwe")[rows] if has_ruwe else np.full(len(rows), np.nan)).astype(np.float32)
         )
     return TrainingSample(
-        writer.stars(), np.concatenate(source_id), np.concatenate(ruwe), limits[0], limits[1], cut_mas, meta, scale
+        writer.stars(),
+        np.concatenate(source_id),
+        np.concatenate(ruwe),
+        limits[0],
+        limits[1],
+        cut_mas,
+        meta,
+        scale,
     )
 
 
