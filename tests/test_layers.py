@@ -13,8 +13,8 @@ ROOT = Path(redflower.__file__).parent
 CONTRIBUTING = ROOT.parents[1] / "CONTRIBUTING.md"
 #: Lower layers first; a package may import from layers before its own, or from itself.
 LAYERS = [
-    {"bands", "constants", "errors", "photometric_scales", "provenance", "star"},
-    {"files"},
+    {"bands", "constants", "errors", "provenance", "star"},
+    {"files", "photometric_scales"},
     {"physics"},
     {"flow"},
     {"train", "posterior"},

@@ -99,7 +99,7 @@ def test_a_file_read_in_pieces_gives_the_sample_of_the_table(
     stars: Path, tmp_path: Path, monkeypatch
 ) -> None:
     """Memory-mapped and read 200 rows at a time, or whole in memory: the same numbers in the same order."""
-    monkeypatch.setattr("redflower.api.training_sample.CHUNK_ROWS", 200)
+    monkeypatch.setattr(sys.modules["redflower.api.training_sample"], "CHUNK_ROWS", 200)
     prior = default_distance_prior()
     mapped = training_sample(stars, prior, folder=tmp_path / "tabulated")
     whole = training_sample(redflower.read_table(stars), prior)
