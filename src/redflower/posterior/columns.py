@@ -44,7 +44,7 @@ OUTPUT_COLUMNS: dict[str, tuple[str | None, str]] = {
     ),
     "ess": (
         None,
-        "effective draws: of the check's weights (fast), of the weights (importance), of the chains (nuts)",
+        "effective draws: of the check's weights (fast), of the places weighted (importance), of the chains (nuts)",
     ),
     "pareto_k": (None, "tail shape of the importance weights against the exact density; NaN for nuts"),
     "r_hat": (None, "split R-hat, the larger of E(B-V)'s and distance's; NaN without chains"),

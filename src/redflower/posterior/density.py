@@ -102,15 +102,21 @@ def density_of_draws(
     modulus_mag: Float[np.ndarray, "star draw"],
     log_weight: Float[np.ndarray, "star draw"],
     ebv_limits_mag: tuple[float, float],
+    *,
+    n_together: int = 1,
 ) -> dict[str, np.ndarray]:
     """Density columns from draws, by a normal kernel mirrored at the ends of the reddening prior.
 
     The kernel is Scott's, the draws' own covariance times n^(-1/3) for n effective draws, so that it is as narrow across a
-    ridge as the ridge is: it widens the density by 7 % at 400 draws, in E at fixed distance as much as in E.
+    ridge as the ridge is: it widens the density by 7 % at 400 draws, in E at fixed distance as much as in E. Draws that lie
+    side by side at one place, ``n_together`` of them, count as one.
     """
     columns = empty_density(len(ebv_mag))
     for i in range(len(ebv_mag)):
-        nodes, log_density = kernel_density(ebv_mag[i], modulus_mag[i], log_weight[i], ebv_limits_mag)
+        joint = np.logaddexp.reduce(np.asarray(log_weight[i], float).reshape(-1, n_together), axis=1)
+        nodes, log_density = kernel_density(
+            ebv_mag[i][::n_together], modulus_mag[i][::n_together], joint, ebv_limits_mag
+        )
         columns["density"][i] = quantise_log_density(log_density[None])[0]
         for name, of_axis in zip(("modulus", "ebv"), nodes, strict=True):
             columns[f"density_{name}_start"][i] = of_axis[0]

@@ -14,7 +14,7 @@ from redflower.errors import InputError
 from redflower.flow.emulator import Noise
 from redflower.flow.model import Model
 from redflower.posterior.density import density_of_draws, density_of_grid, empty_density
-from redflower.posterior.fast.check import effective_draws
+from redflower.posterior.fast.check import effective_number, log_node_weights
 from redflower.posterior.fast.grid import FastTarget, Grid
 from redflower.posterior.fast.grid_summaries import LEVELS
 from redflower.posterior.fast.steps import (
@@ -240,7 +240,7 @@ class _Run:
     def _importance_block(self, fast: FastTarget, rows: np.ndarray, grids: Any) -> np.ndarray:
         settings = self.settings.fast
         size = REFINED_AT_ONCE * max(1, self.settings.fast_batch_size // (8 * REFINED_AT_ONCE))
-        together = Refined(len(rows))
+        together = Refined(len(rows), settings.refine_draws_per_node)
         pending, hopeless = np.arange(len(rows)), [np.zeros(0, dtype=int)]
 
         def inputs(padded: np.ndarray) -> tuple[Star, Noise, Grid]:
@@ -302,7 +302,10 @@ class _Run:
         if self.settings.density and len(stored):
             limits = (self.settings.ebv_min_mag, self.settings.ebv_max_mag)
             ebv, modulus, weight = (a[stored] for a in (draws.ebv_mag, draws.modulus_mag, draws.log_weight))
-            self._store_columns(rows[batch[stored]], density_of_draws(ebv, modulus, weight, limits))
+            per_node = settings.refine_draws_per_node
+            self._store_columns(
+                rows[batch[stored]], density_of_draws(ebv, modulus, weight, limits, n_together=per_node)
+            )
         self._done(len(stored))
         together.forget(batch[done])
         return batch[done], np.setdiff1d(batch[done], batch[stored])
@@ -353,7 +356,8 @@ class _Run:
     def _of_draws(self, part: Star, draws: Any, grids: Grid, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Columns of a batch by its weighted draws on the host; ``part``, ``grids`` and ``rows`` are padded."""
         columns = quantile_columns(weighted_summary(draws, np.array(LEVELS)))
-        columns["ess"], columns["pareto_k"] = effective_draws(draws.log_weight), pareto_k(draws.log_weight)
+        by_node = log_node_weights(draws.log_weight, self.settings.fast.refine_draws_per_node)
+        columns["ess"], columns["pareto_k"] = effective_number(by_node), pareto_k(by_node)
         bright_share, edge_share = shares_near_ends(
             self.target, draws.ebv_mag, draws.unreddened_g_mag, normalised_weights(draws)
         )

@@ -113,13 +113,14 @@ def test_rounds_of_weights_go_on_until_they_suffice(mixed) -> None:
     one, many = run(rows, refine_rounds=1), run(rows)
     inferred = many["engine"] == IMPORTANCE
     assert inferred.sum() > 20
-    enough = one["ess"] >= 400.0
+    least = FastSettings().min_refine_ess
+    enough = one["ess"] >= least
     np.testing.assert_array_equal(one["ess"][inferred & enough], many["ess"][inferred & enough])
     # Of those that a round does not settle some are given up at once, and the others have more draws by the end.
     more = inferred & ~enough & (one["ess"] >= 25.0)
     assert more.any()
     assert (many["ess"][more] > one["ess"][more]).all()
-    unsettled = inferred & ((many["ess"] < 400.0) | ~(many["pareto_k"] < 0.7))
+    unsettled = inferred & ((many["ess"] < least) | ~(many["pareto_k"] < 0.7))
     assert not np.isin(many["status"][unsettled], ["ok", ""]).any()
     shuffled = np.random.default_rng(2).permutation(rows)[:20]
     again = run(shuffled)

@@ -140,7 +140,19 @@ def check_of(draws: WeightedDraws) -> Check:
     return Check(total**2 / jnp.sum(weight**2), peak + jnp.log(total / len(weight)))
 
 
-def effective_draws(log_weight: Float[np.ndarray, "star draw"]) -> Float[np.ndarray, " star"]:
-    """(sum w)^2 / sum w^2 of every star."""
-    weight = np.exp(log_weight.astype(np.float64) - log_weight.max(axis=1, keepdims=True))
-    return weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1)
+def log_node_weights(
+    log_weight: Float[np.ndarray, "star draw"], n_per_node: int
+) -> Float[np.ndarray, "star node"]:
+    """ln of the summed weights of each node's draws.
+
+    The draws of a node share its place, and with it what the grid does not know of the density there: they are one opinion
+    and not ``n_per_node``.
+    """
+    by_node = np.asarray(log_weight, dtype=np.float64).reshape(len(log_weight), -1, n_per_node)
+    return np.asarray(np.logaddexp.reduce(by_node, axis=2))
+
+
+def effective_number(log_weight: Float[np.ndarray, "star weight"]) -> Float[np.ndarray, " star"]:
+    """(sum w)^2 / sum w^2 of every star's weights, of nodes or of draws."""
+    weight = np.exp(np.asarray(log_weight, np.float64) - log_weight.max(axis=1, keepdims=True))
+    return np.asarray(weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1))

@@ -22,7 +22,14 @@ from redflower.bands import G
 from redflower.errors import InputError, ModelError
 from redflower.flow.emulator import Emulator, Noise, make_noise
 from redflower.flow.model import Model
-from redflower.posterior.fast.check import Check, WeightedDraws, check_of, effective_draws, weighted_draws
+from redflower.posterior.fast.check import (
+    Check,
+    WeightedDraws,
+    check_of,
+    effective_number,
+    log_node_weights,
+    weighted_draws,
+)
 from redflower.posterior.fast.grid import FastTarget, Grid, interpolated_grid, posterior_grid, zoomed_grid
 from redflower.posterior.fast.grid_summaries import (
     GridSummary,
@@ -57,21 +64,22 @@ class FastSettings:
     max_widening : largest correction of ln of their deviations.
     max_scatter : largest scatter of the nodes' log weights about the correction. [nat]
     max_resolution_shift : largest effect of leaving out every other node, in deviations.
-    min_refine_ess, max_pareto_k : what the weights of all rounds must reach together, or the star goes on to NUTS.
+    min_refine_ess, max_pareto_k : what the weights of the nodes of all rounds must reach together, or the star goes on to
+        NUTS: effective number, and shape of the tail.
     min_round_ess : least effective number per round so far for which further rounds are tried.
     """
 
     check_nodes: int = 64
     check_draws_per_node: int = 4
-    refine_nodes: int = 256
-    refine_draws_per_node: int = 4
+    refine_nodes: int = 512
+    refine_draws_per_node: int = 2
     refine_rounds: int = 48
     min_check_ess: float = 0.35
     max_shift: float = 0.6
     max_widening: float = 0.15
     max_scatter: float = 0.45
     max_resolution_shift: float = 0.25
-    min_refine_ess: float = 400.0
+    min_refine_ess: float = 300.0
     min_round_ess: float = 6.25
     max_pareto_k: float = 0.7
 
@@ -256,9 +264,11 @@ class Refined:
     Parameters
     ----------
     n_stars : how many stars.
+    n_per_node : draws of a node, side by side.
     """
 
-    def __init__(self, n_stars: int) -> None:
+    def __init__(self, n_stars: int, n_per_node: int) -> None:
+        self._n_per_node = n_per_node
         self._draws: list[list[WeightedDraws]] = [[] for _ in range(n_stars)]
         self._log_evidence: list[list[float]] = [[] for _ in range(n_stars)]
 
@@ -268,10 +278,9 @@ class Refined:
         self._log_evidence[star].append(log_evidence)
 
     def effective(self, stars: np.ndarray) -> np.ndarray:
-        """Effective number of all draws of stars with equally many rounds."""
-        return effective_draws(
-            np.stack([np.concatenate([draws.log_weight for draws in self._draws[star]]) for star in stars])
-        )
+        """Effective number of nodes of stars with equally many rounds."""
+        by_star = [np.concatenate([draws.log_weight for draws in self._draws[star]]) for star in stars]
+        return effective_number(log_node_weights(np.stack(by_star), self._n_per_node))
 
     def draws(self, stars: np.ndarray) -> Any:
         """All draws of stars with equally many rounds, a row per star, on the host."""
