@@ -6,7 +6,7 @@ from typing import Final
 import astropy.units as u
 import numpy as np
 from astropy.table import Column, MaskedColumn
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from redflower.bands import BANDS
 from redflower.catalogue.io.units import AnyUnit, check_plausible_median, factor_to, parse_unit, wrong_unit
@@ -49,10 +49,8 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
     notes: list[str] = []
 
     values[~np.isfinite(values)] = np.nan
-    marked = np.zeros(values.shape, dtype=bool)
-    for sentinel in spec.sentinels:
-        # On the values as they stand in the file, before any unit is converted.
-        marked |= np.isclose(values, sentinel, rtol=_SENTINEL_RTOL, atol=0.0)
+    # On the values as they stand in the file, before any unit is converted.
+    marked = _marked(values, spec.sentinels)
     values[marked] = np.nan
     if marked.any():
         notes.append(f"{name}: {marked.sum()} values are marks of missing values (-999, 99.9 and the like)")
@@ -154,6 +152,18 @@ def clean_text(column: Column) -> Column:
         missing = np.ma.getmaskarray(column)
         return Column(np.where(missing, "", np.asarray(column).astype(str)))
     return Column(np.asarray(column).astype(str))
+
+
+def _marked(values: Float[np.ndarray, " star"], sentinels: tuple[float, ...]) -> Bool[np.ndarray, " star"]:
+    """Which values are one of the marks of a missing value."""
+    marks = np.sort(sentinels)
+    above = np.clip(np.searchsorted(marks, values), 0, len(marks) - 1)
+    with np.errstate(invalid="ignore"):
+        near = [
+            np.abs(values - mark) <= _SENTINEL_RTOL * np.abs(mark)
+            for mark in (marks[above - 1], marks[above])
+        ]
+    return near[0] | near[1]
 
 
 def _unit_of(column: Column, spec: InputColumn, stated_unit: str | None) -> AnyUnit | None:

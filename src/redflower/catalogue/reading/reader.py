@@ -6,7 +6,6 @@ from typing import Any, Final, Literal
 
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import SkyCoord
 from astropy.table import Column, Table
 
 from redflower.bands import BANDS
@@ -29,6 +28,7 @@ from redflower.catalogue.reading.column_map import (
     choose_columns,
     read_column_map,
 )
+from redflower.catalogue.reading.coordinates import fill_coordinates
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.catalogue.reading.sky_pixel import check_positions_in_pixels
 from redflower.errors import InputError, TableError
@@ -133,7 +133,7 @@ def read_stars(
     if "source_id" not in stars.colnames:
         stars.add_column(np.arange(len(stars), dtype=np.int64), name="source_id", index=0)
         notes.append("no source_id: rows are numbered from 0")
-    _fill_coordinates(stars, notes)
+    fill_coordinates(stars, notes)
     check_coordinates_agree(stars)
     check_ecliptic_latitude(stars)
     for band in BANDS:
@@ -211,32 +211,6 @@ def _match_flux_units(stars: Table, units: dict[str, AnyUnit | None]) -> None:
         stars[error] = Column(
             np.asarray(stars[error]) * factor, name=error, description=stars[error].description
         )
-
-
-def _fill_coordinates(stars: Table, notes: list[str]) -> None:
-    """Add the pair of coordinates that is absent, and single values missing in one pair but not the other."""
-    pairs = (("ra", "dec", "icrs"), ("l", "b", "galactic"))
-    for (lon, lat, frame), (other_lon, other_lat, other_frame) in (pairs, pairs[::-1]):
-        known = lon in stars.colnames and lat in stars.colnames
-        values = (
-            [np.array(stars[lon], float), np.array(stars[lat], float)]
-            if known
-            else [np.full(len(stars), np.nan), np.full(len(stars), np.nan)]
-        )
-        gap = ~(np.isfinite(values[0]) & np.isfinite(values[1]))
-        if gap.any() and other_lon in stars.colnames and other_lat in stars.colnames:
-            there = SkyCoord(
-                np.asarray(stars[other_lon])[gap],
-                np.asarray(stars[other_lat])[gap],
-                unit="deg",
-                frame=other_frame,
-            ).transform_to(frame)
-            values[0][gap] = there.spherical.lon.deg
-            values[1][gap] = there.spherical.lat.deg
-            if not known:
-                notes.append(f"{lon} and {lat} are computed from {other_lon} and {other_lat}")
-        for name, filled in zip((lon, lat), values, strict=True):
-            stars[name] = Column(filled, unit="deg", description=INPUT_COLUMNS[name].description)
 
 
 def _without_duplicates(stars: Table, duplicates: Duplicates) -> tuple[Table, int]:
