@@ -8,14 +8,22 @@ import jax
 import numpy as np
 from astropy.table import Column, Table
 
-from redflower.catalogue import DistancePrior, default_distance_prior, require_prepared, to_stars
+from redflower.catalogue import DistancePrior, default_distance_prior, to_stars
 from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale
+from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, load_model
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status, infer_stars
-from redflower.posterior.columns import DENSITY_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS, PRIOR_FIELDS
+from redflower.posterior.columns import (
+    DENSITY_COLUMNS,
+    EBV_PRIOR_COLUMNS,
+    OUTPUT_COLUMNS,
+    PRIOR_COLUMNS,
+    PRIOR_FIELDS,
+)
 from redflower.posterior.flags import MIN_BANDS
 from redflower.posterior.nuts.chains import chains_of_stars
 from redflower.products.arviz_objects import star_inference_data
@@ -23,7 +31,7 @@ from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 
 
 def infer(
-    stars: Table,
+    stars: TableSource,
     model: Model | str | Path,
     *,
     settings: InferenceSettings | None = None,
@@ -35,7 +43,7 @@ def infer(
 
     Parameters
     ----------
-    stars : a prepared table (`redflower.prepare`, purpose ``inference``).
+    stars : a prepared table (`redflower.prepare`, purpose ``inference``), the path of one, a data frame, an Arrow table.
     model : a model, the name of a shipped one, or the path of a model file.
     settings : reddening prior, chain lengths, batch size, seed.
     distance_prior : must be the one that the model was trained with; the mock Galaxy's without it.
@@ -54,7 +62,7 @@ def infer(
         or no relation between the table's and the model's is known.
     """
     settings = settings or InferenceSettings()
-    require_prepared(stars, "infer's input")
+    stars = open_prepared(stars, "infer's input")
     model, prior = matching_prior(model, distance_prior)
     table = posterior_table(stars, model, settings, prior, photometry=photometry, progress=progress)
     if not inferable(table):
@@ -129,7 +137,9 @@ def posterior_table(
     columns["model"] = np.full(len(stars), model.model_id)
     described = dict(OUTPUT_COLUMNS)
     if settings.density:
-        described |= DENSITY_COLUMNS | PRIOR_COLUMNS
+        described |= DENSITY_COLUMNS | PRIOR_COLUMNS | EBV_PRIOR_COLUMNS
+        for column, end in zip(EBV_PRIOR_COLUMNS, (settings.ebv_min_mag, settings.ebv_max_mag), strict=True):
+            columns[column] = np.full(len(stars), end)
         for column in PRIOR_COLUMNS:
             columns[column] = np.asarray(getattr(batch.stars, PRIOR_FIELDS[column]))
     table = Table()
@@ -173,7 +183,7 @@ def _ebv_limit_recorded(stars: Table, settings: InferenceSettings) -> float | st
 
 
 def draw_posteriors(
-    stars: Table,
+    stars: TableSource,
     model: Model | str | Path,
     *,
     settings: InferenceSettings | None = None,
@@ -196,7 +206,7 @@ def draw_posteriors(
     ModelError : as for `infer`.
     """
     settings = settings or InferenceSettings()
-    require_prepared(stars, "draw_posteriors' input")
+    stars = open_prepared(stars, "draw_posteriors' input")
     model, prior = matching_prior(model, distance_prior)
     batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
     rows = np.flatnonzero(batch.reason != "no position")

@@ -6,7 +6,9 @@ from typing import Final
 import numpy as np
 from astropy.table import Column, Table
 
-from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.api.posteriors import ebv_prior_mag, open_posteriors
+from redflower.catalogue.io.sources import TableSource
+from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.errors import InputError
 from redflower.posterior import Flag, Status
 from redflower.posterior.columns import PRIOR_COLUMNS
@@ -53,7 +55,7 @@ def sightline_rows(posteriors: Table, density: JointDensity) -> np.ndarray:
 
 
 def fit_posteriors(
-    posteriors: Table,
+    posteriors: TableSource,
     *,
     max_clouds: int = 4,
     prior: DustPrior | None = None,
@@ -61,14 +63,14 @@ def fit_posteriors(
     settings: TemperingSettings | None = None,
     seed: int = 0,
     comparisons: Sequence[Table] = (),
-    prepared: Table | None = None,
+    prepared: TableSource | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SightlineResult:
     """The dust along the line of sight of a table of posteriors: the number of clouds with odds, and each of them.
 
     Parameters
     ----------
-    posteriors : of the stars of one cone, from `redflower.infer` with densities.
+    posteriors : of the stars of one cone, from `redflower.infer` with densities, or the path of their table.
     max_clouds : the largest number of clouds to compare.
     prior : of the dust; see `redflower.sightline.DustPrior`.
     flat_distances : divide each star's own distance prior out, so that all distances are equally likely per distance
@@ -85,6 +87,9 @@ def fit_posteriors(
     InputError
         If the table has no densities, or too few stars with one.
     """
+    posteriors = open_posteriors(posteriors, "sightline's input")
+    if prepared is not None:
+        prepared = open_prepared(prepared, "sightline's prepared table")
     density = joint_density(posteriors)
     rows = sightline_rows(posteriors, density)
     used = density.rows(rows)
@@ -99,10 +104,9 @@ def fit_posteriors(
             used, *(np.asarray(posteriors[name], dtype=float)[rows] for name in PRIOR_COLUMNS)
         )
     meta = posteriors.meta.get(META_KEY, {})
-    ebv_range = tuple(meta.get("ebv_prior_mag", (EBV_MIN_MAG, EBV_MAX_MAG)))
     fit = fit_sightline(
         used,
-        (float(ebv_range[0]), float(ebv_range[1])),
+        ebv_prior_mag(posteriors),
         np.random.default_rng(seed),
         max_clouds=max_clouds,
         prior=prior,

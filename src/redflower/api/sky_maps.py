@@ -5,15 +5,14 @@ from typing import Final
 
 import astropy.units as u
 import numpy as np
-from astropy.table import Table
 from astropy_healpix import HEALPix
 
+from redflower.api.posteriors import ebv_prior_mag, open_posteriors
 from redflower.api.sightlines import sightline_rows
-from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
 from redflower.posterior.density import joint_density
 from redflower.products.skymap import SkyMap
-from redflower.provenance import META_KEY
 from redflower.sightline import TemperingSettings, fit_sightline
 
 #: Fewer stars than this leave a pixel empty.
@@ -22,7 +21,7 @@ _QUICK: Final = TemperingSettings(n_particles=200, n_moves=5, n_final=16)
 
 
 def make_sky_map(
-    posteriors: Table,
+    posteriors: TableSource,
     *,
     nside: int,
     distance_pc: Sequence[float],
@@ -51,6 +50,7 @@ def make_sky_map(
         raise InputError(f"a sky map needs nside as a power of 2; got {nside}.")
     if len(distance) == 0 or not (np.diff(distance) > 0).all() or distance[0] <= 0:
         raise InputError(f"a sky map needs rising positive distances; got {list(distance_pc)}.")
+    posteriors = open_posteriors(posteriors, "map's input")
     if not {"l", "b"} <= set(posteriors.colnames):
         raise InputError("a sky map needs the columns l and b.")
     density = joint_density(posteriors)
@@ -63,14 +63,13 @@ def make_sky_map(
         raise InputError(
             f"no pixel of nside {nside} has {MIN_STARS} stars with a density; take a smaller nside or more stars."
         )
-    low, high = posteriors.meta.get(META_KEY, {}).get("ebv_prior_mag", (EBV_MIN_MAG, EBV_MAX_MAG))
     mean, std = (np.full((len(wanted), len(distance)), np.nan) for _ in range(2))
     for k, one in enumerate(wanted):
         here = rows & (pixel == one)
         part = density.rows(here)
         rng = np.random.default_rng([seed, int(one)])
         fit = fit_sightline(
-            part, (float(low), float(high)), rng, max_clouds=max_clouds, settings=_QUICK, monotone=False
+            part, ebv_prior_mag(posteriors), rng, max_clouds=max_clouds, settings=_QUICK, monotone=False
         )
         band = fit.profile(distance, with_foreground=True)
         near, far = fit.prior.distance_pc

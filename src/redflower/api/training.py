@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import jax
-from astropy.table import Table
 
 from redflower.api.training_sample import training_sample
 from redflower.bands import SURVEY_ENDS
 from redflower.catalogue import DistancePrior, default_distance_prior
+from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
 from redflower.flow import Model, fit_coverage
 from redflower.photometric_scales import PhotometricScale
@@ -22,7 +22,7 @@ from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil,
 
 
 def train(
-    stars: Table | str | Path,
+    stars: TableSource,
     *,
     name: str,
     description: str = "",
@@ -45,7 +45,7 @@ def train(
 
     Parameters
     ----------
-    stars : a prepared table (`redflower.prepare`, purpose ``training``), or the path of one; a Parquet file may be
+    stars : a prepared table (`redflower.prepare`, purpose ``training``), the path of one, a data frame or an Arrow table; a Parquet file may be
         larger than memory.
     name, description : what the model will be called and what it is.
     config : the training configuration; the defaults of `TrainConfig` without it.
@@ -83,7 +83,7 @@ def train(
     prior = distance_prior or default_distance_prior()
     with ExitStack() as stack:
         folder = None
-        if not isinstance(stars, Table) and Path(stars).suffix == ".parquet":
+        if isinstance(stars, (str, Path)) and Path(stars).suffix == ".parquet":
             # Beside the checkpoint, so that a killed run's files are found, and overwritten, by the one that resumes.
             if checkpoint is not None:
                 folder = checkpoint.with_suffix(".tabulated")

@@ -1,6 +1,6 @@
 """The training sample of a table, or of a Parquet file larger than memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +12,12 @@ from jaxtyping import Float, Int
 
 from redflower.bands import BANDS, G
 from redflower.catalogue.io.columns import as_floats
-from redflower.catalogue.io.parquet import iter_parquet, parquet_column_names
-from redflower.catalogue.io.tables import read_table
+from redflower.catalogue.io.parquet import iter_parquet
+from redflower.catalogue.io.sources import TableSource
+from redflower.catalogue.io.tables import column_names
 from redflower.catalogue.maps.distance_prior import DistancePrior
-from redflower.catalogue.prepared import prepared_error_name, require_prepared, table_scale
+from redflower.catalogue.prepared import prepared_error_name, table_scale
+from redflower.catalogue.reading.prepared_stars import clean_prepared, open_prepared
 from redflower.catalogue.stars import to_stars
 from redflower.errors import InputError
 from redflower.photometric_scales import PhotometricScale
@@ -57,7 +59,7 @@ class TrainingSample:
 
 
 def training_sample(
-    stars: "Table | str | Path",
+    stars: TableSource,
     prior: DistancePrior,
     *,
     g_bright_mag: float | None = None,
@@ -87,17 +89,20 @@ def training_sample(
     ------
     InputError : the table is not prepared, or no star of it can be used.
     """
-    if not isinstance(stars, Table) and Path(stars).suffix != ".parquet":
-        stars = read_table(stars)
+    what = "train's input"
+    path = Path(stars) if isinstance(stars, (str, Path)) and Path(stars).suffix == ".parquet" else None
+    whole = Table() if path is not None else open_prepared(stars, what)
+    names = (column_names(path) if path is not None else None) or []
 
-    def chunks(columns: tuple[str, ...] = _COLUMNS) -> Iterable[Table]:
-        if isinstance(stars, Table):
-            return _slices(stars)
-        there = parquet_column_names(Path(stars))
-        return iter_parquet(Path(stars), [name for name in columns if name in there], n_rows=CHUNK_ROWS)
+    def chunks() -> Iterator[Table]:
+        if path is None:
+            yield from _slices(whole)
+            return
+        wanted = [name for name in names if name.lower() in _COLUMNS]
+        for chunk in iter_parquet(path, wanted, n_rows=CHUNK_ROWS):
+            yield clean_prepared(chunk, what, names)
 
-    first = stars if isinstance(stars, Table) else next(iter(chunks()), Table())
-    require_prepared(first, "train's input")
+    first = next(iter(chunks()))
     meta = first.meta.get(META_KEY, {})
     scale = scale or table_scale(first, photometry)
     limits = _magnitude_limits(meta, g_bright_mag, g_faint_mag, chunks)
@@ -159,7 +164,7 @@ def _magnitude_limits(
         value = given if given is not None else recorded.get(key)
         if value is None or not np.isfinite(value):
             column = BANDS[G].name
-            g_mag = [as_floats(chunk, column) for chunk in chunks(("source_id", column))]
+            g_mag = [as_floats(chunk, column) for chunk in chunks()]
             if not any(np.isfinite(part).any() for part in g_mag):
                 raise InputError("train: no star of the table can be used; see the report of `prepare`.")
             value = float(extreme([extreme(part) for part in g_mag if np.isfinite(part).any()]))

@@ -12,8 +12,10 @@ from astropy.table import Column, Table, vstack
 
 from redflower.api.statuses import usable_rows
 from redflower.bands import BP, RP, G
-from redflower.catalogue import DistancePrior, default_distance_prior, require_prepared, to_stars
+from redflower.catalogue import DistancePrior, default_distance_prior, to_stars
+from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale
+from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.errors import InputError
 from redflower.flow import Model, load_model
 from redflower.photometric_scales import PhotometricScale, describe_move
@@ -25,7 +27,7 @@ from redflower.validate import trials
 
 
 def validate(
-    stars: Table,
+    stars: TableSource,
     model: Model | str | Path,
     *,
     n_stars: int | None = None,
@@ -40,7 +42,7 @@ def validate(
 
     Parameters
     ----------
-    stars : a prepared table of stars free of dust, none of them used in training.
+    stars : a prepared table of stars free of dust, or the path of one; none of them used in training.
     model : a model, the name of a shipped one, or the path of a model file.
     n_stars : how many of them to take, at random; all without it.
     n_bands : numbers of leading bands to try; 8 and 11, as far as the model has them, without it.
@@ -64,7 +66,7 @@ def validate(
         If the table is not prepared, or no star has all bands.
     """
     settings = dataclasses.replace(settings or InferenceSettings(), density=True)
-    require_prepared(stars, "validate's input")
+    stars = open_prepared(stars, "validate's input")
     model = model if isinstance(model, Model) else load_model(model)
     prior = distance_prior or default_distance_prior()
     rng = np.random.default_rng(settings.seed)

@@ -58,6 +58,11 @@ PRIOR_COLUMNS: dict[str, tuple[str | None, str]] = {
     "prior_alpha": (None, "distance prior: exponent alpha"),
     "prior_beta": (None, "distance prior: exponent beta"),
 }
+#: Likewise the reddening prior (E14), the same for all stars of a run: a fit needs it, and provenance is easily lost.
+EBV_PRIOR_COLUMNS: dict[str, tuple[str | None, str]] = {
+    "prior_ebv_min": ("mag", "reddening prior: lower end"),
+    "prior_ebv_max": ("mag", "reddening prior: upper end"),
+}
 PRIOR_FIELDS = {
     "prior_log_length": "prior_log_length_pc",
     "prior_alpha": "prior_alpha",

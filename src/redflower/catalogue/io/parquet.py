@@ -100,6 +100,8 @@ def iter_parquet(
             there = plain_names(schema.names, path)
             wanted = there if columns is None else _with_masks(columns, there)
             fields = [schema.field(k) for k, name in enumerate(there) if name in wanted]
+            if not file.metadata.num_rows:  # such a file has no batch, but columns
+                yield table_of_arrow(pa.schema(fields, schema.metadata).empty_table(), path)
             for batch in file.iter_batches(batch_size=n_rows, columns=[field.name for field in fields]):
                 part = pa.Table.from_arrays(batch.columns, schema=pa.schema(fields, schema.metadata))
                 yield table_of_arrow(part, path)

@@ -156,6 +156,8 @@ def clean_text(column: Column) -> Column:
 
 def _marked(values: Float[np.ndarray, " star"], sentinels: tuple[float, ...]) -> Bool[np.ndarray, " star"]:
     """Which values are one of the marks of a missing value."""
+    if not sentinels:
+        return np.zeros(values.shape, dtype=bool)
     marks = np.sort(sentinels)
     above = np.clip(np.searchsorted(marks, values), 0, len(marks) - 1)
     with np.errstate(invalid="ignore"):
