@@ -14,7 +14,7 @@ CONTRIBUTING = ROOT.parents[1] / "CONTRIBUTING.md"
 #: Lower layers first; a package may import from layers before its own, or from itself.
 LAYERS = [
     {"bands", "constants", "errors", "provenance", "star"},
-    {"files", "photometric_scales"},
+    {"files", "photometric_scales", "platforms", "seeds"},
     {"physics"},
     {"flow"},
     {"train", "posterior"},

@@ -1,6 +1,8 @@
-"""Files: checksums."""
+"""Files: checksums, and what an output may not overwrite."""
 
 import hashlib
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +11,68 @@ from redflower.errors import InputError
 #: Hexadecimal digits of a checksum -> its kind.
 _KINDS: Final = {32: "md5", 64: "sha256"}
 _NAMES: Final = {"md5": "MD5", "sha256": "SHA-256"}
+
+
+def check_outputs(
+    outputs: Mapping[str, Path], inputs: Mapping[str, Path | None], *, make_folders: bool = False
+) -> None:
+    """Refuse, before any work, outputs that are there already, that are an input or each other, or have no folder.
+
+    Parameters
+    ----------
+    outputs : files to be written, by what the user calls them, such as ``--report``.
+    inputs : files that are read, likewise.
+    make_folders : whether the folders of the outputs will be made.
+
+    Raises
+    ------
+    InputError
+        With the name of the first that cannot be written.
+    """
+    read = {path.resolve(): said for said, path in inputs.items() if path is not None}
+    taken: dict[Path, str] = {}
+    for said, path in outputs.items():
+        place = path.resolve()
+        if place in read:
+            raise InputError(
+                f"{said} {path} is also {read[place]}, which would be lost; choose another name."
+            )
+        if place in taken:
+            raise InputError(f"{said} {path} is also {taken[place]}; give each output a name of its own.")
+        taken[place] = said
+        if path.is_dir():
+            raise InputError(f"{said} {path} is a folder; name a file.")
+        if path.exists():
+            raise InputError(f"{said} {path} exists already; choose another name, or remove it first.")
+        if not path.parent.is_dir():
+            raise InputError(
+                f"{said} {path} cannot be written: there is no folder {path.parent}. Make it first."
+            )
+        if not os.access(path.parent, os.W_OK):
+            raise InputError(f"{said} {path} cannot be written: no permission to write in {path.parent}.")
+
+
+def check_new_files(said: str, folder: Path, names: Iterable[str], others: Iterable[Path] = ()) -> None:
+    """Refuse a folder that cannot be made, or in which one of the files to be written is there, or another output.
+
+    Raises
+    ------
+    InputError
+        With the first such file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{said} {folder}: a folder is needed; this is a file.")
+    names = list(names)
+    places = {folder.resolve(), *((folder / name).resolve() for name in names)}
+    clash = next((path for path in others if path.resolve() in places), None)
+    if clash is not None:
+        raise InputError(f"{said} {folder}: {clash} would be written twice; choose another folder.")
+    there = next((name for name in names if (folder / name).exists()), None)
+    if there is not None:
+        raise InputError(f"{said} {folder} holds {there} already; choose another folder, or remove it first.")
+    parent = next(one for one in (folder, *folder.parents) if one.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise InputError(f"{said} {folder} cannot be made: {parent} is no folder that can be written in.")
 
 
 def file_checksum(path: "str | Path", kind: str) -> str:

@@ -10,6 +10,7 @@ from redflower.api.posteriors import ebv_prior_mag, open_posteriors
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.errors import InputError
+from redflower.platforms import compute_platform
 from redflower.posterior import Flag, Status
 from redflower.posterior.columns import PRIOR_COLUMNS
 from redflower.posterior.density import JointDensity, joint_density
@@ -24,6 +25,7 @@ from redflower.products.sightline_tables import (
     summary_of_fit,
 )
 from redflower.provenance import META_KEY, VERSION
+from redflower.seeds import check_seed
 from redflower.sightline import (
     DustPrior,
     TemperingSettings,
@@ -87,6 +89,8 @@ def fit_posteriors(
     InputError
         If the table has no densities, or too few stars with one.
     """
+    check_seed(seed)
+    compute_platform()
     posteriors = open_posteriors(posteriors, "sightline's input")
     if prepared is not None:
         prepared = open_prepared(prepared, "sightline's prepared table")

@@ -13,6 +13,7 @@ from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
 from redflower.posterior.density import joint_density
 from redflower.products.skymap import SkyMap
+from redflower.seeds import check_seed
 from redflower.sightline import TemperingSettings, fit_sightline
 
 #: Fewer stars than this leave a pixel empty.
@@ -45,6 +46,7 @@ def make_sky_map(
     InputError
         If no pixel has stars enough, or an argument is out of range.
     """
+    check_seed(seed)
     distance = np.asarray(distance_pc, dtype=float)
     if nside < 1 or nside & (nside - 1):
         raise InputError(f"a sky map needs nside as a power of 2; got {nside}.")

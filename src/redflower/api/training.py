@@ -17,6 +17,7 @@ from redflower.errors import InputError
 from redflower.flow import Model, fit_coverage
 from redflower.photometric_scales import PhotometricScale
 from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
+from redflower.platforms import compute_platform
 from redflower.provenance import VERSION
 from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
 
@@ -45,8 +46,8 @@ def train(
 
     Parameters
     ----------
-    stars : a prepared table (`redflower.prepare`, purpose ``training``), the path of one, a data frame or an Arrow table; a Parquet file may be
-        larger than memory.
+    stars : a prepared table (`redflower.prepare`, purpose ``training``), the path of one, a data frame or an Arrow table;
+        a Parquet file may be larger than memory.
     name, description : what the model will be called and what it is.
     config : the training configuration; the defaults of `TrainConfig` without it.
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
@@ -80,6 +81,7 @@ def train(
             "keep_coverage (--keep-coverage) keeps the coverage of the model to start from, and there is none: give "
             "start_from (--start-from) too."
         )
+    compute_platform()
     prior = distance_prior or default_distance_prior()
     with ExitStack() as stack:
         folder = None

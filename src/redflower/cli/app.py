@@ -18,6 +18,7 @@ from redflower.cli.skymap import sky_map
 from redflower.cli.train import train
 from redflower.cli.validate import validate
 from redflower.errors import RedflowerError
+from redflower.platforms import compute_platform
 from redflower.provenance import VERSION
 
 EXIT_INPUT = 2
@@ -62,5 +63,15 @@ def main() -> None:
     try:
         app()
     except RedflowerError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
-        sys.exit(EXIT_INPUT)
+        _refuse(str(error))
+    except (RuntimeError, AssertionError):
+        try:
+            compute_platform()
+        except RedflowerError as error:
+            _refuse(str(error))
+        raise
+
+
+def _refuse(message: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {message}", markup=False)
+    sys.exit(EXIT_INPUT)

@@ -41,8 +41,8 @@ def demo(
 ) -> None:
     """Simulate a two-cloud sightline, infer every star with the shipped model, find the clouds. Offline."""
     check_folder(out)
-    out.mkdir(exist_ok=True)
     model = load_model(MODEL)
+    out.mkdir(exist_ok=True)
     bright_mag, faint_mag = model.g_bright_mag, model.g_faint_mag
     say(f"simulating {N_STARS} stars towards l, b = 104.1, +22.3 deg behind clouds at 370 and 1500 pc ...")
     raw = simulate_stars(

@@ -13,10 +13,12 @@ from redflower.catalogue import (
     write_table,
 )
 from redflower.catalogue import prepare as prepare_table
+from redflower.catalogue.maps.dustmaps_map import PREFIX
 from redflower.catalogue.maps.selection import build_selection, check_selection, write_selection
 from redflower.constants import LATITUDE_MIN_DEG
 from redflower.errors import InputError
-from redflower.products.survey import write_figures
+from redflower.files import check_new_files, check_outputs
+from redflower.products.survey import figure_files, write_figures
 from redflower.provenance import META_KEY
 
 
@@ -97,8 +99,16 @@ def prepare(
     check_writable(out)
     if selection is not None and selection.suffix != ".safetensors":
         raise InputError(f"--selection {selection}: the file must end in .safetensors.")
-    if figures is not None and figures.exists() and not figures.is_dir():
-        raise InputError(f"--figures {figures}: a folder is needed; this is a file.")
+    dust_file = Path(ebv_map) if ebv_map is not None and not ebv_map.startswith(PREFIX) else None
+    files = {"OUT": out, "--report": report, "--selection": selection}
+    check_outputs(
+        {said: path for said, path in files.items() if path is not None},
+        {"RAW": raw, "--columns": columns, "--ebv-map": dust_file},
+    )
+    if figures is not None:
+        check_new_files(
+            "--figures", figures, figure_files(), [path for path in files.values() if path is not None]
+        )
     zero: str | float = zero_point
     if zero_point not in ("auto", "none"):
         try:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from redflower.api import sightline as fit
-from redflower.catalogue import read_table
+from redflower.api.posteriors import open_posteriors
+from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.cli.progress import counter, say
 from redflower.products import write_sightline
 from redflower.products.compare import read_comparison
@@ -69,7 +70,7 @@ def sightline(
 ) -> None:
     """Find the dust clouds along a line of sight: their number with odds, distance [pc] and E(B-V) [mag] of each."""
     check_folder(out)
-    table = read_table(posteriors)
+    table = open_posteriors(posteriors, str(posteriors))
     prior = DustPrior(
         distance_pc=(near, far),
         ebv_scale_mag=ebv_scale,
@@ -77,6 +78,7 @@ def sightline(
         drift_std=drift,
         scatter_mag=(DustPrior().scatter_mag[0], scatter),
     )
+    prepared = open_prepared(stars, str(stars)) if stars else None
     place, radius_deg = cone_of(table)
     others = [read_comparison(text, *place, radius_deg) for text in compare or ()]
     with counter("models fitted", max_clouds + 2) as progress:
@@ -87,7 +89,7 @@ def sightline(
             flat_distances=flat_distances,
             seed=seed,
             comparisons=others,
-            prepared=read_table(stars) if stars else None,
+            prepared=prepared,
             progress=progress,
         )
     write_sightline(result, out)

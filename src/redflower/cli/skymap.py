@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from redflower.api.sky_maps import make_sky_map
-from redflower.catalogue import check_writable, read_table
+from redflower.catalogue import check_writable
 from redflower.cli.progress import counter, say
 from redflower.errors import InputError
 from redflower.products.skymap import write_sky_map
@@ -26,16 +26,22 @@ def sky_map(
 ) -> None:
     """Map mean E(B-V) [mag] out to chosen distances over the sky: every pixel is fitted as a sightline of its own."""
     check_writable(out)
+    if out.suffix != ".fits":
+        raise InputError(f"{out}: a sky map is written as .fits.")
     try:
         distance_pc = [float(part) for part in distances.split(",")]
     except ValueError:
         raise InputError(
             f"--distances {distances!r}: give distances in pc with commas, e.g. 300,1000."
         ) from None
-    table = read_table(posteriors)
     with counter("pixels", 12 * nside**2) as progress:
         sky = make_sky_map(
-            table, nside=nside, distance_pc=distance_pc, max_clouds=max_clouds, seed=seed, progress=progress
+            posteriors,
+            nside=nside,
+            distance_pc=distance_pc,
+            max_clouds=max_clouds,
+            seed=seed,
+            progress=progress,
         )
     write_sky_map(sky, out)
     say(f"{len(sky.pixel)} pixels with {sky.n_stars.min()} to {sky.n_stars.max()} stars written to {out}")

@@ -12,6 +12,7 @@ from redflower.catalogue.maps.selection import read_selection
 from redflower.cli.prior import prior_for
 from redflower.cli.progress import say
 from redflower.errors import InputError
+from redflower.files import check_outputs
 from redflower.flow import load_model, save_model
 from redflower.flow.model import SUFFIX
 from redflower.products.training import write_training_report
@@ -67,6 +68,20 @@ def train(
     """
     if bands not in BAND_CHOICES:
         raise InputError(f"--bands {bands!r}: one of {', '.join(BAND_CHOICES)} is needed.")
+    model = with_suffix(model)
+    report = model.with_name(f"{model.stem}.report")
+    if not resume:
+        inputs = {
+            "STARS": stars,
+            "--config": config,
+            "--selection": selection,
+            "--distance-prior": distance_prior,
+        }
+        check_outputs({"MODEL": model}, inputs, make_folders=True)
+        if report.exists():
+            raise InputError(
+                f"{report}, the model's report, exists already; choose another name, or remove it first."
+            )
     settings = read_config(config)
     prior = prior_for(distance_prior, stars)
     selected = read_selection(selection) if selection else None
@@ -91,7 +106,6 @@ def train(
             f"{duration(step.seconds / step.step * (step.n_steps - step.step))} left"
         )
 
-    model = with_suffix(model)
     trained, result = train_model(
         stars,
         name=model.stem,
@@ -111,7 +125,6 @@ def train(
         emulator_progress=show_emulator,
     )
     path = save_model(trained, model)
-    report = path.with_name(f"{path.stem}.report")
     write_training_report(report, trained, result)
     say(
         f"{trained.model_id} written to {path}: ln evidence per held-out star "

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from redflower.api.validation import validate as run_validation
-from redflower.catalogue import read_table
+from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.cli.prior import prior_for
 from redflower.cli.progress import counter, say
 from redflower.posterior import InferenceSettings, NutsSettings
@@ -52,7 +52,7 @@ def validate(
         seed=seed,
     )
     prior = prior_for(distance_prior, stars)
-    table = read_table(stars)
+    table = open_prepared(stars, str(stars))
     total = 2 * (len(EBV_STEPS_MAG) + 1) * min(len(table), n_stars or len(table))
     with counter("posteriors", total) as progress:
         rows, numbers = run_validation(

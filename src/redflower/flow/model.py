@@ -30,6 +30,7 @@ from redflower.physics import (
     selection_from_parts,
     selection_to_parts,
 )
+from redflower.platforms import compute_platform
 
 FORMAT = "redflower-model"
 #: 5 with a photometric scale, to which stars are moved; else 4 with an emulator, whose outputs were in another order before;
@@ -142,6 +143,7 @@ def load_model(name_or_path: str | Path) -> Model:
     ModelError : no such model; or the file is damaged, foreign, or of a newer format.
     """
     path = _find(name_or_path)
+    compute_platform()
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

@@ -13,6 +13,7 @@ from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.errors import InputError
 from redflower.flow.emulator import Noise
 from redflower.flow.model import Model
+from redflower.platforms import compute_platform
 from redflower.posterior.density import density_of_draws, density_of_grid, empty_density
 from redflower.posterior.fast.check import effective_number, log_node_weights
 from redflower.posterior.fast.grid import FastTarget, Grid
@@ -49,6 +50,7 @@ from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import Target, make_target
 from redflower.posterior.nuts.sampler import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, NutsSettings, sample_stars
 from redflower.posterior.status import Flag, Status
+from redflower.seeds import check_seed
 from redflower.star import Star
 
 Engine = Literal["fast", "nuts"]
@@ -104,8 +106,8 @@ class InferenceSettings:
     hand_on: bool = True
     density: bool = False
     # As fast per star as 16 on a CPU core, and few stars handed on are not padded to many.
-    batch_size: int = field(default_factory=lambda: 4 if jax.default_backend() == "cpu" else 256)
-    fast_batch_size: int = field(default_factory=lambda: 128 if jax.default_backend() == "cpu" else 4096)
+    batch_size: int = field(default_factory=lambda: 4 if compute_platform() == "cpu" else 256)
+    fast_batch_size: int = field(default_factory=lambda: 128 if compute_platform() == "cpu" else 4096)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -116,6 +118,7 @@ class InferenceSettings:
             )
         if self.ebv_limit_mag is not None and not 0.0 <= self.ebv_limit_mag < np.inf:
             raise InputError(f"ebv_limit must be finite and not negative; got {self.ebv_limit_mag} mag.")
+        check_seed(self.seed)
         if min(self.batch_size, self.fast_batch_size) < 1:
             raise InputError(
                 f"batch sizes must be at least 1; got {self.batch_size} and {self.fast_batch_size}."

@@ -20,10 +20,10 @@ from redflower.catalogue import (
     join_tables,
     read_table,
     read_table_parts,
-    require_prepared,
     write_table,
 )
 from redflower.catalogue.prepared import table_scale
+from redflower.catalogue.reading.prepared_stars import clean_prepared
 from redflower.errors import InputError, RedflowerError
 from redflower.flow import Model
 from redflower.photometric_scales import PhotometricScale, describe_move
@@ -88,18 +88,24 @@ def infer_file(
     stars, out = Path(stars), Path(out)
     settings = settings or InferenceSettings()
     check_writable(out)
+    if settings.density and out.suffix.lower() == ".csv":
+        raise InputError(
+            f"infer: {out} cannot hold densities, for CSV has no columns of arrays. Write .parquet, .fits, .ecsv or "
+            ".vot, or leave --density out."
+        )
     model, prior = api.matching_prior(model, distance_prior)
     n_total = count_rows(stars)
-    parts = read_table_parts(stars, part_rows)
-    first = next(parts)
-    require_prepared(first, "infer's input")
-    moved = describe_move(table_scale(first, photometry), model.scale())
+    # Every part is looked at before the first is inferred: what is wrong in the last one should not be found after hours.
+    moved: list[str] = []
+    for number, part in enumerate(_parts(stars, part_rows, say=True)):
+        if number == 0:
+            moved = describe_move(table_scale(part, photometry), model.scale())
     folder = out.with_name(f"{out.name}.parts")
     _open_folder(folder, _fingerprint(stars, model, settings, part_rows, photometry), resume=resume)
     paths: list[Path] = []
     failed: list[tuple[int, str]] = []
     n_done = 0
-    for number, part in enumerate(_chain(first, parts)):
+    for number, part in enumerate(_parts(stars, part_rows, say=False)):
         path = folder / f"part-{number:06d}.parquet"
         if not path.exists():
             try:
@@ -142,9 +148,10 @@ def _shifted(
     return None if progress is None else lambda done: progress(base + done, n_total)
 
 
-def _chain(first: Table, rest: Iterator[Table]) -> Iterator[Table]:
-    yield first
-    yield from rest
+def _parts(stars: Path, part_rows: int, *, say: bool) -> Iterator[Table]:
+    """The parts of a prepared table, made right."""
+    for part in read_table_parts(stars, part_rows):
+        yield clean_prepared(part, "infer's input", say=say)
 
 
 def _counts(tables: list[Table], name: str) -> dict[str, int]:

@@ -14,6 +14,7 @@ from astropy.table import QTable
 from redflower.bands import BANDS, BP, RP, G
 from redflower.errors import InputError
 from redflower.physics.extinction import Zhang23Law, extinction_mag
+from redflower.seeds import check_seed
 from redflower.simulate import survey
 from redflower.simulate.galaxy import COMPONENTS, galactic_position
 from redflower.simulate.photometry import system_magnitudes
@@ -102,7 +103,7 @@ def simulate_stars(
     if not 0.0 <= cloud_scatter < 1.0:
         raise InputError(f"simulate_stars(cloud_scatter) needs 0 <= cloud_scatter < 1; got {cloud_scatter}.")
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     # A star may pass the bright limit only because dust dims it.
     dimming_mag = _G_COEFFICIENT_MAX * (1.0 + 3.0 * cloud_scatter) * sum(ebv for _, ebv in dust)
     limits = (g_bright_mag, g_faint_mag)

@@ -12,6 +12,7 @@ from redflower.errors import InputError
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class _Section(BaseModel):
@@ -87,7 +88,7 @@ class EmulatorConfig(_Section):
     components: Count = 4
     denoiser_hidden: Count = 128
     denoiser_layers: Count = 3
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _limits_rise(self) -> "EmulatorConfig":
@@ -123,7 +124,7 @@ class TrainConfig(_Section):
     g_bright_mag: float | None = None
     g_faint_mag: float | None = None
     parallax_min_mas: float | None = None
-    seed: int = 0
+    seed: Seed = 0
 
 
 def read_config(path: str | Path | None) -> TrainConfig:

@@ -24,7 +24,7 @@ from redflower.train.loss.evidence import (
 )
 
 CHUNK = 16_384
-GAUSSIAN_LEVELS = jnp.array([0.15865525, 0.5, 0.84134475])
+GAUSSIAN_LEVELS = np.array([0.15865525, 0.5, 0.84134475], dtype=np.float32)
 
 
 def make_training_star(star: Star, parallax_min_mas: float | Array = NO_PARALLAX_CUT_MAS) -> TrainingStar:
@@ -34,7 +34,7 @@ def make_training_star(star: Star, parallax_min_mas: float | Array = NO_PARALLAX
     data = (star.parallax_mas, star.parallax_error_mas)
     posterior = distance_posterior_quantiles(levels, *data, star.has_parallax, *prior)
     nothing = jnp.zeros_like(star.has_parallax)
-    ends_pc = distance_posterior_quantiles(PRIOR_ENDS, *data, nothing, *prior).quantiles_pc
+    ends_pc = distance_posterior_quantiles(jnp.asarray(PRIOR_ENDS), *data, nothing, *prior).quantiles_pc
     quantiles_pc = posterior.quantiles_pc[: len(POSTERIOR_LEVELS)]
     low_pc, median_pc, high_pc = posterior.quantiles_pc[len(POSTERIOR_LEVELS) :]
     return TrainingStar(

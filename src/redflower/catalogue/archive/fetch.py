@@ -20,6 +20,7 @@ from redflower.catalogue.io.tables import check_writable, write_table
 from redflower.errors import FetchError, InputError, RowLimitError
 from redflower.photometric_scales import archive_scale
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
+from redflower.seeds import check_seed
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def fetch_tiles(
         {**request, "tap": source.url, "surveys": list(surveys), "g_faint_mag": g_faint_mag, "seed": seed,
          "tile_rows_max": tile_rows_max, "tiles": len(tiles)},
     )  # fmt: skip
-    order = np.random.default_rng(seed).permutation(len(tiles))
+    order = np.random.default_rng(check_seed(seed)).permutation(len(tiles))
     rows: dict[str, int] = {}
     failed: dict[str, str] = {}
     in_a_row = 0

@@ -76,7 +76,9 @@ def open_prepared(source: TableSource, what: str) -> Table:
     return clean_prepared(as_table(source, what), what)
 
 
-def clean_prepared(table: Table, what: str, all_names: Sequence[str] | None = None) -> Table:
+def clean_prepared(
+    table: Table, what: str, all_names: Sequence[str] | None = None, *, say: bool = True
+) -> Table:
     """A prepared table with its own names, whole identifiers, units as written, and NaN for what is missing.
 
     Programs through which the table went may have turned identifiers into floats, names into capitals, NaN into 99, and
@@ -87,6 +89,7 @@ def clean_prepared(table: Table, what: str, all_names: Sequence[str] | None = No
     table : read by `redflower.catalogue.io.tables` or `redflower.catalogue.io.sources`.
     what : how messages call it.
     all_names : the names of all columns, where only some were read.
+    say : whether to warn of what was mended; not of a part that was looked at before.
 
     Raises
     ------
@@ -107,7 +110,10 @@ def clean_prepared(table: Table, what: str, all_names: Sequence[str] | None = No
     if len(table) == 0:
         raise InputError(f"{what} has no rows; there is no star to work on.")
     _check_complete(table.colnames, what)
-    return _cleaned(table, what)
+    clean, notes = _cleaned(table, what)
+    for note in notes if say else ():
+        _LOG.warning("%s: %s", what, note)
+    return clean
 
 
 def _refuse_lookalikes(names: Sequence[str], what: str) -> None:
@@ -134,7 +140,7 @@ def _check_complete(names: Iterable[str], what: str) -> None:
         )
 
 
-def _cleaned(table: Table, what: str) -> Table:
+def _cleaned(table: Table, what: str) -> tuple[Table, list[str]]:
     clean = Table(table, copy=False)
     notes: list[str] = []
     for name, spec in _SPECS.items():
@@ -156,9 +162,7 @@ def _cleaned(table: Table, what: str) -> Table:
     if np.isfinite(lon_deg).any():
         check_coordinates_agree(clean)
         check_positions_in_pixels(np.asarray(clean["source_id"]), lon_deg, lat_deg)
-    for note in notes:
-        _LOG.warning("%s: %s", what, note)
-    return clean
+    return clean, notes
 
 
 def _named(column: Column, name: str) -> Column:

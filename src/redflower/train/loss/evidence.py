@@ -11,8 +11,10 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
+from scipy import special
 
 from redflower.bands import RP
 from redflower.flow.conditional import LOG_SQRT_2PI, PreparedFlow, log_normal_mass
@@ -36,12 +38,13 @@ from redflower.train.loss.gaps import leading_observed as leading_observed
 #: Quantiles of p(d | parallax) are tabulated where a normal distribution has them, out to 4.5 deviations: ln d as a function of
 #: the normal score is nearly a straight line, in the tails too.
 N_POSTERIOR_NODES = 66
-POSTERIOR_SCORES = jnp.linspace(-4.5, 4.5, N_POSTERIOR_NODES)
-POSTERIOR_LEVELS = ndtr(POSTERIOR_SCORES)
+# Plain arrays, for an import starts no device: JAX may have been asked for one that is not there.
+POSTERIOR_SCORES = np.linspace(-4.5, 4.5, N_POSTERIOR_NODES, dtype=np.float32)
+POSTERIOR_LEVELS = special.ndtr(POSTERIOR_SCORES.astype(float)).astype(np.float32)
 #: Distances of the normaliser, and the levels of the prior p(d) between which they lie. Stars of M_G = 16 are seen to 40 pc,
 #: nearer than all but 1e-5 of the prior.
 N_PRIOR_NODES = 48
-PRIOR_ENDS = jnp.array([1e-6, 1.0 - 1e-6])
+PRIOR_ENDS = np.array([1e-6, 1.0 - 1e-6], dtype=np.float32)
 #: The lower limit of parallax that stands for none. [mas]
 NO_PARALLAX_CUT_MAS = -1e6
 #: Intervals of apparent G over which a selection function counts as constant in the normaliser. [mag]
