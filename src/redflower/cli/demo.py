@@ -13,6 +13,7 @@ from redflower.catalogue import QualityLimits, prepare, write_table
 from redflower.cli.progress import counter, say
 from redflower.flow import load_model
 from redflower.plot import colour_magnitude_figure, reddening_distance_figure
+from redflower.plot.style import save_figure
 from redflower.posterior import InferenceSettings
 from redflower.products import write_sightline
 from redflower.products.folder import check_folder
@@ -68,7 +69,7 @@ def demo(
     diagram = colour_magnitude_figure(prepared.table, posteriors)
     for name, figure in (("reddening-distance", dust), ("colour-magnitude", diagram)):
         for ending in ("png", "pdf"):
-            figure.savefig(out / f"{name}.{ending}")
+            save_figure(figure, out / f"{name}.{ending}")
     rows = [
         (f"{low:.0f} - {high:.0f}", f"{n}", f"{mean:.3f}", f"{error:.3f}")
         for low, high, n, mean, error in zip(

@@ -14,6 +14,7 @@ from redflower.catalogue import (
 )
 from redflower.catalogue import prepare as prepare_table
 from redflower.catalogue.maps.dustmaps_map import PREFIX
+from redflower.catalogue.maps.map_column import split_column
 from redflower.catalogue.maps.selection import build_selection, check_selection, write_selection
 from redflower.constants import LATITUDE_MIN_DEG
 from redflower.errors import InputError
@@ -99,7 +100,7 @@ def prepare(
     check_writable(out)
     if selection is not None and selection.suffix != ".safetensors":
         raise InputError(f"--selection {selection}: the file must end in .safetensors.")
-    dust_file = Path(ebv_map) if ebv_map is not None and not ebv_map.startswith(PREFIX) else None
+    dust_file = split_column(ebv_map)[0] if ebv_map is not None and not ebv_map.startswith(PREFIX) else None
     files = {"OUT": out, "--report": report, "--selection": selection}
     check_outputs(
         {said: path for said, path in files.items() if path is not None},

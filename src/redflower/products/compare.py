@@ -10,8 +10,10 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Column, Table, vstack
 
 from redflower.catalogue import open_dust_map, read_table
+from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dustmaps_map import PREFIX, map_names
 from redflower.catalogue.maps.dustmaps_profile import places_in_circle, profile_names, read_dust_profile
+from redflower.catalogue.maps.map_column import split_column
 from redflower.errors import InputError
 
 PROFILE, STARS, MAP = "profile", "stars", "map"
@@ -57,7 +59,7 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
                 f"{', '.join(profile_names())}."
             )
     else:
-        table = _table(Path(file))
+        table = _table(Path(file)) if split_column(file)[1] is None else None
         if table is not None:
             return _from_table(table, name, scale, l_deg, b_deg, radius_deg, Path(file))
     if l_deg is None or b_deg is None:
@@ -76,8 +78,9 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
         raise InputError(
             f"--compare {text!r}: the map has nothing within {radius_deg:.2g} deg; leave it out."
         )
+    which = next((f"; {note}" for note in dust.notes if "column" in note), "")
     mean, spread = np.array([np.nanmean(values)]), np.array([np.nanstd(values)])
-    return _rows(name, MAP, np.array([np.nan]), mean, spread, f"times {scale:g}")
+    return _rows(name, MAP, np.array([np.nan]), mean, spread, f"times {scale:g}{which}")
 
 
 def join(parts: Sequence[Table]) -> Table:
@@ -116,7 +119,7 @@ def _from_table(
     kind = PROFILE
     if set(_SKY) <= set(table.colnames) and l_deg is not None and b_deg is not None:
         kind = STARS
-        l_rad, b_rad = (np.radians(np.asarray(table[c], dtype=float)) for c in _SKY)
+        l_rad, b_rad = (np.radians(as_floats(table, c)) for c in _SKY)
         cosine = np.sin(b_rad) * np.sin(np.radians(b_deg))
         cosine += np.cos(b_rad) * np.cos(np.radians(b_deg)) * np.cos(l_rad - np.radians(l_deg))
         table = table[cosine >= np.cos(np.radians(radius_deg))]
@@ -131,7 +134,7 @@ def _from_table(
 
 def _in_unit(column: Column, unit: u.UnitBase) -> np.ndarray:
     """A column's values in a unit; without a unit they are taken to be in it."""
-    values = np.ma.filled(np.ma.asarray(column).astype(float), np.nan)
+    values = as_floats(Table([column], copy=False), str(column.name))
     if column.unit is None:
         return values
     try:
@@ -158,6 +161,6 @@ def _rows(
         error, unit="mag", description="its error where given; of a map its scatter over the circle"
     )
     table["conversion"] = Column(
-        np.full(len(ebv), conversion, dtype="<U80"), description="how the source's values became E(B-V)"
+        np.full(len(ebv), conversion, dtype="<U160"), description="how the source's values became E(B-V)"
     )
     return table

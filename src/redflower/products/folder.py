@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from redflower.catalogue import read_table, write_table
 from redflower.errors import InputError
+from redflower.plot.style import save_figure
 from redflower.products.page import write_page
 from redflower.products.page_sightline import sightline_page
 from redflower.products.page_validation import validation_page
@@ -93,7 +94,7 @@ def redraw(folder: Path) -> list[Path]:
             path = folder / f"{name}.{ending}"
             part = folder / f".{name}.{os.getpid()}.{ending}"
             try:
-                figure.savefig(part, format=ending, dpi=200)
+                save_figure(figure, part, format=ending, dpi=200)
                 os.replace(part, path)
             finally:
                 part.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from redflower.plot.style import save_figure
+
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "h1{font-size:1.6rem;line-height:1.2}figure{margin:1.5rem 0}img{max-width:100%;height:auto}"
@@ -53,7 +55,7 @@ def write_page(
     ]
     for caption, figure in figures:
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=150)
+        save_figure(figure, buffer, format="png", dpi=150)
         image = base64.b64encode(buffer.getvalue()).decode()
         text = html.escape(caption)
         # On a narrow screen a wide figure is scrolled, not shrunk beyond reading.

@@ -6,6 +6,7 @@ from typing import Final
 from redflower.catalogue import PreparedStars, QualityLimits, write_table
 from redflower.physics import SelectionFunction
 from redflower.plot import colour_relations_figure, coverage_figure, malmquist_figure, ruwe_figure, sky_figure
+from redflower.plot.style import save_figure
 
 FIGURES: Final = ("colour-relations", "coverage", "ruwe", "malmquist", "sky")
 TABLE: Final = "table-1.ecsv"
@@ -36,6 +37,6 @@ def write_figures(
     )
     for name, figure in zip(FIGURES, drawn, strict=True):
         for ending in ENDINGS:
-            figure.savefig(folder / f"{name}.{ending}")
+            save_figure(figure, folder / f"{name}.{ending}")
     if prepared.report.summary is not None:
         write_table(prepared.report.summary.table(), folder / TABLE)

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from redflower.flow import Model
+from redflower.plot.style import save_figure
 from redflower.plot.training import (
     coverage_figure,
     density_diagram_figure,
@@ -41,7 +42,7 @@ def write_training_report(folder: Path, model: Model, result: TrainResult) -> No
     try:
         for name, (_, figure) in figures.items():
             for ending in ("png", "pdf"):
-                figure.savefig(temporary / f"{name}.{ending}", dpi=150)
+                save_figure(figure, temporary / f"{name}.{ending}", dpi=150)
         history = [asdict(epoch) for epoch in result.history]
         (temporary / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
         last_of_stage = [

@@ -12,6 +12,13 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy_healpix import HEALPix
 from jaxtyping import Float
 
+from redflower.catalogue.maps.map_column import (
+    factor_to_mag,
+    is_ebv,
+    pixel_column,
+    split_column,
+    value_column,
+)
 from redflower.errors import InputError
 from redflower.files import file_checksum, file_sha256, verify_file
 
@@ -86,7 +93,8 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
 
     Parameters
     ----------
-    path : a FITS file with one HEALPix table; the first column is the map.
+    path : a FITS file with a HEALPix table. Of several columns the one called E(B-V) is the map, or the one named behind the
+        file, as ``map.fits[EBV]``.
     scale : factor from the map's values to E(B-V), such as 1 / 8.8e21 for a column density of hydrogen
         (Lenz, Hensley & Dore 2017).
     checksum : MD5 or SHA-256 of the file as its publisher states it, in hexadecimal digits.
@@ -97,7 +105,7 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
         If the file is not that of the checksum, cannot be read, is no HEALPix map, contradicts itself, or holds no
         reddening.
     """
-    path = Path(path)
+    path, asked = split_column(path)
     if not path.is_file():
         raise InputError(f"dust map {path} does not exist or is no file. {LENZ_HOW}")
     if not (np.isfinite(scale) and scale > 0):
@@ -114,7 +122,7 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
         with warnings.catch_warnings():
             # astropy only warns of a file that is shorter than its header says.
             warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
-            header, columns = _first_table(path)
+            header, index, listed, note = _map_table(path, asked, scale)
     except InputError:
         raise
     except Exception as problem:
@@ -123,7 +131,8 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
         ) from problem
     order = _order(path, header)
     frame = _frame(path, header, notes)
-    values, nside = _pixels(path, header, columns)
+    notes.append(note)
+    values, nside = _pixels(path, header, index, listed)
     values = np.where(np.isfinite(values) & (values > _UNSEEN_BELOW), values, np.nan) * scale
     if not np.isfinite(values).any():
         raise InputError(f"dust map {path} has no finite value.")
@@ -152,15 +161,33 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
     return DustMap(values, nside, order, frame, path.name, file_sha256(path), tuple(notes))
 
 
-def _first_table(path: Path) -> tuple[fits.Header, list[np.ndarray]]:
+def _map_table(
+    path: Path, asked: str | None, scale: float
+) -> tuple[fits.Header, np.ndarray | None, np.ndarray, str]:
+    """Header, pixel numbers if they are listed, values, and which column they are, of the table that holds the map."""
     with fits.open(path, memmap=False) as file:
-        hdu = next((part for part in file if isinstance(part, fits.BinTableHDU)), None)
-        if hdu is None:
+        tables = [part for part in file if isinstance(part, fits.BinTableHDU)]
+        if not tables:
             raise InputError(
                 f"dust map {path} holds no HEALPix table. If it should hold one, it was cut short in its header: fetch "
                 "it again."
             )
-        return hdu.header.copy(), [np.asarray(hdu.data[name]) for name in hdu.data.names]
+        # The first, unless only another has a column that is called E(B-V), or as asked.
+        hdu = next(
+            (part for part in tables if any(n == asked if asked else is_ebv(n) for n in part.data.names)),
+            tables[0],
+        )
+        header, names = hdu.header.copy(), list(hdu.data.names)
+        index = None
+        if str(header.get("INDXSCHM", "IMPLICIT")).strip().upper() == "EXPLICIT":
+            if header.get("NSIDE") is None or len(names) < 2:
+                raise InputError(f"dust map {path} lists its pixels but lacks NSIDE or a column of values.")
+            listed = pixel_column(names)
+            names.remove(listed)
+            index = np.asarray(hdu.data[listed]).ravel().astype(np.int64)
+        name, note = value_column(path, names, asked, scale)
+        factor = factor_to_mag(path, name, hdu.columns[name].unit, scale)
+        return header, index, np.asarray(hdu.data[name]).ravel().astype(float) * factor, note
 
 
 def _order(path: Path, header: fits.Header) -> Literal["ring", "nested"]:
@@ -184,20 +211,19 @@ def _frame(path: Path, header: fits.Header, notes: list[str]) -> Frame:
     return _FRAMES[text]
 
 
-def _pixels(path: Path, header: fits.Header, columns: list[np.ndarray]) -> tuple[np.ndarray, int]:
+def _pixels(
+    path: Path, header: fits.Header, index: np.ndarray | None, listed: np.ndarray
+) -> tuple[np.ndarray, int]:
     """All pixels of the sky in the map's order, and nside, checked against the header."""
     stated = header.get("NSIDE")
-    if str(header.get("INDXSCHM", "IMPLICIT")).strip().upper() == "EXPLICIT":
-        if stated is None or len(columns) < 2:
-            raise InputError(f"dust map {path} lists its pixels but lacks NSIDE or a column of values.")
+    if index is not None:
         nside = int(stated)
-        index, listed = columns[0].ravel().astype(np.int64), columns[1].ravel().astype(float)
         if index.size and (index.min() < 0 or index.max() >= 12 * nside**2):
             raise InputError(f"dust map {path}: pixel numbers must lie below 12 NSIDE^2 = {12 * nside**2}.")
         values = np.full(12 * nside**2, np.nan)
         values[index] = listed
         return values, nside
-    values = columns[0].ravel().astype(float)
+    values = listed
     nside = round((values.size / 12) ** 0.5)
     if 12 * nside**2 != values.size or nside & (nside - 1):
         raise InputError(
