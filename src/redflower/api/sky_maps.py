@@ -58,7 +58,11 @@ def make_sky_map(
     density = joint_density(posteriors)
     rows = sightline_rows(posteriors, density)
     l_deg, b_deg = (np.asarray(posteriors[name], dtype=float) for name in ("l", "b"))
-    pixel = HEALPix(nside=nside, order="nested").lonlat_to_healpix(l_deg * u.deg, b_deg * u.deg)
+    placed = np.isfinite(l_deg) & np.isfinite(b_deg)
+    pixel = np.full(len(placed), -1)
+    grid = HEALPix(nside=nside, order="nested")
+    pixel[placed] = grid.lonlat_to_healpix(l_deg[placed] * u.deg, b_deg[placed] * u.deg)
+    rows &= placed
     wanted, counts = np.unique(pixel[rows], return_counts=True)
     wanted, counts = wanted[counts >= MIN_STARS], counts[counts >= MIN_STARS]
     if len(wanted) == 0:

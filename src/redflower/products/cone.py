@@ -3,21 +3,28 @@
 import numpy as np
 from astropy.table import Table
 
+from redflower.catalogue.io.columns import as_floats
+
 
 def cone_of(stars: Table) -> tuple[tuple[float | None, float | None], float]:
-    """Mean l and b of the stars, and the radius of the circle about it that holds them all. [deg]"""
-    l_deg, b_deg = mean_angle_deg(stars, "l"), mean_angle_deg(stars, "b")
-    if l_deg is None or b_deg is None:
+    """Return l and b of the stars' mean direction, and the radius of the circle about it that holds them all. [deg]
+
+    The mean is that of the directions and not of the angles, so that it is right about a pole and across l = 0. Stars
+    without a position are left out; without any, and where the directions cancel out, there is none.
+    """
+    if not {"l", "b"} <= set(stars.colnames):
         return (None, None), 0.0
-    l_rad, b_rad = (np.radians(np.asarray(stars[name], dtype=float)) for name in ("l", "b"))
-    cosine = np.sin(b_rad) * np.sin(np.radians(b_deg))
-    cosine += np.cos(b_rad) * np.cos(np.radians(b_deg)) * np.cos(l_rad - np.radians(l_deg))
-    return (l_deg, b_deg), float(np.degrees(np.arccos(np.clip(np.nanmin(cosine), -1.0, 1.0))))
-
-
-def mean_angle_deg(stars: Table, name: str) -> float | None:
-    if name not in stars.colnames:
-        return None
-    angle = np.radians(np.asarray(stars[name], dtype=float))
-    mean = np.degrees(np.arctan2(np.nanmean(np.sin(angle)), np.nanmean(np.cos(angle))))
-    return float(mean % 360.0) if name == "l" else float(mean)
+    l_rad, b_rad = (np.radians(as_floats(stars, name)) for name in ("l", "b"))
+    directions = np.stack(
+        [np.cos(b_rad) * np.cos(l_rad), np.cos(b_rad) * np.sin(l_rad), np.sin(b_rad)], axis=-1
+    )
+    directions = directions[np.isfinite(directions).all(axis=1)]
+    mean = directions.mean(axis=0) if len(directions) else np.zeros(3)
+    length = float(np.linalg.norm(mean))
+    if length < 1e-9:
+        return (None, None), 0.0
+    l_deg = float(np.degrees(np.arctan2(mean[1], mean[0])) % 360.0)
+    b_deg = float(np.degrees(np.arctan2(mean[2], np.hypot(mean[0], mean[1]))))
+    # By the chord: the arc cosine knows no angle below a second of arc.
+    chord = np.linalg.norm(directions - mean / length, axis=1).max()
+    return (l_deg, b_deg), float(2.0 * np.degrees(np.arcsin(min(1.0, chord / 2.0))))

@@ -76,7 +76,7 @@ def redraw(folder: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If the folder holds no results.
+        If the folder holds no results, or not all that was written.
     """
     folder = Path(folder)
     kind = next((kind for kind in _KINDS.values() if (folder / kind[0]).is_file()), None)
@@ -84,9 +84,20 @@ def redraw(folder: Path) -> list[Path]:
         marks = " or ".join(kind[0] for kind in _KINDS.values())
         raise InputError(f"{folder} holds no results of redflower: it has no {marks}.")
     number_file, table_files, draw = kind
-    numbers = json.loads((folder / number_file).read_text("utf-8"))
+    try:
+        numbers = json.loads((folder / number_file).read_text("utf-8"))
+    except ValueError as problem:
+        raise InputError(
+            f"{folder / number_file} cannot be read: {problem}. Run the command that wrote it again."
+        ) from None
     tables = {name.split(".")[0]: read_table(folder / name) for name in table_files}
-    page = draw(numbers, **tables)
+    try:
+        page = draw(numbers, **tables)
+    except KeyError as problem:
+        raise InputError(
+            f"{folder} lacks {problem.args[0]!r} in {number_file} or a table beside it; another program has changed them. Run the "
+            "command that wrote the folder again."
+        ) from problem
     written = []
     figures: dict[str, tuple[str, Figure]] = page.pop("figures")
     for name, (_, figure) in figures.items():

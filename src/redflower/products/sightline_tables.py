@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from astropy.table import Column, Table
 
-from redflower.products.cone import mean_angle_deg
+from redflower.products.cone import cone_of
 from redflower.sightline import SightlineFit, cloud_summary
 from redflower.sightline.fit import thinned
 
@@ -33,11 +33,12 @@ def add_photometry(stars: Table, prepared: Table) -> None:
 def summary_of_fit(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) -> dict[str, Any]:
     best = fit.best
     more = [float(m.probability) for m in fit.models]
+    (l_deg, b_deg), _ = cone_of(stars)
     return {
         "n_stars": fit.n_stars,
         "n_stars_given": len(stars),
-        "l_deg": mean_angle_deg(stars, "l"),
-        "b_deg": mean_angle_deg(stars, "b"),
+        "l_deg": l_deg,
+        "b_deg": b_deg,
         "most_probable_number": best.n_clouds,
         "probability": {str(m.n_clouds): float(m.probability) for m in fit.models},
         "at_least": {str(k): float(sum(more[k:])) for k in range(1, len(more))},
