@@ -50,6 +50,7 @@ from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import Target, make_target
 from redflower.posterior.nuts.sampler import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, NutsSettings, sample_stars
 from redflower.posterior.status import Flag, Status
+from redflower.random_streams import Stream
 from redflower.seeds import check_seed
 from redflower.star import Star
 
@@ -211,7 +212,7 @@ class _Run:
         for batch, padded in batches(rows, self.settings.fast_batch_size):
             part = take(self.stars, padded)
             noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
-            keys = star_keys(self.source_id[padded], self.settings.seed)
+            keys = star_keys(self.source_id[padded], self.settings.seed, Stream.CHECK_OF_STARS)
             found = quadrature_batch(
                 fast, part, noise, keys, settings.check_nodes, settings.check_draws_per_node
             )
@@ -258,7 +259,7 @@ class _Run:
             again = []
             for batch, padded in batches(pending, size):
                 part, noise, part_grids = inputs(padded)
-                keys = star_keys(self.source_id[rows[padded]], self.settings.seed)
+                keys = star_keys(self.source_id[rows[padded]], self.settings.seed, Stream.ROUNDS_OF_WEIGHTS)
                 found = refined_batch(
                     fast, part, noise, part_grids, keys, jnp.asarray(number), jnp.asarray(len(batch)),
                     settings.refine_nodes, settings.refine_draws_per_node,
@@ -325,7 +326,7 @@ class _Run:
             keys = star_keys(self.source_id[padded], self.settings.seed)
             draws = sample_stars(self.target, part, keys, self.settings.nuts, n_pilots)
             values = summarise(self.model, self.target, part, draws, self.ebv_limit_mag[padded])
-            evidence_keys = jax.vmap(lambda k: jax.random.fold_in(k, 1))(keys)
+            evidence_keys = star_keys(self.source_id[padded], self.settings.seed, Stream.EVIDENCE_OF_CHAINS)
             values["log_evidence"] = log_evidences(self.target, part, draws, evidence_keys)
             self._store(batch, {name: v[: len(batch)] for name, v in values.items()}, NUTS)
             if self.settings.density:

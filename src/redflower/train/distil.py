@@ -39,6 +39,7 @@ from redflower.physics import (
     distance_modulus,
     extinction_mag,
 )
+from redflower.random_streams import Stream, stream_key
 from redflower.train.config import EmulatorConfig
 
 #: Range of the errors that the emulator learns, survey by survey: floor to what is still worth using. [mag]
@@ -219,7 +220,9 @@ def distil(
     optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(schedule, b2=0.99))
     networks = (emulator.density, emulator.denoiser)
     opt_state = optimiser.init(networks)
-    base = jax.random.key(config.seed)
+    check_key, steps_key = (
+        stream_key(config.seed, stream) for stream in (Stream.EMULATOR_CHECK, Stream.EMULATOR_STEPS)
+    )
 
     @eqx.filter_jit
     def step(
@@ -236,15 +239,13 @@ def distil(
 
     @eqx.filter_jit
     def validate(networks: Any, stars: Any, patterns: Noise) -> tuple[Array, Array]:
-        batch = _draw_batch(model.law, emulator, stars, patterns, jax.random.fold_in(base, 1), 16_384)
+        batch = _draw_batch(model.law, emulator, stars, patterns, check_key, 16_384)
         return losses(_with_networks(emulator, networks), batch)
 
     started = time.monotonic()
     every = max(1, config.n_steps // 12)
     for i in range(config.n_steps):
-        networks, opt_state = step(
-            networks, opt_state, stars, patterns, jax.random.fold_in(jax.random.fold_in(base, 2), i)
-        )
+        networks, opt_state = step(networks, opt_state, stars, patterns, jax.random.fold_in(steps_key, i))
         if (i + 1) % every == 0 or i + 1 == config.n_steps:
             values = [float(v) for v in validate(networks, held_out, patterns)]
             if not np.isfinite(values).all():
@@ -285,7 +286,9 @@ def _untrained(model: Model, config: EmulatorConfig, x: np.ndarray, condition: n
         jnp.asarray(x[sample]), jnp.asarray(ebv_mag)
     )
     y = np.asarray(jax.vmap(absolute_to_colour)(reddened))
-    density, denoiser = initial_networks(jax.random.key(config.seed), n_bands, structure_of(config))
+    density, denoiser = initial_networks(
+        stream_key(config.seed, Stream.EMULATOR_WEIGHTS), n_bands, structure_of(config)
+    )
     low, high = error_ranges_mag(n_bands)
     moments = population_moments(y)
 

@@ -16,6 +16,7 @@ from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
 from redflower.flow.standardise import fit_standardisation
 from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
+from redflower.random_streams import Stream, stream_key
 from redflower.star import Star
 from redflower.train.checkpoint import Epoch, State, load_checkpoint, run_fingerprint, save_checkpoint
 from redflower.train.config import TrainConfig
@@ -154,8 +155,9 @@ def train_flow(
                 number, flow_then = bad_step
                 rows = batches.rows(number)
                 bad = rows_of_bad_gradients(
-                    objective, flow_then, rows_of(data, rows), rows, stream, stage.n_draws
-                )
+                    objective, flow_then, rows_of(data, rows), rows, gaps[rows],
+                    stream=stream, strength=strength, stage=stage,
+                )  # fmt: skip
                 bad_rows = rows[bad]
                 stopped = f"the loss or its gradient was not finite at {where}, step {number + 1}"
                 break
@@ -334,7 +336,7 @@ def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> Condi
     few = np.sort(np.random.default_rng(config.seed).permutation(n_stars)[:STANDARDISE_STARS])
     x, observed, condition = point_estimates(jax.tree.map(lambda a: a[few], data), n_bands)
     network = BlockAutoregressiveNetwork(
-        jax.random.key(config.seed),
+        stream_key(config.seed, Stream.FLOW_WEIGHTS),
         dim=n_bands,
         cond_dim=condition.shape[1],
         depth=config.flow.depth,

@@ -65,7 +65,7 @@ def weighted_draws(
     """
     exact, emulator = fast.exact, fast.emulator
     n = emulator.n_bands
-    node_key, normal_key = jax.random.split(key)
+    node_key, normal_key, modulus_key, ebv_key = jax.random.split(key, 4)
     mass = node_masses(grid)[0].ravel()
     cumulative = jnp.cumsum(mass)
     level = (jnp.arange(n_nodes) + jax.random.uniform(node_key)) / n_nodes * cumulative[-1]
@@ -73,7 +73,6 @@ def weighted_draws(
     row, column = chosen // len(grid.ebv_mag), chosen % len(grid.ebv_mag)
     modulus_mag, ebv_mag = grid.modulus_mag[row], grid.ebv_mag[column]
     if spread:
-        modulus_key, ebv_key = jax.random.split(jax.random.fold_in(node_key, 1))
         modulus_mag = within_cells(modulus_key, grid.modulus_mag, row)
         ebv_mag = within_cells(ebv_key, grid.ebv_mag, column)
     # Nodes last, as the emulator wants them.

@@ -249,7 +249,7 @@ def refined_batch(
         star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray
     ) -> tuple[WeightedDraws, Float[Array, ""]]:
         fine = interpolated_grid(grid, REFINED_CELLS)
-        key = jax.random.fold_in(jax.random.fold_in(key, 3), number)
+        key = jax.random.fold_in(key, number)
         draws = weighted_draws(
             fast, star, noise, fine, key, n_nodes=n_nodes, n_per_node=n_per_node, spread=True
         )

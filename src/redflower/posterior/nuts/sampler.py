@@ -26,6 +26,7 @@ from redflower.posterior.log_density import (
     make_whitening,
     needed_bands,
 )
+from redflower.random_streams import folded
 from redflower.star import Star
 
 #: Grid of starting points: levels of E within its limits, and of the distance posterior.
@@ -197,10 +198,9 @@ def sample_stars(
     n_stars, dim = len(keys), target.n_bands + 2
     frame = Frame(jnp.zeros((n_stars, dim)), jnp.broadcast_to(jnp.eye(dim), (n_stars, dim, dim)))
     for number in range(n_pilots):
-        pilot_keys = jax.vmap(lambda key, k=number: jax.random.fold_in(key, 2 + k))(keys)
-        pilot = _sample_batch(target, stars, pilot_keys, frame, settings, jnp.asarray(number == 0))
+        pilot = _sample_batch(target, stars, folded(keys, number), frame, settings, jnp.asarray(number == 0))
         frame = _frame_of(pilot)
-    return _sample_batch(target, stars, keys, frame, settings, jnp.asarray(False))  # noqa: FBT003
+    return _sample_batch(target, stars, folded(keys, n_pilots), frame, settings, jnp.asarray(False))  # noqa: FBT003
 
 
 def _frame_of(draws: Draws) -> Frame:

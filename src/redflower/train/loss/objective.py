@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
 from redflower.physics import ExtinctionLaw, SelectionFunction
+from redflower.random_streams import Stream, stream_key
 from redflower.train.config import StageConfig, TrainConfig
 from redflower.train.loss.contrastive import log_contrast
 from redflower.train.loss.evidence import TrainingStar, log_evidence, log_selected_fraction
@@ -55,10 +56,10 @@ class Objective:
         """
         config, limits = self.config, (self.g_bright_mag, self.g_faint_mag)
         prepared = flow.prepared()
-        base = jax.random.fold_in(jax.random.key(config.seed), stream)
+        base = jax.random.fold_in(stream_key(config.seed, Stream.TRAINING_DRAWS), stream)
 
         def one(star: TrainingStar, row: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-            key = jax.random.fold_in(base, row)
+            evidence_key, contrast_key = jax.random.split(jax.random.fold_in(base, row))
             common: dict[str, Any] = {
                 "proposal": config.proposal,
                 "g_bright_mag": limits[0],
@@ -67,13 +68,13 @@ class Objective:
                 "magnitudes": magnitudes or config.magnitudes,
             }
             evidence = log_evidence(
-                prepared, star, key, n_draws=n_draws, normaliser=config.normaliser,
+                prepared, star, evidence_key, n_draws=n_draws, normaliser=config.normaliser,
                 selection=self.selection, **common,
             )  # fmt: skip
             if not contrast:
                 return evidence, jnp.zeros(())
             mean, possible = log_contrast(
-                prepared, star, jax.random.fold_in(key, 1), law=self.law, config=config.contrast,
+                prepared, star, contrast_key, law=self.law, config=config.contrast,
                 n_draws=config.contrast.n_draws or n_draws, **common,
             )  # fmt: skip
             if config.normaliser == "exact":
@@ -146,29 +147,41 @@ def rows_of_bad_gradients(
     flow: ConditionalFlow,
     data: TrainingStar,
     rows: np.ndarray,
+    gaps: np.ndarray,
+    *,
     stream: int,
-    n_draws: int,
+    strength: float,
+    stage: StageConfig,
 ) -> np.ndarray:
-    """Which stars of a batch have a loss or a gradient that is not finite at this flow."""
+    """Which stars of a batch have a loss or a gradient that is not finite at this flow, by the very draws of its step.
 
-    def norm(network: BlockAutoregressiveNetwork, star: TrainingStar, row: Array) -> Array:
+    Parameters
+    ----------
+    rows, gaps : of each star, its row in the sample and whether it is one with gaps, as the step took it.
+    stream, strength, stage : those of the step.
+    """
+
+    def norm(
+        network: BlockAutoregressiveNetwork, star: TrainingStar, row: Array, *, has_gaps: bool
+    ) -> tuple[Array, Array]:
         def loss(network: BlockAutoregressiveNetwork) -> Array:
             one = jax.tree.map(lambda a: a[None], star)
             evidence, contrast = objective.terms(
                 ConditionalFlow(network, flow.standardisation), one, row[None], stream,
-                n_draws=n_draws, gaps=True, contrast=objective.config.contrast.strength > 0.0,
+                n_draws=stage.n_draws, gaps=has_gaps, contrast=objective.config.contrast.strength > 0.0,
+                magnitudes=stage.magnitudes,
             )  # fmt: skip
-            return contrast[0] - evidence[0]
+            return strength * contrast[0] - evidence[0]  # E22
 
         value, gradient = eqx.filter_value_and_grad(loss)(network)
-        return value + _norm(gradient)
+        return value, _norm(gradient)
 
     norm = eqx.filter_jit(norm)
     values = [
-        float(norm(flow.network, jax.tree.map(lambda a, i=i: a[i], data), jnp.uint32(row)))
-        for i, row in enumerate(rows)
+        norm(flow.network, jax.tree.map(lambda a, i=i: a[i], data), jnp.uint32(row), has_gaps=bool(has_gaps))
+        for i, (row, has_gaps) in enumerate(zip(rows, gaps, strict=True))
     ]
-    return ~np.isfinite(values)
+    return ~np.isfinite(np.asarray(values, dtype=float)).all(axis=1)
 
 
 def _norm(tree: Any) -> Float[Array, ""]:
