@@ -95,7 +95,7 @@ def redraw(folder: Path) -> list[Path]:
         page = draw(numbers, **tables)
     except KeyError as problem:
         raise InputError(
-            f"{folder} lacks {problem.args[0]!r} in {number_file} or a table beside it; another program has changed them. Run the "
+            f"{folder} lacks {problem.args[0]!r} in {number_file} or a table beside it; another program changed them. Run the "
             "command that wrote the folder again."
         ) from problem
     written = []
