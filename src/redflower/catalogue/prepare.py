@@ -32,8 +32,9 @@ from redflower.errors import InputError
 from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, make_scale
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 
-#: Below this E(B-V) a star counts as free of dust (O'Callaghan et al. 2025, section 4). [mag]
-TRAINING_EBV_MAX_MAG = 0.018
+#: Below this E(B-V) a star counts as free of dust: 0.018 mag of the map of Lenz et al. (2017), as O'Callaghan et al. (2025,
+#: section 4) have it, on the scale of Schlegel et al. (1998). [mag]
+TRAINING_EBV_MAX_MAG = 0.0204
 
 _POSITION = ("source_id", "ra", "dec", "l", "b")
 #: Input columns that a prepared table keeps for figures and diagnostics.
@@ -87,7 +88,7 @@ def prepare(
     zero_point : see `redflower.catalogue.quality.zero_point.parallax_zero_point`.
     ebv_map : HEALPix FITS map of E(B-V), or ``dustmaps:sfd`` and the like. Its value for each star becomes the column
         ``ebv_map``; only for training are stars cut by it.
-    ebv_map_scale : factor from the map's values to E(B-V) in mag.
+    ebv_map_scale : factor from the map's values to E(B-V) in mag; see `redflower.catalogue.read_dust_map`.
     ebv_map_checksum : MD5 or SHA-256 that the publisher of the map's file states.
     ebv_max_mag : upper limit of the map's E(B-V) for training. [mag]
     duplicates : what to do with rows that share a ``source_id``.
@@ -179,7 +180,7 @@ def prepare(
         "settings": {
             "limits": asdict(limits),
             "zero_point": zero_point if isinstance(zero_point, str) else float(zero_point),
-            "ebv_map": {"file": dust.name, "sha256": dust.sha256, "scale": ebv_map_scale} if dust else None,
+            "ebv_map": {"file": dust.name, "sha256": dust.sha256, "scale": dust.scale} if dust else None,
             "ebv_max_mag": ebv_max_mag if dust and purpose == "training" else None,
             "duplicates": duplicates,
         },

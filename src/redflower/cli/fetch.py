@@ -63,7 +63,9 @@ def fetch(
     ebv_max: Annotated[
         float, typer.Option(help="Upper limit of E(B-V) in that map [mag]")
     ] = TRAINING_EBV_MAX_MAG,
-    ebv_map_scale: Annotated[float, typer.Option(help="Factor from the map's values to E(B-V) in mag")] = 1.0,
+    ebv_map_scale: Annotated[
+        float, typer.Option(help="Further factor from the map's values to E(B-V) in mag")
+    ] = 1.0,
     ebv_map_checksum: Annotated[
         str | None, typer.Option(help="MD5 or SHA-256 of the map's file, as its publisher states it")
     ] = None,
@@ -111,7 +113,7 @@ def fetch(
             "ebv_map": dust.name,
             "ebv_map_sha256": dust.sha256,
             "ebv_max_mag": ebv_max,
-            "ebv_map_scale": ebv_map_scale,
+            "ebv_map_scale": dust.scale,
         }
     if dry_run:
         _show(tiles, wanted, g_faint, tap)

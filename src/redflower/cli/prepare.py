@@ -45,7 +45,9 @@ def prepare(
     ] = None,
     ebv_map_scale: Annotated[
         float,
-        typer.Option(help="Factor from the map's values to E(B-V) in mag (1.136e-22 for N_HI per cm^2)"),
+        typer.Option(
+            help="Further factor from the map's values to E(B-V) in mag (1.285e-22 for N_HI per cm^2)"
+        ),
     ] = 1.0,
     ebv_map_checksum: Annotated[
         str | None, typer.Option(help="MD5 or SHA-256 of the map's file, as its publisher states it")

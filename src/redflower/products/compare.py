@@ -78,9 +78,9 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
         raise InputError(
             f"--compare {text!r}: the map has nothing within {radius_deg:.2g} deg; leave it out."
         )
-    which = next((f"; {note}" for note in dust.notes if "column" in note), "")
+    which = "".join(f"; {note}" for note in dust.notes if "column" in note or "multiplied by" in note)
     mean, spread = np.array([np.nanmean(values)]), np.array([np.nanstd(values)])
-    return _rows(name, MAP, np.array([np.nan]), mean, spread, f"times {scale:g}{which}")
+    return _rows(name, MAP, np.array([np.nan]), mean, spread, f"times {dust.scale:.4g}{which}")
 
 
 def join(parts: Sequence[Table]) -> Table:

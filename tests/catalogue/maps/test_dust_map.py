@@ -23,7 +23,7 @@ def test_training_stars_are_cut_by_the_dust_map_and_inference_stars_are_not(tmp_
     training = prepare(raw, purpose="training", ebv_map=path)
     gone = np.isin(pixels, [dusty, unseen])
     assert np.array_equal(training.table["source_id"], raw["source_id"][~gone])
-    assert training.report.cuts[-1].condition == "E(B-V) < 0.018 mag in map.fits"
+    assert training.report.cuts[-1].condition == "E(B-V) < 0.0204 mag in map.fits"
     assert (training.table["ebv_map"] == 0.010).all()
     inference = prepare(raw, purpose="inference", ebv_map=path)
     assert len(inference.table) == 50
@@ -127,15 +127,17 @@ def test_a_map_of_dustmaps_serves_like_a_file(dustmaps_folder, tmp_path):
     (tmp_path / "lenz2017").mkdir()
     path = write_healpix(tmp_path / "lenz2017" / "ebv_lhd.hpx.fits", values, COORDSYS="G", NSIDE=64)
     path.rename(tmp_path / "same.fits")
-    from_file = prepare(raw, purpose="training", ebv_map=tmp_path / "same.fits")
+    from_file = prepare(raw, purpose="training", ebv_map=tmp_path / "same.fits", ebv_max_mag=0.0204 * 0.884)
     (tmp_path / "same.fits").rename(path)
-    from_package = prepare(raw, purpose="training", ebv_map="dustmaps:lenz2017")
+    from_package = prepare(raw, purpose="training", ebv_map="dustmaps:lenz2017", ebv_max_mag=0.0204)
     config["data_dir"] = str(dustmaps_folder / "nothing")
     with pytest.raises(InputError, match=r"cannot open its files.*DVN/AFJNWJ"):
         prepare(raw, purpose="training", ebv_map="dustmaps:lenz2017")
     assert np.array_equal(from_package.table["source_id"], from_file.table["source_id"])
-    np.testing.assert_allclose(from_package.table["ebv_map"], from_file.table["ebv_map"])
-    assert from_package.report.cuts[-1].condition == "E(B-V) < 0.018 mag in dustmaps:lenz2017"
+    # The file of another name is taken as it is; by its own it is known to be on the scale of 0.884 times SFD.
+    np.testing.assert_allclose(from_package.table["ebv_map"], from_file.table["ebv_map"] / 0.884)
+    assert from_package.report.cuts[-1].condition == "E(B-V) < 0.0204 mag in dustmaps:lenz2017"
+    assert any("multiplied by 1.131" in note for note in from_package.report.notes)
     with pytest.raises(InputError, match="of dustmaps there are dustmaps:lenz2017"):
         prepare(raw, purpose="training", ebv_map="dustmaps:bayestar")
 

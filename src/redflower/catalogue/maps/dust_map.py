@@ -19,6 +19,7 @@ from redflower.catalogue.maps.map_column import (
     split_column,
     value_column,
 )
+from redflower.catalogue.maps.map_scales import describe_scale, scale_of_file
 from redflower.errors import InputError
 from redflower.files import file_checksum, file_sha256, verify_file
 
@@ -60,6 +61,7 @@ class DustMap:
     frame : the coordinates of the pixels.
     name, sha256 : the file's name and checksum.
     notes : what was assumed in reading it.
+    scale : the factor by which the file's values were brought to `ebv_mag`.
     """
 
     ebv_mag: Float[np.ndarray, " pixel"]
@@ -69,6 +71,7 @@ class DustMap:
     name: str
     sha256: str
     notes: tuple[str, ...]
+    scale: float = 1.0
 
     def lookup(
         self,
@@ -95,8 +98,9 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
     ----------
     path : a FITS file with a HEALPix table. Of several columns the one called E(B-V) is the map, or the one named behind the
         file, as ``map.fits[EBV]``.
-    scale : factor from the map's values to E(B-V), such as 1 / 8.8e21 for a column density of hydrogen
-        (Lenz, Hensley & Dore 2017).
+    scale : factor from the map's values to E(B-V) on the scale of Schlegel et al. (1998), such as 1 / 7.78e21 for a column
+        density of hydrogen; beyond that of a map that is known by its published name
+        (`redflower.catalogue.maps.map_scales`).
     checksum : MD5 or SHA-256 of the file as its publisher states it, in hexadecimal digits.
 
     Raises
@@ -133,14 +137,17 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
     frame = _frame(path, header, notes)
     notes.append(note)
     values, nside = _pixels(path, header, index, listed)
-    values = np.where(np.isfinite(values) & (values > _UNSEEN_BELOW), values, np.nan) * scale
+    known = scale_of_file(path.name)
+    factor = known.factor * scale
+    notes.append(describe_scale(path.name, known, scale))
+    values = np.where(np.isfinite(values) & (values > _UNSEEN_BELOW), values, np.nan) * factor
     if not np.isfinite(values).any():
         raise InputError(f"dust map {path} has no finite value.")
     median = float(np.nanmedian(values))
     if not 0.0 <= median <= _MEDIAN_MAX_MAG:
         raise InputError(
             f"dust map {path} must hold E(B-V) in mag; its median is {median:.3g}. For a column density give "
-            "the factor to E(B-V): ebv_map_scale (1.136e-22 for hydrogen atoms per cm^2)."
+            "the factor to E(B-V): ebv_map_scale (1.285e-22 for hydrogen atoms per cm^2)."
         )
     published = _PUBLISHED_NSIDE.get(path.name)
     if published is not None and nside != published:
@@ -158,7 +165,7 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
         notes.append(
             f"{path.name} covers {100 * seen:.0f} % of the sky; stars elsewhere have no E(B-V) from it"
         )
-    return DustMap(values, nside, order, frame, path.name, file_sha256(path), tuple(notes))
+    return DustMap(values, nside, order, frame, path.name, file_sha256(path), tuple(notes), factor)
 
 
 def _map_table(

@@ -10,16 +10,17 @@ from astropy.coordinates import SkyCoord
 from jaxtyping import Float
 
 from redflower.catalogue.maps.dust_map import LENZ_HOW, DustMap, read_dust_map
+from redflower.catalogue.maps.map_scales import MAP_SCALES, describe_scale
 from redflower.errors import InputError
 
 #: How a map of dustmaps is named where a file could stand.
 PREFIX: Final = "dustmaps:"
-#: Name -> class, and factor from its values to E(B-V) on the scale of Schlegel et al. 1998.
+#: Name -> class; their scales are in `redflower.catalogue.maps.map_scales`.
 _MAPS: Final = {
-    "lenz2017": ("Lenz2017Query", 1.0),
-    "sfd": ("SFDQuery", 1.0),
-    "csfd": ("CSFDQuery", 1.0),
-    "planck": ("PlanckQuery", 1.0),
+    "lenz2017": "Lenz2017Query",
+    "sfd": "SFDQuery",
+    "csfd": "CSFDQuery",
+    "planck": "PlanckQuery",
 }
 
 
@@ -31,7 +32,7 @@ class QueriedMap:
     ----------
     query : the object of dustmaps.
     name : of the map.
-    scale : factor from its values to E(B-V).
+    scale : factor from its values to E(B-V) on the scale of Schlegel et al. (1998).
     nside : HEALPix resolution at which `redflower fetch` draws its borders.
     sha256 : empty: dustmaps keeps the files.
     notes : what a user should know.
@@ -77,9 +78,11 @@ def open_dust_map(
     name = text.removeprefix(PREFIX)
     if name not in _MAPS:
         raise InputError(f"dust map {text!r}: of dustmaps there are {', '.join(map_names())}.")
-    class_name, factor = _MAPS[name]
-    query = open_query(text, class_name, {})
-    return QueriedMap(query, text, factor * scale, notes=(f"{text}: looked up by dustmaps",))
+    if not (np.isfinite(scale) and scale > 0):
+        raise InputError(f"the scale of a dust map must be a positive number; got {scale!r}.")
+    query, known = open_query(text, _MAPS[name], {}), MAP_SCALES[name]
+    notes = (f"{text}: looked up by dustmaps", describe_scale(text, known, scale))
+    return QueriedMap(query, text, known.factor * scale, notes=notes)
 
 
 def map_names() -> list[str]:
