@@ -30,6 +30,10 @@ def simulate(
     preset: Annotated[
         str, typer.Option(help="high-latitude (dust-free sky), two-cloud, one-cloud, or cone")
     ] = "two-cloud",
+    population: Annotated[
+        str,
+        typer.Option(help="mock, that of the model mock-sky, or sky, that of published surveys on the archive's photometry"),
+    ] = "mock",
     stars: Annotated[int, typer.Option(help="Number of stars")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 1,
     clouds: Annotated[
@@ -54,6 +58,7 @@ def simulate(
         stars,
         seed=seed,
         preset=preset,
+        population=population,
         clouds=None if clouds is None else parse_clouds(clouds),
         g_bright_mag=g_bright,
         g_faint_mag=g_faint,

@@ -18,6 +18,7 @@ from scipy.interpolate import CubicSpline
 from redflower.bands import BANDS, N_BANDS
 
 FEH_RANGE_DEX = (-2.0, 0.4)
+SKY_FEH_RANGE_DEX = (-2.5, 0.5)
 
 
 class LinearEndSpline:
@@ -46,17 +47,36 @@ def metallicity_weight(bp_rp_mag: np.ndarray) -> np.ndarray:
     return np.clip((bp_rp_mag - 0.1) / 0.2, 0.0, 1.0) * np.clip((1.75 - bp_rp_mag) / 0.35, 0.0, 1.0)
 
 
+def metal_terms(feh_dex: np.ndarray, bp_rp_mag: np.ndarray, *, fades: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The two functions of [Fe/H] that the colours of the population ``sky`` go with.
+
+    (10^(0.3 [Fe/H]) - 1) / (0.3 ln 10) is [Fe/H] near the Sun's and flattens below, as the lines of metals fade; and its square.
+    """
+    feh = np.clip(feh_dex, *SKY_FEH_RANGE_DEX)
+    first = (10.0 ** (0.3 * feh) - 1.0) / (0.3 * np.log(10.0))
+    if fades:
+        first = first * metallicity_weight(bp_rp_mag)
+    return first, first**2
+
+
 @dataclass(frozen=True)
 class ColourClass:
-    """The relations of one luminosity class."""
+    """The relations of one luminosity class.
+
+    ``feh2_mag`` is one number for every band, or a function of BP - RP; with the second, [Fe/H] enters by `metal_terms`.
+    """
 
     main: LinearEndSpline
     feh: LinearEndSpline
-    feh2_mag: np.ndarray
+    feh2_mag: np.ndarray | LinearEndSpline
     fades: bool
 
     def colours(self, bp_rp_mag: np.ndarray, feh_dex: np.ndarray) -> np.ndarray:
         """Colours (band - G) in the one band order; the first column, G - G, is zero."""
+        if isinstance(self.feh2_mag, LinearEndSpline):
+            first, second = metal_terms(feh_dex, bp_rp_mag, fades=self.fades)
+            metal = first[..., None] * self.feh(bp_rp_mag) + second[..., None] * self.feh2_mag(bp_rp_mag)
+            return self.main(bp_rp_mag) + metal
         feh = np.clip(feh_dex, *FEH_RANGE_DEX)
         if self.fades:
             feh = feh * metallicity_weight(bp_rp_mag)
@@ -112,14 +132,17 @@ def _class_of(entry: dict[str, Any], *, fades: bool) -> ColourClass:
     """Build one class from the file; G - G is 0, and RP - G is (BP - G) - (BP - RP)."""
     nodes, feh_nodes = np.array(entry["bp_rp_mag"]), np.array(entry["feh_bp_rp_mag"])
     main, feh = np.zeros((len(nodes), N_BANDS)), np.zeros((len(feh_nodes), N_BANDS))
-    feh2 = np.zeros(N_BANDS)
+    feh2_nodes = np.array(entry.get("feh2_bp_rp_mag", [0.0]))
+    feh2 = np.zeros((len(feh2_nodes), N_BANDS))
     for i, band in enumerate(BANDS):
         if band.label in entry["colours"]:
             term = entry["colours"][band.label]
-            main[:, i], feh[:, i], feh2[i] = term["value_mag"], term["feh_mag"], term["feh2_mag"]
+            main[:, i], feh[:, i], feh2[:, i] = term["value_mag"], term["feh_mag"], term["feh2_mag"]
     main[:, 2] = main[:, 1] - nodes
-    feh[:, 2], feh2[2] = feh[:, 1], feh2[1]
-    return ColourClass(LinearEndSpline(nodes, main), LinearEndSpline(feh_nodes, feh), feh2, fades)
+    feh[:, 2], feh2[:, 2] = feh[:, 1], feh2[:, 1]
+    changes = "feh2_bp_rp_mag" in entry
+    square = LinearEndSpline(feh2_nodes, feh2) if changes else feh2[0]
+    return ColourClass(LinearEndSpline(nodes, main), LinearEndSpline(feh_nodes, feh), square, fades)
 
 
 @cache
@@ -138,6 +161,19 @@ def colour_relations(content: dict[str, Any]) -> ColourRelations:
         np.array(scatter["bp_rp_edges_mag"]),
         np.array(scatter["factor_mag"]),
     )
+
+
+@cache
+def sky_coefficients() -> dict[str, Any]:
+    """Everything that ``scripts/fit_sky_population.py`` fitted, read once."""
+    text = (resources.files("redflower") / "data" / "sky_colours.json").read_text(encoding="utf-8")
+    return json.loads(text)
+
+
+@cache
+def sky_colour_relations() -> ColourRelations:
+    """The relations of the population ``sky``."""
+    return colour_relations(sky_coefficients())
 
 
 @cache

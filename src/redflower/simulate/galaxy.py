@@ -43,6 +43,10 @@ class Component:
         exponent = -(radius_pc - R_SUN_PC) / self.scale_length_pc - height_pc / self.scale_height_pc
         return self.local_fraction * np.exp(exponent)
 
+    def draw_feh_dex(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, " star"]:
+        """[Fe/H] of stars at the Sun's radius and Z = 0. [dex]"""
+        return self.feh_mean_dex + self.feh_std_dex * rng.standard_normal(n)
+
     def feh_shift_dex(self, radius_pc: np.ndarray, height_pc: np.ndarray) -> np.ndarray:
         """Change of the mean [Fe/H] from the Sun's radius in the plane to (R, Z); no further beyond 2 kpc. [dex]"""
         upward = np.clip(height_pc / 1e3, 0.0, 2.0) * self.feh_height_gradient_dex_per_kpc
@@ -82,7 +86,10 @@ def galactic_position(
 
 
 def log_number_density(
-    distance_pc: Float[np.ndarray, " distance"], l_deg: float, b_deg: float
+    distance_pc: Float[np.ndarray, " distance"],
+    l_deg: float,
+    b_deg: float,
+    components: tuple[Component, ...] = COMPONENTS,
 ) -> Float[np.ndarray, " distance"]:
     """Natural log of the stars per distance and solid angle, d^2 rho(R, Z), up to one constant for the whole sky.
 
@@ -93,11 +100,12 @@ def log_number_density(
     ----------
     distance_pc : distances, > 0. [pc]
     l_deg, b_deg : Galactic longitude and latitude of the sightline. [deg]
+    components : of the Galaxy; those of the mock by default.
     """
     distance_pc = np.asarray(distance_pc, float)
     radius, height = galactic_position(distance_pc, np.asarray(l_deg), np.asarray(b_deg))
     total = np.zeros(distance_pc.shape)
-    for component in COMPONENTS:
+    for component in components:
         total = total + component.density(radius.astype(float), height.astype(float))
     # Exponents of less than -700 underflow; so far out nothing is left to weigh.
     return 2 * np.log(distance_pc) + np.log(np.maximum(total, 1e-300))

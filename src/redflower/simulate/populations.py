@@ -210,11 +210,16 @@ def _place_evolved(
     giant_weight = np.where(clump, np.clip((clump_colour - 0.6) / 0.3, 0.0, 1.0), giant_weight)
 
     dead = phase > CLUMP_END
-    cooling_gyr = np.maximum(age_gyr * (1.0 - CLUMP_END / phase), 1e-3)
-    dead_m_g = np.interp(np.log10(cooling_gyr), _WD_LOG_AGE_GYR, _WD_AGE_M_G_MAG)
+    dead_m_g, dead_colour = white_dwarf_place(age_gyr * (1.0 - CLUMP_END / phase))
     m_g = np.where(dead, dead_m_g, m_g)
-    colour = np.where(dead, np.interp(dead_m_g, _WD_M_G_MAG, _WD_BP_RP_MAG), colour)
+    colour = np.where(dead, dead_colour, colour)
     return m_g, colour, np.where(dead, 0.0, giant_weight)
+
+
+def white_dwarf_place(cooling_gyr: Float[np.ndarray, " star"]) -> tuple[np.ndarray, np.ndarray]:
+    """M_G and BP - RP of white dwarfs that have cooled for a time. [Gyr]"""
+    m_g = np.interp(np.log10(np.maximum(cooling_gyr, 1e-3)), _WD_LOG_AGE_GYR, _WD_AGE_M_G_MAG)
+    return m_g, np.interp(m_g, _WD_M_G_MAG, _WD_BP_RP_MAG)
 
 
 def draw_library(component: Component, n_systems: int, rng: np.random.Generator) -> Library:
@@ -224,8 +229,7 @@ def draw_library(component: Component, n_systems: int, rng: np.random.Generator)
     function: the rare bright systems are then as well sampled as the many faint ones.
     """
     age = rng.uniform(*component.age_range_gyr, n_systems)
-    feh = component.feh_mean_dex + component.feh_std_dex * rng.standard_normal(n_systems)
-    feh = np.clip(feh, *FEH_LIMITS_DEX)
+    feh = np.clip(component.draw_feh_dex(n_systems, rng), *FEH_LIMITS_DEX)
     log_low, log_high = np.log(MASS_MIN_MSUN), np.log(MASS_MAX_MSUN)
     # Everything between turn-off and death lies within a few per cent above the turn-off mass.
     width, share = 0.09, 0.4

@@ -9,7 +9,7 @@ from astropy.coordinates import SkyCoord
 from scipy.interpolate import RegularGridInterpolator
 
 from redflower.constants import LATITUDE_MIN_DEG
-from redflower.simulate.galaxy import COMPONENTS, galactic_position
+from redflower.simulate.galaxy import Component, galactic_position
 from redflower.simulate.survey import PS1_DECLINATION_MIN_DEG
 
 #: Nodes of the line-of-sight integrals in distance modulus: 2.5 pc to 100 kpc. [mag]
@@ -40,14 +40,15 @@ class HighLatitudeSky:
 
     Parameters
     ----------
+    components : of the Galaxy.
     window : share of each component's stars inside the magnitude limits, at every node of the distance modulus.
     """
 
-    def __init__(self, window: np.ndarray) -> None:
+    def __init__(self, components: tuple[Component, ...], window: np.ndarray) -> None:
         # R and Z do not change under b -> -b and l -> -l, so one octant's worth of a smooth function is enough.
         b_deg, l_deg = np.linspace(LATITUDE_MIN_DEG, 90.0, 36), np.linspace(0.0, 180.0, 46)
         grid_b, grid_l = np.meshgrid(b_deg, l_deg, indexing="ij")
-        stars = star_density(grid_l.ravel(), grid_b.ravel(), window).sum(axis=1)
+        stars = star_density(grid_l.ravel(), grid_b.ravel(), components, window).sum(axis=1)
         self._peak = stars.max()
         self._stars = RegularGridInterpolator((b_deg, l_deg), stars.reshape(grid_b.shape))
 
@@ -72,19 +73,25 @@ class HighLatitudeSky:
         return l_deg, b_deg
 
 
-def star_density(l_deg: np.ndarray, b_deg: np.ndarray, window: np.ndarray) -> np.ndarray:
+def star_density(
+    l_deg: np.ndarray, b_deg: np.ndarray, components: tuple[Component, ...], window: np.ndarray
+) -> np.ndarray:
     """Stars per unit of distance modulus on each sightline that pass the limits: (star, distance node)."""
     distance_pc = 10.0 ** (1.0 + MU_NODES_MAG / 5.0)
     radius, height = galactic_position(distance_pc[None, :], l_deg[:, None], b_deg[:, None])
     total = np.zeros(radius.shape)
-    for component, share in zip(COMPONENTS, window, strict=True):
+    for component, share in zip(components, window, strict=True):
         total += component.density(radius, height) * share
     # d^2 per solid angle, and dd = d dmu ln(10)/5.
     return total * distance_pc**3
 
 
 def draw_distances(
-    l_deg: np.ndarray, b_deg: np.ndarray, window: np.ndarray, rng: np.random.Generator
+    l_deg: np.ndarray,
+    b_deg: np.ndarray,
+    components: tuple[Component, ...],
+    window: np.ndarray,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A distance modulus and a component for a star on each of the sightlines.
 
@@ -93,13 +100,14 @@ def draw_distances(
     Parameters
     ----------
     l_deg, b_deg : sightlines. [deg]
+    components : of the Galaxy.
     window : share of each component's stars inside the magnitude limits, at every node.
 
     Returns
     -------
-    Distance moduli [mag] and indices into `COMPONENTS`.
+    Distance moduli [mag] and indices into the components.
     """
-    density = star_density(l_deg, b_deg, window)
+    density = star_density(l_deg, b_deg, components, window)
     cumulative = np.cumsum(density[:, 1:] + density[:, :-1], axis=1)
     target = rng.random(len(l_deg)) * cumulative[:, -1]
     step = np.minimum((cumulative < target[:, None]).sum(axis=1), len(MU_NODES_MAG) - 2)
@@ -114,8 +122,8 @@ def draw_distances(
     radius, height = galactic_position(10.0 ** (1.0 + mu / 5.0), l_deg, b_deg)
     parts = [
         component.density(radius, height) * np.interp(mu, MU_NODES_MAG, share)
-        for component, share in zip(COMPONENTS, window, strict=True)
+        for component, share in zip(components, window, strict=True)
     ]
     running = np.cumsum(np.stack(parts), axis=0)
     component = (rng.random(len(l_deg)) * running[-1] > running).sum(axis=0)
-    return mu, np.minimum(component, len(COMPONENTS) - 1)
+    return mu, np.minimum(component, len(components) - 1)

@@ -16,9 +16,9 @@ from redflower.errors import InputError
 from redflower.physics.extinction import Zhang23Law, extinction_mag
 from redflower.seeds import check_seed
 from redflower.simulate import survey
-from redflower.simulate.galaxy import COMPONENTS, galactic_position
-from redflower.simulate.photometry import system_magnitudes
-from redflower.simulate.populations import Library, draw_library
+from redflower.simulate.galaxy import galactic_position
+from redflower.simulate.population import Population, find_population
+from redflower.simulate.populations import Library
 from redflower.simulate.sightlines import MU_NODES_MAG, Cone, HighLatitudeSky, draw_distances
 from redflower.simulate.table import MockStars, catalogue_table
 
@@ -54,6 +54,7 @@ def simulate_stars(
     *,
     seed: int,
     preset: str = "high-latitude",
+    population: str = "mock",
     clouds: Sequence[tuple[float, float]] | None = None,
     l_deg: float | None = None,
     b_deg: float | None = None,
@@ -65,7 +66,7 @@ def simulate_stars(
 ) -> QTable:
     """Simulate a catalogue of stars in Gaia, Pan-STARRS1 and 2MASS.
 
-    Three components, each exponential in (R, Z), of single stars, unresolved binaries, giants and white dwarfs. The
+    Components of the Galaxy, each smooth in (R, Z), of single stars, unresolved binaries, giants and white dwarfs. The
     distribution of intrinsic colours and magnitudes depends on (R, Z) alone. Distances follow the density along each
     sightline; stars outside the limits in observed G are left out.
 
@@ -75,6 +76,8 @@ def simulate_stars(
     seed : of the random numbers; the same seed gives the same catalogue.
     preset : ``high-latitude`` (the sky at |b| > 20 deg north of declination -30 deg, no dust), ``two-cloud``,
         ``one-cloud``, or ``cone``, which needs ``l_deg`` and ``b_deg``.
+    population : ``mock`` (the default), on which the shipped model ``mock-sky`` was trained, or ``sky``, whose metallicities, ages
+        and colours are those of published surveys and whose photometry is on the archive's scales.
     clouds : (distance in pc, E(B-V) in mag) of each dust cloud; None for those of the preset.
     l_deg, b_deg, radius_deg : centre and radius of the cone, in place of the preset's. [deg]
     cloud_scatter : relative scatter, star by star, of a cloud's E(B-V).
@@ -92,6 +95,7 @@ def simulate_stars(
     InputError
         If a parameter is out of its range or the limits leave no stars.
     """
+    stars_of = find_population(population)
     place = _place(preset, l_deg, b_deg, radius_deg)
     dust = _checked_clouds(PRESETS[preset].clouds if clouds is None else clouds)
     if n_stars < 1:
@@ -115,11 +119,11 @@ def simulate_stars(
     n_found, n_chunks = 0, 0
     while stars is None or n_found < n_stars:
         if n_chunks % _CHUNKS_PER_LIBRARY == 0:
-            libraries = [draw_library(component, _LIBRARY_SIZE, rng) for component in COMPONENTS]
+            libraries = [stars_of.draw_library(part, _LIBRARY_SIZE, rng) for part in stars_of.components]
             window = _window(libraries, padded)
-            sky = place if place is not None else HighLatitudeSky(window)
+            sky = place if place is not None else HighLatitudeSky(stars_of.components, window)
         l_all, b_all = sky.draw(chunk, rng)
-        lot = _observe(l_all, b_all, libraries, window, padded, limits, dust, cloud_scatter, rng)
+        lot = _observe(l_all, b_all, stars_of, libraries, window, padded, limits, dust, cloud_scatter, rng)
         stars = lot.room(n_stars) if stars is None else stars
         stars.put(n_found, lot)
         n_found += len(lot.l_deg)
@@ -131,10 +135,11 @@ def simulate_stars(
             )
     table = catalogue_table(stars, include_truth=include_truth)
     table.meta["simulation"] = {
-        "preset": preset, "seed": seed, "clouds_pc_mag": [list(cloud) for cloud in dust],
+        "preset": preset, "population": population, "seed": seed, "clouds_pc_mag": [list(cloud) for cloud in dust],
         "cloud_scatter": cloud_scatter, "g_limits_mag": list(limits),
         "cone_deg": None if place is None else [place.l_deg, place.b_deg, place.radius_deg],
     }  # fmt: skip
+    table.meta["photometry"] = dict(stars_of.photometry)
     return table
 
 
@@ -179,6 +184,7 @@ def _window(libraries: list[Library], padded_limits: tuple[float, float]) -> np.
 def _observe(
     l_deg: np.ndarray,
     b_deg: np.ndarray,
+    population: Population,
     libraries: list[Library],
     window: np.ndarray,
     padded_limits: tuple[float, float],
@@ -189,15 +195,15 @@ def _observe(
 ) -> MockStars:
     """One star on each sightline, observed; those outside the limits are left out."""
     n = len(l_deg)
-    mu, component = draw_distances(l_deg, b_deg, window, rng)
+    mu, component = draw_distances(l_deg, b_deg, population.components, window, rng)
     distance_pc = 10.0 ** (1.0 + mu / 5.0)
     radius_pc, height_pc = galactic_position(distance_pc, l_deg, b_deg)
     absolute, feh = np.empty((n, len(BANDS))), np.empty(n)
-    for k, (parent, library) in enumerate(zip(COMPONENTS, libraries, strict=True)):
+    for k, (parent, library) in enumerate(zip(population.components, libraries, strict=True)):
         here = np.flatnonzero(component == k)
         row = library.draw_between(padded_limits[0] - mu[here], padded_limits[1] - mu[here], rng)
         feh[here] = library.feh_dex[row] + parent.feh_shift_dex(radius_pc[here], height_pc[here])
-        absolute[here] = system_magnitudes(library, row, feh[here], rng)
+        absolute[here] = population.system_magnitudes(library, row, feh[here], rng)
     ebv = np.zeros(n)
     for cloud_pc, cloud_ebv in clouds:
         uneven = np.maximum(1.0 + cloud_scatter * rng.standard_normal(n), 0.0) if cloud_scatter else 1.0
@@ -205,6 +211,8 @@ def _observe(
     apparent = absolute + mu[:, None]
     if clouds:
         apparent = apparent + np.asarray(_extinction()(ebv, absolute[:, BP] - absolute[:, RP]))
+    if population.ps1_drift is not None:
+        apparent = apparent + survey.ps1_drift_mag(apparent, population.ps1_drift())
     dec_deg = SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic").icrs.dec.deg
     error = survey.catalogue_errors(apparent, rng)
     # The catalogue's error is not all of the scatter: the calibration adds the floor that the likelihood adds.

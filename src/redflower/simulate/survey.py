@@ -5,7 +5,8 @@ al. (2021). Their levels (factors of 0.7 to 1.5) are such that the medians of a 
 theirs, half of the stars have 2MASS (G < 18.6) are those of O'Callaghan et al. (2025, table 1).
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -71,6 +72,25 @@ def _log_interpolated(x: np.ndarray, nodes: tuple[float, ...], values: tuple[flo
     logs = np.log(values)
     slope = (logs[-1] - logs[-2]) / (nodes[-1] - nodes[-2])
     return np.exp(np.interp(x, nodes, logs) + slope * np.maximum(x - nodes[-1], 0.0))
+
+
+def ps1_drift_mag(
+    magnitude_mag: Float[np.ndarray, "star band"], drift: Mapping[str, Any]
+) -> Float[np.ndarray, "star band"]:
+    """How much Pan-STARRS1's magnitudes differ from the truth: a broken line per band, nought at its second node. [mag]
+
+    Parameters
+    ----------
+    magnitude_mag : noise-free magnitudes.
+    drift : ``nodes_mag``, four of them, and ``mag_per_mag``, a slope per band below and one above the third node.
+    """
+    low, pivot, middle, high = drift["nodes_mag"]
+    below, above = np.array(drift["mag_per_mag"])
+    out = np.zeros_like(magnitude_mag)
+    ps1 = [i for i, band in enumerate(BANDS) if band.survey == "ps1"]
+    m = magnitude_mag[:, ps1]
+    out[:, ps1] = below * (np.clip(m, low, middle) - pivot) + above * (np.clip(m, middle, high) - middle)
+    return out
 
 
 def listed(
