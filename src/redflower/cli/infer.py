@@ -95,7 +95,7 @@ def infer(
         density=density,
         seed=seed,
     )
-    prior = prior_for(distance_prior, stars)
+    prior = prior_for(distance_prior, stars, model)
     with counter("stars", None) as progress:
         report = infer_file(
             stars, out, model,

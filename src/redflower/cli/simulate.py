@@ -32,7 +32,9 @@ def simulate(
     ] = "two-cloud",
     population: Annotated[
         str,
-        typer.Option(help="mock, that of the model mock-sky, or sky, that of published surveys on the archive's photometry"),
+        typer.Option(
+            help="mock, that of the model mock-sky, or sky, that of published surveys on the archive's photometry"
+        ),
     ] = "mock",
     stars: Annotated[int, typer.Option(help="Number of stars")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 1,

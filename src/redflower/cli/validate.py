@@ -51,7 +51,7 @@ def validate(
         nuts=NutsSettings(n_warmup=warmup, n_draws=draws),
         seed=seed,
     )
-    prior = prior_for(distance_prior, stars)
+    prior = prior_for(distance_prior, stars, model)
     table = open_prepared(stars, str(stars))
     total = 2 * (len(EBV_STEPS_MAG) + 1) * min(len(table), n_stars or len(table))
     with counter("posteriors", total) as progress:

@@ -50,12 +50,15 @@ def metallicity_weight(bp_rp_mag: np.ndarray) -> np.ndarray:
 def metal_terms(feh_dex: np.ndarray, bp_rp_mag: np.ndarray, *, fades: bool) -> tuple[np.ndarray, np.ndarray]:
     """The two functions of [Fe/H] that the colours of the population ``sky`` go with.
 
-    (10^(0.3 [Fe/H]) - 1) / (0.3 ln 10) is [Fe/H] near the Sun's and flattens below, as the lines of metals fade; and its square.
+    (10^(0.3 [Fe/H]) - 1) / (0.3 ln 10) is [Fe/H] near the Sun's and flattens below, as the lines of metals fade; and
+    its square.
     """
     feh = np.clip(feh_dex, *SKY_FEH_RANGE_DEX)
     first = (10.0 ** (0.3 * feh) - 1.0) / (0.3 * np.log(10.0))
     if fades:
-        first = first * metallicity_weight(bp_rp_mag)
+        # Spectroscopic [Fe/H] of late K and M dwarfs falls with their temperature, which that of stars does not.
+        bp_rp = np.asarray(bp_rp_mag, float)
+        first = first * np.clip((bp_rp - 0.1) / 0.2, 0.0, 1.0) * np.clip((1.5 - bp_rp) / 0.25, 0.0, 1.0)
     return first, first**2
 
 
@@ -63,7 +66,8 @@ def metal_terms(feh_dex: np.ndarray, bp_rp_mag: np.ndarray, *, fades: bool) -> t
 class ColourClass:
     """The relations of one luminosity class.
 
-    ``feh2_mag`` is one number for every band, or a function of BP - RP; with the second, [Fe/H] enters by `metal_terms`.
+    ``feh2_mag`` is one number for every band, or a function of BP - RP; with the second, [Fe/H] enters by
+    `metal_terms`.
     """
 
     main: LinearEndSpline

@@ -1,28 +1,31 @@
 """The Galaxy of the population ``sky``: densities, metallicities and ages as published surveys have them.
 
-Densities. Vertically exp(-(sqrt(Z^2 + D^2) - D) / h), D = 180 pc: the shape of stars of one vertical dispersion in the disc's potential
-(Kuijken & Gilmore 1989, MNRAS 239, 605), which is flat in the plane and exponential above. The thin disc is split by age, because young stars
-keep closer to the plane: h of 100, 190 and 330 pc for vertical dispersions of 11, 15 and 20 km/s (Mackereth et al. 2019, MNRAS 489,
-176), with shares in the plane of a star formation rate that was a third higher before 5 Gyr. Together they fall over 0.2 to 1 kpc as
-the 300 pc of Juric et al. (2008, ApJ 673, 864) do. Thick disc: 800 pc (Bland-Hawthorn & Gerhard 2016, ARA&A 54, 529: 900 +- 180; Everall et al.
-2022, MNRAS 511, 3863: 693), 5 % of the thin one in the plane and 15 % of its surface density (Bland-Hawthorn & Gerhard: 4 +- 2 % and 12
-+- 4 %; other papers say up to three times as much). Scale lengths of 2,600 and 2,500 pc (Bland-Hawthorn & Gerhard: 2.6 and 2.0 kpc; Juric
-et al.: 2.6 and 3.6). Halo: 0.12 % of all stars near the Sun, 5e-5 solar masses per
-cubic parsec (Gould et al. 1998, ApJ 503, 798: 6.4e-5; Robin et al. 2003, A&A 409, 523: 0.9e-5 without white dwarfs; Juric et al. count the
-turn-off stars, of which an old population has more per mass), falling as the power -2.77 of an ellipsoidal radius with axes 1 : 0.64
-(Juric et al.), beyond 25 kpc as the power -4.2 (Deason et al. 2011, MNRAS 416, 2903: 27 kpc, -4.6).
+Densities. Vertically exp(-(sqrt(Z^2 + D^2) - D) / h), D = 180 pc: the shape of stars of one vertical dispersion in
+the disc's potential (Kuijken & Gilmore 1989, MNRAS 239, 605), which is flat in the plane and exponential above. The
+thin disc is split by age, because young stars keep closer to the plane: h of 100, 190 and 330 pc for vertical
+dispersions of 11, 15 and 20 km/s (Mackereth et al. 2019, MNRAS 489, 176), with shares in the plane of a star
+formation rate that was a third higher before 5 Gyr. Together they fall over 0.2 to 1 kpc as the 300 pc of Juric et
+al. (2008, ApJ 673, 864) do. Thick disc: 800 pc (Bland-Hawthorn & Gerhard 2016, ARA&A 54, 529: 900 +- 180; Everall et
+al. 2022, MNRAS 511, 3863: 693), 5 % of the thin one in the plane and 15 % of its surface density (Bland-Hawthorn &
+Gerhard: 4 +- 2 % and 12 +- 4 %; other papers say up to three times as much). Scale lengths of 2,600 and 2,500 pc
+(Bland-Hawthorn & Gerhard: 2.6 and 2.0 kpc; Juric et al.: 2.6 and 3.6). Halo: 0.12 % of all stars near the Sun, 5e-5
+solar masses per cubic parsec (Gould et al. 1998, ApJ 503, 798: 6.4e-5; Robin et al. 2003, A&A 409, 523: 0.9e-5
+without white dwarfs; Juric et al. count the turn-off stars, of which an old population has more per mass), falling as
+the power -2.77 of an ellipsoidal radius with axes 1 : 0.64 (Juric et al.), beyond 25 kpc as the power -4.2 (Deason et
+al. 2011, MNRAS 416, 2903: 27 kpc, -4.6).
 
-Metallicities. Thin disc: -0.02 in the plane at the Sun's radius, 0.20 dex wide, -0.06 dex/kpc outward (Hayden et al. 2015, ApJ 808,
-132: APOGEE), and -0.15 dex/kpc with height for stars of one age (low-alpha stars in Mikolaitis et al. 2014, A&A 572, A33, -0.11; Duong et al.
-2018, MNRAS 476, 5216, GALAH, -0.18). Thick disc: nine tenths at -0.52 with 0.24 dex (Hayden et al. 2015, high-alpha stars; Ivezic
-et al. 2008, ApJ 684, 287: disc stars above 1.5 kpc near -0.6 to -0.75), a tenth in its metal-weak tail at -1.0 with 0.35 dex (Carollo et
-al. 2010, ApJ 712, 692), and -0.05 dex/kpc (Duong et al. 2018: -0.06). Halo: the accreted Gaia-Enceladus at -1.25 with 0.28 dex (Naidu et
-al. 2020, ApJ 901, 48; Feuillet et al. 2020, MNRAS 497, 109), a metal-poor rest at -1.65 with 0.40, and a tenth of heated disc at -0.7
-with 0.2 (Belokurov et al. 2020, MNRAS 494, 3880): together -1.33 and 0.44 dex wide (Ivezic et al. 2008 and Bond et al. 2010, ApJ
-716, 1: -1.46 and 0.30; Conroy et al. 2019, ApJ 887, 237: -1.2).
+Metallicities. Thin disc: -0.02 in the plane at the Sun's radius, 0.20 dex wide, -0.06 dex/kpc outward (Hayden et al.
+2015, ApJ 808, 132: APOGEE), and -0.15 dex/kpc with height for stars of one age (low-alpha stars in Mikolaitis et al.
+2014, A&A 572, A33, -0.11; Duong et al. 2018, MNRAS 476, 5216, GALAH, -0.18). Thick disc: nine tenths at -0.52 with
+0.24 dex (Hayden et al. 2015, high-alpha stars; Ivezic et al. 2008, ApJ 684, 287: disc stars above 1.5 kpc near -0.6
+to -0.75), a tenth in its metal-weak tail at -1.0 with 0.35 dex (Carollo et al. 2010, ApJ 712, 692), and -0.05 dex/kpc
+(Duong et al. 2018: -0.06). Halo: the accreted Gaia-Enceladus at -1.25 with 0.28 dex (Naidu et al. 2020, ApJ 901, 48;
+Feuillet et al. 2020, MNRAS 497, 109), a metal-poor rest at -1.65 with 0.40, and a tenth of heated disc at -0.7 with
+0.2 (Belokurov et al. 2020, MNRAS 494, 3880): together -1.33 and 0.44 dex wide (Ivezic et al. 2008 and Bond et al.
+2010, ApJ 716, 1: -1.46 and 0.30; Conroy et al. 2019, ApJ 887, 237: -1.2).
 
-Ages. Thin disc 0.3 to 10 Gyr; thick disc 8.5 to 12 (Haywood et al. 2013, A&A 560, A109); halo 10.5 to 13 (Gallart et al. 2019,
-Nat. Astron. 3, 932).
+Ages. Thin disc 0.3 to 10 Gyr; thick disc 8.5 to 12 (Haywood et al. 2013, A&A 560, A109); halo 10.5 to 13 (Gallart et
+al. 2019, Nat. Astron. 3, 932).
 """
 
 from dataclasses import dataclass
@@ -47,7 +50,7 @@ _HALO_CORE_PC: Final = 1000.0
 
 @dataclass(frozen=True)
 class MixedComponent(Component):
-    """A disc with a flat core, whose [Fe/H] is a mixture of normal distributions: (share, mean, standard deviation) of each."""
+    """A disc with a flat core and a mixture of normal distributions of [Fe/H]: share, mean, standard deviation."""
 
     feh_parts: tuple[tuple[float, float, float], ...] = ()
 

@@ -7,11 +7,15 @@ from typing import Any, Final
 import numpy as np
 
 from redflower.errors import InputError
+from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, make_scale
 from redflower.simulate import photometry, populations, sky_stars
 from redflower.simulate.colours import sky_coefficients
 from redflower.simulate.galaxy import COMPONENTS, Component
 from redflower.simulate.milky_way import SKY_COMPONENTS
 from redflower.simulate.populations import Library
+
+#: The scale of the population ``sky``: that of the archives.
+SKY_SCALE: Final = "gaia=dr3,ps1=archive"
 
 
 @dataclass(frozen=True)
@@ -22,31 +26,32 @@ class Population:
     ----------
     components : of the Galaxy.
     draw_library : systems of one component, weighted, from (component, how many, random numbers).
-    system_magnitudes : absolute magnitudes in every band of rows of a library, from (library, rows, [Fe/H], random numbers).
-    photometry : release of each survey on whose zero points the magnitudes are.
-    ps1_drift : what Pan-STARRS1's magnitudes drift by with magnitude, for `redflower.simulate.survey.ps1_drift_mag`; None for not.
+    system_magnitudes : absolute magnitudes in every band of rows of a library, from (library, rows, [Fe/H], random
+        numbers).
+    scale : photometric scale of the magnitudes.
+    ps1_drift : what Pan-STARRS1's magnitudes drift by with magnitude, for `redflower.simulate.survey.ps1_drift_mag`;
+        None for not.
     """
 
     components: tuple[Component, ...]
     draw_library: Callable[[Component, int, np.random.Generator], Library]
     system_magnitudes: Callable[[Library, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
-    photometry: dict[str, str]
+    scale: Callable[[], PhotometricScale]
     ps1_drift: Callable[[], dict[str, Any]] | None = None
 
 
 POPULATIONS: Final[dict[str, Population]] = {
-    # Its colours were fitted to Gaia DR2 and to Pan-STARRS1 before its release.
     "mock": Population(
         components=COMPONENTS,
         draw_library=populations.draw_library,
         system_magnitudes=photometry.system_magnitudes,
-        photometry={"gaia": "dr2", "ps1": "pre-release", "2mass": "2mass"},
+        scale=lambda: make_scale(MOCK_SKY_SCALE),
     ),
     "sky": Population(
         components=SKY_COMPONENTS,
         draw_library=sky_stars.draw_library,
         system_magnitudes=sky_stars.system_magnitudes,
-        photometry={"gaia": "dr3", "ps1": "archive", "2mass": "2mass"},
+        scale=lambda: make_scale(SKY_SCALE),
         ps1_drift=lambda: sky_coefficients()["ps1_drift"],
     ),
 }

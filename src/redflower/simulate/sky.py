@@ -76,8 +76,9 @@ def simulate_stars(
     seed : of the random numbers; the same seed gives the same catalogue.
     preset : ``high-latitude`` (the sky at |b| > 20 deg north of declination -30 deg, no dust), ``two-cloud``,
         ``one-cloud``, or ``cone``, which needs ``l_deg`` and ``b_deg``.
-    population : ``mock`` (the default), on which the shipped model ``mock-sky`` was trained, or ``sky``, whose metallicities, ages
-        and colours are those of published surveys and whose photometry is on the archive's scales.
+    population : ``mock`` (the default), on which the shipped model ``mock-sky`` was trained, or ``sky``, whose
+        metallicities, ages and colours are those of published surveys and whose photometry is on the archive's
+        scales.
     clouds : (distance in pc, E(B-V) in mag) of each dust cloud; None for those of the preset.
     l_deg, b_deg, radius_deg : centre and radius of the cone, in place of the preset's. [deg]
     cloud_scatter : relative scatter, star by star, of a cloud's E(B-V).
@@ -133,13 +134,12 @@ def simulate_stars(
                 f"simulate_stars found no star with {g_bright_mag} < G < {g_faint_mag} among {50 * chunk}. "
                 "Widen the limits."
             )
-    table = catalogue_table(stars, include_truth=include_truth)
+    table = catalogue_table(stars, include_truth=include_truth, scale=stars_of.scale())
     table.meta["simulation"] = {
         "preset": preset, "population": population, "seed": seed, "clouds_pc_mag": [list(cloud) for cloud in dust],
         "cloud_scatter": cloud_scatter, "g_limits_mag": list(limits),
         "cone_deg": None if place is None else [place.l_deg, place.b_deg, place.radius_deg],
     }  # fmt: skip
-    table.meta["photometry"] = dict(stars_of.photometry)
     return table
 
 

@@ -1,8 +1,8 @@
 """The stars of the population ``sky``: systems on real isochrones, and their magnitudes.
 
-A system's *stage* (see `redflower.simulate.tracks`) is drawn uniformly along its isochrone and weighted by the mass function, so that
-rare giants are as well sampled as common dwarfs. Above 1 the stage is that of a white dwarf: 1 plus the share of its age for which
-it has cooled.
+A system's *stage* (see `redflower.simulate.tracks`) is drawn uniformly along its isochrone and weighted by the mass
+function, so that rare giants are as well sampled as common dwarfs. Above 1 the stage is that of a white dwarf: 1 plus
+the share of its age for which it has cooled.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from redflower.simulate.populations import (
 )
 from redflower.simulate.tracks import Corner, load_tracks, overall_metallicity_dex
 
-#: Share of systems that are unresolved binaries, against the primary's mass: Raghavan et al. (2010, ApJS 190, 1) and Winters et al.
-#: (2019, AJ 157, 216), less the sixth of them that Gaia resolves. Mass ratios are uniform.
+#: Share of systems that are unresolved binaries, against the primary's mass: Raghavan et al. (2010, ApJS 190, 1) and
+#: Winters et al. (2019, AJ 157, 216), less the sixth of them that Gaia resolves. Mass ratios are uniform.
 _BINARY_MASS_MSUN: Final = (0.1, 0.3, 0.6, 1.0, 1.5)
 _BINARY_SHARE: Final = (0.17, 0.23, 0.30, 0.37, 0.46)
 #: Scatter of M_G about the isochrones: rotation, helium, alpha elements. [mag]
@@ -42,15 +42,16 @@ _BLUE_SHARE: Final = 0.55
 
 @dataclass(frozen=True)
 class SkyLibrary(Library):
-    """Systems with a number each, uniform in (0, 1), that decides what the mass does not: mass loss, the mass of a white dwarf."""
+    """Systems with a number each, uniform in (0, 1), for what mass does not decide: mass loss, mass of a white dwarf."""
 
     variety: np.ndarray
 
 
 def system_mass_density(mass_msun: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Mass function of systems dN/dm, in pc^-3 per solar mass near the Sun (Chabrier 2003, PASP 115, 763, eq. 18 for systems).
+    """Mass function of systems dN/dm, per cubic parsec near the Sun (Chabrier 2003, PASP 115, 763, for systems).
 
-    That of primaries: with the mass function of single stars, F to K dwarfs are too few for the M dwarfs by a factor of 1.7.
+    That of primaries: with the mass function of single stars, F to K dwarfs are too few for the M dwarfs by a factor
+    of 1.7.
     """
     low = 0.086 * np.exp(-((np.log10(mass_msun / 0.22) / 0.57) ** 2) / 2.0)
     high = 0.0443 * mass_msun**-1.3

@@ -10,7 +10,7 @@ from astropy.table import QTable
 from astropy_healpix import HEALPix
 
 from redflower.bands import BANDS, BP, RP, G
-from redflower.photometric_scales import MOCK_SKY_SCALE, make_scale
+from redflower.photometric_scales import PhotometricScale
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.simulate import survey
 
@@ -58,8 +58,8 @@ class MockStars:
             column[start : start + len(lot.l_deg)] = getattr(lot, field.name)[: len(column) - start]
 
 
-def catalogue_table(stars: MockStars, *, include_truth: bool) -> QTable:
-    """The table that `simulate_stars` returns."""
+def catalogue_table(stars: MockStars, *, include_truth: bool, scale: PhotometricScale) -> QTable:
+    """The table that `simulate_stars` returns, its magnitudes said to be on a photometric scale."""
     table = QTable()
     galactic = SkyCoord(stars.l_deg * u.deg, stars.b_deg * u.deg, frame="galactic")
     icrs = galactic.icrs
@@ -87,7 +87,7 @@ def catalogue_table(stars: MockStars, *, include_truth: bool) -> QTable:
     table.meta[META_KEY] = {
         "stage": "simulated",
         "redflower": VERSION,
-        PHOTOMETRY_KEY: make_scale(MOCK_SKY_SCALE).as_dict(),
+        PHOTOMETRY_KEY: scale.as_dict(),
     }
     table.meta["redflower_version"] = importlib.metadata.version("redflower")
     return table

@@ -1,10 +1,10 @@
 """Where a star of given age and metallicity stands: isochrones on one grid, looked up at a stage of evolution.
 
-``scripts/fit_sky_population.py`` resamples the isochrones of PARSEC 1.2S (Bressan et al. 2012, MNRAS 427, 127; Chen et al.
-2014, MNRAS 444, 2525) to the same number of nodes between the same stages (turn-off, foot and tip of the giant branch, core
-helium burning, asymptotic branch), moves dwarfs and giants onto the ridge lines of real stars, and writes
-``data/sky_tracks.npz``. The *stage* of a star runs from 0 (0.1 solar masses) to 1 (the last node before death) along its
-isochrone. At a fixed stage, mass, M_G and BP - RP change smoothly with age and metallicity.
+``scripts/fit_sky_population.py`` resamples the isochrones of PARSEC 1.2S (Bressan et al. 2012, MNRAS 427, 127; Chen
+et al. 2014, MNRAS 444, 2525) to the same number of nodes between the same stages (turn-off, foot and tip of the giant
+branch, core helium burning, asymptotic branch), moves dwarfs and giants onto the ridge lines of real stars, and
+writes ``data/sky_tracks.npz``. The *stage* of a star runs from 0 (0.1 solar masses) to 1 (the last node before death)
+along its isochrone. At a fixed stage, mass, M_G and BP - RP change smoothly with age and metallicity.
 """
 
 from dataclasses import dataclass
@@ -100,8 +100,8 @@ def _cell(nodes: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def overall_metallicity_dex(feh_dex: Float[np.ndarray, " star"]) -> Float[np.ndarray, " star"]:
     """[M/H] of stars of given [Fe/H]: metal-poor stars have more alpha elements.
 
-    [alpha/Fe] rises from 0 at the Sun's [Fe/H] to 0.3 at -0.75 and below, about the mean of the discs and the halo (Hayden et
-    al. 2015, ApJ 808, 132); [M/H] after Salaris et al. (1993, ApJ 414, 580).
+    [alpha/Fe] rises from 0 at the Sun's [Fe/H] to 0.3 at -0.75 and below, about the mean of the discs and the halo
+    (Hayden et al. 2015, ApJ 808, 132); [M/H] after Salaris et al. (1993, ApJ 414, 580).
     """
     alpha_dex = np.clip(-0.4 * feh_dex, 0.0, 0.3)
     return feh_dex + np.log10(0.638 * 10.0**alpha_dex + 0.362)
@@ -110,9 +110,9 @@ def overall_metallicity_dex(feh_dex: Float[np.ndarray, " star"]) -> Float[np.nda
 @cache
 def load_tracks() -> Tracks:
     """The packaged grid."""
-    with resources.as_file(resources.files("redflower") / "data" / "sky_tracks.npz") as path:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
+    file = resources.files("redflower") / "data" / "sky_tracks.npz"
+    with resources.as_file(file) as path, np.load(path, allow_pickle=False) as content:
+        arrays = {name: content[name] for name in content.files}
     helium = (int(arrays["helium"][0]), int(arrays["helium"][1]))
     return Tracks(
         mh_dex=arrays["mh_dex"],

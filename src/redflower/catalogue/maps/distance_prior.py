@@ -20,7 +20,8 @@ _LOG: Final = logging.getLogger(__name__)
 _BAILER_JONES_ROWS: Final = 12_288
 #: Checksum of the table that lies beside the authors' notebook.
 BAILER_JONES_SHA256: Final = "19e849119beaeeeede430d8dc5c4390928883f19e8c3ae0b705822bb60be2f8a"
-_PACKAGED: Final = "mock_distance_prior.csv"
+#: The priors that come with redflower, by the population of `redflower.simulate` that each was made from.
+PACKAGED: Final = {"mock": "mock_distance_prior.csv", "sky": "sky_distance_prior.csv"}
 
 
 @dataclass(frozen=True)
@@ -138,23 +139,42 @@ def read_distance_prior(path: "str | Path") -> DistancePrior:
     return DistancePrior(length, values[:, 1], values[:, 2], name, file_sha256(path))
 
 
-def default_distance_prior() -> DistancePrior:
-    """The prior that comes with redflower, made from its mock Galaxy; for real stars prefer Bailer-Jones et al. 2021.
+def default_distance_prior(population: str = "mock") -> DistancePrior:
+    """The prior that comes with redflower, made from a simulated Galaxy; for real stars prefer Bailer-Jones et al. 2021.
+
+    Parameters
+    ----------
+    population : of `redflower.simulate`, from whose Galaxy it was made. Defaults to ``mock``.
 
     Raises
     ------
     InputError
-        If the installation lacks the table.
+        If there is no such population, or the installation lacks the table.
     """
-    with resources.as_file(resources.files("redflower") / "data" / _PACKAGED) as path:
+    if population not in PACKAGED:
+        raise InputError(
+            f"no distance prior of population {population!r} comes with redflower: {', '.join(PACKAGED)}."
+        )
+    with resources.as_file(resources.files("redflower") / "data" / PACKAGED[population]) as path:
         return read_distance_prior(path)
 
 
-def distance_prior_or_fallback(path: "str | Path | None" = None) -> DistancePrior:
-    """A user's prior, or the packaged one with a warning that names it.
+def packaged_distance_prior(sha256: str | None) -> DistancePrior:
+    """The packaged prior with a checksum, or the default one where none has it or no checksum is known."""
+    for population in PACKAGED:
+        prior = default_distance_prior(population)
+        if prior.sha256 == sha256:
+            return prior
+    return default_distance_prior()
 
-    The packaged prior was fitted to redflower's mock Galaxy, a smooth disc and halo. It is the right one for mock stars
-    and a stand-in for real ones: it knows no dust, no Magellanic Clouds, and not Gaia's true completeness.
+
+def distance_prior_or_fallback(
+    path: "str | Path | None" = None, *, sha256: str | None = None
+) -> DistancePrior:
+    """A user's prior, or a packaged one with a warning that names it: that of the checksum, or the default.
+
+    The packaged priors were fitted to redflower's simulated Galaxies, smooth discs and halo. They are right for simulated stars
+    and a stand-in for real ones: they know no dust, no Magellanic Clouds, and not Gaia's true completeness.
 
     Raises
     ------
@@ -163,9 +183,9 @@ def distance_prior_or_fallback(path: "str | Path | None" = None) -> DistancePrio
     """
     if path is not None:
         return read_distance_prior(path)
-    prior = default_distance_prior()
+    prior = packaged_distance_prior(sha256)
     _LOG.warning(
-        "no distance prior is given: %s stands in, made from redflower's mock Galaxy. For real stars give the table of "
+        "no distance prior is given: %s stands in, made from a Galaxy that redflower simulates. For real stars give the table of "
         "Bailer-Jones et al. 2021 (redflower fetch prior FILE, then --distance-prior FILE).",
         prior.name,
     )

@@ -1,9 +1,11 @@
 """The population ``sky`` beside real stars that were not used to make it.
 
-    python benchmarks/sky_population.py DATA_DIR [--population sky] [--stars 60000]
+    python -m benchmarks.real_stars.sky_population DATA_DIR [--population sky] [--stars 60000]
 
-1. The held-out third of the stars of Green et al. (2021): median residual of every colour from the relations, in bins of [Fe/H] and of M_G.
-2. Stripe 82: star counts in G, and quantiles of colours in slices of G, of the field and of the simulated field under its dust.
+1. The held-out third of the stars of Green et al. (2021): median residual of every colour from the relations, in bins
+   of [Fe/H] and of M_G.
+2. Stripe 82: star counts in G, quantiles of colours in slices of G, and colours at a fixed one, of the field and of the
+   simulated field under its dust.
 
 Nothing of the population was adjusted to Stripe 82.
 """
@@ -16,22 +18,23 @@ import numpy as np
 from astropy.table import Table
 
 import redflower
-from redflower.bands import BANDS, BP, RP, G
+from redflower.bands import BANDS, RP, G
+from redflower.photometric_scales import make_scale
 from redflower.simulate.colours import sky_coefficients, sky_colour_relations
 from redflower.simulate.population import find_population
 from redflower.simulate.sightlines import MU_STEP_MAG, star_density
 from redflower.simulate.sky import _LIBRARY_SIZE, _window
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-from fit_colour_relations import gaia_dr2_g_without_drift
-from fit_sky_population import GAIA_DR3_MAG, GAIA_DR3_PER_BP_RP, load_green
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from fit_sky_population import load_green, moved
 
 LABELS = [band.label for band in BANDS]
 FEH_EDGES_DEX = (-2.5, -2.0, -1.5, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5)
 L_DEG, B_DEG, AREA_DEG2 = 52.2, -33.5, 0.63
 #: Dust of the field: maps say 0.042 to 0.059 (SFD 0.0485, HI4PI 0.045).
 FIELD_EBV_MAG = 0.047
-#: Systems ever formed with a primary above 0.1 solar masses, per cubic parsec near the Sun, by the mass function of Chabrier (2003).
+#: Systems ever formed with a primary above 0.1 solar masses, per cubic parsec near the Sun, by the mass function of
+#: Chabrier (2003).
 SYSTEMS_PER_PC3 = 0.0877
 SLICES_MAG = ((14.5, 16.0), (16.0, 17.0), (17.0, 18.0), (18.0, 19.0), (19.0, 20.0), (20.0, 20.5))
 
@@ -83,14 +86,18 @@ def held_out_loci(path: Path) -> list[tuple[str, str, str, int, float, float]]:
 def print_loci(rows: list[tuple[str, str, str, int, float, float]]) -> None:
     """A line per class and bin."""
     for kind in ("dwarf", "giant"):
-        print(f"Held-out stars of Green et al., {kind}s: median residual of colour (band - G), mmag, +- its error")
+        print(
+            f"Held-out stars of Green et al., {kind}s: median residual of colour (band - G), mmag, +- its error"
+        )
         names = list(dict.fromkeys(row[2] for row in rows if row[0] == kind))
         labels = [label for k, label in enumerate(LABELS) if k not in (G, RP)]
         print(f"{'':26s}" + "".join(f"{label:>13s}" for label in labels))
         for name in names:
             found = {row[1]: row for row in rows if row[0] == kind and row[2] == name}
             cells = [
-                f"{1e3 * found[label][4]:+6.1f}+-{1e3 * found[label][5]:4.1f} " if label in found else " " * 13
+                f"{1e3 * found[label][4]:+6.1f}+-{1e3 * found[label][5]:4.1f} "
+                if label in found
+                else " " * 13
                 for label in labels
             ]
             print(f"{name:26s}" + "".join(cells) + f"  {max(row[3] for row in found.values())} stars")
@@ -123,16 +130,13 @@ def expected_counts(population: str, edges_mag: np.ndarray, rng: np.random.Gener
 def field_table(path: Path) -> dict[str, np.ndarray]:
     """Magnitudes of the field, Gaia moved from DR2 to DR3; NaN where missing."""
     table = Table.read(path)
-    columns = {}
-    for band in BANDS[:8]:
-        values = np.ma.filled(np.ma.masked_invalid(np.ma.asarray(table[band.magnitude_column], float)), np.nan)
-        columns[band.label] = np.where((values > 5) & (values < 30), values, np.nan)
-    colour = columns["BP"] - columns["RP"]
-    colour = np.where(np.isfinite(colour), colour, 0.9) - 0.9
-    columns["G"] = gaia_dr2_g_without_drift(columns["G"])
-    for label, shift, slope in zip(("G", "BP", "RP"), GAIA_DR3_MAG, GAIA_DR3_PER_BP_RP, strict=True):
-        columns[label] = columns[label] + shift + slope * colour
-    return columns
+    magnitude = np.full((len(table), len(BANDS)), np.nan)
+    for i, band in enumerate(BANDS[:8]):
+        values = np.ma.filled(
+            np.ma.masked_invalid(np.ma.asarray(table[band.magnitude_column], float)), np.nan
+        )
+        magnitude[:, i] = np.where((values > 5) & (values < 30), values, np.nan)
+    return dict(zip(LABELS, moved(magnitude, make_scale("gaia=dr2,ps1=archive")).T, strict=True))
 
 
 def simulated_field(population: str, n_stars: int) -> dict[str, np.ndarray]:
@@ -166,10 +170,35 @@ def compare_colours(real: dict[str, np.ndarray], mock: dict[str, np.ndarray]) ->
                 colour = side[blue] - side[red]
                 keep = (side["G"] > low) & (side["G"] < high) & np.isfinite(colour)
                 rows.append((np.percentile(colour[keep], quantiles), keep.sum()))
-            text = " ".join(f"{a:.3f}/{b:.3f}/{a - b:+.3f}" for a, b in zip(rows[0][0], rows[1][0], strict=True))
+            text = " ".join(
+                f"{a:.3f}/{b:.3f}/{a - b:+.3f}" for a, b in zip(rows[0][0], rows[1][0], strict=True)
+            )
             print(f"  {low:g}-{high:g} ({rows[0][1]:5d}) {text}")
     fixed_colour(real, mock, ("BP", "RP"), "G", SLICES_MAG[:3], (0.65, 0.8, 0.95, 1.15, 1.5, 2.0, 2.6))
     fixed_colour(real, mock, ("g", "i"), "i", SLICES_MAG[:5], (0.35, 0.5, 0.65, 0.9, 1.3, 1.9, 2.5))
+
+
+def locus(
+    side: dict[str, np.ndarray],
+    along: tuple[str, str],
+    reference: str,
+    label: str,
+    in_g_mag: tuple[float, float],
+    in_colour_mag: tuple[float, float],
+) -> tuple[float, float, int]:
+    """Median of a colour (label - reference) at the middle of a bin of another, its error, and the number of stars.
+
+    By a line through the bin: the two sides are spread differently over it.
+    """
+    x, colour = side[along[0]] - side[along[1]], side[label] - side[reference]
+    keep = (side["G"] > in_g_mag[0]) & (side["G"] < in_g_mag[1]) & np.isfinite(colour)
+    keep &= (x > in_colour_mag[0]) & (x < in_colour_mag[1])
+    if keep.sum() < 15:
+        return np.nan, np.nan, int(keep.sum())
+    arm = x[keep] - np.mean(in_colour_mag)
+    line = np.polyfit(arm, colour[keep], 1)
+    rest = colour[keep] - np.polyval(line, arm)
+    return float(line[1] + np.median(rest)), error_of_median(rest), int(keep.sum())
 
 
 def fixed_colour(
@@ -181,30 +210,16 @@ def fixed_colour(
     edges: tuple[float, ...],
 ) -> None:
     """Median colours at a fixed one, field less simulated."""
-    labels = [label for label in ("G", "BP", "RP", "g", "r", "i", "z", "y") if label != reference]
-    labels = [label for label in labels if label not in (along[1], "BP", "RP")] if along[0] == "g" else labels
+    labels = ("G", "r", "z", "y") if along[0] == "g" else ("BP", "g", "r", "i", "z", "y")
     print(f"Median colour (band - {reference}) at fixed {along[0]} - {along[1]}, field less simulated, mmag")
-    for low, high in slices:
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
-            cells, n = [], 0
+    for in_g in slices:
+        for in_colour in zip(edges[:-1], edges[1:], strict=True):
+            cells = []
             for label in labels:
-                middles, errors = [], []
-                for side in (real, mock):
-                    x, colour = side[along[0]] - side[along[1]], side[label] - side[reference]
-                    keep = (side["G"] > low) & (side["G"] < high) & (x > a) & (x < b) & np.isfinite(colour)
-                    if side is real:
-                        n = int(keep.sum())
-                    if keep.sum() < 15:
-                        break
-                    # At the middle of the bin, by a line: the two sides are spread differently over it.
-                    line = np.polyfit(x[keep] - (a + b) / 2, colour[keep], 1)
-                    rest = colour[keep] - np.polyval(line, x[keep] - (a + b) / 2)
-                    middles.append(line[1] + np.median(rest))
-                    errors.append(error_of_median(rest))
-                if len(middles) == 2:
-                    cells.append(f"{label} {1e3 * (middles[0] - middles[1]):+6.1f}+-{1e3 * errors[0]:.1f}")
-            if cells:
-                print(f"  G {low:g}-{high:g}, {a:g}-{b:g} ({n:4d}): " + "  ".join(cells))
+                ours, theirs = (locus(side, along, reference, label, in_g, in_colour) for side in (real, mock))
+                cells.append(f"{label} {1e3 * (ours[0] - theirs[0]):+6.1f}+-{1e3 * ours[1]:.1f}")
+            if ours[2] >= 15:
+                print(f"  G {in_g[0]:g}-{in_g[1]:g}, {in_colour[0]:g}-{in_colour[1]:g} ({ours[2]:4d}): " + "  ".join(cells))
 
 
 def main() -> None:
@@ -221,11 +236,16 @@ def main() -> None:
     expected = expected_counts(arguments.population, edges, np.random.default_rng(5))
     seen = np.histogram(real["G"][np.isfinite(real["G"])], edges)[0]
     components = find_population(arguments.population).components
-    print("Star counts in G: field, expected from the local density; of them " + ", ".join(c.name for c in components))
+    print(
+        "Star counts in G: field, expected from the local density; of them "
+        + ", ".join(c.name for c in components)
+    )
     for k in range(len(seen)):
         parts = " ".join(f"{value:6.1f}" for value in expected[:, k])
         total = expected[:, k].sum()
-        print(f"  {edges[k]:.1f}-{edges[k + 1]:.1f} {seen[k]:5d} {total:7.1f} ratio {seen[k] / total:.2f}  {parts}")
+        print(
+            f"  {edges[k]:.1f}-{edges[k + 1]:.1f} {seen[k]:5d} {total:7.1f} ratio {seen[k] / total:.2f}  {parts}"
+        )
     compare_colours(real, simulated_field(arguments.population, arguments.stars))
 
 
