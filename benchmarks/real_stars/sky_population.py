@@ -216,10 +216,15 @@ def fixed_colour(
         for in_colour in zip(edges[:-1], edges[1:], strict=True):
             cells = []
             for label in labels:
-                ours, theirs = (locus(side, along, reference, label, in_g, in_colour) for side in (real, mock))
+                ours, theirs = (
+                    locus(side, along, reference, label, in_g, in_colour) for side in (real, mock)
+                )
                 cells.append(f"{label} {1e3 * (ours[0] - theirs[0]):+6.1f}+-{1e3 * ours[1]:.1f}")
             if ours[2] >= 15:
-                print(f"  G {in_g[0]:g}-{in_g[1]:g}, {in_colour[0]:g}-{in_colour[1]:g} ({ours[2]:4d}): " + "  ".join(cells))
+                print(
+                    f"  G {in_g[0]:g}-{in_g[1]:g}, {in_colour[0]:g}-{in_colour[1]:g} ({ours[2]:4d}): "
+                    + "  ".join(cells)
+                )
 
 
 def main() -> None:

@@ -62,7 +62,10 @@ def test_library_has_the_luminosity_function_of_plain_sampling(component) -> Non
     # The rare bright systems: 10,000 draws brighter than M_G = 4 against some thousands of plain ones.
     bright = library.draw_between(np.full(10_000, -20.0), np.full(10_000, 4.0), rng)
     plain = m_g[m_g < 4.0]
-    assert ks_2samp(plain, library.m_g_mag[bright]).statistic < 1.95 * np.sqrt(1 / len(plain) + 1 / 10_000) + 0.004
+    assert (
+        ks_2samp(plain, library.m_g_mag[bright]).statistic
+        < 1.95 * np.sqrt(1 / len(plain) + 1 / 10_000) + 0.004
+    )
 
 
 def test_stage_of_a_mass_is_where_that_mass_stands() -> None:
