@@ -1,10 +1,37 @@
-"""The platform on which JAX computes."""
+"""The platform on which JAX computes, and whether it can in this process."""
 
 import os
+import sys
+from typing import Any
 
 import jax
 
 from redflower.errors import InputError
+
+
+class _Process:
+    """What this process knows of JAX: whether it ran, here or in the process that this one was forked from."""
+
+    was_asked = False
+    forked_while_running = False
+
+    @classmethod
+    def before_fork(cls) -> None:
+        """Note whether JAX has threads, which a forked child would lack and wait for."""
+        bridge: Any = sys.modules.get("jax._src.xla_bridge")
+        is_running = getattr(bridge, "backends_are_initialized", None)
+        cls.runs_at_fork = cls.was_asked if is_running is None else bool(is_running())
+
+    @classmethod
+    def after_fork(cls) -> None:
+        """Remember it in the child."""
+        cls.forked_while_running |= cls.runs_at_fork
+
+    runs_at_fork = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_Process.before_fork, after_in_child=_Process.after_fork)
 
 
 def compute_platform() -> str:
@@ -13,8 +40,16 @@ def compute_platform() -> str:
     Raises
     ------
     InputError
-        If the one that it is asked for (``JAX_PLATFORMS``) is not there.
+        If the one that it is asked for (``JAX_PLATFORMS``) is not there, or this process was forked from one in which JAX ran:
+        it would wait for ever.
     """
+    if _Process.forked_while_running:
+        raise InputError(
+            "redflower computes with JAX, which cannot run in a process that was forked from one where it ran: it would wait for "
+            "threads that only the parent has. Start worker processes afresh: multiprocessing.get_context('spawn'), "
+            "ProcessPoolExecutor(mp_context=...) with it, or 'forkserver'."
+        )
+    _Process.was_asked = True
     try:
         return str(jax.default_backend())
     except (RuntimeError, AssertionError) as problem:  # the latter where no plugin of that name is installed

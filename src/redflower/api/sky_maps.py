@@ -11,6 +11,7 @@ from redflower.api.posteriors import ebv_prior_mag, open_posteriors
 from redflower.api.sightlines import sightline_rows
 from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
+from redflower.platforms import compute_platform
 from redflower.posterior.density import joint_density
 from redflower.products.skymap import SkyMap
 from redflower.seeds import check_seed
@@ -46,6 +47,7 @@ def make_sky_map(
     InputError
         If no pixel has stars enough, or an argument is out of range.
     """
+    compute_platform()
     check_seed(seed)
     distance = np.asarray(distance_pc, dtype=float)
     if nside < 1 or nside & (nside - 1):

@@ -16,6 +16,7 @@ from redflower.catalogue.prepared import prepared_error_name, require_prepared, 
 from redflower.catalogue.reading.checks import BANDS_MIN
 from redflower.photometric_scales import PhotometricScale, move_magnitudes
 from redflower.physics import SelectionFunction
+from redflower.platforms import compute_platform
 from redflower.star import Star
 
 USABLE: Final = "usable"
@@ -64,6 +65,7 @@ def to_stars(
     ModelError
         If no relation between the table's scale and the model's is known.
     """
+    compute_platform()
     require_prepared(table)
     ra_deg, dec_deg, l_deg, b_deg = (as_floats(table, name) for name in ("ra", "dec", "l", "b"))
     magnitude = np.stack([as_floats(table, band.name) for band in BANDS], axis=1)

@@ -158,6 +158,7 @@ def infer_stars(
     ------
     ModelError, InputError : see `redflower.posterior.fast.steps.make_fast_target`.
     """
+    compute_platform()
     n_stars = len(source_id)
     target = make_target(model, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag)
     fast = make_fast_target(model, target) if settings.engine == "fast" else None

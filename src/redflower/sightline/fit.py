@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.special import logsumexp
 
 from redflower.errors import InputError
+from redflower.platforms import compute_platform
 from redflower.posterior.density import JointDensity
 from redflower.sightline.cells import make_grid, star_cells
 from redflower.sightline.clouds import (
@@ -156,6 +157,7 @@ def fit_sightline(
     InputError
         If fewer than 5 stars have a density, or ``max_clouds`` is out of range.
     """
+    compute_platform()
     if not 0 <= max_clouds <= 8:
         raise InputError(f"fit_sightline(max_clouds) must be 0 to 8; got {max_clouds}.")
     grid = make_grid(ebv_range_mag)

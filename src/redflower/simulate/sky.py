@@ -14,6 +14,7 @@ from astropy.table import QTable
 from redflower.bands import BANDS, BP, RP, G
 from redflower.errors import InputError
 from redflower.physics.extinction import Zhang23Law, extinction_mag
+from redflower.platforms import compute_platform
 from redflower.seeds import check_seed
 from redflower.simulate import survey
 from redflower.simulate.galaxy import galactic_position
@@ -97,6 +98,7 @@ def simulate_stars(
         If a parameter is out of its range or the limits leave no stars.
     """
     stars_of = find_population(population)
+    compute_platform()
     place = _place(preset, l_deg, b_deg, radius_deg)
     dust = _checked_clouds(PRESETS[preset].clouds if clouds is None else clouds)
     if n_stars < 1:

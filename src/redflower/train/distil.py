@@ -39,6 +39,7 @@ from redflower.physics import (
     distance_modulus,
     extinction_mag,
 )
+from redflower.platforms import compute_platform
 from redflower.random_streams import Stream, stream_key
 from redflower.train.config import EmulatorConfig
 
@@ -194,6 +195,7 @@ def distil(
     ------
     TrainingError : the flow has fewer than three bands, or the losses are not finite.
     """
+    compute_platform()
     config = config or EmulatorConfig()
     n_bands = model.n_bands
     if n_bands <= RP:

@@ -16,6 +16,7 @@ from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
 from redflower.flow.standardise import fit_standardisation
 from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
+from redflower.platforms import compute_platform
 from redflower.random_streams import Stream, stream_key
 from redflower.star import Star
 from redflower.train.checkpoint import Epoch, State, load_checkpoint, run_fingerprint, save_checkpoint
@@ -101,6 +102,7 @@ def train_flow(
     InputError : too few stars, or a checkpoint that belongs to another run.
     TrainingError : the evidence is not finite; the message names rows of the sample.
     """
+    compute_platform()
     started = time.monotonic()
     data = stars if isinstance(stars, TrainingStar) else tabulate(stars)
     n_stars = len(data.star.parallax_mas)

@@ -27,6 +27,7 @@ from redflower.physics import (
     selection_from_parts,
     selection_to_parts,
 )
+from redflower.platforms import compute_platform
 
 _FORMAT: Final = "redflower-selection"
 #: Edges unless asked otherwise; colours beyond count in the outermost cells. [mag]
@@ -133,6 +134,7 @@ def build_selection(
     InputError
         If the parent has no star in any cell.
     """
+    compute_platform()
     n, k = counts.parent.astype(float), counts.sample.astype(float)
     if n.sum() == 0:
         raise InputError("no star of the parent catalogue lies in any cell of the selection function.")

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Int, Shaped
 
 from redflower.flow.model import Model
+from redflower.platforms import compute_platform
 from redflower.posterior.engine import InferenceSettings
 from redflower.posterior.fast.steps import batches, take
 from redflower.posterior.flags import chains_failed, diagnostics, unusable_status
@@ -37,6 +38,7 @@ def chains_of_stars(
     [mag] (intrinsic), ``unreddened_g`` [mag], ``flow_chi2``, ``lp`` (ln posterior density in whitened coordinates),
     ``diverging`` and ``n_steps`` (leapfrog steps of the trajectory).
     """
+    compute_platform()
     target = make_target(model, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag)
     rows = np.flatnonzero(unusable_status(model, stars) == "")
     found: dict[str, np.ndarray] = {}
