@@ -30,7 +30,8 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import linprog
 
 from redflower.bands import BANDS, BP, N_BANDS, RP, G
-from redflower.physics.extinction import Zhang23Law, extinction_mag, intrinsic_bp_rp
+from redflower.physics.extinction import extinction_mag, intrinsic_bp_rp
+from redflower.physics.extinction_laws import Zhang23Law
 from redflower.simulate.colours import FEH_RANGE_DEX, colour_relations, metallicity_weight
 from redflower.simulate.populations import BINARY_FRACTION, MASS_MIN_MSUN, zero_age_place
 

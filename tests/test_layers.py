@@ -13,7 +13,7 @@ ROOT = Path(redflower.__file__).parent
 CONTRIBUTING = ROOT.parents[1] / "CONTRIBUTING.md"
 #: Lower layers first; a package may import from layers before its own, or from itself.
 LAYERS = [
-    {"bands", "constants", "errors", "provenance", "random_streams", "star"},
+    {"bands", "constants", "errors", "provenance", "quantiles", "random_streams", "star"},
     {"files", "photometric_scales", "platforms", "seeds"},
     {"physics"},
     {"flow"},
@@ -89,6 +89,14 @@ def test_the_core_never_imports_the_edge() -> None:
     for name in MODULES:
         if name != "redflower" and room_of(name) in CORE:
             assert not {room_of(other) for other in IMPORTS[name]} & EDGE, name
+
+
+def test_names_with_an_underscore_stay_in_their_file() -> None:
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("redflower"):
+                private = [a.name for a in node.names if a.name.startswith("_")]
+                assert not private, f"{name} imports {private} from {node.module}"
 
 
 def test_the_walk_sees_imports_in_functions_and_for_types_alone() -> None:

@@ -29,9 +29,9 @@ from redflower.posterior import (
     make_target,
     sample_stars,
 )
-from redflower.posterior.engine import FAST, IMPORTANCE, NUTS
-from redflower.posterior.flags import summarise
 from redflower.posterior.keys import star_keys
+from redflower.posterior.nuts.summaries import summarise
+from redflower.posterior.status import FAST, IMPORTANCE, NUTS
 from redflower.star import Star
 
 #: Bands and parallax of the stars: eight groups of equal size.

@@ -17,6 +17,7 @@ from tests.helpers.model_stars import draw_model_stars
 
 from redflower.flow import Model
 from redflower.posterior import FastSettings
+from redflower.posterior.batches import take
 from redflower.posterior.fast.grid import (
     COARSE_EBV_NODES,
     COARSE_MODULUS_NODES,
@@ -28,7 +29,7 @@ from redflower.posterior.fast.grid import (
     whole_box,
 )
 from redflower.posterior.fast.grid_summaries import GridSummary, summarise_grid
-from redflower.posterior.fast.steps import make_fast_target, noise_of, take
+from redflower.posterior.fast.steps import make_fast_target, noise_of
 from redflower.posterior.log_density import make_target
 from redflower.star import Star
 

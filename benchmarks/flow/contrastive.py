@@ -23,7 +23,9 @@ from redflower.physics import Zhang23Law, extinction_mag, intrinsic_bp_rp
 from redflower.train import ContrastConfig, EmulatorConfig, StageConfig, TrainConfig
 from redflower.train.dataset import tabulate
 from redflower.train.loss.contrastive import redden
-from redflower.train.loss.evidence import TrainingStar, log_evidence
+from redflower.train.loss.estimator import Estimator
+from redflower.train.loss.evidence import log_evidence
+from redflower.train.loss.training_star import TrainingStar
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 LAW = Zhang23Law()
@@ -60,11 +62,8 @@ def evidence(flow, data: TrainingStar, key, n_draws: int, normaliser: str = "exa
         flow,
         data,
         key,
+        Estimator(proposal="posterior", normaliser=normaliser, integrate_gaps=False, **LIMITS),
         n_draws=n_draws,
-        proposal="posterior",
-        normaliser=normaliser,
-        integrate_gaps=False,
-        **LIMITS,
     )
 
 

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import redflower
-from redflower.api.training_sample import training_sample
+from redflower.api.sample import training_sample
 from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.flow import load_model
+from redflower.train.loss.estimator import Estimator
 from redflower.train.loss.evidence import log_evidence
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
@@ -47,7 +48,8 @@ def main() -> None:
         one = jax.jit(
             jax.vmap(
                 lambda star, key: log_evidence(
-                    flow, star, key, n_draws=n_draws, proposal=proposal, magnitudes=magnitudes, integrate_gaps=False, **LIMITS
+                    flow, star, key,
+                    Estimator(proposal=proposal, magnitudes=magnitudes, integrate_gaps=False, **LIMITS), n_draws=n_draws,
                 )
             )
         )  # fmt: skip

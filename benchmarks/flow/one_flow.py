@@ -15,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import redflower
-from redflower.api.training_sample import training_sample
+from redflower.api.sample import training_sample
 from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.train import StageConfig, TrainConfig, train_flow
-from redflower.train.loss.evidence import TrainingStar, log_evidence
+from redflower.train.loss.estimator import Estimator
+from redflower.train.loss.evidence import log_evidence
+from redflower.train.loss.training_star import TrainingStar
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 CONFIG = TrainConfig(
@@ -52,7 +54,8 @@ def evidence(flow, data: TrainingStar, n_draws: int = N_DRAWS) -> np.ndarray:
     one = jax.jit(
         jax.vmap(
             lambda star, key: log_evidence(
-                prepared, star, key, n_draws=n_draws, proposal="posterior", magnitudes="adapted", integrate_gaps=False, **LIMITS
+                prepared, star, key,
+                Estimator(proposal="posterior", magnitudes="adapted", integrate_gaps=False, **LIMITS), n_draws=n_draws,
             )
         )
     )  # fmt: skip

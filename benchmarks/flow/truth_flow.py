@@ -30,7 +30,7 @@ from benchmarks.flow.mock_truth import (
 from benchmarks.flow.one_flow import chosen, evidence
 
 import redflower
-from redflower.api.training_sample import training_sample
+from redflower.api.sample import training_sample
 from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.flow import ConditionalFlow, load_model
 from redflower.flow.bnaf import BlockAutoregressiveNetwork

@@ -22,7 +22,7 @@ import numpy as np
 import redflower
 from redflower.catalogue import QualityLimits, default_distance_prior, to_stars
 from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings, infer_stars
-from redflower.posterior.engine import FAST, IMPORTANCE, NUTS
+from redflower.posterior.status import FAST, IMPORTANCE, NUTS
 
 #: What others publish of themselves: the paper, section 2.11, on one core; brutus 1.2.0, bench/RESULTS.md, on four.
 PAPER_MS, BRUTUS_MS = 20_000.0, 4 * 515.0

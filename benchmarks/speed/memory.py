@@ -37,7 +37,7 @@ def own_memory_mb() -> float:
 
 def child(path: Path) -> None:
     """Tabulate and train; print the figures as JSON."""
-    from redflower.api.training_sample import training_sample
+    from redflower.api.sample import training_sample
     from redflower.catalogue import default_distance_prior
     from redflower.train import StageConfig, TrainConfig
 

@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import redflower
-from redflower.api.training_sample import training_sample
+from redflower.api.sample import training_sample
 from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.physics import Zhang23Law
 from redflower.train import StageConfig, TrainConfig, read_config, train_flow
-from redflower.train.loop import initial_flow, rows_of
+from redflower.train.batches import rows_of
+from redflower.train.loop import initial_flow
 from redflower.train.loss.objective import Objective, make_step, stage_optimiser
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}

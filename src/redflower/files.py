@@ -1,8 +1,9 @@
-"""Files: checksums, and what an output may not overwrite."""
+"""Files: written whole or not at all, what an output may not overwrite, and checksums."""
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,20 @@ from redflower.errors import InputError
 #: Hexadecimal digits of a checksum -> its kind.
 _KINDS: Final = {32: "md5", 64: "sha256"}
 _NAMES: Final = {"md5": "MD5", "sha256": "SHA-256"}
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a file beside `path` to write to; it takes the place of `path` if the block ends without an error.
+
+    A run that is killed leaves the old file, and at most a hidden one beside it.
+    """
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def check_outputs(

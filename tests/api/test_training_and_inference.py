@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 import redflower
-from redflower.api.training_sample import training_sample
+from redflower.api.sample import training_sample
 from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.flow import load_model
 from redflower.posterior import InferenceSettings
+from redflower.train.loss.estimator import Estimator
 from redflower.train.loss.evidence import log_evidence
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
@@ -32,8 +33,9 @@ def test_the_evidence_of_training_is_that_of_inference() -> None:
     one = jax.jit(
         jax.vmap(
             lambda star, key: log_evidence(
-                flow, star, key, n_draws=4096, proposal="posterior", magnitudes="adapted", integrate_gaps=False,
-                normaliser="none", **LIMITS,
+                flow, star, key,
+                Estimator(proposal="posterior", magnitudes="adapted", integrate_gaps=False, normaliser="none", **LIMITS),
+                n_draws=4096,
             )
         )
     )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from redflower.api.training_sample import training_sample
+from redflower.api.sample import training_sample
 from redflower.bands import BANDS
 from redflower.catalogue import (
     ENDINGS,
@@ -27,7 +27,7 @@ from redflower.catalogue import (
 from redflower.catalogue.quality.band_cuts import PS1_SATURATION_MAG
 from redflower.errors import InputError
 from redflower.provenance import META_KEY
-from redflower.train.loss.evidence import NO_PARALLAX_CUT_MAS
+from redflower.train.loss.training_star import NO_PARALLAX_CUT_MAS
 from tests.helpers.raw_stars import gaia_ids, raw_stars
 
 M67_MAP = Path(__file__).parents[2] / "docs" / "examples" / "m67_columns.toml"

@@ -28,7 +28,7 @@ from redflower.catalogue.archive import (
     tile_query,
     zero_extinction_tiles,
 )
-from redflower.catalogue.archive.tap import RefusedError
+from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.errors import FetchError, RowLimitError
 

@@ -6,14 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from redflower.flow.emulator import (
-    Emulator,
-    EmulatorStructure,
-    Noise,
-    density_masks,
-    empty_emulator,
-    make_noise,
-)
+from redflower.flow.emulator import Emulator, Noise, empty_emulator, make_noise
+from redflower.flow.emulator_networks import EmulatorStructure, density_masks
 from redflower.flow.noise_filter import make_noise_filter
 
 STRUCTURE = EmulatorStructure(hidden=40, layers=3, components=3)

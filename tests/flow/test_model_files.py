@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 
 from redflower.errors import ModelError
 from redflower.flow import load_model, save_model, shipped_models
-from redflower.flow.emulator import EmulatorStructure, empty_emulator
+from redflower.flow.emulator import empty_emulator
+from redflower.flow.emulator_networks import EmulatorStructure
 from tests.helpers.flows import random_model
 
 

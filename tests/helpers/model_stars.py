@@ -11,7 +11,7 @@ from redflower.flow import Model
 from redflower.flow.flow_draws import draw_given_first
 from redflower.physics import colour_to_absolute, distance_modulus, extinction_mag, flow_condition
 from redflower.star import Star
-from redflower.train.distil import draw_errors
+from redflower.train.distil_stars import draw_errors
 
 #: Distance prior of the drawn stars: ln of the length in pc, alpha, beta. A thick disc's at high latitude.
 PRIOR = (np.log(500.0), 1.1, 1.5)

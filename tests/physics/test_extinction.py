@@ -19,7 +19,7 @@ from redflower.physics import (
     intrinsic_bp_rp,
     make_law,
 )
-from redflower.physics.extinction import zhang23_table
+from redflower.physics.extinction_laws import zhang23_table
 
 # Printed by the authors' own code, extinction_coefficient 1.8 (Zhang & Yuan 2023), mode "func", for E(B-V) and
 # Teff = polyval(Teff_BPRP0_coeff, BP-RP), 4000 K beyond 1.61; bands G BP RP g r i z y J H Ks.

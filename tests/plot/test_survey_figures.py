@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy_healpix import HEALPix
 
 from redflower.catalogue import DustMap, prepare, read_table, write_table
-from redflower.catalogue.maps.selection import read_selection
+from redflower.catalogue.maps.selection_file import read_selection
 from redflower.cli.app import main
 from redflower.physics import SelectionFunction
 from redflower.plot import coverage_figure, malmquist_figure, ruwe_figure, sky_figure

@@ -12,6 +12,7 @@ from redflower import prepare, simulate
 from redflower.catalogue import default_distance_prior, to_stars
 from redflower.errors import InputError
 from redflower.flow import load_model
+from redflower.flow.conditional import needed_bands
 from redflower.posterior import (
     FLAG_MESSAGES,
     STATUS_MESSAGES,
@@ -22,9 +23,10 @@ from redflower.posterior import (
     make_target,
 )
 from redflower.posterior.bridge import log_evidence_by_bridge
-from redflower.posterior.flags import _status, chain_failures, unusable_status
+from redflower.posterior.flags import unusable_status
 from redflower.posterior.keys import star_keys
-from redflower.posterior.log_density import log_whitened, make_whitening, needed_bands
+from redflower.posterior.nuts.summaries import _status, chain_failures
+from redflower.posterior.whitening import log_whitened, make_whitening
 from redflower.star import Star
 from tests.helpers.flows import random_model
 

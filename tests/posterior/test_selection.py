@@ -16,13 +16,16 @@ from redflower.errors import ModelError
 from redflower.flow import load_model, save_model
 from redflower.physics import SelectionFunction, log_mean_selection, log_selection
 from redflower.posterior import make_target
+from redflower.posterior.batches import take
 from redflower.posterior.fast.check import check_of, weighted_draws
 from redflower.posterior.fast.grid import posterior_grid
 from redflower.posterior.fast.grid_summaries import node_masses
-from redflower.posterior.fast.steps import make_fast_target, noise_of, take
+from redflower.posterior.fast.steps import make_fast_target, noise_of
 from redflower.posterior.log_density import log_posterior
 from redflower.train.dataset import tabulate
-from redflower.train.loss.evidence import log_evidence, log_selected_fraction
+from redflower.train.loss.estimator import Estimator
+from redflower.train.loss.evidence import log_evidence
+from redflower.train.loss.normaliser import log_selected_fraction
 from tests.helpers.flows import random_model
 from tests.helpers.model_stars import draw_model_stars
 from tests.train.test_selection import (
@@ -108,11 +111,13 @@ def test_training_recovers_the_population_behind_a_selection_function(told: bool
                     flow,
                     d,
                     k,
+                    Estimator(
+                        proposal="posterior",
+                        selection=selection,
+                        g_bright_mag=TRAINING_BRIGHT_MAG,
+                        g_faint_mag=FAINT_MAG,
+                    ),
                     n_draws=8,
-                    proposal="posterior",
-                    selection=selection,
-                    g_bright_mag=TRAINING_BRIGHT_MAG,
-                    g_faint_mag=FAINT_MAG,
                 )
             )(data, keys)
         )

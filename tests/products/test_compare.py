@@ -67,7 +67,7 @@ def test_bayestar_is_asked_over_the_circle_and_converted(dustmaps_folder: Path, 
     import jax.numpy as jnp
 
     from redflower.bands import BANDS
-    from redflower.physics.extinction import Zhang23Law
+    from redflower.physics.extinction_laws import Zhang23Law
 
     write_bayestar(dustmaps_folder, lambda modulus: 0.2 * (modulus > 7.8))
     found = read_comparison("dustmaps:bayestar", L_DEG, B_DEG, RADIUS_DEG)

@@ -8,6 +8,7 @@ from scipy.special import ndtr
 from scipy.stats import kstest
 
 from redflower.errors import InputError
+from redflower.posterior.bridge import bridge
 from redflower.posterior.columns import EMPTY
 from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES, JointDensity, quantise_log_density
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid, star_cells
@@ -20,9 +21,10 @@ from redflower.sightline.clouds import (
     profile_of,
 )
 from redflower.sightline.dust import Dust
-from redflower.sightline.fit import cloud_summary
 from redflower.sightline.likelihood import StarSet, kernel_cells
-from redflower.sightline.tempering import Problem, bridge, sample
+from redflower.sightline.problem import Problem
+from redflower.sightline.result import cloud_summary
+from redflower.sightline.tempering import sample
 from redflower.validate.mock_sightlines import MockStars, mock_sightline
 
 RANGE = (-0.05, 0.5)

@@ -13,6 +13,7 @@ from redflower.flow.standardise import Standardisation
 from redflower.physics import distance_prior_quantile
 from redflower.star import Star
 from redflower.train.dataset import tabulate
+from redflower.train.loss.estimator import Estimator
 from redflower.train.loss.evidence import log_evidence
 
 MEAN_MAG, SPREAD_MAG, ERROR_MAG = 5.0, 1.5, 0.1
@@ -73,7 +74,11 @@ def test_evidence_is_the_closed_form_of_a_linear_gaussian_population() -> None:
     estimate = jax.jit(
         jax.vmap(
             lambda d, k: log_evidence(
-                flow, d, k, n_draws=4000, proposal="posterior", g_bright_mag=BRIGHT_MAG, g_faint_mag=FAINT_MAG
+                flow,
+                d,
+                k,
+                Estimator(proposal="posterior", g_bright_mag=BRIGHT_MAG, g_faint_mag=FAINT_MAG),
+                n_draws=4000,
             )
         )
     )
@@ -112,8 +117,8 @@ def test_the_exact_normaliser_recovers_the_population_behind_the_limit(
         keys = jax.random.split(key, 4000)
         values = jax.vmap(
             lambda d, k: log_evidence(
-                flow, d, k, n_draws=8, proposal="posterior", normaliser=normaliser,
-                g_bright_mag=BRIGHT_MAG, g_faint_mag=FAINT_MAG,
+                flow, d, k,
+                Estimator(proposal="posterior", normaliser=normaliser, g_bright_mag=BRIGHT_MAG, g_faint_mag=FAINT_MAG), n_draws=8,
             )
         )(data, keys)  # fmt: skip
         return -jnp.mean(values)
@@ -157,7 +162,11 @@ def test_the_papers_normaliser_is_right_on_average_and_useless_star_by_star() ->
 
         def value(key, normaliser, n_draws):
             return log_evidence(
-                flow, one, key, n_draws=n_draws, proposal="posterior", normaliser=normaliser, **limits
+                flow,
+                one,
+                key,
+                Estimator(proposal="posterior", normaliser=normaliser, **limits),
+                n_draws=n_draws,
             )
 
         keys = jax.random.split(jax.random.key(1), 200)

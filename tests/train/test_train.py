@@ -11,6 +11,7 @@ from scipy import integrate
 from redflower.errors import InputError
 from redflower.physics import absolute_to_colour, distance_modulus, flow_condition, log_distance_prior
 from redflower.train import FlowConfig, StageConfig, TrainConfig, read_config, train_flow
+from redflower.train.loss.estimator import Estimator
 from tests.helpers.flows import random_flow
 from tests.helpers.training import log_evidence, log_selected_fraction, make_training_star
 from tests.posterior.test_posterior import example_star
@@ -29,7 +30,9 @@ def test_estimate_agrees_with_quadrature_over_distance(proposal: str) -> None:
     flow = random_flow(4, dim=1).prepared()
     star = example_star(tuple(range(1, 11)))
     data = make_training_star(star)
-    estimate = log_evidence(flow, data, jax.random.key(0), n_draws=20_000, proposal=proposal, **LIMITS)
+    estimate = log_evidence(
+        flow, data, jax.random.key(0), Estimator(proposal=proposal, **LIMITS), n_draws=20_000
+    )
     distance = np.linspace(300.0, 4000.0, 6001)
 
     def log_integrand(d):

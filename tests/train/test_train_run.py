@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 
 import redflower
-from redflower.api.training_sample import training_sample
+from redflower.api import sample as sample_module
+from redflower.api.sample import training_sample
 from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.cli.app import main
 from redflower.errors import InputError, TrainingError
 from redflower.flow import fit_coverage, load_model
 from redflower.physics import flow_condition
 from redflower.train import ContrastConfig, EmulatorConfig, FlowConfig, StageConfig, TrainConfig, train_flow
+from redflower.train.batches import Batches
 from redflower.train.dataset import tabulate
-from redflower.train.loop import Batches
 from tests.train.test_train import CONFIG, LIMITS, sample
 
 TOML = """
@@ -99,7 +100,7 @@ def test_a_file_read_in_pieces_gives_the_sample_of_the_table(
     stars: Path, tmp_path: Path, monkeypatch
 ) -> None:
     """Memory-mapped and read 200 rows at a time, or whole in memory: the same numbers in the same order."""
-    monkeypatch.setattr(sys.modules["redflower.api.training_sample"], "CHUNK_ROWS", 200)
+    monkeypatch.setattr(sample_module, "CHUNK_ROWS", 200)
     prior = default_distance_prior()
     mapped = training_sample(stars, prior, folder=tmp_path / "tabulated")
     whole = training_sample(redflower.read_table(stars), prior)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import jax
 
-from redflower.api.training_sample import training_sample
+from redflower.api.sample import training_sample
 from redflower.bands import SURVEY_ENDS
 from redflower.catalogue import DistancePrior, default_distance_prior
 from redflower.catalogue.io.sources import TableSource

@@ -10,7 +10,7 @@ from redflower.cli.prior import prior_for
 from redflower.cli.progress import counter, say
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings
-from redflower.posterior.engine import ENGINE_MESSAGES
+from redflower.posterior.status import ENGINE_MESSAGES
 from redflower.scale import PART_ROWS, infer_file
 
 EXIT_SOME_FAILED = 1

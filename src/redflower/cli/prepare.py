@@ -15,7 +15,8 @@ from redflower.catalogue import (
 from redflower.catalogue import prepare as prepare_table
 from redflower.catalogue.maps.dustmaps_map import PREFIX
 from redflower.catalogue.maps.map_column import split_column
-from redflower.catalogue.maps.selection import build_selection, check_selection, write_selection
+from redflower.catalogue.maps.selection import build_selection, check_selection
+from redflower.catalogue.maps.selection_file import write_selection
 from redflower.constants import LATITUDE_MIN_DEG
 from redflower.errors import InputError
 from redflower.files import check_new_files, check_outputs

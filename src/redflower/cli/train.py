@@ -8,7 +8,7 @@ import typer
 
 from redflower.api.training import train as train_model
 from redflower.bands import SURVEY_ENDS
-from redflower.catalogue.maps.selection import read_selection
+from redflower.catalogue.maps.selection_file import read_selection
 from redflower.cli.prior import prior_for
 from redflower.cli.progress import say
 from redflower.errors import InputError

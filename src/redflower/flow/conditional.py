@@ -140,3 +140,8 @@ def log_normal_mass(low: Float[Array, ""], high: Float[Array, ""]) -> Float[Arra
 def needed_bands(observed: Bool[Array | np.ndarray, "band"]) -> Bool[Array, "band"]:
     """Bands up to the last observed one: those whose flow factors do not integrate to one."""
     return jnp.cumsum(jnp.asarray(observed)[::-1])[::-1] > 0
+
+
+def leading_observed(observed: Bool[Array, "band"]) -> Bool[Array, "band"]:
+    """Which bands come before the first one that is missing: those whose marginal density is exact."""
+    return jnp.cumprod(observed) > 0

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import struct
 from dataclasses import dataclass, field
 from importlib import resources
@@ -17,10 +16,12 @@ from safetensors.numpy import save_file
 
 from redflower.bands import leading_bands
 from redflower.errors import ModelError
+from redflower.files import written_whole
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
 from redflower.flow.coverage import N_CELLS, Coverage
-from redflower.flow.emulator import Emulator, EmulatorStructure, empty_emulator
+from redflower.flow.emulator import Emulator, empty_emulator
+from redflower.flow.emulator_networks import EmulatorStructure
 from redflower.flow.standardise import Standardisation
 from redflower.photometric_scales import PhotometricScale, make_scale
 from redflower.physics import (
@@ -125,13 +126,9 @@ def save_model(model: Model, path: str | Path) -> Path:
         path = path.with_name(path.name + SUFFIX)
     arrays, header = _to_parts(model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(arrays, temporary, metadata={"redflower": json.dumps(header, sort_keys=True)})
-        temporary.chmod(0o644)  # safetensors leaves it readable by its owner alone
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as part:
+        save_file(arrays, part, metadata={"redflower": json.dumps(header, sort_keys=True)})
+        part.chmod(0o644)  # safetensors leaves it readable by its owner alone
     return path
 
 

@@ -12,16 +12,14 @@ from redflower.physics.coordinates import (
     galactocentric_radius_pc,
     height_pc,
 )
-from redflower.physics.extinction import (
+from redflower.physics.extinction import extinction_mag, intrinsic_bp_rp, unredden
+from redflower.physics.extinction_laws import (
     ConstantLaw,
     ExtinctionLaw,
     TableLaw,
     Zhang23Law,
     effective_temperature_k,
-    extinction_mag,
-    intrinsic_bp_rp,
     make_law,
-    unredden,
 )
 from redflower.physics.likelihoods import log_parallax_likelihood, log_photometric_likelihood
 from redflower.physics.photometry import (

@@ -1,12 +1,35 @@
-"""The evidence of stars from their draws, by bridge sampling."""
+"""Bridge sampling: the evidence of stars from their draws, and the ratio of two evidences."""
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
-N_ITERATIONS = 30
+N_ITERATIONS: Final = 30
+MAX_ITERATIONS: Final = 500
+
+
+def bridge_step(
+    at_target: Float[np.ndarray, "*star draw"],
+    at_proposal: Float[np.ndarray, "*star draw"],
+    log_z: "float | Float[np.ndarray, '*star']",
+) -> Float[np.ndarray, "*star"]:
+    """Bring ln of the ratio of two normalising constants one step nearer to its fixed point.
+
+    Equations: E16c, ES7 (docs/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831, eq. 4.1. With equally many
+    draws of both densities, s1 = s2 = 1/2 drops out.
+
+    Parameters
+    ----------
+    at_target, at_proposal : ln of target over proposal at draws of the target and of the proposal.
+    log_z : the ratio so far.
+    """
+    column = np.asarray(log_z)[..., None]
+    top = logsumexp(at_proposal - np.logaddexp(at_proposal, column), axis=-1)
+    bottom = logsumexp(-np.logaddexp(at_target, column), axis=-1)
+    return np.asarray(top - bottom)  # E16c, ES7
 
 
 def log_evidence_by_bridge(
@@ -52,9 +75,36 @@ def log_evidence_by_bridge(
     ratio_proposed = np.where(np.isfinite(ratio_proposed), ratio_proposed, -1e30)
     log_z = np.median(ratio_kept, axis=1)
     for _ in range(N_ITERATIONS):
-        # Equal numbers of draws from both, so that s1 = s2 = 1/2 and drops out.
-        column = log_z[:, None]
-        numerator = logsumexp(ratio_proposed - np.logaddexp(ratio_proposed, column), axis=1)
-        denominator = logsumexp(-np.logaddexp(ratio_kept, column), axis=1)
-        log_z = numerator - denominator  # E16c
+        log_z = bridge_step(ratio_kept, ratio_proposed, log_z)
     return np.where(finite, log_z, np.nan)
+
+
+def bridge(
+    at_target: Float[np.ndarray, " draw"], at_proposal: Float[np.ndarray, " draw"]
+) -> tuple[float, float, float]:
+    """Estimate the ratio of two normalising constants from equally many draws of each density.
+
+    Equation: ES7 (docs/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831.
+
+    Parameters
+    ----------
+    at_target, at_proposal : ln of target over proposal at draws of the target and of the proposal.
+
+    Returns
+    -------
+    ln of the ratio, its standard error for independent draws, and the overlap of the two: 1 where they are the same, 0
+    where they have nothing in common.
+    """
+    log_z = float(logsumexp(at_proposal) - np.log(len(at_proposal)))
+    if not np.isfinite(log_z):
+        return -np.inf, np.inf, 0.0
+    for _ in range(MAX_ITERATIONS):
+        new = float(bridge_step(at_target, at_proposal, log_z))
+        done = abs(new - log_z) < 1e-6
+        log_z = new
+        if done:
+            break
+    top = np.exp(at_proposal - np.logaddexp(at_proposal, log_z))
+    bottom = np.exp(log_z - np.logaddexp(at_target, log_z))
+    relative = [np.var(part) / max(np.mean(part) ** 2, 1e-300) / len(part) for part in (top, bottom)]
+    return log_z, float(np.sqrt(sum(relative))), float(2.0 * np.mean(bottom))

@@ -1,6 +1,22 @@
 """The columns of an inference table: names, units and descriptions."""
 
+from collections.abc import Mapping
 from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from redflower.quantiles import QUANTILES, percent
+
+#: The columns of `infer_stars` that are NaN where nothing was inferred.
+FLOAT_COLUMNS: Final = (
+    *(f"{name}_{label}" for name in ("ebv", "distance") for label in ("mean", "std", *QUANTILES)),
+    "ebv_distance_corr",
+    "log_evidence",
+    "ess",
+    "pareto_k",
+    "r_hat",
+)
 
 #: Size of a step of the stored log density, and the step that stands for "nothing here". [nat]
 STEP_NAT: Final = 0.1
@@ -18,16 +34,15 @@ DENSITY_COLUMNS: Final[dict[str, tuple[str | None, str]]] = {
     ),
 }
 
-#: Unit and description of every column of `infer`'s table that has them.
 _DESCRIPTIONS = {
     "mean": "posterior mean",
     "std": "posterior standard deviation",
-    "q05": "5 % quantile",
-    "q16": "16 % quantile",
-    "q50": "median",
-    "q84": "84 % quantile",
-    "q95": "95 % quantile",
+    **{
+        label: "median" if level == 0.5 else f"{percent(level)} quantile"
+        for label, level in QUANTILES.items()
+    },
 }
+#: Unit and description of every column of `infer`'s table that has them.
 OUTPUT_COLUMNS: dict[str, tuple[str | None, str]] = {
     **{f"ebv_{k}": ("mag", f"E(B-V), {v}") for k, v in _DESCRIPTIONS.items()},
     **{f"distance_{k}": ("pc", f"distance, {v}") for k, v in _DESCRIPTIONS.items()},
@@ -68,3 +83,15 @@ PRIOR_FIELDS = {
     "prior_alpha": "prior_alpha",
     "prior_beta": "prior_beta",
 }
+
+
+def quantile_columns(values: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    """Arrays of quantiles spread over their columns."""
+    out: dict[str, np.ndarray] = {}
+    for name, array in values.items():
+        if name.endswith("_quantiles"):
+            stem = name.removesuffix("_quantiles")
+            out |= {f"{stem}_{label}": np.asarray(array)[:, i] for i, label in enumerate(QUANTILES)}
+        else:
+            out[name] = np.asarray(array)
+    return out

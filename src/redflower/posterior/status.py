@@ -3,6 +3,16 @@
 from enum import IntFlag, StrEnum
 from typing import Final
 
+#: Words of the column ``engine``.
+FAST: Final = "fast"
+IMPORTANCE: Final = "importance"
+NUTS: Final = "nuts"
+ENGINE_MESSAGES: Final[dict[str, str]] = {
+    FAST: "quadrature by the emulator, its check against the exact density passed",
+    IMPORTANCE: "importance-weighted draws of the exact density, because the check asked for more",
+    NUTS: "chains of the exact density",
+}
+
 #: So near an end of the reddening prior the prior shapes the posterior. [mag]
 EDGE_MAG: Final = 0.01
 #: So near the bright limit the truncation shapes the posterior. [mag]

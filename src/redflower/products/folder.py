@@ -1,7 +1,6 @@
 """A result's folder: tables and numbers first, then figures and the page, drawn from what was saved."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 
 from redflower.catalogue import read_table, write_table
 from redflower.errors import InputError
+from redflower.files import written_whole
 from redflower.plot.style import save_figure
 from redflower.products.page import write_page
 from redflower.products.page_sightline import sightline_page
@@ -103,12 +103,8 @@ def redraw(folder: Path) -> list[Path]:
     for name, (_, figure) in figures.items():
         for ending in FIGURE_ENDINGS:
             path = folder / f"{name}.{ending}"
-            part = folder / f".{name}.{os.getpid()}.{ending}"
-            try:
+            with written_whole(path) as part:
                 save_figure(figure, part, format=ending, dpi=200)
-                os.replace(part, path)
-            finally:
-                part.unlink(missing_ok=True)
             written.append(path)
     write_page(
         folder / "report.html",
@@ -120,9 +116,5 @@ def redraw(folder: Path) -> list[Path]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as part:
         part.write_text(text + "\n", encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -4,13 +4,13 @@ import base64
 import html
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from redflower.files import written_whole
 from redflower.plot.style import save_figure
 
 _STYLE = (
@@ -76,9 +76,5 @@ def write_page(
         "<h2>Provenance</h2><details><summary>what this run used</summary>"
         f"<pre>{html.escape(json.dumps(provenance, indent=1, default=str))}</pre></details></body></html>"
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text("\n".join(parts), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as part:
+        part.write_text("\n".join(parts), encoding="utf-8")

@@ -6,15 +6,15 @@ import numpy as np
 from astropy.table import Column, Table
 
 from redflower.products.cone import cone_of
+from redflower.quantiles import QUANTILES, percent
 from redflower.sightline import SightlineFit, cloud_summary
-from redflower.sightline.fit import thinned
+from redflower.sightline.result import thinned
 
 #: Clouds of at least these E(B-V) are counted apart from weaker ones, which few stars can exclude. [mag]
 COUNTED_FROM_MAG: Final = (0.01, 0.02, 0.05)
 BIN_PC: Final = 500.0
 _N_NODES: Final = 121
 _N_SAVED_DRAWS: Final = 500
-_QUANTILES: Final = {"q05": "5 %", "q16": "16 %", "q50": "50 %", "q84": "84 %", "q95": "95 %"}
 
 
 def add_photometry(stars: Table, prepared: Table) -> None:
@@ -74,9 +74,11 @@ def cloud_table(fit: SightlineFit) -> Table:
         for suffix, what in {"": "posterior mean", "_std": "standard deviation"}.items():
             values = np.array([row[name + suffix] for row in rows], dtype=float)
             table[name + suffix] = Column(values, unit=unit, description=f"{text}, {what}")
-        for label, level in _QUANTILES.items():
+        for label, level in QUANTILES.items():
             values = np.array([row[f"{name}_{label}"] for row in rows], dtype=float)
-            table[f"{name}_{label}"] = Column(values, unit=unit, description=f"{text}, {level} quantile")
+            table[f"{name}_{label}"] = Column(
+                values, unit=unit, description=f"{text}, {percent(level)} quantile"
+            )
     return table
 
 
@@ -94,9 +96,8 @@ def profile_table(fit: SightlineFit, stars: Table) -> Table:
         ("ebv_monotone", fit.monotone_profile(nodes), "the same, non-decreasing profile without clouds"),
     ):
         for label, values in band.items():
-            what = {"mean": "mean", "std": "standard deviation"}.get(
-                label, f"{_QUANTILES.get(label)} quantile"
-            )
+            what = {"mean": "mean", "std": "standard deviation"}.get(label)
+            what = what or f"{percent(QUANTILES[label])} quantile"
             table[f"{prefix}_{label}"] = Column(values, unit="mag", description=f"{text}, {what}")
     return table
 

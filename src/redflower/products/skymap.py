@@ -1,6 +1,5 @@
 """A map of the sky: mean E(B-V) out to chosen distances in HEALPix pixels, and its file."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from astropy_healpix import HEALPix
 from jaxtyping import Float, Int
 
 from redflower.errors import InputError
+from redflower.files import written_whole
 from redflower.provenance import VERSION
 
 
@@ -84,12 +84,8 @@ def write_sky_map(sky: SkyMap, path: Path) -> None:
     )  # fmt: skip
     for k, distance in enumerate(sky.distance_pc):
         table.header[f"DIST{k}"] = (float(distance), "[pc]")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as part:
         fits.HDUList([fits.PrimaryHDU(), table]).writeto(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_sky_map(path: "str | Path") -> SkyMap:

@@ -1,7 +1,6 @@
 """From a file of stars to a file of posteriors, part by part."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from redflower.catalogue import (
 from redflower.catalogue.prepared import table_scale
 from redflower.catalogue.reading.prepared_stars import clean_prepared
 from redflower.errors import InputError, RedflowerError
+from redflower.files import written_whole
 from redflower.flow import Model
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status
@@ -201,9 +201,8 @@ def _open_folder(folder: Path, fingerprint: dict[str, object], *, resume: bool) 
     manifest = folder / MANIFEST
     if not folder.exists():
         folder.mkdir()
-        temporary = folder / f".{MANIFEST}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(fingerprint, indent=1), encoding="utf-8")
-        os.replace(temporary, manifest)
+        with written_whole(manifest) as part:
+            part.write_text(json.dumps(fingerprint, indent=1), encoding="utf-8")
         return
     if not resume:
         raise InputError(

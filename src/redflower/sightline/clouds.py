@@ -6,10 +6,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import gammaincinv, gammaln, ndtr, ndtri
 
+from redflower.posterior.bridge import bridge
 from redflower.sightline.cells import CellGrid
 from redflower.sightline.dust import Dust, DustPrior
 from redflower.sightline.likelihood import StarSet
-from redflower.sightline.tempering import Jump, Points, Problem, bridge
+from redflower.sightline.problem import Jump, Points, Problem
 
 #: Boxes of (distance, E(B-V)) in which far jumps propose clouds, and the share of them that the prior proposes.
 _JUMP_BINS: Final = (40, 20)
@@ -66,14 +67,14 @@ def clouds_of(points: Points, prior: DustPrior, grid: CellGrid, n_clouds: int) -
     most = grid.ebv_range_mag[1]
     nearest, farthest = (1.0 / (e + prior.ebv_scale_mag) for e in (prior.ebv_min_mag, most))
     return Dust(
-        foreground,
-        scatter,
-        outliers,
-        near + (far - near) * place,  # ES5
-        1.0 / (nearest - height * (nearest - farthest)) - prior.ebv_scale_mag,  # ES5
-        -prior.patchiness_mean * np.log1p(-patch * -np.expm1(-1.0 / prior.patchiness_mean)),  # ES5
-        drift,
-        prior.modulus_mag,
+        foreground_mag=foreground,
+        scatter_mag=scatter,
+        outlier_share=outliers,
+        modulus_mag=near + (far - near) * place,  # ES5
+        ebv_mag=1.0 / (nearest - height * (nearest - farthest)) - prior.ebv_scale_mag,  # ES5
+        patchiness=-prior.patchiness_mean * np.log1p(-patch * -np.expm1(-1.0 / prior.patchiness_mean)),  # ES5
+        drift=drift,
+        drifts_between_mag=prior.modulus_mag,
     )
 
 
@@ -108,7 +109,16 @@ def profile_of(points: Points, prior: DustPrior, grid: CellGrid) -> Dust:
     patch = -prior.patchiness_mean * np.log1p(-place * -np.expm1(-1.0 / prior.patchiness_mean))
     rise = PROFILE_SCALE_MAG * gammaincinv(PROFILE_SHAPE, np.clip(heights, 0.0, 1.0 - 1e-12))  # ES8
     patches = np.broadcast_to(patch, edges.shape)
-    return Dust(foreground, scatter, outliers, edges, rise, patches, drift, prior.modulus_mag)
+    return Dust(
+        foreground_mag=foreground,
+        scatter_mag=scatter,
+        outlier_share=outliers,
+        modulus_mag=edges,
+        ebv_mag=rise,
+        patchiness=patches,
+        drift=drift,
+        drifts_between_mag=prior.modulus_mag,
+    )
 
 
 def _shared(points: Points, prior: DustPrior, grid: CellGrid) -> tuple[np.ndarray, ...]:

@@ -6,19 +6,15 @@ tempered posterior unchanged (Del Moral, Doucet & Jasra 2006, J. R. Stat. Soc. B
 once, so that the likelihood is called with a batch.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.cluster.vq import kmeans2
-from scipy.special import gammaln, logsumexp, ndtr, ndtri
+from jaxtyping import Float
+from scipy.special import logsumexp, ndtr
 
-#: Degrees of freedom of the Student distributions that propose far moves.
-_DEGREES = 6.0
-
-Points = Float[np.ndarray, "particle dim"]
-Jump = Callable[[Points, np.random.Generator], tuple[Points, Float[np.ndarray, " particle"]]]
+from redflower.posterior.bridge import bridge
+from redflower.sightline.mixture import StudentMixture, make_mixture_jump, probit
+from redflower.sightline.problem import Jump, Points, Problem
 
 
 @dataclass(frozen=True)
@@ -37,29 +33,6 @@ class TemperingSettings:
     n_moves: int = 6
     n_final: int = 32
     even_share: float = 0.5
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A posterior on the unit cube.
-
-    Attributes
-    ----------
-    n_dim : dimensions of the cube, on which the prior is uniform over the points that are ``valid``.
-    log_likelihood : natural log, for a batch of points.
-    start : draws of the prior.
-    valid : whether each point of a batch belongs to the prior's support.
-    make_jump : from the particles before a step's moves, a move that may go far: from points, the proposals and the log
-        of the ratio of proposal densities, backward over forward; or None.
-    log_prior_volume : minus the natural log of the share of the cube that is valid.
-    """
-
-    n_dim: int
-    log_likelihood: Callable[[Points], Float[np.ndarray, " particle"]]
-    start: Callable[[int, np.random.Generator], Points]
-    valid: Callable[[Points], Bool[np.ndarray, " particle"]]
-    make_jump: Callable[[Points], Jump] | None = None
-    log_prior_volume: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +77,7 @@ def sample(problem: Problem, rng: np.random.Generator, settings: TemperingSettin
         points, log_like = points[picked], log_like[picked]
         n_moves = settings.n_moves if power < 1.0 else settings.n_final
         kept: list[tuple[Points, np.ndarray]] = []
-        mixture = _make_mixture_jump(points, rng)
+        mixture = make_mixture_jump(points, rng)
         moves = [mixture, None]
         if problem.make_jump is not None:
             moves = [mixture, problem.make_jump(points), mixture, None]
@@ -129,8 +102,8 @@ def _bridge(
     Equation: ES7 (docs/model.md). The error is that of independent draws, a lower bound.
     """
     half = len(draws) // 2
-    mixture = _StudentMixture(_probit(draws[:half]), rng)
-    y = _probit(draws[half:])
+    mixture = StudentMixture(probit(draws[:half]), rng)
+    y = probit(draws[half:])
     proposed = mixture.draw(len(y), rng)
     points = ndtr(proposed)
     fine = problem.valid(points)
@@ -141,39 +114,6 @@ def _bridge(
     at_proposed = value + normal - 0.5 * np.sum(proposed**2, axis=1) - mixture.log_density(proposed)
     log_z, error, overlap = bridge(at_draws, at_proposed)
     return log_z + problem.log_prior_volume, error, overlap
-
-
-def bridge(
-    at_target: Float[np.ndarray, " draw"], at_proposal: Float[np.ndarray, " draw"]
-) -> tuple[float, float, float]:
-    """Ratio of the normalisers of two densities from as many draws of either.
-
-    Equation: ES7 (docs/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831.
-
-    Parameters
-    ----------
-    at_target, at_proposal : ln of target over proposal at draws of the target and of the proposal.
-
-    Returns
-    -------
-    ln of the ratio, its standard error for independent draws, and the overlap of the two: 1 where they are the same, 0
-    where they have nothing in common.
-    """
-    log_z = float(logsumexp(at_proposal) - np.log(len(at_proposal)))
-    if not np.isfinite(log_z):
-        return -np.inf, np.inf, 0.0
-    for _ in range(500):
-        top = at_proposal - np.logaddexp(at_proposal, log_z)
-        bottom = -np.logaddexp(at_target, log_z)
-        new = float(logsumexp(top) - logsumexp(bottom))  # ES7
-        done = abs(new - log_z) < 1e-6
-        log_z = new
-        if done:
-            break
-    top = np.exp(at_proposal - np.logaddexp(at_proposal, log_z))
-    bottom = np.exp(log_z - np.logaddexp(at_target, log_z))
-    relative = [np.var(part) / max(np.mean(part) ** 2, 1e-300) / len(part) for part in (top, bottom)]
-    return log_z, float(np.sqrt(sum(relative))), float(2.0 * np.mean(bottom))
 
 
 def _next_step(log_like: np.ndarray, left: float, target: float) -> float:
@@ -235,78 +175,3 @@ def _move(
     if jump is None:
         scale = float(np.clip(scale * np.exp(accept.mean() - 0.25), 0.05, 2.0))
     return np.where(accept[:, None], proposal, points), np.where(accept, new, log_like), scale
-
-
-def _make_mixture_jump(points: Points, rng: np.random.Generator) -> Jump:
-    """Proposals from Student mixtures fitted to the particles in probit coordinates.
-
-    Each half of the particles is proposed to from the mixture of the other half, and never from itself.
-    """
-    n, dim = points.shape
-    half = rng.permutation(n) < n // 2
-    fitted = [_StudentMixture(_probit(points[half == side]), rng) for side in (False, True)]
-
-    def jump(points: Points, rng: np.random.Generator) -> tuple[Points, np.ndarray]:
-        y = _probit(points)
-        new, log_ratio = np.empty_like(y), np.empty(n)
-        for mine, mixture in ((half, fitted[0]), (~half, fitted[1])):
-            new[mine] = mixture.draw(int(mine.sum()), rng)
-            log_ratio[mine] = mixture.log_density(y[mine]) - mixture.log_density(new[mine])
-        # The prior is normal in these coordinates.
-        log_ratio += 0.5 * np.sum(y**2 - new**2, axis=1)
-        return ndtr(new), log_ratio
-
-    return jump
-
-
-def _probit(points: Points) -> Points:
-    return ndtri(np.clip(points, 1e-12, 1.0 - 1e-12))
-
-
-class _StudentMixture:
-    """A mixture of Student distributions about the clusters of a set of points."""
-
-    def __init__(self, y: Points, rng: np.random.Generator) -> None:
-        n, dim = y.shape
-        spread = y.std(axis=0) + 1e-6
-        count = int(np.clip(n // (4 * dim), 1, 6))
-        _, label = kmeans2(y / spread, count, minit="++", seed=rng)
-        self.weight, self.mean, self.factor, self.inverse = [], [], [], []
-        for k in range(count):
-            part = y[label == k]
-            if len(part) < 2 * dim and count > 1:
-                continue
-            covariance = np.cov(part.T).reshape(dim, dim)
-            covariance = 0.9 * covariance + 0.1 * np.diag(np.diag(covariance)) + 1e-8 * np.eye(dim)
-            factor = np.linalg.cholesky(covariance)
-            self.weight.append(len(part))
-            self.mean.append(part.mean(axis=0))
-            self.factor.append(factor)
-            self.inverse.append(np.linalg.inv(factor))
-        if not self.weight:
-            factor = np.diag(spread)
-            self.weight, self.mean, self.factor = [1], [y.mean(axis=0)], [factor]
-            self.inverse = [np.linalg.inv(factor)]
-        self.weight = np.array(self.weight) / np.sum(self.weight)
-        half = 0.5 * (_DEGREES + dim)
-        self.log_constant = float(
-            gammaln(half) - gammaln(0.5 * _DEGREES) - 0.5 * dim * np.log(_DEGREES * np.pi)
-        )
-
-    def draw(self, n: int, rng: np.random.Generator) -> Points:
-        which = rng.choice(len(self.weight), size=n, p=self.weight)
-        z = rng.standard_normal((n, len(self.mean[0])))
-        z *= np.sqrt(_DEGREES / rng.chisquare(_DEGREES, size=(n, 1)))
-        return np.stack(self.mean)[which] + np.einsum("nij,nj->ni", np.stack(self.factor)[which], z)
-
-    def log_density(self, y: Points) -> np.ndarray:
-        """Natural log."""
-        dim = y.shape[1]
-        parts = []
-        for weight, mean, factor, inverse in zip(
-            self.weight, self.mean, self.factor, self.inverse, strict=True
-        ):
-            square = np.sum(((y - mean) @ inverse.T) ** 2, axis=1)
-            log_volume = np.log(np.diag(factor)).sum()
-            parts.append(np.log(weight) - log_volume - 0.5 * (_DEGREES + dim) * np.log1p(square / _DEGREES))
-        return self.log_constant + np.logaddexp.reduce(parts, axis=0)

@@ -13,7 +13,8 @@ from astropy.table import QTable
 
 from redflower.bands import BANDS, BP, RP, G
 from redflower.errors import InputError
-from redflower.physics.extinction import Zhang23Law, extinction_mag
+from redflower.physics.extinction import extinction_mag
+from redflower.physics.extinction_laws import Zhang23Law
 from redflower.platforms import compute_platform
 from redflower.seeds import check_seed
 from redflower.simulate import survey

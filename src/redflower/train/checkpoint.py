@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Array
 
 from redflower.errors import InputError
+from redflower.files import written_whole
 from redflower.flow.conditional import ConditionalFlow
 from redflower.physics import SelectionFunction
 from redflower.train.config import TrainConfig
-from redflower.train.loss.evidence import TrainingStar
 from redflower.train.loss.objective import stage_optimiser
+from redflower.train.loss.training_star import TrainingStar
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,11 @@ def save_checkpoint(path: Path, state: State, opt_leaves: list[Array], fingerpri
     header = {name: getattr(state, name) for name in _NUMBERS}
     header |= {"fingerprint": fingerprint, "history": [asdict(epoch) for epoch in state.history]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
+    with written_whole(path) as part, part.open("wb") as file:
         file.write((json.dumps(header) + "\n").encode())
         eqx.tree_serialise_leaves(file, (state.flow.network, state.best_flow.network, opt_leaves))
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def load_checkpoint(path: Path | None, state: State, config: TrainConfig, fingerprint: str) -> State:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from redflower.flow.conditional import leading_observed
 from redflower.physics import (
     absolute_to_colour,
     distance_modulus,
@@ -15,13 +16,7 @@ from redflower.physics import (
     flow_condition,
 )
 from redflower.star import Star
-from redflower.train.loss.evidence import (
-    NO_PARALLAX_CUT_MAS,
-    POSTERIOR_LEVELS,
-    PRIOR_ENDS,
-    TrainingStar,
-    leading_observed,
-)
+from redflower.train.loss.training_star import NO_PARALLAX_CUT_MAS, POSTERIOR_LEVELS, PRIOR_ENDS, TrainingStar
 
 CHUNK = 16_384
 GAUSSIAN_LEVELS = np.array([0.15865525, 0.5, 0.84134475], dtype=np.float32)

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from redflower.bands import BP, RP
-from redflower.flow.conditional import ConditionalFlow
+from redflower.flow.conditional import ConditionalFlow, leading_observed
 from redflower.train.dataset import CHUNK, point_estimates
-from redflower.train.loss.evidence import TrainingStar
-from redflower.train.loss.gaps import leading_observed
+from redflower.train.loss.training_star import TrainingStar
 
 #: A plot shows no more.
 MAX_STARS = 100_000

@@ -4,11 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from redflower.errors import InputError, TrainingError
@@ -19,24 +17,21 @@ from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
 from redflower.platforms import compute_platform
 from redflower.random_streams import Stream, stream_key
 from redflower.star import Star
+from redflower.train.batches import Batches, rows_with_gaps
 from redflower.train.checkpoint import Epoch, State, load_checkpoint, run_fingerprint, save_checkpoint
 from redflower.train.config import TrainConfig
-from redflower.train.dataset import CHUNK, conditions, point_estimates, tabulate
+from redflower.train.dataset import conditions, point_estimates, tabulate
 from redflower.train.diagnostics import Diagnostics
+from redflower.train.epochs import StepProgress, run_epoch
 from redflower.train.loss.contrastive import contrast_strength, next_contrast_steps
-from redflower.train.loss.evidence import TrainingStar
 from redflower.train.loss.objective import Objective, make_step, rows_of_bad_gradients, stage_optimiser
+from redflower.train.loss.training_star import TrainingStar
+from redflower.train.measure import EPOCH_STREAM, VALIDATION_STREAM, check_data, check_finite, make_measure
 
-#: Stars per compiled call of the validation; the last call is padded.
-VALIDATION_CHUNK = 2048
-GAP_CHUNK = 256
 STANDARDISE_STARS = 200_000
 MIN_STARS = 500
-#: Streams of random numbers: a check of every star, the validation, and from here on a stream per epoch.
-CHECK_STREAM, VALIDATION_STREAM, EPOCH_STREAM = 0, 1, 2
 
 Progress = Callable[[Epoch], None]
-StepProgress = Callable[[int, int], None]
 
 
 @dataclass
@@ -108,102 +103,103 @@ def train_flow(
     n_stars = len(data.star.parallax_mas)
     if n_stars < MIN_STARS:
         raise InputError(f"train: {n_stars} usable stars; at least {MIN_STARS} are needed to fit the flow.")
-    shuffled = np.random.default_rng(config.seed).permutation(n_stars)
-    n_validation = max(1, round(config.validation_fraction * n_stars))
-    validation_rows, training_rows = np.sort(shuffled[:n_validation]), np.sort(shuffled[n_validation:])
-    _check_data(data, names)
+    training_rows, validation_rows = _split(n_stars, config)
+    check_data(data, names)
     flow = start_from or initial_flow(config, n_bands, data)
     if flow.n_bands != n_bands:
         raise InputError(
             f"train: the model to start from has {flow.n_bands} bands; {n_bands} were asked for."
         )
-    gaps = _rows_with_gaps(data, n_bands) if config.integrate_gaps else np.zeros(n_stars, dtype=bool)
-    objective = Objective(config, law or Zhang23Law(), g_bright_mag, g_faint_mag, selection)
-    contrasting = config.contrast.strength > 0.0
-    measure = _make_measure(objective, data, gaps, config.validation_draws, None)
+    gaps = rows_with_gaps(data, n_bands) if config.integrate_gaps else np.zeros(n_stars, dtype=bool)
+    objective = Objective(
+        config=config,
+        law=law or Zhang23Law(),
+        g_bright_mag=g_bright_mag,
+        g_faint_mag=g_faint_mag,
+        selection=selection,
+    )
+    measure = make_measure(objective, data, gaps, config.validation_draws, None)
     # One plain draw of each star finds what is not finite in its data.
-    _check_finite(_make_measure(objective, data, gaps, 1, "likelihood"), flow, n_stars, names)
+    check_finite(make_measure(objective, data, gaps, 1, "likelihood"), flow, n_stars, names)
 
     state = State(flow=flow, best_flow=flow)
     fingerprint = run_fingerprint(config, n_bands, data, selection)
     if resume:
         state = load_checkpoint(checkpoint, state, config, fingerprint)
-    stopped, bad_rows = "", np.zeros(0, dtype=int)
+    stop: Stop | None = None
 
     def out_of_time() -> bool:
         return max_minutes is not None and time.monotonic() - started > 60.0 * max_minutes
 
-    while state.stage < len(config.stages) and not stopped:
+    while state.stage < len(config.stages) and stop is None:
         stage = config.stages[state.stage]
         batch_size = min(stage.batch_size, len(training_rows))
-        steps = len(training_rows) // batch_size
-        optimiser = stage_optimiser(stage, steps)
+        optimiser = stage_optimiser(stage, len(training_rows) // batch_size)
         opt_state = optimiser.init(eqx.filter(state.flow.network, eqx.is_inexact_array))
         if state.opt_leaves is not None:
             opt_state = jax.tree.unflatten(jax.tree.structure(opt_state), state.opt_leaves)
             state.opt_leaves = None
-        step = make_step(objective, optimiser, stage, contrast=contrasting)
+        step = make_step(objective, optimiser, stage, contrast=config.contrast.strength > 0.0)
         while state.epoch < stage.max_epochs and state.since_best < stage.patience:
             epoch_start = time.monotonic()
+            where = f"stage {state.stage + 1}, epoch {state.epoch + 1}"
             strength = contrast_strength(config.contrast, state.contrast_steps)
             stream = EPOCH_STREAM + 1000 * state.stage + state.epoch
             rng = np.random.default_rng((config.seed, state.stage, state.epoch))
             batches = Batches(training_rows, gaps, batch_size, rng)
-            state.flow, opt_state, means, bad_step = _steps(
-                step, state.flow, opt_state, data, batches, strength, stream, out_of_time, step_progress
-            )
-            where = f"stage {state.stage + 1}, epoch {state.epoch + 1}"
-            if bad_step is not None:
-                number, flow_then = bad_step
-                rows = batches.rows(number)
-                bad = rows_of_bad_gradients(
-                    objective, flow_then, rows_of(data, rows), rows, gaps[rows],
-                    stream=stream, strength=strength, stage=stage,
-                )  # fmt: skip
-                bad_rows = rows[bad]
-                stopped = f"the loss or its gradient was not finite at {where}, step {number + 1}"
+            outcome = run_epoch(
+                step, state.flow, opt_state, data, batches,
+                strength=strength, stream=stream, out_of_time=out_of_time, progress=step_progress,
+            )  # fmt: skip
+            state.flow, opt_state = outcome.flow, outcome.opt_state
+            if outcome.bad_step is not None:
+                number, flow_then = outcome.bad_step
+                groups = batches.gathered(data, number)
+                stop = Stop(
+                    f"the loss or its gradient was not finite at {where}, step {number + 1}",
+                    rows_of_bad_gradients(
+                        objective, flow_then, groups, stream=stream, strength=strength, stage=stage
+                    ),
+                )
                 break
             evidence, contrast = measure(state.flow, validation_rows, VALIDATION_STREAM)
             value, validation_contrast = float(np.mean(evidence)), float(np.mean(contrast))
-            score = value - config.contrast.strength * validation_contrast  # E22 at its final lambda
             if not np.isfinite(value) or value < state.highest_evidence - config.divergence_nat:
                 # The worst tenth of a per cent, at most ten: what to look at first.
                 order = np.argsort(np.nan_to_num(evidence, nan=-np.inf))
-                bad_rows = validation_rows[order[: min(10, max(1, n_validation // 1000))]]
-                stopped = f"the loss diverged at {where}: held-out ln evidence {value:.4g} per star"
+                worst = validation_rows[order[: min(10, max(1, len(validation_rows) // 1000))]]
+                stop = Stop(f"the loss diverged at {where}: held-out ln evidence {value:.4g} per star", worst)
                 break
-            state.since_best += 1
-            if score > state.best:
-                state.best, state.best_evidence = score, value
-                state.best_flow, state.since_best = state.flow, 0
-            state.contrast_steps = next_contrast_steps(
-                config.contrast, state.contrast_steps, value, state.highest_evidence
-            )
-            state.highest_evidence = max(state.highest_evidence, value)
+            _judge(state, config, value, validation_contrast)
             elapsed = time.monotonic() - epoch_start
             record = Epoch(
-                state.stage, state.epoch, means[0], value, elapsed, len(means[2]) * batch_size / elapsed,
-                means[1], validation_contrast, strength,
-                _seconds_left(config, state.stage, state.epoch, elapsed),
-            )  # fmt: skip
+                stage=state.stage,
+                epoch=state.epoch,
+                train_log_evidence=outcome.log_evidence,
+                validation_log_evidence=value,
+                seconds=elapsed,
+                stars_per_s=outcome.n_steps * batch_size / elapsed,
+                train_log_contrast=outcome.log_contrast,
+                validation_log_contrast=validation_contrast,
+                contrast_strength=strength,
+                seconds_left=_seconds_left(config, state.stage, state.epoch, elapsed),
+            )
             state.history.append(record)
             state.epoch += 1
-            if checkpoint is not None and len(means[2]) == steps:
+            if checkpoint is not None and outcome.n_steps == batches.n_steps:
                 save_checkpoint(checkpoint, state, jax.tree.leaves(opt_state), fingerprint)
             if progress is not None:
                 progress(record)
             if out_of_time():
-                stopped = f"the time limit of {max_minutes:g} minutes was reached"
+                stop = Stop(f"the time limit of {max_minutes:g} minutes was reached")
                 break
         # The next stage starts from the best flow, with a fresh optimiser.
         state.flow, state.epoch, state.since_best = state.best_flow, 0, 0
         state.stage += 1
-    if len(bad_rows):
-        names = bad_rows if names is None else np.asarray(names)[bad_rows]
-        stopped += f"; the stars are {', '.join(map(str, names[:10]))}" + (", ..." if len(names) > 10 else "")
+    because = "all stages were done" if stop is None else stop.sentence(names)
     if not np.isfinite(state.best):
         raise TrainingError(
-            f"train: no epoch ended with a finite evidence ({stopped}). Lower the learning rate, or leave these stars out."
+            f"train: no epoch ended with a finite evidence ({because}). Lower the learning rate, or leave these stars out."
         )
     return TrainResult(
         flow=state.best_flow,
@@ -211,125 +207,47 @@ def train_flow(
         history=state.history,
         condition=conditions(data),
         validation_rows=validation_rows,
-        stopped_because=stopped or "all stages were done",
-        complete=not stopped,
-        bad_rows=bad_rows,
+        stopped_because=because,
+        complete=stop is None,
+        bad_rows=np.zeros(0, dtype=int) if stop is None else stop.rows,
     )
 
 
-class Batches:
-    """The batches of one epoch: every batch has its share of the stars with gaps, in a group of its own.
+@dataclass(frozen=True)
+class Stop:
+    """Why a run ended before its last stage was done, and the rows of the stars at fault, if there are any."""
 
-    Only that group pays for drawing missing bands. It has one size, so that the step is compiled once; where the
-    share is not whole, the last place is a repeated star of weight zero.
-    """
+    because: str
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
 
-    def __init__(self, rows: np.ndarray, gaps: np.ndarray, batch_size: int, rng: np.random.Generator) -> None:
-        order = rng.permutation(rows)
-        self._gappy, self._complete = order[gaps[order]], order[~gaps[order]]
-        self.n_steps = len(rows) // batch_size
-        self._edges = np.round(np.linspace(0, len(self._gappy), self.n_steps + 1)).astype(int)
-        self._n_gappy = int(np.max(np.diff(self._edges)))
-        self._n_complete = min(batch_size - self._n_gappy, len(self._complete) // self.n_steps)
-
-    def groups(self, step: int) -> list[tuple[bool, np.ndarray, np.ndarray]]:
-        """(with gaps, rows, weights) of every group of a step; rows rise, for the sake of memory-mapped files."""
-        out = []
-        if self._n_complete:
-            rows = np.sort(self._complete[step * self._n_complete : (step + 1) * self._n_complete])
-            out.append((False, rows, np.ones(len(rows), np.float32)))
-        if self._n_gappy:
-            rows = np.sort(self._gappy[self._edges[step] : self._edges[step + 1]])
-            weights = (np.arange(self._n_gappy) < len(rows)).astype(np.float32)
-            padded = np.concatenate([rows, np.repeat(self._gappy[:1], self._n_gappy - len(rows))])
-            out.append((True, padded, weights))
-        return out
-
-    def rows(self, step: int) -> np.ndarray:
-        """All rows of a step."""
-        return np.unique(np.concatenate([rows for _, rows, _ in self.groups(step)]))
-
-
-def _steps(
-    step: Callable,
-    flow: ConditionalFlow,
-    opt_state: Any,
-    data: TrainingStar,
-    batches: Batches,
-    strength: float,
-    stream: int,
-    out_of_time: Callable[[], bool],
-    step_progress: StepProgress | None,
-) -> tuple[ConditionalFlow, Any, tuple[float, float, list], tuple[int, ConditionalFlow] | None]:
-    """The steps of one epoch, up to the first that is not finite or to the end of the time."""
-    outcomes: list[tuple] = []
-    flows = [flow, flow]
-    for i in range(batches.n_steps):
-        groups = tuple(
-            (has_gaps, rows_of(data, rows), jnp.asarray(rows, jnp.uint32), jnp.asarray(weights))
-            for has_gaps, rows, weights in batches.groups(i)
-        )
-        flows = [flows[1], flow]
-        flow, opt_state, *outcome = step(flow, opt_state, jnp.float32(strength), jnp.uint32(stream), groups)
-        outcomes.append(tuple(outcome))
-        # Looked at a step late, so that a batch is gathered while the one before it is worked on. A step that was
-        # not finite has changed nothing.
-        if i and not bool(outcomes[-2][2]):
-            return flow, opt_state, (0.0, 0.0, outcomes), (i - 1, flows[0])
-        if step_progress is not None:
-            step_progress(i + 1, batches.n_steps)
-        if out_of_time():
-            break
-    if not bool(outcomes[-1][2]):
-        return flow, opt_state, (0.0, 0.0, outcomes), (len(outcomes) - 1, flows[1])
-    evidence, contrast = (float(np.mean([float(o[k]) for o in outcomes])) for k in (0, 1))
-    return flow, opt_state, (evidence, contrast, outcomes), None
-
-
-def _make_measure(
-    objective: Objective, data: TrainingStar, gaps: np.ndarray, n_draws: int, magnitudes: str | None
-) -> Callable:
-    """A function of (flow, rows, stream) that gives ln L_s and ln C_s of every row."""
-    contrast = objective.config.contrast.strength > 0.0
-
-    @eqx.filter_jit
-    def terms(flow, batch, rows, stream, has_gaps):
-        return objective.terms(
-            flow,
-            batch,
-            rows,
-            stream,
-            n_draws=n_draws,
-            gaps=has_gaps,
-            contrast=contrast,
-            magnitudes=magnitudes,
+    def sentence(self, names: np.ndarray | None) -> str:
+        """Return the reason, with the first of the stars by name, or by row if there are no names."""
+        if not len(self.rows):
+            return self.because
+        words = self.rows if names is None else np.asarray(names)[self.rows]
+        return f"{self.because}; the stars are {', '.join(map(str, words[:10]))}" + (
+            ", ..." if len(words) > 10 else ""
         )
 
-    def measure(flow: ConditionalFlow, rows: np.ndarray, stream: int) -> tuple[np.ndarray, np.ndarray]:
-        out = np.zeros((2, len(rows)))
-        for has_gaps, chunk in ((False, VALIDATION_CHUNK), (True, GAP_CHUNK)):
-            group = np.flatnonzero(gaps[rows] == has_gaps)
-            for start in range(0, len(group), chunk):
-                place = group[np.minimum(np.arange(start, start + chunk), len(group) - 1)]
-                values = terms(
-                    flow, rows_of(data, rows[place]), jnp.asarray(rows[place], jnp.uint32), jnp.uint32(stream), has_gaps
-                )  # fmt: skip
-                out[:, place] = np.asarray(values)
-        return out[0], out[1]
 
-    return measure
+def _split(n_stars: int, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Divide the rows of a sample at random: those to train on, and those held out."""
+    shuffled = np.random.default_rng(config.seed).permutation(n_stars)
+    n_validation = max(1, round(config.validation_fraction * n_stars))
+    return np.sort(shuffled[n_validation:]), np.sort(shuffled[:n_validation])
 
 
-def rows_of(data: TrainingStar, rows: np.ndarray) -> TrainingStar:
-    """Some stars of a sample, gathered from memory or from files."""
-    return jax.tree.map(lambda a: jnp.asarray(a[rows]), data)
-
-
-def _rows_with_gaps(data: TrainingStar, n_bands: int) -> np.ndarray:
-    """Which stars lack a band before their last one."""
-    observed = np.asarray(data.star.observed)[:, :n_bands]
-    last = n_bands - 1 - np.argmax(observed[:, ::-1], axis=1)
-    return observed.sum(axis=1) <= last
+def _judge(state: State, config: TrainConfig, evidence: float, contrast: float) -> None:
+    """Keep the flow if it is the best so far, and set lambda's next step, by the means of the stars held out."""
+    score = evidence - config.contrast.strength * contrast  # E22 at its final lambda
+    state.since_best += 1
+    if score > state.best:
+        state.best, state.best_evidence = score, evidence
+        state.best_flow, state.since_best = state.flow, 0
+    state.contrast_steps = next_contrast_steps(
+        config.contrast, state.contrast_steps, evidence, state.highest_evidence
+    )
+    state.highest_evidence = max(state.highest_evidence, evidence)
 
 
 def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> ConditionalFlow:
@@ -353,29 +271,3 @@ def _seconds_left(config: TrainConfig, stage: int, epoch: int, seconds: float) -
     for later in config.stages[stage + 1 :]:
         left += seconds * later.max_epochs * later.n_draws / config.stages[stage].n_draws
     return left
-
-
-def _check_data(data: TrainingStar, names: np.ndarray | None) -> None:
-    """Refuse a sample with data that are not numbers: nothing can be fitted to it, not even a standardisation."""
-    n_stars = len(data.star.parallax_mas)
-    bad: list[np.ndarray] = []
-    for start in range(0, n_stars, CHUNK):
-        part = [np.asarray(leaf[start : start + CHUNK]) for leaf in jax.tree.leaves(data)]
-        finite = [np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in part if a.dtype.kind == "f"]
-        bad.append(start + np.flatnonzero(~np.all(finite, axis=0)))
-    _refuse(np.concatenate(bad), n_stars, names)
-
-
-def _refuse(bad: np.ndarray, n_stars: int, names: np.ndarray | None) -> None:
-    if len(bad):
-        words = bad[:10] if names is None else np.asarray(names)[bad[:10]]
-        raise TrainingError(
-            f"train: the evidence of {len(bad)} of {n_stars} stars is not finite; the first are "
-            f"{', '.join(map(str, words))}. Check their magnitudes, errors and parallaxes, or leave them out."
-        )
-
-
-def _check_finite(measure: Callable, flow: ConditionalFlow, n_stars: int, names: np.ndarray | None) -> None:
-    """Refuse a sample in which some star has no finite evidence, before hours are spent on it."""
-    evidence, contrast = measure(flow, np.arange(n_stars), CHECK_STREAM)
-    _refuse(np.flatnonzero(~np.isfinite(evidence + contrast)), n_stars, names)

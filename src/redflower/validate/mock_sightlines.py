@@ -186,7 +186,13 @@ def mock_sightline(
         e_start[:, None] + e_step[:, None] * np.arange(N_EBV_NODES),
         mu_start[:, None] + mu_step[:, None] * np.arange(N_MODULUS_NODES),
     )
-    density = JointDensity(e_start, e_step, mu_start, mu_step, quantise_log_density(fine))
+    density = JointDensity(
+        ebv_start_mag=e_start,
+        ebv_step_mag=e_step,
+        modulus_start_mag=mu_start,
+        modulus_step_mag=mu_step,
+        steps_below_peak=quantise_log_density(fine),
+    )
     constant = (np.full(n_stars, v) for v in (np.log(kind.length_pc), kind.alpha, kind.beta))
     return MockSightline(density, ebv, distance, *constant)
 

@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-#: Levels between which the truth's place is counted, and the share of the stars that belongs there.
-QUANTILE_LABELS: Final = ("q05", "q16", "q50", "q84", "q95")
+from redflower.quantiles import QUANTILES
+
+#: The share of the stars whose truth belongs between two neighbouring quantiles, or beyond the first or last.
 INTERVAL_SHARES: Final = (0.05, 0.11, 0.34, 0.34, 0.11, 0.05)
 
 
@@ -47,9 +48,7 @@ def truth_interval(
     columns: dict[str, np.ndarray], name: str, truth: Float[np.ndarray, " star"]
 ) -> Int[np.ndarray, " star"]:
     """Between which of the quantiles q05 q16 q50 q84 q95 the truth lies: 0 below all, 5 above all."""
-    levels = np.stack(
-        [np.asarray(columns[f"{name}_{label}"], dtype=float) for label in QUANTILE_LABELS], axis=1
-    )
+    levels = np.stack([np.asarray(columns[f"{name}_{label}"], dtype=float) for label in QUANTILES], axis=1)
     return (np.asarray(truth)[:, None] > levels).sum(axis=1)
 
 

@@ -27,7 +27,7 @@ from redflower.catalogue.archive import (
     tile_query,
 )
 from redflower.catalogue.archive import fetch as fetch_module
-from redflower.catalogue.archive.tap import RefusedError
+from redflower.catalogue.archive.patience import RefusedError
 from redflower.errors import FetchError, InputError
 from tests.helpers.made_archive import MadeArchive, made_archive
 from tests.helpers.tap_server import Fault, TapServer

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from redflower.catalogue import default_distance_prior, distance_prior_or_fallback, read_distance_prior
+from redflower.catalogue.archive.patience import Patience
 from redflower.catalogue.archive.prior import fetch_prior
-from redflower.catalogue.archive.tap import Patience
 from redflower.errors import FetchError, InputError
 
 QUICK = Patience(attempts=3, backoff_s=0.01, request_s=5.0)

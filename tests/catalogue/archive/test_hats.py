@@ -9,8 +9,9 @@ from astropy.time import Time
 
 from redflower.catalogue import QualityLimits, prepare, read_table
 from redflower.catalogue.archive import SURVEYS, cone_tiles, fetch_tiles, parse_region, zero_extinction_tiles
-from redflower.catalogue.archive.hats import HatsSource, match_at_epoch, parse_catalogues
-from redflower.catalogue.archive.tap import RefusedError
+from redflower.catalogue.archive.epoch_match import match_at_epoch
+from redflower.catalogue.archive.hats import HatsSource, parse_catalogues
+from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.errors import InputError
 from tests.helpers.made_archive import MadeArchive, made_archive

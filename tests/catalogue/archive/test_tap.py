@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from redflower.catalogue.archive.tap import Patience, RefusedError, TapService, _read_whole
+from redflower.catalogue.archive.patience import Patience, RefusedError
+from redflower.catalogue.archive.tap import TapService, _read_whole
 from redflower.errors import FetchError, InputError, RowLimitError
 from tests.helpers.tap_server import as_votable
 

@@ -13,14 +13,12 @@ from redflower.catalogue.maps.selection import (
     build_selection,
     check_selection,
     count_stars,
-    read_selection,
-    selection_from_parts,
     selection_pixels,
-    selection_to_parts,
-    write_selection,
 )
+from redflower.catalogue.maps.selection_file import read_selection, write_selection
 from redflower.errors import InputError
 from redflower.physics import SelectionFunction, log_selection, log_subsample_selection
+from redflower.physics.selection import selection_from_parts, selection_to_parts
 
 G_EDGES, G_RP_EDGES = np.array([14.0, 16.0, 18.0, 20.0]), np.array([0.2, 0.6, 1.0])
 

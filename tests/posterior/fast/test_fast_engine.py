@@ -15,10 +15,11 @@ from scipy.stats import binom, kstest
 from redflower.errors import InputError, ModelError
 from redflower.flow import load_model
 from redflower.posterior import Flag, InferenceSettings, Status, infer_stars, joint_density
+from redflower.posterior.batches import map_stars
 from redflower.posterior.density import density_of_draws
-from redflower.posterior.engine import FAST, IMPORTANCE
 from redflower.posterior.fast.grid_summaries import quantiles, refined
-from redflower.posterior.fast.steps import FastSettings, in_turn
+from redflower.posterior.settings import FastSettings
+from redflower.posterior.status import FAST, IMPORTANCE
 from redflower.star import Star
 from tests.helpers.flows import random_model
 from tests.helpers.model_stars import draw_model_stars
@@ -266,9 +267,9 @@ def test_groups_of_padding_alone_are_not_worked_out() -> None:
     """The first six of twelve stars, four at a time: the group that holds two of them is whole, the last is empty."""
     values = jnp.arange(1.0, 13.0)
     found = np.asarray(
-        jax.jit(lambda n: in_turn(lambda v: 2.0 * v, values, at_once=4, n_wanted=n))(jnp.asarray(6))
+        jax.jit(lambda n: map_stars(lambda v: 2.0 * v, values, at_once=4, n_wanted=n))(jnp.asarray(6))
     )
     np.testing.assert_array_equal(found[:8], 2.0 * np.asarray(values)[:8])
     if jax.default_backend() == "cpu":
         np.testing.assert_array_equal(found[8:], 0.0)
-    np.testing.assert_array_equal(in_turn(lambda v: 2.0 * v, values, at_once=5), 2.0 * values)
+    np.testing.assert_array_equal(map_stars(lambda v: 2.0 * v, values, at_once=5), 2.0 * values)

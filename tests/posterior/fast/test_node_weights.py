@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from redflower.posterior.density import density_of_draws
-from redflower.posterior.fast.check import effective_number, log_node_weights
-from redflower.posterior.fast.weights import pareto_k
+from redflower.posterior.fast.weights import effective_number, log_node_weights, pareto_k
 
 
 @pytest.mark.equation("EF5")

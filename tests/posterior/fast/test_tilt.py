@@ -8,9 +8,9 @@ import pytest
 from redflower.posterior.fast.check import WeightedDraws
 from redflower.posterior.fast.grid import Grid
 from redflower.posterior.fast.grid_summaries import summarise_grid
-from redflower.posterior.fast.steps import FastSettings
 from redflower.posterior.fast.tilt import fit_tilt, solve_spd, tilted
 from redflower.posterior.fast.weights import pareto_k
+from redflower.posterior.settings import FastSettings
 
 E, MU = jnp.linspace(-0.05, 0.45, 22), jnp.linspace(8.0, 12.0, 16)
 CENTRE, SIGMA = (0.2, 10.0), (0.05, 0.4)

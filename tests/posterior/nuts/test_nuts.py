@@ -24,7 +24,8 @@ from redflower.physics import (
     log_distance_prior,
     log_parallax_likelihood,
 )
-from redflower.posterior import Flag, InferenceSettings, NutsSettings, Status, engine, infer_stars
+from redflower.posterior import Flag, InferenceSettings, NutsSettings, Status, infer_stars
+from redflower.posterior.nuts import run
 from redflower.posterior.nuts.sampler import FIRST_TRY_PILOTS
 from redflower.star import Star
 
@@ -210,7 +211,7 @@ def test_chains_that_fail_are_tried_once_more_and_no_others(monkeypatch: pytest.
     settings = InferenceSettings(engine="nuts", nuts=nuts, batch_size=len(stars))
     done: list[int] = []
     tried_twice = redflower.infer(stars, "mock-sky", settings=settings, progress=done.append)
-    monkeypatch.setattr(engine, "SECOND_TRY_PILOTS", FIRST_TRY_PILOTS)
+    monkeypatch.setattr(run, "SECOND_TRY_PILOTS", FIRST_TRY_PILOTS)
     once = redflower.infer(stars, "mock-sky", settings=settings)
     failures = ["low_ess", "not_converged", "divergent"]
     failed = np.isin(once["status"], failures)

@@ -10,6 +10,7 @@ from redflower.physics import Zhang23Law, extinction_mag
 from redflower.train import ContrastConfig, FlowConfig, StageConfig, TrainConfig, train_flow
 from redflower.train.dataset import tabulate
 from redflower.train.loss.contrastive import contrast_strength, next_contrast_steps, redden
+from redflower.train.loss.estimator import Estimator
 from redflower.train.loss.objective import Objective
 from tests.helpers.flows import random_flow
 from tests.helpers.training import log_contrast, log_evidence, make_training_star
@@ -35,17 +36,18 @@ def test_copies_have_the_marginal_likelihood_of_their_magnitudes_down_to_the_flo
     flow, star = random_flow(4), example_star()
     data = make_training_star(star)
     narrow = ContrastConfig(strength=0.3, ebv_min_mag=0.2, ebv_max_mag=0.2001, negatives=2, floor=-1e6)
-    settings = {"law": LAW, "n_draws": 4000, "proposal": "posterior", "integrate_gaps": False, **LIMITS}
-    value, possible = log_contrast(flow.prepared(), data, jax.random.key(0), config=narrow, **settings)
+    estimator = Estimator(proposal="posterior", integrate_gaps=False, **LIMITS)
+    settings = {"law": LAW, "n_draws": 4000}
+    value, possible = log_contrast(
+        flow.prepared(), data, jax.random.key(0), estimator, config=narrow, **settings
+    )
     copy = eqx.tree_at(lambda d: d.star, data, redden(LAW, star, jnp.float32(0.20005)))
     expected = log_evidence(
         flow.prepared(),
         copy,
         jax.random.key(1),
+        Estimator(proposal="posterior", normaliser="none", **LIMITS),
         n_draws=8000,
-        proposal="posterior",
-        normaliser="none",
-        **LIMITS,
     )
     assert bool(possible)
     assert float(value) == pytest.approx(float(expected), abs=0.1)
@@ -53,7 +55,7 @@ def test_copies_have_the_marginal_likelihood_of_their_magnitudes_down_to_the_flo
     def floored(network):
         whole = eqx.tree_at(lambda f: f.network, flow, network).prepared()
         config = narrow.model_copy(update={"floor": 100.0})
-        return log_contrast(whole, data, jax.random.key(0), config=config, **(settings | {"n_draws": 8}))[0]
+        return log_contrast(whole, data, jax.random.key(0), estimator, law=LAW, config=config, n_draws=8)[0]
 
     at_floor, gradient = eqx.filter_value_and_grad(floored)(flow.network)
     assert float(at_floor) == pytest.approx(100.0 + float(data.log_parallax_evidence), abs=1e-3)
@@ -66,16 +68,19 @@ def test_a_star_without_bp_or_dimmed_out_of_the_sample_teaches_nothing() -> None
         "law": LAW,
         "config": ContrastConfig(strength=0.3),
         "n_draws": 4,
-        "proposal": "posterior",
-        "integrate_gaps": False,
     }
+    kind = {"proposal": "posterior", "integrate_gaps": False}
     value, possible = log_contrast(
-        flow, make_training_star(example_star((1,))), jax.random.key(0), **settings, **LIMITS
+        flow,
+        make_training_star(example_star((1,))),
+        jax.random.key(0),
+        Estimator(**kind, **LIMITS),
+        **settings,
     )
     assert (float(value), bool(possible)) == (0.0, False)
     data = make_training_star(example_star())
     limits = {"g_bright_mag": 13.5, "g_faint_mag": 16.05}
-    value, _ = log_contrast(flow, data, jax.random.key(0), **settings, **limits)
+    value, _ = log_contrast(flow, data, jax.random.key(0), Estimator(**kind, **limits), **settings)
     assert float(value) == pytest.approx(-70.0 + float(data.log_parallax_evidence), abs=1e-3)
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from redflower.train.dataset import make_training_star
-from redflower.train.loss.evidence import draw_from_posterior
+from redflower.train.loss.proposals import draw_from_posterior
 from tests.posterior.test_posterior import example_star
 
 N_DRAWS = 400_000

@@ -8,8 +8,9 @@ import pytest
 
 from redflower.flow.conditional import ConditionalFlow
 from redflower.physics import absolute_to_colour, distance_modulus, flow_condition
-from redflower.train.loss.evidence import POSTERIOR_LEVELS
+from redflower.train.loss.estimator import Estimator
 from redflower.train.loss.gaps import fill_gaps
+from redflower.train.loss.training_star import POSTERIOR_LEVELS
 from tests.helpers.flows import random_flow
 from tests.helpers.training import log_evidence, make_training_star
 from tests.posterior.test_posterior import example_star
@@ -50,7 +51,7 @@ def test_a_missing_middle_band_is_integrated_over_in_value_and_gradient() -> Non
     def estimate(network):
         prepared = ConditionalFlow(network, flow.standardisation).prepared()
         return log_evidence(
-            prepared, data, key, n_draws=n_draws, proposal="posterior", normaliser="none", **LIMITS
+            prepared, data, key, Estimator(proposal="posterior", normaliser="none", **LIMITS), n_draws=n_draws
         )
 
     def quadrature(network):
@@ -89,7 +90,11 @@ def test_a_star_without_gaps_has_the_evidence_it_has_without_the_drawing() -> No
     data = make_training_star(example_star((8, 9, 10)))
     a, b = (
         log_evidence(
-            flow, data, jax.random.key(1), n_draws=16, proposal="posterior", integrate_gaps=gaps, **LIMITS
+            flow,
+            data,
+            jax.random.key(1),
+            Estimator(proposal="posterior", integrate_gaps=gaps, **LIMITS),
+            n_draws=16,
         )
         for gaps in (True, False)
     )
@@ -116,8 +121,9 @@ def test_adapted_draws_estimate_the_same_integral_with_less_scatter() -> None:
         one = jax.jit(
             jax.vmap(
                 lambda k: log_evidence(
-                    flow, data, k, n_draws=n_draws, proposal="posterior", normaliser="none",
-                    integrate_gaps=False, magnitudes=magnitudes, **LIMITS,
+                    flow, data, k,
+                    Estimator(proposal="posterior", normaliser="none", integrate_gaps=False, magnitudes=magnitudes, **LIMITS),
+                    n_draws=n_draws,
                 )
             )
         )  # fmt: skip

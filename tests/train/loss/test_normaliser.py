@@ -9,7 +9,7 @@ from scipy.special import gammainc, gammaincinv
 
 from redflower.star import Star
 from redflower.train.dataset import make_training_star
-from redflower.train.loss.evidence import log_selected_fraction, prior_nodes
+from redflower.train.loss.normaliser import log_selected_fraction, prior_nodes
 from tests.posterior.test_posterior import example_star
 from tests.train.test_selection import linear_flow
 

@@ -13,7 +13,7 @@ from redflower.random_streams import Stream, stream_key
 from redflower.train import ContrastConfig, StageConfig, TrainConfig
 from redflower.train.dataset import tabulate
 from redflower.train.loss import objective
-from redflower.train.loss.objective import Objective, rows_of_bad_gradients
+from redflower.train.loss.objective import Group, Objective, rows_of_bad_gradients
 from tests.helpers.flows import random_flow
 from tests.train.test_train import sample
 
@@ -46,8 +46,10 @@ def test_the_evidence_and_the_reddened_copies_of_a_star_share_no_numbers(monkeyp
     def words(key: jax.Array) -> jax.Array:
         return jax.random.key_data(key)
 
-    monkeypatch.setattr(objective, "log_evidence", lambda flow, star, key, **_: words(key))
-    monkeypatch.setattr(objective, "log_contrast", lambda flow, star, key, **_: (words(key), jnp.bool_(True)))
+    monkeypatch.setattr(objective, "log_evidence", lambda flow, star, key, *_, **__: words(key))
+    monkeypatch.setattr(
+        objective, "log_contrast", lambda flow, star, key, *_, **__: (words(key), jnp.bool_(True))
+    )
     config = TrainConfig(normaliser="none", contrast=ContrastConfig(strength=0.3))
     data = tabulate(sample(4))
     evidence, contrast = Objective(config, Zhang23Law(), *LIMITS).terms(
@@ -64,8 +66,9 @@ def test_the_evidence_and_the_reddened_copies_of_a_star_share_no_numbers(monkeyp
 def test_a_step_that_was_not_finite_is_judged_by_its_own_draws(monkeypatch) -> None:
     """An evidence that is not finite for some draws alone, other ones with gaps and for other draws of magnitudes."""
 
-    def evidence(flow, star, key, *, integrate_gaps, magnitudes, **_):
-        level = jax.random.uniform(jax.random.fold_in(key, 2 * integrate_gaps + (magnitudes == "adapted")))
+    def evidence(flow, star, key, estimator, n_draws):
+        kind = 2 * estimator.integrate_gaps + (estimator.magnitudes == "adapted")
+        level = jax.random.uniform(jax.random.fold_in(key, kind))
         return jnp.where(level < 0.3, jnp.nan, 0.0) + 0.0 * jnp.sum(flow.weights.matrices[0])
 
     monkeypatch.setattr(objective, "log_evidence", evidence)
@@ -81,6 +84,15 @@ def test_a_step_that_was_not_finite_is_judged_by_its_own_draws(monkeypatch) -> N
             magnitudes=stage.magnitudes,
         )  # fmt: skip
         expected[gaps == has_gaps] = ~np.isfinite(np.asarray(terms))[gaps == has_gaps]
-    found = rows_of_bad_gradients(made, flow, data, rows, gaps, stream=7, strength=0.0, stage=stage)
-    np.testing.assert_array_equal(found, expected)
+    groups = [
+        Group(
+            has_gaps=has_gaps,
+            data=jax.tree.map(lambda a, mine=gaps == has_gaps: a[mine], data),
+            rows=jnp.asarray(rows[gaps == has_gaps], jnp.uint32),
+            weights=jnp.ones(int((gaps == has_gaps).sum())),
+        )
+        for has_gaps in (False, True)
+    ]
+    found = rows_of_bad_gradients(made, flow, groups, stream=7, strength=0.0, stage=stage)
+    np.testing.assert_array_equal(found, rows[expected])
     assert 3 < expected.sum() < 25

@@ -8,6 +8,7 @@ from redflower.catalogue.archive.fetch import TILE_ROWS_MAX as TILE_ROWS_MAX
 from redflower.catalogue.archive.fetch import FetchResult as FetchResult
 from redflower.catalogue.archive.fetch import Source as Source
 from redflower.catalogue.archive.fetch import fetch_tiles as fetch_tiles
+from redflower.catalogue.archive.patience import Patience as Patience
 from redflower.catalogue.archive.regions import TILE_ORDER as TILE_ORDER
 from redflower.catalogue.archive.regions import ZERO_EXTINCTION as ZERO_EXTINCTION
 from redflower.catalogue.archive.regions import Cone as Cone
@@ -17,6 +18,5 @@ from redflower.catalogue.archive.regions import expected_stars as expected_stars
 from redflower.catalogue.archive.regions import parse_region as parse_region
 from redflower.catalogue.archive.regions import zero_extinction_tiles as zero_extinction_tiles
 from redflower.catalogue.archive.tap import GAIA_TAP as GAIA_TAP
-from redflower.catalogue.archive.tap import Patience as Patience
 from redflower.catalogue.archive.tap import TapService as TapService
 from redflower.catalogue.archive.tap_source import TapSource as TapSource

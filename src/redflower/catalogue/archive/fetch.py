@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 from astropy.table import Table, vstack
 
 from redflower.catalogue.archive.manifest import Manifest
+from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.archive.regions import FINEST_ORDER, Tile
-from redflower.catalogue.archive.tap import RefusedError
 from redflower.catalogue.io.parquet import read_parquet, with_meta
 from redflower.catalogue.io.tables import check_writable, write_table
 from redflower.errors import FetchError, InputError, RowLimitError
+from redflower.files import written_whole
 from redflower.photometric_scales import archive_scale
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.seeds import check_seed
@@ -225,19 +226,18 @@ def _combine(files: dict[Path, np.ndarray | None], out: Path, meta: dict[str, An
         table.meta = {META_KEY: meta}
         write_table(table, out)
         return
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     schema = with_meta(pq.read_schema(next(iter(files))), {META_KEY: meta})
     try:
-        with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        with (
+            written_whole(out) as part,
+            pq.ParquetWriter(part, schema, compression="zstd") as writer,
+        ):
             for path, rows in files.items():
                 arrow = pq.read_table(path, partitioning=None)
                 arrow = arrow if rows is None else arrow.take(pa.array(rows))
                 writer.write_table(arrow.cast(schema))
-        os.replace(part, out)
     except (pa.ArrowException, OSError) as problem:
         raise FetchError(f"{out} cannot be written from its tiles: {problem}.") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _thinned(rows: dict[str, int], surplus: int, seed: int) -> dict[str, np.ndarray]:

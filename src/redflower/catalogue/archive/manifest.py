@@ -1,13 +1,12 @@
 """The manifest of a download: what was asked, and each tile with its rows and checksum, kept whole at every moment."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from redflower.errors import FetchError, InputError
-from redflower.files import file_sha256
+from redflower.files import file_sha256, written_whole
 
 VERSION: Final = 1
 DONE, EMPTY, SPLIT, FAILED = "done", "empty", "split", "failed"
@@ -120,12 +119,9 @@ class Manifest:
         self._tiles = tiles
 
     def _write(self) -> None:
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         content = {"version": VERSION, "request": self._request, "tiles": self._tiles}
         try:
-            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            os.replace(part, self.path)
+            with written_whole(self.path) as part:
+                part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         except OSError as problem:
             raise FetchError(f"{self.path} cannot be written: {problem.strerror or problem}.") from None
-        finally:
-            part.unlink(missing_ok=True)

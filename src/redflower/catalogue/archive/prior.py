@@ -1,18 +1,18 @@
 """The table of distance priors of Bailer-Jones et al. 2021, fetched and checked whole."""
 
 import logging
-import os
 import time
 from pathlib import Path
 from typing import Final
 
-from redflower.catalogue.archive.tap import PassingError, Patience, judged, make_session, save_body
+from redflower.catalogue.archive.patience import PassingError, Patience, judged, make_session, save_body
 from redflower.catalogue.maps.distance_prior import (
     BAILER_JONES_SHA256,
     DistancePrior,
     read_distance_prior,
 )
 from redflower.errors import FetchError, InputError
+from redflower.files import written_whole
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -45,17 +45,13 @@ def fetch_prior(out: Path, *, url: str = PRIOR_URL, patience: Patience | None = 
     if not out.parent.is_dir():
         raise InputError(f"{out} cannot be written: there is no folder {out.parent}. Make it first.")
     patience = patience or Patience()
-    part = out.with_name(f".{out.name}.{os.getpid()}.part.csv")
-    try:
+    with written_whole(out) as part:
         _download(url, part, patience)
         try:
             prior = read_distance_prior(part)
         except InputError as problem:
             text = str(problem).replace(str(part), url)
             raise FetchError(f"what came is no prior table: {text} {BY_HAND}") from None
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
     if prior.sha256 != BAILER_JONES_SHA256:
         _LOG.warning(
             "%s is whole but is not the file that redflower knows (SHA-256 %s, known %s).",

@@ -7,15 +7,26 @@ job, the result kept as a file before it is parsed, and no result taken for whol
 import contextlib
 import logging
 import os
-import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from astropy.table import Table
 
+from redflower.catalogue.archive.patience import (
+    AUTHORIZATION_VARIABLE,
+    PASSWORD_VARIABLE,
+    REFUSALS,
+    USER_VARIABLE,
+    PassingError,
+    Patience,
+    RefusedError,
+    brief,
+    judged,
+    make_session,
+    save_body,
+)
 from redflower.catalogue.io.formats import read_votable
 from redflower.errors import FetchError, InputError, RowLimitError, TableError
 
@@ -24,61 +35,9 @@ _LOG: Final = logging.getLogger(__name__)
 #: The Gaia archive of ESA.
 GAIA_TAP: Final = "https://gea.esac.esa.int/tap-server/tap"
 
-#: Where credentials are looked for, and nowhere else; they are never written to a file or a log.
-USER_VARIABLE, PASSWORD_VARIABLE = "REDFLOWER_TAP_USER", "REDFLOWER_TAP_PASSWORD"
-AUTHORIZATION_VARIABLE: Final = "REDFLOWER_TAP_AUTHORIZATION"
-
-_CHUNK_BYTES: Final = 1 << 20
 _FINAL_PHASES: Final = ("COMPLETED", "ERROR", "ABORTED")
-#: Answers that mean "not now" rather than "not so".
-_PASSING_CODES: Final = (408, 425, 429, 500, 502, 503, 504)
-
-#: What services say of a query that is wrong, and will be wrong again. A job can end in error for lesser reasons.
-_REFUSALS: Final = (
-    "parse", "syntax", "unknown column", "unknown table", "does not exist", "unresolved", "cannot find",
-    "could not locate", "no such field", "no such table", "no such column",
-)  # fmt: skip
 
 Result = TypeVar("Result")
-
-
-class PassingError(FetchError):
-    """A failure that may be gone at the next attempt."""
-
-
-class RefusedError(FetchError):
-    """The service will not answer this kind of query, however often it is asked."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait for a service, and how often to ask again.
-
-    Attributes
-    ----------
-    attempts : of each query, the first included.
-    backoff_s : wait before the second attempt; doubled before each further one, up to ``backoff_max_s``, with up to
-        a quarter of random extra so that many clients do not return together. [s]
-    request_s : limit of a single HTTP request without a byte. [s]
-    job_s : limit of one job from its start to its last byte. [s]
-    poll_s, poll_max_s : first and longest pause between looks at a running job. [s]
-    """
-
-    attempts: int = 6
-    backoff_s: float = 5.0
-    backoff_max_s: float = 300.0
-    request_s: float = 60.0
-    job_s: float = 1800.0
-    poll_s: float = 1.0
-    poll_max_s: float = 20.0
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or min(self.request_s, self.job_s, self.poll_s) <= 0 or self.backoff_s < 0:
-            raise InputError(f"a service needs at least one attempt and positive times; got {self}.")
-
-    def wait_s(self, failures: int) -> float:
-        """Pause after so many failures in a row. [s]"""
-        return min(self.backoff_s * 2.0 ** (failures - 1), self.backoff_max_s) * random.uniform(1.0, 1.25)
 
 
 class TapService:
@@ -174,7 +133,7 @@ class TapService:
             # pyvo parses what the service sends; what is no UWS document ends here.
             if isinstance(problem, (FetchError, TableError)):
                 raise
-            raise PassingError(f"{self.url} sent something that is no job: {_brief(problem)}.") from None
+            raise PassingError(f"{self.url} sent something that is no job: {brief(problem)}.") from None
         finally:
             scratch.unlink(missing_ok=True)
             if job is not None:
@@ -196,7 +155,7 @@ class TapService:
         if phase != "COMPLETED":
             summary = job.job.errorsummary
             text = str(summary.message.content).strip() if summary and summary.message else "no reason given"
-            kind = RefusedError if any(word in text.lower() for word in _REFUSALS) else PassingError
+            kind = RefusedError if any(word in text.lower() for word in REFUSALS) else PassingError
             raise kind(f"{self.url}: the job ended as {phase}: {text}.")
         uri = job.result_uri
         if not uri:
@@ -218,7 +177,7 @@ class TapService:
         except (ValueError, TypeError, KeyError, IndexError, SyntaxError) as problem:
             if isinstance(problem, FetchError):
                 raise
-            raise PassingError(f"{self.url} answered a count with no number: {_brief(problem)}.") from None
+            raise PassingError(f"{self.url} answered a count with no number: {brief(problem)}.") from None
 
     def _log_in(self) -> None:
         """Log in to the Gaia archive, which wants a form; other services get HTTP authentication."""
@@ -235,7 +194,7 @@ class TapService:
         try:
             response = self._session.post(login, data={"username": user, "password": password})
         except requests.RequestException as problem:
-            raise PassingError(f"{login}: {_brief(problem)}.") from None
+            raise PassingError(f"{login}: {brief(problem)}.") from None
         if response.status_code in (401, 403):
             raise RefusedError(
                 f"{login} refuses the user and password of {USER_VARIABLE} and {PASSWORD_VARIABLE}."
@@ -243,32 +202,6 @@ class TapService:
         if not response.ok:
             raise PassingError(f"{login} answers {response.status_code}.")
         self._logged_in = True
-
-
-def make_session(request_s: float) -> Any:
-    """A requests session whose every request has a time limit."""
-    import requests
-
-    class Session(requests.Session):
-        def request(self, *args: Any, **kwargs: Any) -> Any:
-            if kwargs.get("timeout") is None:
-                kwargs["timeout"] = request_s
-            return super().request(*args, **kwargs)
-
-    session = Session()
-    session.headers["User-Agent"] = "redflower (IVOA-science)"
-    return session
-
-
-def save_body(response: Any, path: Path, deadline: float, url: str) -> None:
-    """The body of a response as a file; a body shorter than announced, or too slow, is a failure."""
-    received = 0
-    with path.open("wb") as file:
-        for chunk in response.iter_content(_CHUNK_BYTES):
-            file.write(chunk)
-            received += len(chunk)
-            if time.monotonic() > deadline:
-                raise PassingError(f"{url}: the result did not arrive in time; {received} bytes came.")
 
 
 def _read_whole(path: Path, url: str, max_rows: int) -> Table:
@@ -279,34 +212,10 @@ def _read_whole(path: Path, url: str, max_rows: int) -> Table:
     except TableError as problem:
         raise PassingError(f"{url} sent no table: {problem}") from None
     except Exception as problem:  # whatever a parser of a damaged VOTable raises, it means: ask again
-        raise PassingError(f"{url} sent a result that is no whole VOTable: {_brief(problem)}.") from None
+        raise PassingError(f"{url} sent a result that is no whole VOTable: {brief(problem)}.") from None
     if len(table) >= max_rows:
         raise RowLimitError(f"{url} sent {len(table)} rows, the most that were asked for.")
     for name in table.colnames:
         if name != name.lower():
             table.rename_column(name, name.lower())
     return table
-
-
-def judged(problem: Exception, url: str) -> FetchError:
-    """A failure of the service as one that may pass or one that will not."""
-    response = getattr(problem, "response", None)
-    code = getattr(response, "status_code", None) or getattr(problem, "code", None)
-    text = f"{url}: {_brief(problem)}."
-    if code in (401, 403):
-        return RefusedError(
-            f"{text} It wants other credentials: {USER_VARIABLE} and {PASSWORD_VARIABLE}, or {AUTHORIZATION_VARIABLE}, "
-            "in the environment."
-        )
-    if isinstance(code, int) and 400 <= code < 500 and code not in _PASSING_CODES:
-        return RefusedError(text)
-    import pyvo
-
-    if isinstance(problem, pyvo.dal.DALQueryError):
-        return RefusedError(text)
-    return PassingError(text)
-
-
-def _brief(problem: Exception) -> str:
-    lines = [line for line in str(problem).strip().splitlines() if line.strip()]
-    return (lines[0] if lines else type(problem).__name__)[:300].rstrip(". ")

@@ -38,6 +38,7 @@ from redflower.catalogue.io.parquet import (
 )
 from redflower.catalogue.io.text import read_csv, read_ecsv, write_csv, write_ecsv
 from redflower.errors import InputError, TableError
+from redflower.files import written_whole
 from redflower.provenance import META_KEY
 
 __all__ = [
@@ -144,12 +145,8 @@ def join_tables(parts: Sequence[Path], path: "str | Path") -> Path:
     if _ending(path, reading=False) != ".parquet":
         return write_table(vstack([read_table(part) for part in parts], metadata_conflicts="silent"), path)
     check_writable(path)
-    whole = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        join_parquet(parts, whole)
-        os.replace(whole, path)
-    finally:
-        whole.unlink(missing_ok=True)
+    with written_whole(path) as part:
+        join_parquet(parts, part)
     return path
 
 
@@ -178,8 +175,6 @@ def write_table(table: Table, path: "str | Path", *, overwrite: bool = False) ->
     if META_KEY in table.meta:
         # YAML would write a tuple as a Python object, at which every other program's reader of ECSV stops.
         plain.meta = {**table.meta, META_KEY: json.loads(provenance_json(table))}
-    # In the same folder, so that the last step is a rename and nobody ever sees half a file.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     writer: Callable[[Table, Path], None] = {
         ".parquet": write_parquet,
         ".fits": write_fits,
@@ -188,14 +183,12 @@ def write_table(table: Table, path: "str | Path", *, overwrite: bool = False) ->
         ".csv": write_csv,
     }[ending]
     try:
-        writer(plain, part)
-        os.replace(part, path)
+        with written_whole(path) as part:
+            writer(plain, part)
     except TableError:
         raise
     except Exception as problem:
         raise TableError(f"{path} cannot be written: {_first_line(problem)}.") from problem
-    finally:
-        part.unlink(missing_ok=True)
     if ending == ".csv":
         _LOG.warning(
             "%s: CSV keeps no units, descriptions or provenance; .parquet, .fits, .ecsv and .vot keep them.",

@@ -6,10 +6,7 @@ has a beta posterior. Empty and sparse cells lean on the same magnitude and colo
 same pixel, where the method as published leans on 1/2, which no survey is like.
 """
 
-import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import astropy.units as u
@@ -17,19 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from astropy_healpix import HEALPix
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from redflower.errors import InputError
 from redflower.physics import (
     SelectionFunction,
     log_subsample_selection,
-    selection_from_parts,
-    selection_to_parts,
 )
 from redflower.platforms import compute_platform
 
-_FORMAT: Final = "redflower-selection"
 #: Edges unless asked otherwise; colours beyond count in the outermost cells. [mag]
 G_RP_EDGES_MAG: Final = (-0.2, 0.3, 0.5, 0.7, 0.9, 1.1, 1.4)
 G_STEP_MAG: Final = 0.5
@@ -234,56 +226,6 @@ def selection_pixels(
         np.where(finite, ra_deg, 0.0) * u.deg, np.where(finite, dec_deg, 0.0) * u.deg
     )
     return np.where(finite, pixels, 0).astype(np.int32)
-
-
-def write_selection(
-    selection: SelectionFunction, path: "str | Path", provenance: dict[str, Any] | None = None
-) -> Path:
-    """Write a selection function to a .safetensors file, whole or not at all.
-
-    Raises
-    ------
-    InputError
-        If the ending is another or the file cannot be written.
-    """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise InputError(f"{path}: a selection function is written to a .safetensors file.")
-    arrays, settings = selection_to_parts(selection)
-    header = {"format": _FORMAT, "settings": json.dumps(settings), "provenance": json.dumps(provenance or {})}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata=header
-        )
-        os.replace(part, path)
-    except (OSError, SafetensorError) as problem:
-        raise InputError(f"{path} cannot be written: {problem}.") from None
-    finally:
-        part.unlink(missing_ok=True)
-    return path
-
-
-def read_selection(path: "str | Path") -> SelectionFunction:
-    """Read a selection function from its file.
-
-    Raises
-    ------
-    InputError
-        If the file is absent, damaged, or holds something else.
-    """
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-    except (OSError, SafetensorError) as problem:
-        raise InputError(f"{path} cannot be read as a selection function: {problem}.") from None
-    if header.get("format") != _FORMAT:
-        raise InputError(f"{path} holds no selection function of redflower.")
-    try:
-        return selection_from_parts(arrays, json.loads(header["settings"]))
-    except (KeyError, ValueError) as problem:
-        raise InputError(f"{path} is damaged: {problem}.") from None
 
 
 def _sky_star(n: np.ndarray) -> np.ndarray:

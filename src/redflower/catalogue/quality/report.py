@@ -1,7 +1,6 @@
 """The report of `prepare`: how many stars each cut left, which bands there are, and what was assumed."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from rich.table import Table as RichTable
 from redflower.catalogue.quality.cuts import BandCut
 from redflower.catalogue.quality.summary import SampleSummary
 from redflower.errors import TableError
+from redflower.files import written_whole
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,11 @@ class CutReport:
             If the file cannot be written.
         """
         path = Path(path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
-            os.replace(part, path)
+            with written_whole(path) as part:
+                part.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
         except OSError as problem:
             raise TableError(f"the report {path} cannot be written: {problem.strerror or problem}.") from None
-        finally:
-            part.unlink(missing_ok=True)
 
     def rich_table(self) -> RichTable:
         """The cuts as a table for the terminal."""

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from redflower.bands import BP, RP, G
+from redflower.flow.conditional import needed_bands
 from redflower.flow.emulator import Noise
 from redflower.physics import (
     absolute_to_colour,
@@ -23,7 +23,7 @@ from redflower.physics import (
 )
 from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
 from redflower.posterior.fast.grid_summaries import node_masses
-from redflower.posterior.log_density import log_posterior, needed_bands
+from redflower.posterior.log_density import log_posterior
 from redflower.star import Star
 
 
@@ -101,11 +101,11 @@ def weighted_draws(
     log_weight = log_exact - log_proposal.T - grid.log_density[row, column][:, None]  # EF5
     log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, -1e30)
     return WeightedDraws(
-        jnp.repeat(ebv_mag, n_per_node),
-        jnp.repeat(modulus_mag, n_per_node),
-        log_weight.ravel(),
-        chi2.ravel(),
-        g_mag.ravel(),
+        ebv_mag=jnp.repeat(ebv_mag, n_per_node),
+        modulus_mag=jnp.repeat(modulus_mag, n_per_node),
+        log_weight=log_weight.ravel(),
+        flow_chi2=chi2.ravel(),
+        unreddened_g_mag=g_mag.ravel(),
     )
 
 
@@ -137,21 +137,3 @@ def check_of(draws: WeightedDraws) -> Check:
     weight = jnp.exp(draws.log_weight - peak)
     total = jnp.sum(weight)
     return Check(total**2 / jnp.sum(weight**2), peak + jnp.log(total / len(weight)))
-
-
-def log_node_weights(
-    log_weight: Float[np.ndarray, "star draw"], n_per_node: int
-) -> Float[np.ndarray, "star node"]:
-    """ln of the summed weights of each node's draws.
-
-    The draws of a node share its place, and with it what the grid does not know of the density there: they are one opinion
-    and not ``n_per_node``.
-    """
-    by_node = np.asarray(log_weight, dtype=np.float64).reshape(len(log_weight), -1, n_per_node)
-    return np.asarray(np.logaddexp.reduce(by_node, axis=2))
-
-
-def effective_number(log_weight: Float[np.ndarray, "star weight"]) -> Float[np.ndarray, " star"]:
-    """(sum w)^2 / sum w^2 of every star's weights, of nodes or of draws."""
-    weight = np.exp(np.asarray(log_weight, np.float64) - log_weight.max(axis=1, keepdims=True))
-    return np.asarray(weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1))

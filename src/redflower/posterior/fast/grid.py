@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from redflower.bands import BP, RP, G
-from redflower.flow.emulator import Emulator, Noise, column_for
+from redflower.flow.emulator import Emulator, Noise
+from redflower.flow.emulator_networks import column_for
 from redflower.physics import (
     absolute_to_colour,
     distance_modulus,
@@ -151,7 +152,13 @@ def log_grid(
     log_ebv = in_sample - jnp.log(exact.ebv_max_mag - exact.ebv_min_mag)
     total = log_first + log_others + log_distance[:, None] + log_ebv[None, :]  # EF4
     total = jnp.where(jnp.isfinite(total), total, -1e30)
-    return Grid(modulus_mag, ebv_mag, total, expected.g_extinction_mag, expected.bp_rp_mag)
+    return Grid(
+        modulus_mag=modulus_mag,
+        ebv_mag=ebv_mag,
+        log_density=total,
+        g_extinction_mag=expected.g_extinction_mag,
+        bp_rp_mag=expected.bp_rp_mag,
+    )
 
 
 def axes_of(box: Box, n_modulus: int, n_ebv: int) -> tuple[Float[Array, "modulus"], Float[Array, "ebv"]]:
@@ -210,9 +217,9 @@ def interpolated_grid(grid: Grid, factor: int) -> Grid:
     along_ebv = jnp.asarray(cubic_matrix(n_ebv, fine_ebv))
     log_density = along_modulus @ floored @ along_ebv.T
     return Grid(
-        jnp.linspace(grid.modulus_mag[0], grid.modulus_mag[-1], fine_modulus),
-        jnp.linspace(grid.ebv_mag[0], grid.ebv_mag[-1], fine_ebv),
-        log_density,
-        along_ebv @ grid.g_extinction_mag,
-        along_ebv @ grid.bp_rp_mag,
+        modulus_mag=jnp.linspace(grid.modulus_mag[0], grid.modulus_mag[-1], fine_modulus),
+        ebv_mag=jnp.linspace(grid.ebv_mag[0], grid.ebv_mag[-1], fine_ebv),
+        log_density=log_density,
+        g_extinction_mag=along_ebv @ grid.g_extinction_mag,
+        bp_rp_mag=along_ebv @ grid.bp_rp_mag,
     )

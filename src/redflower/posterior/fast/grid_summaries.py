@@ -8,9 +8,8 @@ from jaxtyping import Array, Float
 from redflower.physics import distance_pc_of_modulus
 from redflower.posterior.cubics import cubic_matrix
 from redflower.posterior.fast.grid import Grid
+from redflower.quantiles import LEVELS
 
-#: Levels of the quantile columns.
-LEVELS: Final = (0.05, 0.16, 0.50, 0.84, 0.95)
 #: Points per cell when a marginal's logarithm is interpolated for its quantiles.
 REFINEMENT: Final = 4
 
@@ -76,15 +75,15 @@ def summarise_grid(grid: Grid) -> GridSummary:
     marginal_e = jnp.where(of_ebv > 0, of_ebv, 0.0) / trapezium(len(of_ebv))
     marginal_mu = of_modulus / trapezium(len(of_modulus))
     return GridSummary(
-        mean_e,
-        std_e,
-        quantiles(grid.ebv_mag, marginal_e, levels),
-        mean_d,
-        std_d,
-        distance_pc_of_modulus(quantiles(grid.modulus_mag, marginal_mu, levels)),
-        correlation,
-        log_evidence,
-        jnp.max(jnp.abs(jnp.stack(shifts))),
+        ebv_mean_mag=mean_e,
+        ebv_std_mag=std_e,
+        ebv_quantiles_mag=quantiles(grid.ebv_mag, marginal_e, levels),
+        distance_mean_pc=mean_d,
+        distance_std_pc=std_d,
+        distance_quantiles_pc=distance_pc_of_modulus(quantiles(grid.modulus_mag, marginal_mu, levels)),
+        correlation=correlation,
+        log_evidence=log_evidence,
+        resolution_shift=jnp.max(jnp.abs(jnp.stack(shifts))),
     )
 
 

@@ -1,7 +1,12 @@
-"""The shape of the upper tail of importance weights: may their mean be trusted?"""
+"""Importance weights: their effective number, the shape of their tail, and the moments of weighted draws."""
 
+from typing import Any
+
+import jax
 import numpy as np
 from jaxtyping import Float
+
+from redflower.posterior.fast.check import WeightedDraws
 
 
 def pareto_k(log_weight: Float[np.ndarray, "star draw"]) -> Float[np.ndarray, " star"]:
@@ -36,3 +41,93 @@ def pareto_k(log_weight: Float[np.ndarray, "star draw"]) -> Float[np.ndarray, " 
     shape = np.log1p(-b_mean[:, None] * excess).mean(axis=1)
     shape = (n_tail * shape + 5.0) / (n_tail + 10.0)
     return np.where(finite, np.where(flat, -np.inf, shape), np.nan)
+
+
+class Refined:
+    """Accumulate the importance-sampling rounds of a block of stars.
+
+    Parameters
+    ----------
+    n_stars : how many stars.
+    n_per_node : draws of a node, side by side.
+    """
+
+    def __init__(self, n_stars: int, n_per_node: int) -> None:
+        self._n_per_node = n_per_node
+        self._draws: list[list[WeightedDraws]] = [[] for _ in range(n_stars)]
+        self._log_evidence: list[list[float]] = [[] for _ in range(n_stars)]
+
+    def add(self, star: int, draws: WeightedDraws, log_evidence: float) -> None:
+        """Add a round of one star."""
+        self._draws[star].append(draws)
+        self._log_evidence[star].append(log_evidence)
+
+    def effective(self, stars: np.ndarray) -> np.ndarray:
+        """Return the effective number of nodes of stars with equally many rounds."""
+        by_star = [np.concatenate([draws.log_weight for draws in self._draws[star]]) for star in stars]
+        return effective_number(log_node_weights(np.stack(by_star), self._n_per_node))
+
+    def draws(self, stars: np.ndarray) -> Any:
+        """All draws of stars with equally many rounds, a row per star, on the host."""
+        rows: list[Any] = [jax.tree.map(lambda *a: np.concatenate(a), *self._draws[star]) for star in stars]
+        arrays: list[Any] = [np.stack(parts) for parts in zip(*rows, strict=True)]
+        return WeightedDraws(*arrays)
+
+    def log_evidence(self, stars: np.ndarray) -> np.ndarray:
+        """ln of the mean evidence of the rounds, of stars with equally many."""
+        rounds = np.array([self._log_evidence[i] for i in stars])
+        return np.logaddexp.reduce(rounds, axis=1) - np.log(rounds.shape[1])
+
+    def forget(self, stars: np.ndarray) -> None:
+        """Free the draws of stars that are done."""
+        for star in stars:
+            self._draws[star] = []
+
+
+def normalised_weights(draws: WeightedDraws) -> np.ndarray:
+    """Weights that add up to one, a row per star."""
+    log_weight = np.asarray(draws.log_weight, dtype=np.float64)
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+
+
+def weighted_summary(draws: WeightedDraws, levels: np.ndarray) -> dict[str, np.ndarray]:
+    """Moments and quantiles of weighted draws, a row per star."""
+    weight = normalised_weights(draws)
+    ebv = np.asarray(draws.ebv_mag, dtype=np.float64)
+    distance = 10.0 ** (1.0 + np.asarray(draws.modulus_mag, dtype=np.float64) / 5.0)
+    out: dict[str, np.ndarray] = {}
+    centred = {}
+    for name, values in (("ebv", ebv), ("distance", distance)):
+        mean = (weight * values).sum(axis=1)
+        centred[name] = values - mean[:, None]
+        out[f"{name}_mean"] = mean
+        out[f"{name}_std"] = np.sqrt((weight * centred[name] ** 2).sum(axis=1))
+        order = np.argsort(values, axis=1, kind="stable")
+        sorted_values = np.take_along_axis(values, order, axis=1)
+        cumulative = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
+        cumulative -= 0.5 * np.take_along_axis(weight, order, axis=1)
+        out[f"{name}_quantiles"] = np.stack(
+            [np.interp(levels, c, v) for c, v in zip(cumulative, sorted_values, strict=True)]
+        )
+    covariance = (weight * centred["ebv"] * centred["distance"]).sum(axis=1)
+    out["ebv_distance_corr"] = covariance / np.maximum(out["ebv_std"] * out["distance_std"], 1e-30)
+    return out
+
+
+def log_node_weights(
+    log_weight: Float[np.ndarray, "star draw"], n_per_node: int
+) -> Float[np.ndarray, "star node"]:
+    """ln of the summed weights of each node's draws.
+
+    The draws of a node share its place, and with it what the grid does not know of the density there: they are one opinion
+    and not ``n_per_node``.
+    """
+    by_node = np.asarray(log_weight, dtype=np.float64).reshape(len(log_weight), -1, n_per_node)
+    return np.asarray(np.logaddexp.reduce(by_node, axis=2))
+
+
+def effective_number(log_weight: Float[np.ndarray, "star weight"]) -> Float[np.ndarray, " star"]:
+    """(sum w)^2 / sum w^2 of every star's weights, of nodes or of draws."""
+    weight = np.exp(np.asarray(log_weight, np.float64) - log_weight.max(axis=1, keepdims=True))
+    return np.asarray(weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1))

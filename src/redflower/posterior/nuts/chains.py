@@ -7,12 +7,12 @@ from jaxtyping import Array, Int, Shaped
 
 from redflower.flow.model import Model
 from redflower.platforms import compute_platform
-from redflower.posterior.engine import InferenceSettings
-from redflower.posterior.fast.steps import batches, take
-from redflower.posterior.flags import chains_failed, diagnostics, unusable_status
-from redflower.posterior.keys import star_keys
+from redflower.posterior.flags import unusable_status
 from redflower.posterior.log_density import make_target
-from redflower.posterior.nuts.sampler import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, Draws, sample_stars
+from redflower.posterior.nuts.run import two_tries
+from redflower.posterior.nuts.sampler import Draws
+from redflower.posterior.results import Request
+from redflower.posterior.settings import InferenceSettings
 from redflower.star import Star
 
 
@@ -40,23 +40,25 @@ def chains_of_stars(
     """
     compute_platform()
     target = make_target(model, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag)
+    request = Request(
+        model=model,
+        target=target,
+        stars=stars,
+        source_id=source_id,
+        settings=settings,
+        ebv_limit_mag=np.full(len(source_id), settings.ebv_max_mag),
+    )
     rows = np.flatnonzero(unusable_status(model, stars) == "")
     found: dict[str, np.ndarray] = {}
-    # The second time around, those whose chains failed the first time: as in the rows of `infer_stars`.
-    places = np.arange(len(rows))
-    for n_pilots in (FIRST_TRY_PILOTS, SECOND_TRY_PILOTS):
-        failed = [places[:0]]
-        for batch, padded in batches(places, settings.batch_size):
-            keys = star_keys(source_id[rows[padded]], settings.seed)
-            draws = sample_stars(target, take(stars, rows[padded]), keys, settings.nuts, n_pilots)
-            for name, values in _named(draws).items():
-                kept = np.asarray(values)[: len(batch)]
-                found.setdefault(name, np.empty((len(rows), *kept.shape[1:]), kept.dtype))[batch] = kept
-            bad = chains_failed(diagnostics(draws), draws.diverging[0].size)
-            failed.append(batch[bad[: len(batch)]])
-            if progress is not None and n_pilots == FIRST_TRY_PILOTS:
-                progress(int(batch[-1]) + 1)
-        places = np.concatenate(failed)
+    n_done = 0
+    for tried in two_tries(request, rows):
+        places = np.searchsorted(rows, tried.batch)
+        for name, values in _named(tried.draws).items():
+            kept = np.asarray(values)[: len(places)]
+            found.setdefault(name, np.empty((len(rows), *kept.shape[1:]), kept.dtype))[places] = kept
+        n_done += len(places) - int(tried.again.sum())
+        if progress is not None:
+            progress(n_done)
     return rows, found
 
 

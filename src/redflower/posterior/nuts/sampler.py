@@ -1,6 +1,5 @@
 """The reference engine: NumPyro's No-U-Turn sampler on the whitened posterior, many stars at once."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import equinox as eqx
@@ -11,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
 from redflower.bands import BP, RP, G
+from redflower.flow.conditional import needed_bands
 from redflower.physics import (
     absolute_to_colour,
     distance_modulus,
@@ -18,14 +18,9 @@ from redflower.physics import (
     distance_posterior_quantiles,
     flow_condition,
 )
-from redflower.posterior.log_density import (
-    Position,
-    Target,
-    Whitening,
-    log_whitened,
-    make_whitening,
-    needed_bands,
-)
+from redflower.posterior.log_density import Target
+from redflower.posterior.settings import NutsSettings
+from redflower.posterior.whitening import Position, Whitening, log_whitened, make_whitening
 from redflower.random_streams import folded
 from redflower.star import Star
 
@@ -37,25 +32,6 @@ START_TEMPER = 0.2
 #: Pilot runs, and those of a second try for stars whose chains failed: each pilot's frame is that of the one before.
 FIRST_TRY_PILOTS = 1
 SECOND_TRY_PILOTS = 3
-
-
-@dataclass(frozen=True)
-class NutsSettings:
-    """Length of the chains. The paper's are `PAPER_SETTINGS` (section 2.11); the defaults are shorter."""
-
-    # Chains of all stars advance in step, so one long trajectory costs all of them its length. On the whitened
-    # target 7 leapfrogs suffice for most stars; those that want more than the caps allow show a low ess.
-    n_chains: int = 4
-    n_warmup: int = 150
-    n_draws: int = 200
-    target_accept: float = 0.85
-    max_tree_depth_warmup: int = 4
-    max_tree_depth: int = 5
-
-
-PAPER_SETTINGS = NutsSettings(
-    n_chains=1, n_warmup=4000, n_draws=10_000, target_accept=0.8, max_tree_depth_warmup=10, max_tree_depth=10
-)
 
 
 class Draws(eqx.Module):

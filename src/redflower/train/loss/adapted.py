@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from redflower.flow.bnaf import MIN_SLOPE
+from redflower.flow.band_by_band import bandwise
 from redflower.flow.conditional import LOG_SQRT_2PI, PreparedFlow
 
 N_NEWTON = 3
@@ -53,36 +53,19 @@ def draw_adapted(
     The vector, and ln of likelihood over proposal, up to the factor of G, which is one.
     """
     flow = jax.lax.stop_gradient(flow)
-    weights, standard = flow.weights, flow.standardisation
-    n_bands, last = flow.n_bands, len(weights.matrices) - 1
+    standard, n_bands = flow.standardisation, flow.n_bands
     places = jnp.arange(n_bands)
-    # Rows of every band's block, and the blocks on the diagonal alone: (band, out, in of all) and (band, out, in).
-    rows = [m.reshape(n_bands, -1, m.shape[1]) for m in weights.matrices]
-    own = [r.reshape(*r.shape[:2], n_bands, -1)[places, :, places] for r in rows]
-    biases = [bias.reshape(n_bands, -1) for bias in weights.biases]
-    biases[0] = biases[0] + (weights.condition @ standard.condition(condition)).reshape(n_bands, -1)
+    bands = bandwise(flow, condition)
     inverse, centre = standard.x_inverse_cholesky, x_observed - standard.x_mean
     first = places == 0
 
     def draw(carry: tuple, k: Int[Array, ""]) -> tuple[tuple, None]:
         centred, inputs, log_ratio = carry
-        fixed = [r[k] @ value + bias[k] for r, value, bias in zip(rows, inputs, biases, strict=True)]
+        fixed = bands.fixed(k, inputs)
 
-        def image(y: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""], list[Array]]:
-            """u_k, its slope in y, and what enters the layers, with the coordinates before k as they are."""
-            value, slope, entering = y[None], jnp.ones(1), []
-            for layer, constant in enumerate(fixed):
-                entering.append(value)
-                value, slope = own[layer][k] @ value + constant, own[layer][k] @ slope
-                if layer < last:
-                    tanh = jnp.tanh(value)
-                    slope = slope * (1.0 + MIN_SLOPE - tanh * tanh)
-                    value = tanh + MIN_SLOPE * value
-            return value[0], slope[0], entering
-
-        def newton(_: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
-            u, slope, _inputs = image(state[0])
-            return state[0] - jnp.clip(u / slope, -MAX_STEP, MAX_STEP), slope
+        def newton(_: Int[Array, ""] | int, state: tuple[Array, Array]) -> tuple[Array, Array]:
+            image = bands.image(k, fixed, state[0])
+            return state[0] - jnp.clip(image.u / image.slope, -MAX_STEP, MAX_STEP), image.slope
 
         middle, slope = jax.lax.fori_loop(0, N_NEWTON, newton, (jnp.zeros(()), jnp.ones(())))
         before, scale = inverse[k] @ centred, inverse[k, k]
@@ -99,14 +82,11 @@ def draw_adapted(
             jnp.log(LIKELIHOOD_SHARE) + log_likelihood,
         )
         log_ratio = log_ratio + jnp.where(counts, log_likelihood - log_mixture, 0.0)
-        inputs = [
-            jax.lax.dynamic_update_slice(value, new, (k * len(new),))
-            for value, new in zip(inputs, image(y_k)[2], strict=True)
-        ]
+        inputs = bands.push(k, inputs, bands.image(k, fixed, y_k))
         return (centred.at[k].set((y_k - before) / scale), inputs, log_ratio), None
 
-    empty = [jnp.zeros(m.shape[1]) for m in weights.matrices]
-    (centred, _, log_ratio), _ = jax.lax.scan(draw, (jnp.zeros(n_bands), empty, jnp.zeros(())), places)
+    start = (jnp.zeros(n_bands), bands.empty(), jnp.zeros(()))
+    (centred, _, log_ratio), _ = jax.lax.scan(draw, start, places)
     x = jnp.where(observed, centred + standard.x_mean, x_observed)
     return jax.lax.stop_gradient(x), jax.lax.stop_gradient(log_ratio)  # EA3c
 

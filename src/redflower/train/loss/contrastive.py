@@ -11,12 +11,15 @@ import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from redflower.bands import BP, RP
+from redflower.bands import BP, RP, G
 from redflower.flow.conditional import PreparedFlow
 from redflower.physics import ExtinctionLaw, extinction_mag
 from redflower.star import Star
 from redflower.train.config import ContrastConfig
-from redflower.train.loss.evidence import TrainingStar, draw_latents, log_flow_density
+from redflower.train.loss.estimator import Estimator
+from redflower.train.loss.evidence import log_flow_density
+from redflower.train.loss.proposals import draw_latents
+from redflower.train.loss.training_star import TrainingStar
 
 
 def redden(law: ExtinctionLaw, star: Star, ebv_mag: Float[Array, ""]) -> Star:
@@ -30,15 +33,11 @@ def log_contrast(
     flow: PreparedFlow,
     data: TrainingStar,
     key: PRNGKeyArray,
+    estimator: Estimator,
     *,
     law: ExtinctionLaw,
     config: ContrastConfig,
     n_draws: int,
-    proposal: str,
-    g_bright_mag: float,
-    g_faint_mag: float,
-    integrate_gaps: bool = True,
-    magnitudes: str = "likelihood",
 ) -> tuple[Float[Array, ""], Bool[Array, ""]]:
     """ln C_s without its normaliser, the mean over `config.negatives` reddened copies of one star.
 
@@ -46,12 +45,12 @@ def log_contrast(
 
     Parameters
     ----------
-    flow, data, key, proposal, integrate_gaps, magnitudes : as in `redflower.train.loss.evidence.log_evidence`.
+    flow, data, key : as in `redflower.train.loss.evidence.log_evidence`.
+    estimator : how the evidence of a copy is estimated. A copy that the dust dims out of the limits of the sample is not
+        in it for any flow, and counts as a density at the floor.
     law : the extinction law.
     config : how many copies, the range of their reddening, the floor.
     n_draws : importance draws of each copy.
-    g_bright_mag, g_faint_mag : limits of the sample. A copy that the dust dims out of them is not in the sample for
-        any flow, and counts as a density at the floor. [mag]
 
     Returns
     -------
@@ -63,17 +62,10 @@ def log_contrast(
         ebv_key, draw_key = jax.random.split(key)
         ebv_mag = jax.random.uniform(ebv_key, (), minval=config.ebv_min_mag, maxval=config.ebv_max_mag)
         copy = eqx.tree_at(lambda d: d.star, data, redden(law, data.star, ebv_mag))
-        draws = draw_latents(
-            flow,
-            copy,
-            draw_key,
-            n_draws=n_draws,
-            proposal=proposal,
-            integrate_gaps=integrate_gaps,
-            magnitudes=magnitudes,
-        )
-        log_density = log_flow_density(flow, copy, draws, integrate_gaps=integrate_gaps)
-        inside = (copy.star.magnitude_mag[0] > g_bright_mag) & (copy.star.magnitude_mag[0] < g_faint_mag)
+        draws = draw_latents(flow, copy, draw_key, estimator, n_draws)
+        log_density = log_flow_density(flow, copy, draws, integrate_gaps=estimator.integrate_gaps)
+        g_mag = copy.star.magnitude_mag[G]
+        inside = (g_mag > estimator.g_bright_mag) & (g_mag < estimator.g_faint_mag)
         clipped = jnp.where(inside, jnp.maximum(log_density, config.floor), config.floor)  # E21
         return logsumexp(clipped + draws.log_weight) - jnp.log(float(n_draws))
 

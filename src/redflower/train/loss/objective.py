@@ -1,15 +1,15 @@
 """The two terms of the loss for batches of stars: the marginal likelihood and the contrastive term."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
@@ -17,7 +17,10 @@ from redflower.physics import ExtinctionLaw, SelectionFunction
 from redflower.random_streams import Stream, stream_key
 from redflower.train.config import StageConfig, TrainConfig
 from redflower.train.loss.contrastive import log_contrast
-from redflower.train.loss.evidence import TrainingStar, log_evidence, log_selected_fraction
+from redflower.train.loss.estimator import Estimator
+from redflower.train.loss.evidence import log_evidence
+from redflower.train.loss.normaliser import log_selected_fraction
+from redflower.train.loss.training_star import TrainingStar
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,23 @@ class Objective:
     g_faint_mag: float
     selection: SelectionFunction | None = None
 
+    def estimator(self, *, gaps: bool, magnitudes: str | None = None) -> Estimator:
+        """Return the estimator of stars with or without gaps.
+
+        Parameters
+        ----------
+        magnitudes : how true magnitudes are drawn. If None, as the run's configuration says.
+        """
+        return Estimator(
+            proposal=self.config.proposal,
+            g_bright_mag=self.g_bright_mag,
+            g_faint_mag=self.g_faint_mag,
+            selection=self.selection,
+            normaliser=self.config.normaliser,
+            integrate_gaps=gaps,
+            magnitudes=magnitudes or self.config.magnitudes,
+        )
+
     def terms(
         self,
         flow: ConditionalFlow,
@@ -54,36 +74,44 @@ class Objective:
 
         `rows` and `stream` make the random keys: the draws of a star depend on nothing else.
         """
-        config, limits = self.config, (self.g_bright_mag, self.g_faint_mag)
+        config, estimator = self.config, self.estimator(gaps=gaps, magnitudes=magnitudes)
         prepared = flow.prepared()
         base = jax.random.fold_in(stream_key(config.seed, Stream.TRAINING_DRAWS), stream)
 
         def one(star: TrainingStar, row: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
             evidence_key, contrast_key = jax.random.split(jax.random.fold_in(base, row))
-            common: dict[str, Any] = {
-                "proposal": config.proposal,
-                "g_bright_mag": limits[0],
-                "g_faint_mag": limits[1],
-                "integrate_gaps": gaps,
-                "magnitudes": magnitudes or config.magnitudes,
-            }
-            evidence = log_evidence(
-                prepared, star, evidence_key, n_draws=n_draws, normaliser=config.normaliser,
-                selection=self.selection, **common,
-            )  # fmt: skip
+            evidence = log_evidence(prepared, star, evidence_key, estimator, n_draws)
             if not contrast:
                 return evidence, jnp.zeros(())
             mean, possible = log_contrast(
-                prepared, star, contrast_key, law=self.law, config=config.contrast,
-                n_draws=config.contrast.n_draws or n_draws, **common,
+                prepared, star, contrast_key, estimator, law=self.law, config=config.contrast,
+                n_draws=config.contrast.n_draws or n_draws,
             )  # fmt: skip
             if config.normaliser == "exact":
-                mean = mean - jnp.where(
-                    possible, log_selected_fraction(prepared, star, *limits, self.selection), 0.0
+                log_share = log_selected_fraction(
+                    prepared, star, self.g_bright_mag, self.g_faint_mag, self.selection
                 )
+                mean = mean - jnp.where(possible, log_share, 0.0)
             return evidence, mean
 
         return jax.vmap(one)(data, rows)
+
+
+class Group(NamedTuple):
+    """Stars of a step that are treated alike.
+
+    Attributes
+    ----------
+    has_gaps : whether bands are missing in between, and are integrated over.
+    data : the stars.
+    rows : their rows in the sample, which make their random keys.
+    weights : 1, or 0 for a star that only fills a place.
+    """
+
+    has_gaps: bool
+    data: TrainingStar
+    rows: UInt32[Array, "star"]
+    weights: Float[Array, "star"]
 
 
 def stage_optimiser(stage: StageConfig, steps_per_epoch: int) -> optax.GradientTransformation:
@@ -145,19 +173,17 @@ def make_step(
 def rows_of_bad_gradients(
     objective: Objective,
     flow: ConditionalFlow,
-    data: TrainingStar,
-    rows: np.ndarray,
-    gaps: np.ndarray,
+    groups: Sequence[Group],
     *,
     stream: int,
     strength: float,
     stage: StageConfig,
 ) -> np.ndarray:
-    """Which stars of a batch have a loss or a gradient that is not finite at this flow, by the very draws of its step.
+    """Find the rows of a step whose loss or gradient is not finite at this flow, by the very draws of that step.
 
     Parameters
     ----------
-    rows, gaps : of each star, its row in the sample and whether it is one with gaps, as the step took it.
+    groups : of the step, as it took them.
     stream, strength, stage : those of the step.
     """
 
@@ -177,11 +203,13 @@ def rows_of_bad_gradients(
         return value, _norm(gradient)
 
     norm = eqx.filter_jit(norm)
-    values = [
-        norm(flow.network, jax.tree.map(lambda a, i=i: a[i], data), jnp.uint32(row), has_gaps=bool(has_gaps))
-        for i, (row, has_gaps) in enumerate(zip(rows, gaps, strict=True))
-    ]
-    return ~np.isfinite(np.asarray(values, dtype=float)).all(axis=1)
+    bad = []
+    for has_gaps, data, rows, weights in groups:
+        for i in np.flatnonzero(np.asarray(weights)):
+            star = jax.tree.map(lambda a, i=i: a[i], data)
+            if not np.isfinite(norm(flow.network, star, rows[i], has_gaps=has_gaps)).all():
+                bad.append(int(rows[i]))
+    return np.sort(np.array(bad, dtype=np.int64))
 
 
 def _norm(tree: Any) -> Float[Array, ""]:

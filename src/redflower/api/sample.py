@@ -24,7 +24,7 @@ from redflower.photometric_scales import PhotometricScale
 from redflower.physics import SelectionFunction
 from redflower.provenance import META_KEY
 from redflower.train.dataset import TabulatedStars, tabulate
-from redflower.train.loss.evidence import TrainingStar
+from redflower.train.loss.training_star import TrainingStar
 
 #: Rows read, and stars tabulated, at a time: 30 MB.
 CHUNK_ROWS: Final = 65_536

@@ -1,0 +1,188 @@
+"""Matching HATS catalogues at the epoch of each survey, through LSDB."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from redflower.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Greatest distance of a counterpart at its own epoch. [arcsec]
+RADIUS_ARCSEC: Final = 1.0
+#: Gaia's reference epoch. [yr]
+_GAIA_EPOCH_YR: Final = 2016.0
+
+
+@dataclass(frozen=True)
+class MatchedSurvey:
+    """How a catalogue is matched and read: key of the object, epoch, and its names for the archive's columns."""
+
+    identifier: str
+    epoch: str | None
+    epoch_unit: str
+    usual_epoch_yr: float
+    columns: Mapping[str, str]
+    mates: str | None
+
+
+MATCHED: Final[dict[str, MatchedSurvey]] = {
+    "ps1": MatchedSurvey(
+        "objID", "epochMean", "mjd", 2012.5,
+        {
+            **{f"{b}MeanPSFMag": f"{b}_mean_psf_mag" for b in "grizy"},
+            **{f"{b}MeanPSFMagErr": f"{b}_mean_psf_mag_error" for b in "grizy"},
+            **{f"{b}Flags": f"ps1_{b}_flags" for b in "grizy"},
+            "qualityFlag": "ps1_quality_flag",
+        },
+        "ps1_number_of_mates",
+    ),
+    "2mass": MatchedSurvey(
+        "designation", "jdate", "jd", 1999.5,
+        {
+            "j_m": "j_m", "j_msigcom": "j_msigcom", "h_m": "h_m", "h_msigcom": "h_msigcom", "k_m": "ks_m",
+            "k_msigcom": "ks_msigcom", "ph_qual": "ph_qual",
+        },
+        "tmass_number_of_mates",
+    ),
+    "distances": MatchedSurvey(
+        "source_id", None, "", _GAIA_EPOCH_YR, {f"r_{w}_geo": f"r_{w}_geo" for w in ("med", "lo", "hi")}, None
+    ),
+}  # fmt: skip
+
+
+def _algorithm_base() -> type:
+    try:
+        from lsdb import AbstractCrossmatchAlgorithm
+    except ImportError:
+        return object
+    return AbstractCrossmatchAlgorithm
+
+
+class EpochCrossmatch(_algorithm_base()):  # type: ignore[misc]
+    """Nearest counterpart at the counterpart's own epoch, for LSDB's crossmatch.
+
+    Parameters
+    ----------
+    survey : the right catalogue's name in this module.
+    radius_arcsec : greatest distance of a counterpart. [arcsec]
+    """
+
+    def __init__(self, survey: str, radius_arcsec: float = RADIUS_ARCSEC) -> None:
+        super().__init__()
+        self.survey, self.radius_arcsec = survey, radius_arcsec
+
+    def validate(self, left: Any, right: Any) -> None:
+        """Refuse catalogues whose margin is narrower than the matching radius."""
+        super().validate(left, right)
+        if right.margin is None:
+            raise InputError(f"the {self.survey} catalogue has no margin.")
+        threshold = right.margin.hc_structure.catalog_info.margin_threshold
+        if threshold < self.radius_arcsec:
+            raise InputError(
+                f"the {self.survey} catalogue has a margin of {threshold:g} arcsec; matching within "
+                f"{self.radius_arcsec:g} arcsec needs at least that."
+            )
+
+    def perform_crossmatch(self, crossmatch_args: Any) -> tuple[np.ndarray, np.ndarray, "pd.DataFrame"]:
+        """Indices of matched rows on both sides, and no further columns."""
+        import pandas as pd
+
+        left, right = crossmatch_args.left_df, crossmatch_args.right_df
+        info = crossmatch_args.right_catalog_info
+        ra_deg, dec_deg, pmra, pmdec = (_float(left, name) for name in ("ra", "dec", "pmra", "pmdec"))
+        left_rows, right_rows, _ = match_at_epoch(
+            ra_deg,
+            dec_deg,
+            pmra,
+            pmdec,
+            _float(right, info.ra_column),
+            _float(right, info.dec_column),
+            _epochs_yr(right, MATCHED[self.survey]),
+            self.radius_arcsec,
+        )
+        return left_rows, right_rows, pd.DataFrame(index=range(len(left_rows)))
+
+
+def match_at_epoch(
+    ra_deg: np.ndarray,
+    dec_deg: np.ndarray,
+    pmra_mas_yr: np.ndarray,
+    pmdec_mas_yr: np.ndarray,
+    other_ra_deg: np.ndarray,
+    other_dec_deg: np.ndarray,
+    other_epoch_yr: np.ndarray,
+    radius_arcsec: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The nearest counterpart of each Gaia star, moved to the counterpart's epoch.
+
+    Parameters
+    ----------
+    ra_deg, dec_deg : Gaia positions at 2016.0. [deg]
+    pmra_mas_yr, pmdec_mas_yr : proper motions, pmra with cos(dec) in it; NaN counts as none. [mas/yr]
+    other_ra_deg, other_dec_deg, other_epoch_yr : the other catalogue. [deg, yr]
+    radius_arcsec : greatest distance at the counterpart's epoch. [arcsec]
+
+    Returns
+    -------
+    Rows of the matched stars, rows of their counterparts, and their distances [arcsec]; a star at most once.
+    """
+    pmra, pmdec = np.nan_to_num(pmra_mas_yr), np.nan_to_num(pmdec_mas_yr)
+    middle = float(np.median(other_epoch_yr)) if len(other_epoch_yr) else _GAIA_EPOCH_YR
+    spread_yr = float(np.abs(other_epoch_yr - middle).max()) if len(other_epoch_yr) else 0.0
+    there = _moved(ra_deg, dec_deg, pmra, pmdec, middle - _GAIA_EPOCH_YR)
+    reach = radius_arcsec + 1e-3 * np.hypot(pmra, pmdec) * spread_yr
+    tree = cKDTree(_unit_vectors(other_ra_deg, other_dec_deg))
+    lists = tree.query_ball_point(there, 2 * np.sin(np.radians(reach / 3600) / 2))
+    lengths = np.fromiter((len(found) for found in lists), dtype=int, count=len(lists))
+    left = np.repeat(np.arange(len(ra_deg)), lengths)
+    if left.size == 0:
+        return left, left, np.zeros(0)
+    right = np.concatenate([np.asarray(found, dtype=int) for found in lists if found])
+    years = other_epoch_yr[right] - _GAIA_EPOCH_YR
+    at_epoch = _moved(ra_deg[left], dec_deg[left], pmra[left], pmdec[left], years)
+    chord = np.linalg.norm(at_epoch - _unit_vectors(other_ra_deg[right], other_dec_deg[right]), axis=1)
+    distance = np.degrees(2 * np.arcsin(chord / 2)) * 3600
+    near = distance <= radius_arcsec
+    left, right, distance = left[near], right[near], distance[near]
+    order = np.lexsort((distance, left))
+    _, first = np.unique(left[order], return_index=True)
+    best = order[first]
+    return left[best], right[best], distance[best]
+
+
+def _moved(
+    ra_deg: np.ndarray, dec_deg: np.ndarray, pmra: np.ndarray, pmdec: np.ndarray, years: Any
+) -> np.ndarray:
+    """Unit vectors of stars after so many years of straight motion, right at the poles too."""
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)
+    north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=-1)
+    per_mas = np.radians(1.0 / 3.6e6)
+    step = np.asarray(years)[..., None] * per_mas
+    moved = _unit_vectors(ra_deg, dec_deg) + step * (pmra[:, None] * east + pmdec[:, None] * north)
+    return moved / np.linalg.norm(moved, axis=-1, keepdims=True)
+
+
+def _unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def _float(frame: "pd.DataFrame", name: str) -> np.ndarray:
+    return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _epochs_yr(frame: "pd.DataFrame", survey: MatchedSurvey) -> np.ndarray:
+    """Julian year of each object; the survey's usual one where it is missing or a sentinel."""
+    if survey.epoch is None:
+        return np.full(len(frame), survey.usual_epoch_yr)
+    days = _float(frame, survey.epoch)
+    zero = 51544.5 if survey.epoch_unit == "mjd" else 2451545.0
+    years = 2000.0 + (days - zero) / 365.25
+    with np.errstate(invalid="ignore"):
+        return np.where((years > 1990.0) & (years < 2030.0), years, survey.usual_epoch_yr)

@@ -1,0 +1,14 @@
+"""The quantiles that every table states: their labels and levels."""
+
+from typing import Final
+
+#: Label of the column -> level.
+QUANTILES: Final[dict[str, float]] = {"q05": 0.05, "q16": 0.16, "q50": 0.50, "q84": 0.84, "q95": 0.95}
+
+#: The levels alone, rising.
+LEVELS: Final[tuple[float, ...]] = tuple(QUANTILES.values())
+
+
+def percent(level: float) -> str:
+    """Return a level as it is written in descriptions, such as 5 %."""
+    return f"{100 * level:.0f} %"

@@ -1,0 +1,144 @@
+"""What a fit of clouds found: each number of clouds with its odds, draws and profile."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from redflower.errors import InputError
+from redflower.quantiles import QUANTILES
+from redflower.sightline.dust import Dust, DustPrior
+
+
+@dataclass(frozen=True)
+class CloudModel:
+    """The posterior of a sightline with a given number of clouds.
+
+    Attributes
+    ----------
+    n_clouds : clouds.
+    log_evidence, log_evidence_error : natural log, relative to stars of uniform reddening, and a lower bound of its
+        standard error.
+    probability : of this number of clouds among those compared, all equally likely beforehand.
+    draws : equally weighted draws of the posterior.
+    log_likelihood_max : of the best draw.
+    """
+
+    n_clouds: int
+    log_evidence: float
+    log_evidence_error: float
+    probability: float
+    draws: Dust
+    log_likelihood_max: float
+
+
+@dataclass(frozen=True)
+class SightlineFit:
+    """What the stars of a cone say of the dust in front of them.
+
+    Attributes
+    ----------
+    models : for 0, 1, ... clouds.
+    monotone : draws of the non-decreasing profile without clouds; None if it was not asked for.
+    monotone_log_evidence : of it; comparable with those of the models.
+    n_stars : stars that entered.
+    prior : of the dust, its distances drawn in to where there are stars: a cloud nearer than all of them is part of the
+        foreground, or is found at the near end.
+    """
+
+    models: tuple[CloudModel, ...]
+    monotone: Dust | None
+    monotone_log_evidence: float
+    n_stars: int
+    prior: DustPrior
+
+    @property
+    def best(self) -> CloudModel:
+        """The most probable number of clouds."""
+        return max(self.models, key=lambda model: model.probability)
+
+    def probability_of_clouds_above(self, ebv_mag: float) -> list[float]:
+        """Probabilities of 0, 1, 2, ... clouds of at least a given E(B-V), whatever the number of weaker ones.
+
+        Parameters
+        ----------
+        ebv_mag : smallest mean E(B-V) that counts. [mag]
+        """
+        most = self.models[-1].n_clouds
+        share = np.zeros(most + 1)
+        for model in self.models:
+            count = (model.draws.ebv_mag >= ebv_mag).sum(axis=1)
+            share += model.probability * np.bincount(count, minlength=most + 1) / len(count)
+        return [float(value) for value in share]
+
+    def profile(
+        self, distance_pc: Float[np.ndarray, " node"], *, with_foreground: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Reddening behind the foreground, averaged over the numbers of clouds with their probabilities.
+
+        Parameters
+        ----------
+        distance_pc : where. [pc]
+        with_foreground : add the foreground, and with it the zero point of the stars' reddenings.
+
+        Returns
+        -------
+        ``mean``, ``std``, ``q05`` ... ``q95`` of the cumulative mean E(B-V) at each distance. [mag]
+        """
+        modulus = 5.0 * np.log10(np.asarray(distance_pc) / 10.0)
+        values, weights = [], []
+        for model in self.models:
+            n_draws = len(model.draws.foreground_mag)
+            shift = model.draws.foreground_mag[:, None] if with_foreground else 0.0
+            values.append(shift + model.draws.profile_mag(modulus))
+            weights.append(np.full(n_draws, model.probability / n_draws))
+        return _summary(np.concatenate(values), np.concatenate(weights))
+
+    def monotone_profile(self, distance_pc: Float[np.ndarray, " node"]) -> dict[str, np.ndarray]:
+        """The same for the non-decreasing profile without clouds. [mag]"""
+        if self.monotone is None:
+            raise InputError("this fit was made without the non-decreasing profile; fit with monotone=True.")
+        values = self.monotone.profile_mag(5.0 * np.log10(np.asarray(distance_pc) / 10.0))
+        return _summary(values, np.full(len(values), 1.0 / len(values)))
+
+
+def cloud_summary(model: CloudModel) -> list[dict[str, float]]:
+    """Mean, standard deviation and quantiles of each cloud's distance [pc], E(B-V) [mag] and patchiness, by distance.
+
+    Clouds are told apart by their order in distance, in every draw.
+    """
+    rows = []
+    for k in range(model.n_clouds):
+        row: dict[str, float] = {}
+        values = {
+            "distance_pc": 10.0 ** (1.0 + model.draws.modulus_mag[:, k] / 5.0),
+            "ebv_mag": model.draws.ebv_mag[:, k],
+            "patchiness": model.draws.patchiness[:, k],
+        }
+        for name, draws in values.items():
+            row[name], row[f"{name}_std"] = float(np.mean(draws)), float(np.std(draws))
+            row |= {f"{name}_{label}": float(np.quantile(draws, q)) for label, q in QUANTILES.items()}
+        rows.append(row)
+    return rows
+
+
+def thinned(dust: Dust, n_draws: int) -> Dust:
+    """Evenly chosen draws, at most ``n_draws``."""
+    rows = np.linspace(0, len(dust.foreground_mag) - 1, min(n_draws, len(dust.foreground_mag))).astype(int)
+    values = {field.name: getattr(dust, field.name) for field in fields(Dust)}
+    chosen = {name: value[rows] for name, value in values.items() if isinstance(value, np.ndarray)}
+    return replace(dust, **chosen)
+
+
+def _summary(
+    values: Float[np.ndarray, "draw node"], weights: Float[np.ndarray, " draw"]
+) -> dict[str, np.ndarray]:
+    mean = weights @ values
+    out = {"mean": mean, "std": np.sqrt(np.maximum(weights @ (values - mean) ** 2, 0.0))}
+    order = np.argsort(values, axis=0)
+    ordered = np.take_along_axis(values, order, axis=0)
+    cumulative = np.cumsum(weights[order], axis=0)
+    for label, level in QUANTILES.items():
+        at = np.minimum((cumulative < level).sum(axis=0), len(values) - 1)
+        out[label] = ordered[at, np.arange(values.shape[1])]
+    return out
