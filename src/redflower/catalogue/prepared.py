@@ -39,7 +39,7 @@ def is_prepared(table: Table) -> bool:
     if stage is not None:
         return bool(stage == STAGE_PREPARED)
     g = BANDS[0]
-    return {g.name, prepared_error_name(g), "parallax", "l", "b"} <= set(table.colnames)
+    return {g.name, prepared_error_name(g)} <= set(table.colnames)
 
 
 def require_prepared(table: Table, what: str = "this table") -> None:

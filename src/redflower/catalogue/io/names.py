@@ -26,9 +26,7 @@ def plain_name(name: str) -> str:
     plain, before = name, None
     while plain != before:
         before = plain
-        plain = plain.strip().strip(_MARKS).strip()
-        if len(plain) > 1 and plain[0] == plain[-1] and plain[0] in _QUOTES:
-            plain = plain[1:-1]
+        plain = plain.strip().strip(_MARKS + _QUOTES)
     return plain or name
 
 

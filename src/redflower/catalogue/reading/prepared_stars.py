@@ -157,11 +157,12 @@ def _cleaned(table: Table, what: str) -> tuple[Table, list[str]]:
     ids = clean_identifiers(clean["source_id"], notes)
     ids.description = clean["source_id"].description
     clean.replace_column("source_id", _named(ids, "source_id"), copy=False)
+    frame = ("ra", "dec") if {"ra", "dec"} <= set(clean.colnames) else ("l", "b")
     fill_coordinates(clean, notes)
-    lon_deg, lat_deg = (np.asarray(clean[name]) for name in ("ra", "dec"))
+    lon_deg, lat_deg = (np.asarray(clean[name]) for name in frame)
     if np.isfinite(lon_deg).any():
         check_coordinates_agree(clean)
-        check_positions_in_pixels(np.asarray(clean["source_id"]), lon_deg, lat_deg)
+        check_positions_in_pixels(np.asarray(clean["source_id"]), lon_deg, lat_deg, frame)
     return clean, notes
 
 

@@ -135,7 +135,6 @@ def read_stars(
         notes.append("no source_id: rows are numbered from 0")
     fill_coordinates(stars, notes)
     check_coordinates_agree(stars)
-    check_ecliptic_latitude(stars)
     for band in BANDS:
         check_magnitudes_match_fluxes(stars, band)
     g_name = BANDS[0].magnitude_column
@@ -156,6 +155,7 @@ def read_stars(
         lon_deg, lat_deg = (np.asarray(stars[name]) for name in frame)
         odd = check_positions_in_pixels(np.asarray(stars["source_id"]), lon_deg, lat_deg, frame)
         notes += [odd] if odd else []
+    check_ecliptic_latitude(stars)
     notes += notes_on_absent_columns(stars.colnames)
     stars.meta[META_KEY] = {
         "stage": STAGE_STARS,
