@@ -1,9 +1,9 @@
-"""Which stars the distance prior speaks of: all, those of its catalogue, or those of the sample (docs/decisions/0017).
+"""Which stars the distance prior speaks of: all, those of its catalogue, or those of the sample.
 
     python -m benchmarks.real_stars.prior_meaning DATA_FOLDER
 
-For the complete field of Stripe 82 (`s82_gaiadr2_ps1.fits`, public data) and a mock field at the same place: the mean ln evidence a
-star of G and parallax, with the flow's density of M_G and the prior read three ways,
+For the complete field of Stripe 82 (`s82_gaiadr2_ps1.fits`, public data) and a mock field at the same place: the mean ln
+evidence a star of G and parallax, with the flow's density of M_G and the prior read three ways,
 
 - of all stars: p(d) p(M_G) I, over the integral of all of it (E23, E24);
 - of the stars to a limit in G: p(d) / P(G < limit | d) in place of p(d);

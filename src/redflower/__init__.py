@@ -23,5 +23,6 @@ from redflower.api.inference import infer as infer  # noqa: E402  isort: skip
 from redflower.api.inference import draw_posteriors as draw_posteriors  # noqa: E402  isort: skip
 from redflower.api.training import train as train  # noqa: E402  isort: skip
 from redflower.api.statuses import usable_rows as usable_rows  # noqa: E402  isort: skip
+from redflower.api.means import mean_reddening as mean_reddening  # noqa: E402  isort: skip
 from redflower.api import sightline as sightline  # noqa: E402  isort: skip
 from redflower.api.validation import validate as validate  # noqa: E402  isort: skip

@@ -52,6 +52,10 @@ def test_the_folder_holds_tables_with_units_figures_and_one_page(folder: Path) -
     assert profile["ebv_q50"].unit == "mag"
     bins = redflower.read_table(folder / "bins.ecsv")
     assert np.sum(bins["n_stars"]) == pytest.approx(119, abs=3)
+    assert {"ebv_mean", "ebv_error", "ebv_mean_of_means"} <= set(bins.colnames)
+    many = bins["n_stars"] > 10
+    # The prior draws posterior means inward by a few hundredths of a magnitude at most.
+    np.testing.assert_allclose(bins["ebv_mean"][many], bins["ebv_mean_of_means"][many], atol=0.03)
     stars = redflower.read_table(folder / "stars.parquet")
     assert len(stars) == 120
     assert not stars["in_fit"][7]

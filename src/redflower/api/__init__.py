@@ -2,6 +2,7 @@
 
 from redflower.api.inference import draw_posteriors as draw_posteriors
 from redflower.api.inference import infer as infer
+from redflower.api.means import mean_reddening as mean_reddening
 from redflower.api.sample import TrainingSample as TrainingSample
 from redflower.api.sample import training_sample as training_sample
 from redflower.api.sightlines import fit_posteriors as sightline  # noqa: F401

@@ -141,7 +141,7 @@ def fit_posteriors(
     tables = {
         "clouds": cloud_table(fit),
         "profile": profile_table(fit, stars),
-        "bins": bin_table(stars),
+        "bins": bin_table(stars, density, ebv_prior_mag(posteriors)),
         "stars": stars,
         "draws": draw_table(fit),
         "comparisons": join(comparisons),

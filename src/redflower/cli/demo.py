@@ -8,13 +8,14 @@ import typer
 from astropy.table import Table
 
 from redflower.api import infer, sightline
+from redflower.api.posteriors import ebv_prior_mag
 from redflower.api.statuses import describe_statuses, status_counts, usable_rows
 from redflower.catalogue import QualityLimits, prepare, write_table
 from redflower.cli.progress import counter, say
 from redflower.flow import load_model
 from redflower.plot import colour_magnitude_figure, reddening_distance_figure
 from redflower.plot.style import save_figure
-from redflower.posterior import InferenceSettings
+from redflower.posterior import InferenceSettings, joint_density
 from redflower.products import write_sightline
 from redflower.products.folder import check_folder
 from redflower.products.page import write_page
@@ -121,11 +122,9 @@ def cloud_rows(numbers: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def profile_of(posteriors: Table, edges_pc: np.ndarray) -> Profile:
-    """The binned profile of a table of posteriors."""
-    ebv_mag, std_mag, distance_pc = (
-        np.asarray(posteriors[name], dtype=float) for name in ("ebv_mean", "ebv_std", "distance_mean")
-    )
-    return binned_profile(ebv_mag, std_mag, distance_pc, edges_pc)
+    """The binned profile of a table of posteriors with densities."""
+    distance_pc = np.asarray(posteriors["distance_mean"], dtype=float)
+    return binned_profile(joint_density(posteriors), ebv_prior_mag(posteriors), distance_pc, edges_pc)
 
 
 def found(good: Table, posteriors: Table) -> str:

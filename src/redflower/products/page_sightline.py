@@ -38,7 +38,7 @@ def sightline_page(
             sightline_figure(stars, profile, bins, clouds, comparisons, numbers, log=True),
         ),
         "reddening-distance-bins": (
-            "The same on a linear axis, with the number of stars and the mean of their posterior means in bins of 500 pc "
+            "The same on a linear axis, with the number of stars and their mean, the prior divided out, in bins of 500 pc "
             "(Figures 17 and 18 of O'Callaghan et al. 2025). The bins describe the stars; the fit does not use them.",
             sightline_figure(stars, profile, bins, clouds, comparisons, numbers, log=False),
         ),

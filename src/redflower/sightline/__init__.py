@@ -7,8 +7,10 @@ from redflower.sightline.cells import usable_densities as usable_densities
 from redflower.sightline.dust import Dust as Dust
 from redflower.sightline.dust import DustPrior as DustPrior
 from redflower.sightline.fit import fit_sightline as fit_sightline
+from redflower.sightline.profile import MeanReddening as MeanReddening
 from redflower.sightline.profile import Profile as Profile
 from redflower.sightline.profile import binned_profile as binned_profile
+from redflower.sightline.profile import mean_reddening as mean_reddening
 from redflower.sightline.result import CloudModel as CloudModel
 from redflower.sightline.result import SightlineFit as SightlineFit
 from redflower.sightline.result import cloud_summary as cloud_summary

@@ -1,9 +1,34 @@
-"""Mean reddening in bins of distance: a description of the stars, not a model of the clouds."""
+"""Mean reddening of many stars, their reddening prior divided out; alone and in bins of distance."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr
+
+from redflower.posterior.density import JointDensity
+from redflower.sightline.cells import MODULUS_RANGE_MAG, CellGrid, make_grid, star_cells
+
+#: Steps of the mean over the limits of the prior; scatters from star to star [mag]; shares of stars whose reddening says nothing.
+_N_MEANS: Final = 276
+_SCATTERS_MAG: Final = np.geomspace(0.003, 0.2, 13)
+_OUTLIER_SHARES: Final = np.array([0.0, 0.01, 0.03, 0.1])
+
+
+@dataclass(frozen=True)
+class MeanReddening:
+    """The mean E(B-V) of some stars.
+
+    Attributes
+    ----------
+    ebv_mag, ebv_error_mag : the mean and its standard error, of the posterior given the stars; NaN without stars. [mag]
+    n_stars : stars with a density.
+    """
+
+    ebv_mag: float
+    ebv_error_mag: float
+    n_stars: int
 
 
 @dataclass(frozen=True)
@@ -13,7 +38,7 @@ class Profile:
     Attributes
     ----------
     edges_pc : edges of the bins. [pc]
-    ebv_mag, ebv_error_mag : weighted mean and its standard error; NaN in an empty bin. [mag]
+    ebv_mag, ebv_error_mag : mean and its standard error; NaN in an empty bin. [mag]
     n_stars : stars in each bin.
     """
 
@@ -23,35 +48,56 @@ class Profile:
     n_stars: np.ndarray
 
 
-def binned_profile(
-    ebv_mean_mag: Float[np.ndarray, "star"],
-    ebv_std_mag: Float[np.ndarray, "star"],
-    distance_pc: Float[np.ndarray, "star"],
-    edges_pc: Float[np.ndarray, "edge"],
-) -> Profile:
-    """Inverse-variance weighted mean reddening of the stars between consecutive edges of distance.
+def mean_reddening(density: JointDensity, ebv_range_mag: tuple[float, float]) -> MeanReddening:
+    """The mean reddening of stars from their joint densities, the uniform prior of each divided out.
 
-    The weights are 1 / (std^2 + spread^2) with the spread of the bin about its median, so that a few stars of tiny
-    quoted error do not decide a bin. Stars with a value that is not finite are left out, one by one.
+    Equation: ES9 (docs/model.md). A mean of posterior means is another thing: each of them is drawn into the limits of its
+    prior, and stars without dust, near the lower one, come out too red by some 0.01 mag.
 
     Parameters
     ----------
-    ebv_mean_mag, ebv_std_mag : posterior mean and standard deviation of each star. [mag]
-    distance_pc : posterior mean distance of each star. [pc]
+    density : of the stars.
+    ebv_range_mag : limits of their uniform reddening prior. [mag]
+    """
+    # One cell holds all distances.
+    grid = CellGrid(np.array(MODULUS_RANGE_MAG), make_grid(ebv_range_mag).ebv_edges_mag)
+    likelihood = star_cells(density, grid).sum(axis=1, dtype=np.float64)
+    likelihood = likelihood[likelihood.any(axis=1)]
+    if not len(likelihood):
+        return MeanReddening(np.nan, np.nan, 0)
+    means_mag = np.linspace(*ebv_range_mag, _N_MEANS)
+    level, scatter = np.meshgrid(means_mag, _SCATTERS_MAG, indexing="ij")
+    below = ndtr((grid.ebv_edges_mag - level[..., None]) / scatter[..., None])
+    kernel = np.diff(below, axis=2) / (below[..., -1:] - below[..., :1])  # ES2
+    inlier = likelihood @ kernel.reshape(-1, kernel.shape[-1]).T
+    log_likelihood = np.stack(
+        [np.log(np.maximum((1.0 - share) * inlier + share, 1e-300)).sum(axis=0) for share in _OUTLIER_SHARES]
+    )
+    weight = np.exp(log_likelihood - log_likelihood.max()).reshape(len(_OUTLIER_SHARES), *level.shape)
+    of_mean = weight.sum(axis=(0, 2)) / weight.sum()  # ES9
+    mean_mag = float(of_mean @ means_mag)
+    return MeanReddening(mean_mag, float(np.sqrt(of_mean @ (means_mag - mean_mag) ** 2)), len(likelihood))
+
+
+def binned_profile(
+    density: JointDensity,
+    ebv_range_mag: tuple[float, float],
+    distance_pc: Float[np.ndarray, "star"],
+    edges_pc: Float[np.ndarray, "edge"],
+) -> Profile:
+    """`mean_reddening` of the stars between consecutive edges of distance.
+
+    Parameters
+    ----------
+    density, ebv_range_mag : as there.
+    distance_pc : posterior mean distance of each star; those that are not finite are left out. [pc]
     edges_pc : rising edges of the bins. [pc]
     """
-    finite = np.isfinite(ebv_mean_mag) & (ebv_std_mag > 0) & np.isfinite(distance_pc)
-    ebv, std, distance = ebv_mean_mag[finite], ebv_std_mag[finite], distance_pc[finite]
-    n_bins = len(edges_pc) - 1
-    which = np.digitize(distance, edges_pc) - 1
-    mean, error, count = np.full(n_bins, np.nan), np.full(n_bins, np.nan), np.zeros(n_bins, dtype=int)
-    for k in range(n_bins):
-        here = which == k
-        count[k] = here.sum()
-        if count[k] == 0:
-            continue
-        excess = np.median((ebv[here] - np.median(ebv[here])) ** 2) / 0.4549 - np.median(std[here] ** 2)
-        weight = 1.0 / (std[here] ** 2 + max(excess, 0.0))
-        mean[k] = np.average(ebv[here], weights=weight)
-        error[k] = 1.0 / np.sqrt(weight.sum())
-    return Profile(np.asarray(edges_pc), mean, error, count)
+    which = np.where(np.isfinite(distance_pc), np.digitize(distance_pc, edges_pc) - 1, -1)
+    found = [mean_reddening(density.rows(which == k), ebv_range_mag) for k in range(len(edges_pc) - 1)]
+    return Profile(
+        np.asarray(edges_pc),
+        np.array([one.ebv_mag for one in found]),
+        np.array([one.ebv_error_mag for one in found]),
+        np.array([one.n_stars for one in found]),
+    )
