@@ -94,3 +94,16 @@ def test_a_table_of_posteriors_has_one() -> None:
     found = redflower.mean_reddening(posterior_table(300, [(100.0, 0.1)]))
     assert found.ebv_mag == pytest.approx(0.1, abs=0.01)
     assert found.ebv_error_mag < 0.005
+
+
+@pytest.mark.equation("ES9")
+def test_stars_in_front_of_and_behind_a_cloud_have_the_mean_of_both() -> None:
+    """A third without dust and two thirds behind 0.2 mag: no normal distribution, but one has this mean."""
+    parts = [densities(n, ebv, 0.005, seed)[0] for n, ebv, seed in ((100, 0.0, 5), (200, 0.2, 6))]
+    joint = JointDensity(
+        **{name: np.concatenate([getattr(p, name) for p in parts]) for name in vars(parts[0])}
+    )
+    found = mean_reddening(joint, LIMITS)
+    # Its error is 0.1 mag over the root of 300 stars; the cut of the kernel at the limit costs as much again.
+    assert found.ebv_mag == pytest.approx(0.133, abs=0.02)
+    assert 0.004 < found.ebv_error_mag < 0.01

@@ -68,15 +68,20 @@ def mean_reddening(density: JointDensity, ebv_range_mag: tuple[float, float]) ->
     means_mag = np.linspace(*ebv_range_mag, _N_MEANS)
     level, scatter = np.meshgrid(means_mag, _SCATTERS_MAG, indexing="ij")
     below = ndtr((grid.ebv_edges_mag - level[..., None]) / scatter[..., None])
-    kernel = np.diff(below, axis=2) / (below[..., -1:] - below[..., :1])  # ES2
+    inside = below[..., -1] - below[..., 0]
+    kernel = np.diff(below, axis=2) / inside[..., None]  # ES2
+    # Of a normal distribution cut at the limits, which counts where its scatter is large.
+    edge = np.exp(-0.5 * ((np.array(ebv_range_mag) - level[..., None]) / scatter[..., None]) ** 2)
+    mean_of_kernel = level + scatter * (edge[..., 0] - edge[..., 1]) / np.sqrt(2.0 * np.pi) / inside
     inlier = likelihood @ kernel.reshape(-1, kernel.shape[-1]).T
     log_likelihood = np.stack(
         [np.log(np.maximum((1.0 - share) * inlier + share, 1e-300)).sum(axis=0) for share in _OUTLIER_SHARES]
     )
     weight = np.exp(log_likelihood - log_likelihood.max()).reshape(len(_OUTLIER_SHARES), *level.shape)
-    of_mean = weight.sum(axis=(0, 2)) / weight.sum()  # ES9
-    mean_mag = float(of_mean @ means_mag)
-    return MeanReddening(mean_mag, float(np.sqrt(of_mean @ (means_mag - mean_mag) ** 2)), len(likelihood))
+    weight = weight.sum(axis=0) / weight.sum()  # ES9
+    mean_mag = float((weight * mean_of_kernel).sum())
+    error_mag = float(np.sqrt((weight * (mean_of_kernel - mean_mag) ** 2).sum()))
+    return MeanReddening(mean_mag, error_mag, len(likelihood))
 
 
 def binned_profile(
