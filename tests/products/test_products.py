@@ -16,6 +16,7 @@ from redflower.products.page_sightline import sentence
 from redflower.products.sightline import SightlineResult
 from redflower.sightline import TemperingSettings
 from tests.cli.test_commands import run
+from tests.helpers.open_everywhere import check_folder_opens
 from tests.helpers.sightlines import posterior_table
 
 QUICK = TemperingSettings(n_particles=100, n_moves=3, n_final=8)
@@ -66,6 +67,24 @@ def test_the_folder_holds_tables_with_units_figures_and_one_page(folder: Path) -
     assert page.count("data:image/png;base64") == 6
     assert "src='http" not in page
     assert "119 of 120 stars were fitted" in page
+
+
+def test_every_program_opens_what_a_sightline_leaves(folder: Path) -> None:
+    # Six tables, clouds.json, six figures of three kinds each, the page.
+    assert check_folder_opens(folder) == 6 + 1 + 6 * 3 + 1
+
+
+def test_plot_says_what_another_program_has_changed(result: SightlineResult, tmp_path: Path) -> None:
+    write_sightline(result, tmp_path / "out")
+    path = tmp_path / "out" / "profile.ecsv"
+    spoilt = redflower.read_table(path)
+    spoilt.remove_column("ebv_q50")
+    redflower.write_table(spoilt, path, overwrite=True)
+    with pytest.raises(InputError, match="lacks 'ebv_q50'"):
+        redraw(tmp_path / "out")
+    (tmp_path / "out" / "clouds.json").write_text("{")
+    with pytest.raises(InputError, match=r"clouds\.json cannot be read"):
+        redraw(tmp_path / "out")
 
 
 def test_plot_draws_the_same_figures_from_what_was_saved(folder: Path, capsys, monkeypatch) -> None:

@@ -12,6 +12,7 @@ from astropy.table import vstack
 from redflower.api.sky_maps import make_sky_map
 from redflower.errors import InputError
 from redflower.products.skymap import read_sky_map, write_sky_map
+from tests.helpers.open_everywhere import check_opens
 from tests.helpers.sightlines import posterior_table
 
 
@@ -55,6 +56,7 @@ def test_the_file_is_a_healpix_table_with_units(sky, tmp_path: Path) -> None:
         assert header["PIXTYPE"] == "HEALPIX"
         assert header["INDXSCHM"] == "EXPLICIT"
         assert file[1].columns["EBV_1000PC"].unit == "mag"
+    assert check_opens(path) == len(sky.pixel)
     back = read_sky_map(path)
     np.testing.assert_allclose(back.ebv_mag, sky.ebv_mag, rtol=1e-6)
     np.testing.assert_array_equal(back.pixel, sky.pixel)

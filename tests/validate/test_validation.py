@@ -15,6 +15,7 @@ from redflower.products.page_validation import biased_cells, sentence
 from redflower.products.validation import write_validation
 from redflower.validate import redden, score, trials
 from redflower.validate.scores import INTERVAL_SHARES
+from tests.helpers.open_everywhere import check_folder_opens, check_opens
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,8 @@ def test_the_folder_of_an_experiment(experiment, tmp_path: Path) -> None:
     write_validation(rows, numbers, out)
     saved = json.loads((out / "summary.json").read_text())
     assert saved["provenance"]["model"]["id"].startswith("mock-sky")
-    assert len(redflower.read_table(out / "stars.parquet")) == len(rows)
+    assert check_opens(out / "stars.parquet") == len(rows)
+    assert check_folder_opens(out) == len(list(out.iterdir()))
     for name in ("posteriors-8", "residuals-11", "distance-8", "calibration"):
         assert (out / f"{name}.pdf").stat().st_size > 2000
     page = (out / "report.html").read_text()

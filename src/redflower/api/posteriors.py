@@ -152,7 +152,9 @@ def _clean_words(table: Table) -> None:
 def _density(column: Column, what: str) -> Column:
     """The joint densities as bytes, with the shape that programs without arrays of arrays have lost."""
     values = np.ma.filled(np.ma.asarray(column).astype(float), np.nan)
-    if values.ndim == 2 and values.shape[1] == N_MODULUS_NODES * N_EBV_NODES:
+    flat = (N_MODULUS_NODES * N_EBV_NODES,)
+    # VOTables of astropy state the two sizes in the order that is not the standard's; the values' own order is the same.
+    if values.shape[1:] in (flat, (N_EBV_NODES, N_MODULUS_NODES)):
         values = values.reshape(-1, N_MODULUS_NODES, N_EBV_NODES)
     if values.ndim != 3 or values.shape[1:] != (N_MODULUS_NODES, N_EBV_NODES):
         raise TableError(
