@@ -14,11 +14,11 @@ CONTRIBUTING = ROOT.parents[1] / "CONTRIBUTING.md"
 #: Lower layers first; a package may import from layers before its own, or from itself.
 LAYERS = [
     {"bands", "constants", "errors", "provenance", "quantiles", "random_streams", "star"},
-    {"files", "photometric_scales", "platforms", "seeds"},
+    {"files", "photometric_offsets", "photometric_scales", "platforms", "seeds"},
     {"physics"},
     {"flow"},
     {"train", "posterior"},
-    {"sightline", "validate"},
+    {"calibrate", "sightline", "validate"},
     {"simulate"},
     {"catalogue"},
     {"plot"},

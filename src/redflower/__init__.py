@@ -18,7 +18,9 @@ from redflower.catalogue import read_table as read_table  # noqa: E402
 from redflower.catalogue import write_table as write_table  # noqa: E402
 from redflower.flow import load_model as load_model  # noqa: E402
 from redflower.flow import save_model as save_model  # noqa: E402
+from redflower.photometric_offsets import read_offsets as read_offsets  # noqa: E402
 from redflower.simulate import simulate_stars as simulate  # noqa: E402, F401
+from redflower.api.calibration import calibrate as calibrate  # noqa: E402  isort: skip
 from redflower.api.inference import infer as infer  # noqa: E402  isort: skip
 from redflower.api.inference import draw_posteriors as draw_posteriors  # noqa: E402  isort: skip
 from redflower.api.training import train as train  # noqa: E402  isort: skip

@@ -15,6 +15,7 @@ from redflower.catalogue.prepared import table_scale
 from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, load_model
+from redflower.photometric_offsets import PhotometricOffsets, offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status, infer_stars
 from redflower.posterior.columns import (
@@ -37,6 +38,7 @@ def infer(
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
+    offsets: PhotometricOffsets | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Table:
     """Posterior summaries of E(B-V) and distance, a row per star of a prepared table, in its order.
@@ -49,6 +51,7 @@ def infer(
     distance_prior : must be the one that the model was trained with. Defaults to it where it comes with redflower.
     photometry : photometric scale of a table that states none (`redflower.photometric_scales`). Magnitudes are moved to the
         model's scale.
+    offsets : of the sample against the model, from `redflower.calibrate` or `redflower.read_offsets`; taken off the magnitudes.
     progress : called with the number of stars done.
 
     Returns
@@ -64,7 +67,9 @@ def infer(
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "infer's input")
     model, prior = matching_prior(model, distance_prior)
-    table = posterior_table(stars, model, settings, prior, photometry=photometry, progress=progress)
+    table = posterior_table(
+        stars, model, settings, prior, photometry=photometry, offsets=offsets, progress=progress
+    )
     if not inferable(table):
         raise nothing_to_infer(model)
     return table
@@ -116,10 +121,15 @@ def posterior_table(
     prior: DistancePrior,
     *,
     photometry: PhotometricScale | str | None = None,
+    offsets: PhotometricOffsets | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Table:
     """`infer` on a part of a table, in which it is no error that no star can be inferred."""
-    batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
+    if offsets is not None:
+        offsets.check_model(model.model_id, model.band_names)
+    batch = to_stars(
+        stars, prior, model.selection, scale=model.scale(), photometry=photometry, offsets=offsets
+    )
     source_id = np.asarray(stars["source_id"])
     columns = infer_stars(
         model,
@@ -155,6 +165,7 @@ def posterior_table(
         "model": {"id": model.model_id, "description": model.description},
         PHOTOMETRY_KEY: model.scale().as_dict(),
         "photometry_moved": describe_move(table_scale(stars, photometry), model.scale()),
+        "offsets": None if offsets is None else offsets_content(offsets),
         "distance_prior": {"name": prior.name, "sha256": prior.sha256},
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
         "ebv_limit_mag": _ebv_limit_recorded(stars, settings),

@@ -14,6 +14,7 @@ from redflower.catalogue.maps.distance_prior import DistancePrior
 from redflower.catalogue.maps.selection import selection_pixels
 from redflower.catalogue.prepared import prepared_error_name, require_prepared, table_scale
 from redflower.catalogue.reading.checks import BANDS_MIN
+from redflower.photometric_offsets import PhotometricOffsets
 from redflower.photometric_scales import PhotometricScale, move_magnitudes
 from redflower.physics import SelectionFunction
 from redflower.platforms import compute_platform
@@ -47,6 +48,7 @@ def to_stars(
     *,
     scale: PhotometricScale | None = None,
     photometry: "PhotometricScale | str | None" = None,
+    offsets: PhotometricOffsets | None = None,
 ) -> StarBatch:
     """Return the arrays of a prepared table, a row for a row.
 
@@ -57,6 +59,7 @@ def to_stars(
     selection : the selection function whose pixels the stars will be looked up in.
     scale : photometric scale to move the magnitudes to, which is the model's. If None, they stay on the table's.
     photometry : scale of a table that states none.
+    offsets : of the sample against the model, taken off after the move to its scale.
 
     Raises
     ------
@@ -75,6 +78,8 @@ def to_stars(
     if scale is not None:
         of_table = table_scale(table, photometry)
         magnitude, error = move_magnitudes(magnitude, error, observed, of_table=of_table, to=scale)
+    if offsets is not None:
+        magnitude, error = offsets.remove(magnitude, error, observed)
     parallax, parallax_error = as_floats(table, "parallax"), as_floats(table, "parallax_error")
     with np.errstate(invalid="ignore"):
         has_parallax = np.isfinite(parallax) & np.isfinite(parallax_error) & (parallax_error > 0)

@@ -5,6 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
+from redflower.cli.calibrate import calibrate
 from redflower.cli.compile_cache import keep_compiled_programs
 from redflower.cli.demo import demo
 from redflower.cli.fetch import fetch
@@ -37,7 +38,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, simulate, fetch, prepare, train, infer, validate, sightline, plot, models, cite):
+for command in (
+    demo,
+    simulate,
+    fetch,
+    prepare,
+    train,
+    infer,
+    calibrate,
+    validate,
+    sightline,
+    plot,
+    models,
+    cite,
+):
     app.command()(command)
 app.command(name="map")(sky_map)
 

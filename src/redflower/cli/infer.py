@@ -9,6 +9,7 @@ from redflower.api.statuses import describe_statuses
 from redflower.cli.prior import prior_for
 from redflower.cli.progress import counter, say
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.photometric_offsets import read_offsets
 from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings
 from redflower.posterior.status import ENGINE_MESSAGES
 from redflower.scale import PART_ROWS, infer_file
@@ -45,6 +46,10 @@ def infer(
     photometry: Annotated[
         str | None,
         typer.Option(help="Photometric scale of a table that states none, such as ps1=archive,gaia=dr3"),
+    ] = None,
+    offsets: Annotated[
+        Path | None,
+        typer.Option(help="offsets.json of `redflower calibrate`, to take off the magnitudes"),
     ] = None,
     max_shift: Annotated[
         float,
@@ -99,7 +104,8 @@ def infer(
     with counter("stars", None) as progress:
         report = infer_file(
             stars, out, model,
-            settings=settings, distance_prior=prior, photometry=photometry, resume=resume, part_rows=part_rows, progress=progress,
+            settings=settings, distance_prior=prior, photometry=photometry,
+            offsets=read_offsets(offsets) if offsets else None, resume=resume, part_rows=part_rows, progress=progress,
         )  # fmt: skip
     say(f"{report.n_stars:,} stars written to {out}")
     for line in report.moved:

@@ -131,6 +131,24 @@ class Emulator(eqx.Module):
         )
         return Seen(features, innovation_mag)
 
+    def mixtures(
+        self, seen: Seen, noise: Noise, masks: tuple[np.ndarray, ...] | None
+    ) -> tuple[
+        Float[Array, "component colour *node"],
+        Float[Array, "component colour *node"],
+        Float[Array, "component colour *node"],
+    ]:
+        """Return mean [mag], variance [mag^2] and ln weight (not normalised) of each component of every innovation."""
+
+        def column(values: Array | np.ndarray) -> Array:
+            return column_for(values, seen.innovation_mag)
+
+        out = self.density(seen.features, masks)
+        out = out.reshape(3, self.structure.components, *seen.innovation_mag.shape)
+        spread_mag = column(noise.filter.prediction_std_mag)
+        variance = (jnp.exp(out[1]) * spread_mag) ** 2 + column(noise.error_mag[1:]) ** 2  # EF1
+        return out[0] * spread_mag, variance, out[2]
+
     def log_factors(
         self, seen: Seen, noise: Noise, masks: tuple[np.ndarray, ...] | None = None
     ) -> Float[Array, "colour *node"]:
@@ -139,22 +157,14 @@ class Emulator(eqx.Module):
         Equation: EF1 (docs/model.md).
         """
 
-        def column(values: Array | np.ndarray) -> Array:
-            return column_for(values, seen.innovation_mag)
-
-        out = self.density(seen.features, masks)
-        out = out.reshape(3, self.structure.components, *seen.innovation_mag.shape)
-        spread_mag = column(noise.filter.prediction_std_mag)
-        mean_mag = out[0] * spread_mag
-        variance = (jnp.exp(out[1]) * spread_mag) ** 2 + column(noise.error_mag[1:]) ** 2  # EF1
-        log_weight = out[2]
+        mean_mag, variance, log_weight = self.mixtures(seen, noise, masks)
         exponent = log_weight - 0.5 * (seen.innovation_mag - mean_mag) ** 2 / variance
         # The sums of both mixtures about their peaks, so that one logarithm a band is all it takes.
         peak, weight_peak = jnp.max(exponent, axis=0), jnp.max(log_weight, axis=0)
         mixture = jnp.sum(jnp.exp(exponent - peak) * jax.lax.rsqrt(variance), axis=0)
         weights = jnp.sum(jnp.exp(log_weight - weight_peak), axis=0)
         log_factor = peak - weight_peak + jnp.log(mixture / weights)
-        return jnp.where(column(noise.observed[1:]), log_factor - LOG_SQRT_2PI, 0.0)
+        return jnp.where(column_for(noise.observed[1:], log_factor), log_factor - LOG_SQRT_2PI, 0.0)
 
     def expected_state(
         self, y: Float[Array, "band *node"], seen: Seen, noise: Noise

@@ -13,6 +13,7 @@ from redflower.errors import InputError
 from redflower.files import written_whole
 from redflower.plot.style import save_figure
 from redflower.products.page import write_page
+from redflower.products.page_calibration import calibration_page
 from redflower.products.page_sightline import sightline_page
 from redflower.products.page_validation import validation_page
 from redflower.provenance import META_KEY
@@ -25,6 +26,7 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, ...], Callable[..., dict[str, Any]
         ("clouds.ecsv", "profile.ecsv", "bins.ecsv", "stars.parquet", "draws.parquet", "comparisons.ecsv"),
         sightline_page,
     ),
+    "calibration": ("offsets.json", ("stars.parquet", "offsets.ecsv"), calibration_page),
     "validation": ("summary.json", ("stars.parquet",), validation_page),
 }
 

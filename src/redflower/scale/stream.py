@@ -26,6 +26,7 @@ from redflower.catalogue.reading.prepared_stars import clean_prepared
 from redflower.errors import InputError, RedflowerError
 from redflower.files import written_whole
 from redflower.flow import Model
+from redflower.photometric_offsets import PhotometricOffsets, offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status
 
@@ -61,6 +62,7 @@ def infer_file(
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
+    offsets: PhotometricOffsets | None = None,
     resume: bool = False,
     part_rows: int = PART_ROWS,
     progress: Callable[[int, int | None], None] | None = None,
@@ -75,7 +77,7 @@ def infer_file(
     ----------
     stars : file of a prepared table; Parquet is never held in memory whole.
     out : file to write.
-    model, settings, distance_prior, photometry : as in `redflower.infer`.
+    model, settings, distance_prior, photometry, offsets : as in `redflower.infer`.
     resume : go on with the parts of an earlier run.
     part_rows : rows of a part.
     progress : called with the number of stars done, and of all stars where it is known.
@@ -101,7 +103,7 @@ def infer_file(
         if number == 0:
             moved = describe_move(table_scale(part, photometry), model.scale())
     folder = out.with_name(f"{out.name}.parts")
-    _open_folder(folder, _fingerprint(stars, model, settings, part_rows, photometry), resume=resume)
+    _open_folder(folder, _fingerprint(stars, model, settings, part_rows, photometry, offsets), resume=resume)
     paths: list[Path] = []
     failed: list[tuple[int, str]] = []
     n_done = 0
@@ -115,6 +117,7 @@ def infer_file(
                     settings,
                     prior,
                     photometry=photometry,
+                    offsets=offsets,
                     progress=_shifted(progress, n_done, n_total),
                 )
             except RedflowerError:
@@ -185,6 +188,7 @@ def _fingerprint(
     settings: InferenceSettings,
     part_rows: int,
     photometry: PhotometricScale | str | None,
+    offsets: PhotometricOffsets | None,
 ) -> dict[str, object]:
     return {
         "input": stars.name,
@@ -193,6 +197,7 @@ def _fingerprint(
         "settings": json.loads(json.dumps(asdict(settings))),
         "part_rows": part_rows,
         "photometry": None if photometry is None else str(photometry),
+        "offsets": None if offsets is None else offsets_content(offsets),
     }
 
 
