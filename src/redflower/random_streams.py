@@ -23,6 +23,7 @@ class Stream(IntEnum):
     ROUNDS_OF_WEIGHTS = 6
     CHAINS = 7
     EVIDENCE_OF_CHAINS = 8
+    FIT_OF_STARS = 9
 
 
 def stream_key(seed: int, stream: Stream) -> PRNGKeyArray:

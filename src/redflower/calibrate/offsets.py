@@ -148,7 +148,8 @@ def _weights(
 ) -> tuple[Float[np.ndarray, " star"], float]:
     """Return each star's probability of being of the population, and the ln evidence of the sample.
 
-    A star is of the population, or with the chance `OUTLIER_SHARE` one whose residuals are `OUTLIER_SCALE` times as large. Equation: CA1.
+    A star is of the population, or with the chance `OUTLIER_SHARE` one whose residuals are `OUTLIER_SCALE` times as
+    large. Equation: CA1.
     """
     n = observed[:, 1:].sum(axis=1)
     squares = (np.asarray(found.fit.residual, dtype=np.float64) ** 2).sum(axis=1)

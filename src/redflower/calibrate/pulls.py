@@ -14,6 +14,7 @@ from redflower.posterior.fast.grid import FastTarget, posterior_grid
 from redflower.posterior.fast.grid_summaries import node_masses, summarise_grid
 from redflower.posterior.fast.steps import QUADRATURE_AT_ONCE, batches, in_turn, noise_of, take
 from redflower.posterior.keys import star_keys
+from redflower.random_streams import Stream
 from redflower.star import Star
 
 #: Stars in one compiled call.
@@ -66,6 +67,8 @@ def pulls_of(
 ) -> Pulls:
     """Return pulls and residuals of every star with the offsets taken off its magnitudes.
 
+    Equation: CA2 (docs/model.md).
+
     Parameters
     ----------
     fast : the fast engine's target.
@@ -83,7 +86,7 @@ def pulls_of(
         part = take(moved, padded)
         noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
         found = _batch(
-            fast, part, noise, star_keys(source_id[padded], seed),
+            fast, part, noise, star_keys(source_id[padded], seed, Stream.FIT_OF_STARS),
             jnp.asarray(ebv_mag[padded], jnp.float32), jnp.asarray(ebv_error_mag[padded], jnp.float32),
         )  # fmt: skip
         parts.append(jax.tree.map(lambda a: np.asarray(a)[: len(batch)], found))  # noqa: B023

@@ -51,7 +51,7 @@ def band_residuals(
 ) -> tuple[Float[Array, "colour *node"], Float[Array, "colour *node"]]:
     """Return two residuals of each band given those before it: its normal score, and what it lies from its mean [mag].
 
-    The normal score is Phi^-1 of the conditional distribution function. Equation: EF6 (docs/model.md).
+    The normal score is Phi^-1 of the conditional distribution function. Equation: EF7 (docs/model.md).
     """
     mean_mag, variance, log_weight = emulator.mixtures(seen, noise, None)
     scaled = (seen.innovation_mag - mean_mag) * jax.lax.rsqrt(variance)
@@ -60,7 +60,7 @@ def band_residuals(
     above = jax.nn.logsumexp(log_weight + log_ndtr(-scaled), axis=0) - total
     # From the smaller of the two tails, where float32 has its digits.
     smaller = jnp.exp(jnp.minimum(below, above))
-    score = jnp.where(below < above, 1.0, -1.0) * ndtri(jnp.clip(smaller, 1e-7, 0.5))  # EF6
+    score = jnp.where(below < above, 1.0, -1.0) * ndtri(jnp.clip(smaller, 1e-7, 0.5))  # EF7
     score = jnp.clip(score, -RESIDUAL_MAX, RESIDUAL_MAX)
     predicted_mag = jnp.sum(jnp.exp(log_weight - total) * mean_mag, axis=0)
     observed = column_for(noise.observed[1:], score)
