@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from redflower.flow.emulator import Noise
+from redflower.posterior.batches import batches, map_stars, take
 from redflower.posterior.fast.fit import Fit, fit_of
 from redflower.posterior.fast.grid import FastTarget, posterior_grid
 from redflower.posterior.fast.grid_summaries import node_masses, summarise_grid
-from redflower.posterior.fast.steps import QUADRATURE_AT_ONCE, batches, in_turn, noise_of, take
+from redflower.posterior.fast.steps import QUADRATURE_AT_ONCE, noise_of
 from redflower.posterior.keys import star_keys
 from redflower.random_streams import Stream
 from redflower.star import Star
@@ -53,7 +54,7 @@ def _batch(
             distance_mean_pc=summary.distance_mean_pc,
         )
 
-    return in_turn(one, stars, noise, keys, ebv_mag, ebv_error_mag, at_once=QUADRATURE_AT_ONCE)
+    return map_stars(one, stars, noise, keys, ebv_mag, ebv_error_mag, at_once=QUADRATURE_AT_ONCE)
 
 
 def pulls_of(
