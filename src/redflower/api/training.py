@@ -104,6 +104,7 @@ def train(
             g_bright_mag=sample.g_bright_mag,
             g_faint_mag=sample.g_faint_mag,
             selection=selection,
+            prior_limit_mag=prior.g_limit_mag,
             law=law,
             names=sample.source_id,
             start_from=start_from.flow if start_from else None,
@@ -124,7 +125,7 @@ def train(
         coverage=start_from.coverage if start_from and keep_coverage else fit_coverage(result.condition),
         selection=selection,
         photometry=sample.scale,
-        distance_prior={"name": prior.name, "sha256": prior.sha256},
+        distance_prior=prior.as_dict(),
         config=config.model_dump(mode="json"),
         provenance={
             "redflower": VERSION,

@@ -93,6 +93,10 @@ class PreparedFlow(eqx.Module):
         u_low, u_high = (first.forward(m[None], condition)[0][0] for m in (low_mag, high_mag))
         return log_normal_mass(u_low, u_high)  # E9b
 
+    def log_mass_below(self, high_mag: Float[Array, ""], condition: Float[Array, "cond"]) -> Float[Array, ""]:
+        """ln P(M_G < high | R, Z), exactly. Equation: E9b (docs/model.md)."""
+        return log_ndtr(self.leading(1).forward(high_mag[None], condition)[0][0])  # E9b
+
     def sample(self, key: PRNGKeyArray, condition: Float[Array, "cond"]) -> Float[Array, "band"]:
         """One draw of x given the condition, by bisection band by band; exact to float32."""
         return self.inverse(jax.random.normal(key, (self.n_bands,)), condition)

@@ -56,7 +56,8 @@ class Model:
     emulator : density of noisy stars distilled from the flow, for the fast engine; None without one.
     selection : selection function of the training sample, which inference uses as well; None where it is 1.
     photometry : photometric scale of its stars; None for a model of redflower 0.1, which stated none.
-    distance_prior : name and checksum of the distance prior it was trained with.
+    distance_prior : name and checksum of the distance prior it was trained with, and ``g_limit_mag`` where that prior is of the
+        stars to a limit in G (docs/model.md, E13b).
     config : the training configuration, resolved.
     provenance : versions, input checksum, sample size, evidence reached.
     """
@@ -71,7 +72,7 @@ class Model:
     emulator: Emulator | None = None
     selection: SelectionFunction | None = None
     photometry: PhotometricScale | None = None
-    distance_prior: dict[str, str] = field(default_factory=dict)
+    distance_prior: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 

@@ -16,6 +16,7 @@ from redflower.physics import (
     ExtinctionLaw,
     SelectionFunction,
     absolute_to_colour,
+    distance_modulus,
     distance_pc_of_modulus,
     extinction_mag,
     flow_condition,
@@ -41,6 +42,7 @@ class Target(eqx.Module):
     ebv_min_mag: float = eqx.field(static=True)
     ebv_max_mag: float = eqx.field(static=True)
     selection: SelectionFunction | None = None
+    prior_limit_mag: float | None = eqx.field(static=True, default=None)
 
     @property
     def n_bands(self) -> int:
@@ -57,6 +59,7 @@ def make_target(model: Model, *, ebv_min_mag: float, ebv_max_mag: float) -> Targ
         ebv_min_mag=ebv_min_mag,
         ebv_max_mag=ebv_max_mag,
         selection=model.selection,
+        prior_limit_mag=model.distance_prior.get("g_limit_mag"),
     )
 
 
@@ -90,12 +93,22 @@ def log_parallax_of(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, "
     )
 
 
-def log_prior_of_modulus(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
-    """ln of the star's distance prior, per mag of distance modulus: p(d) dd/dmu."""
+def log_prior_of_modulus(target: Target, star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
+    """ln of the star's distance prior, per mag of distance modulus: p(d) dd/dmu.
+
+    Equation: E13b (docs/model.md), where the prior is that of the stars to a limit in G.
+    """
+    log_share: float | Array = 0.0
+    if target.prior_limit_mag is not None:
+        condition = flow_condition(distance_pc, star.l_deg, star.b_deg)
+        log_share = target.flow.log_mass_below(
+            target.prior_limit_mag - distance_modulus(distance_pc), condition
+        )
     return (
         log_distance_prior(distance_pc, star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
         + jnp.log(distance_pc)
         + LOG_LN10_OVER_5
+        - log_share  # E13b
     )
 
 
@@ -133,5 +146,8 @@ def log_posterior(
     log_sample = log_in_sample(target, star, asked_g_mag + distance_modulus_mag, asked_g_mag - asked_rp_mag)
     log_sample = jnp.where(observed[G], log_sample, 0.0)  # D11
     log_reddening = log_reddening_prior(ebv_mag, target.ebv_min_mag, target.ebv_max_mag)
-    log_parallax, log_distance = log_parallax_of(star, distance_pc), log_prior_of_modulus(star, distance_pc)
+    log_parallax, log_distance = (
+        log_parallax_of(star, distance_pc),
+        log_prior_of_modulus(target, star, distance_pc),
+    )
     return log_likelihood + log_parallax + log_intrinsic + log_sample + log_distance + log_reddening  # E16

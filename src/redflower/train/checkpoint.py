@@ -70,13 +70,19 @@ _NUMBERS = ("best", "best_evidence", "highest_evidence", "contrast_steps", "stag
 
 
 def run_fingerprint(
-    config: TrainConfig, n_bands: int, data: TrainingStar, selection: SelectionFunction | None = None
+    config: TrainConfig,
+    n_bands: int,
+    data: TrainingStar,
+    selection: SelectionFunction | None = None,
+    prior_limit_mag: float | None = None,
 ) -> str:
     """What a checkpoint must share with the run that goes on from it: configuration, bands, sample and selection."""
     star = data.star
     sums = [float(np.sum(a, dtype=np.float64)) for a in (star.magnitude_mag, star.parallax_mas)]
     if selection is not None:
         sums.append(float(np.sum(selection.log_probability, dtype=np.float64)))
+    if prior_limit_mag is not None:
+        sums.append(prior_limit_mag)
     return "|".join([config.model_dump_json(), str(n_bands), str(len(star.parallax_mas)), *map(repr, sums)])
 
 

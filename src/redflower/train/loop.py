@@ -62,6 +62,7 @@ def train_flow(
     g_bright_mag: float,
     g_faint_mag: float,
     selection: SelectionFunction | None = None,
+    prior_limit_mag: float | None = None,
     law: ExtinctionLaw | None = None,
     names: np.ndarray | None = None,
     start_from: ConditionalFlow | None = None,
@@ -83,6 +84,7 @@ def train_flow(
     n_bands : how many leading bands the flow models.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
     selection : its selection function, in whose pixels the stars are; 1 everywhere without it.
+    prior_limit_mag : limit in G of the stars whose distances the prior gives (E13b); of all stars without it. [mag]
     law : extinction law of the contrastive term; Zhang & Yuan (2023) without it.
     names : what messages call each star; its row without it.
     start_from : a flow with the same bands to go on from; otherwise the network starts at random.
@@ -117,13 +119,14 @@ def train_flow(
         g_bright_mag=g_bright_mag,
         g_faint_mag=g_faint_mag,
         selection=selection,
+        prior_limit_mag=prior_limit_mag,
     )
     measure = make_measure(objective, data, gaps, config.validation_draws, None)
     # One plain draw of each star finds what is not finite in its data.
     check_finite(make_measure(objective, data, gaps, 1, "likelihood"), flow, n_stars, names)
 
     state = State(flow=flow, best_flow=flow)
-    fingerprint = run_fingerprint(config, n_bands, data, selection)
+    fingerprint = run_fingerprint(config, n_bands, data, selection, prior_limit_mag)
     if resume:
         state = load_checkpoint(checkpoint, state, config, fingerprint)
     stop: Stop | None = None

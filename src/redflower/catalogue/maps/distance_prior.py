@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import astropy.units as u
 import numpy as np
@@ -18,6 +18,8 @@ from redflower.files import file_sha256
 _LOG: Final = logging.getLogger(__name__)
 
 _BAILER_JONES_ROWS: Final = 12_288
+#: Bailer-Jones et al. (2021) fitted their prior to the stars of a mock Gaia catalogue to this limit in G. [mag]
+BAILER_JONES_LIMIT_MAG: Final = 20.7
 #: Checksum of the table that lies beside the authors' notebook.
 BAILER_JONES_SHA256: Final = "19e849119beaeeeede430d8dc5c4390928883f19e8c3ae0b705822bb60be2f8a"
 #: The priors that come with redflower, by the population of `redflower.simulate` that each was made from.
@@ -35,6 +37,8 @@ class DistancePrior:
     beta : the exponent of distance, > -1.
     name : what the prior is, for provenance.
     sha256 : checksum of the file it was read from.
+    g_limit_mag : limit in G of the catalogue whose stars' distances these are; None if they are those of all stars
+        (docs/decisions/0018-which-stars-the-distance-prior-means.md). [mag]
     """
 
     log_length_pc: Float[np.ndarray, " pixel"]
@@ -42,6 +46,7 @@ class DistancePrior:
     beta: Float[np.ndarray, " _"]
     name: str
     sha256: str
+    g_limit_mag: float | None = None
 
     def __post_init__(self) -> None:
         n = len(self.log_length_pc)
@@ -61,6 +66,11 @@ class DistancePrior:
                     f"distance prior {self.name}: {label} must be finite and above {low:g}; pixel "
                     f"{int(np.flatnonzero(bad)[0])} has {values[bad][0]!r}."
                 )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Name, checksum and, if it is of a catalogue, limit, as a model keeps them."""
+        limit = {} if self.g_limit_mag is None else {"g_limit_mag": self.g_limit_mag}
+        return {"name": self.name, "sha256": self.sha256, **limit}
 
     @property
     def nside(self) -> int:
@@ -136,7 +146,8 @@ def read_distance_prior(path: "str | Path") -> DistancePrior:
             raise InputError(f"distance prior {path}: every GGDrlen must be positive.")
         length = np.log(length)
     name = f"Bailer-Jones et al. 2021 ({path.name})" if bailer_jones else path.name
-    return DistancePrior(length, values[:, 1], values[:, 2], name, file_sha256(path))
+    limit_mag = BAILER_JONES_LIMIT_MAG if bailer_jones else None
+    return DistancePrior(length, values[:, 1], values[:, 2], name, file_sha256(path), limit_mag)
 
 
 def default_distance_prior(population: str = "mock") -> DistancePrior:

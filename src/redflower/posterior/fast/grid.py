@@ -133,7 +133,9 @@ def log_grid(
         jnp.maximum(expected.g_extinction_mag, 0.0), expected.g_rp_mag
     )  # D12
     distance_pc = distance_pc_of_modulus(modulus_mag)
-    log_distance = jax.vmap(lambda d: log_parallax_of(star, d) + log_prior_of_modulus(star, d))(distance_pc)
+    log_distance = jax.vmap(lambda d: log_parallax_of(star, d) + log_prior_of_modulus(exact, star, d))(
+        distance_pc
+    )
     condition = flow_condition(distance_pc, star.l_deg, star.b_deg)
 
     def first_factor(mu: Array, condition: Array, extinction: Array) -> Float[Array, ""]:

@@ -19,6 +19,7 @@ class Estimator(eqx.Module):
         higher cost.
     magnitudes : how true magnitudes are drawn, ``likelihood`` (the paper's) or ``adapted`` (EA3c); stars with gaps always
         take the first.
+    prior_limit_mag : the limit in G of the stars whose distances the prior gives (E13b). If None, it is of all stars. [mag]
     """
 
     proposal: str = eqx.field(static=True)
@@ -28,3 +29,4 @@ class Estimator(eqx.Module):
     normaliser: str = eqx.field(static=True, default="exact")
     integrate_gaps: bool = eqx.field(static=True, default=True)
     magnitudes: str = eqx.field(static=True, default="likelihood")
+    prior_limit_mag: float | None = eqx.field(static=True, default=None)

@@ -77,7 +77,9 @@ def log_evidence(
     log_terms = log_density + log_within + draws.log_weight
     log_integral = logsumexp(log_terms) - jnp.log(float(n_draws))  # E23, EA5
     if estimator.normaliser == "exact":
-        return log_integral - log_selected_fraction(flow, data, *limits, selection)
+        return log_integral - log_selected_fraction(
+            flow, data, *limits, selection, prior_limit_mag=estimator.prior_limit_mag
+        )
     if estimator.normaliser == "same_draws":
         return log_integral - log_selected_by_draws(data, log_density, log_within, draws)
     return log_integral

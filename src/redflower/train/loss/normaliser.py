@@ -65,13 +65,15 @@ def log_selected_fraction(
     g_bright_mag: float,
     g_faint_mag: float,
     selection: SelectionFunction | None = None,
+    prior_limit_mag: float | None = None,
 ) -> Float[Array, ""]:
     """ln of the share of all stars of this sightline that lie within the magnitude limits and are selected.
 
     Equation: E24 (docs/model.md), exact but for a quadrature over distance: the mass between the limits at each
     distance is a difference of two normal CDFs of the flow's first coordinate (E9b). With a selection function it is a
     sum of such masses over narrow intervals of apparent G, each times the selection at its middle (E12b). A cut on
-    parallax, if the sample has one, is a factor of every distance (E24b).
+    parallax, if the sample has one, is a factor of every distance (E24b). If the prior is that of the stars to a limit in
+    G, the share is of those, and may be above 1 (E13b).
     """
     first = flow.leading(1)
     if selection is None:
@@ -90,9 +92,10 @@ def log_selected_fraction(
         mu = distance_modulus(distance_pc)
         condition = flow_condition(distance_pc, data.star.l_deg, data.star.b_deg)
         u = jax.vmap(lambda g: first.forward((g - mu)[None], condition)[0][0])(edges_mag)
-        return logsumexp(log_normal_mass(u[:-1], u[1:]) + log_selected) + log_parallax_pass(
-            data, distance_pc
-        )  # E9b
+        log_share = logsumexp(log_normal_mass(u[:-1], u[1:]) + log_selected)  # E9b
+        if prior_limit_mag is not None:
+            log_share = log_share - first.log_mass_below(prior_limit_mag - mu, condition)  # E13b
+        return log_share + log_parallax_pass(data, distance_pc)
 
     log_distance, log_weight = prior_nodes(data)
     return logsumexp(jax.vmap(log_mass)(log_distance) + log_weight)  # E24, D9

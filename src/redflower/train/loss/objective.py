@@ -33,6 +33,7 @@ class Objective:
     law : the extinction law of the reddened copies.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
     selection : its selection function; 1 everywhere without it.
+    prior_limit_mag : see `redflower.train.loss.estimator.Estimator`. [mag]
     """
 
     config: TrainConfig
@@ -40,6 +41,7 @@ class Objective:
     g_bright_mag: float
     g_faint_mag: float
     selection: SelectionFunction | None = None
+    prior_limit_mag: float | None = None
 
     def estimator(self, *, gaps: bool, magnitudes: str | None = None) -> Estimator:
         """Return the estimator of stars with or without gaps.
@@ -56,6 +58,7 @@ class Objective:
             normaliser=self.config.normaliser,
             integrate_gaps=gaps,
             magnitudes=magnitudes or self.config.magnitudes,
+            prior_limit_mag=self.prior_limit_mag,
         )
 
     def terms(
@@ -89,7 +92,7 @@ class Objective:
             )  # fmt: skip
             if config.normaliser == "exact":
                 log_share = log_selected_fraction(
-                    prepared, star, self.g_bright_mag, self.g_faint_mag, self.selection
+                    prepared, star, self.g_bright_mag, self.g_faint_mag, self.selection, self.prior_limit_mag
                 )
                 mean = mean - jnp.where(possible, log_share, 0.0)
             return evidence, mean

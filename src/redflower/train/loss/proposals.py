@@ -93,6 +93,13 @@ def draw_latents(
     star, n_bands = data.star, flow.n_bands
     distance_key, magnitude_key, gap_key = jax.random.split(key, 3)
     distance_pc, log_weight = PROPOSALS[estimator.proposal](data, distance_key, n_draws)
+    limit_mag = estimator.prior_limit_mag
+    if limit_mag is not None:
+        log_weight = log_weight - jax.vmap(
+            lambda d: flow.log_mass_below(
+                limit_mag - distance_modulus(d), flow_condition(d, star.l_deg, star.b_deg)
+            )
+        )(distance_pc)  # E13b
     noise = jax.random.normal(magnitude_key, (n_draws, n_bands))
     error_mag = star.magnitude_error_mag[:n_bands]
     magnitude_mag = star.magnitude_mag[:n_bands] + noise * error_mag  # EA4
