@@ -10,3 +10,6 @@ META_KEY: Final = "redflower"
 
 #: Under that key: the release of each survey that the magnitudes are from; see `redflower.photometric_scales`.
 PHOTOMETRY_KEY: Final = "photometry"
+
+#: Under that key: the release of Gaia that a table is from, where it tells; see `redflower.catalogue.releases`.
+GAIA_RELEASE_KEY: Final = "gaia_release"

@@ -27,10 +27,12 @@ from redflower.catalogue.quality.zero_point import (
 )
 from redflower.catalogue.reading.column_map import ColumnMap
 from redflower.catalogue.reading.reader import Duplicates, read_stars
+from redflower.catalogue.reading.release import check_scale_of_release
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
+from redflower.catalogue.releases import GaiaRelease, data_file, default_release, releases
 from redflower.errors import InputError
-from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, make_scale
-from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
+from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, archive_scale, make_scale
+from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
 
 #: Below this E(B-V) a star counts as free of dust: 0.018 mag of the map of Lenz et al. (2017), as O'Callaghan et al. (2025,
 #: section 4) have it, on the scale of Schlegel et al. (1998). [mag]
@@ -129,7 +131,8 @@ def prepare(
         raise InputError("training needs G, and the table has none (column phot_g_mean_mag).")
 
     scale, scale_note = _photometric_scale(raw, photometry)
-    zero = parallax_zero_point(raw, zero_point)
+    release = _release(raw, scale, stated=photometry is not None)
+    zero = parallax_zero_point(raw, zero_point, release)
     parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
     bands = clean_photometry(raw, limits)
     ebv_map_mag: np.ndarray | None = None
@@ -147,7 +150,7 @@ def prepare(
         before = int(keep.sum())
         keep &= meets
         cuts.append(Cut(name, condition, before, int(keep.sum())))
-    notes = [*raw.meta[META_KEY]["notes"], scale_note, *bands.notes, *(dust.notes if dust else ())]
+    notes = [*raw.meta[META_KEY]["notes"], scale_note, *_notes_on(release), *bands.notes, *(dust.notes if dust else ())]
     without_g = int((~bands.observed[keep, 0]).sum())
     if without_g:
         notes.append(f"{without_g} stars have no G: no limit in G cuts them, and NUTS infers them")
@@ -175,8 +178,9 @@ def prepare(
         "stage": STAGE_PREPARED,
         "purpose": purpose,
         PHOTOMETRY_KEY: scale.as_dict(),
+        GAIA_RELEASE_KEY: release.name,
         "redflower": VERSION,
-        **{key: value for key, value in raw.meta[META_KEY].items() if key not in ("stage", "notes")},
+        **{key: value for key, value in raw.meta[META_KEY].items() if key not in ("stage", "notes", PHOTOMETRY_KEY, GAIA_RELEASE_KEY)},
         "settings": {
             "limits": asdict(limits),
             "zero_point": zero_point if isinstance(zero_point, str) else float(zero_point),
@@ -200,13 +204,15 @@ def _photometric_scale(raw: Table, stated: "PhotometricScale | str | None") -> t
     meta = raw.meta[META_KEY]
     source = meta.get("source", {}).get(PHOTOMETRY_KEY)
     recorded = meta.get(PHOTOMETRY_KEY) or source
-    if stated is None and recorded is None and {"true_ebv", "true_distance"} <= set(raw.colnames):
+    shown = meta.get(GAIA_RELEASE_KEY)
+    if stated is None and recorded is None and _is_simulated(raw):
         raise InputError(
             "the table holds simulated stars (true_ebv, true_distance) but no longer says which photometric scale they are "
             "on: CSV and other programs lose it. Use the Parquet, FITS, ECSV or VOTable file that `redflower simulate` "
             f"writes, or state the scale: --photometry {MOCK_SKY_SCALE} for the mock sky."
         )
-    scale = make_scale(stated, default=make_scale(recorded))
+    base = archive_scale() if shown is None else releases()[shown["release"]].scale()
+    scale = make_scale(stated, default=make_scale(recorded, default=base))
     if stated is not None:
         where = "as stated"
         if source is not None and make_scale(source) != scale:
@@ -215,7 +221,37 @@ def _photometric_scale(raw: Table, stated: "PhotometricScale | str | None") -> t
         where = (
             "as the table or its column map states" if recorded else "assumed: --photometry states another"
         )
+        if shown and not recorded:
+            where = f"that of Gaia by {shown['evidence']}, the rest {where}"
     return scale, f"photometric scale {scale}, {where}"
+
+
+def _is_simulated(raw: Table) -> bool:
+    return {"true_ebv", "true_distance"} <= set(raw.colnames)
+
+
+def _release(raw: Table, scale: PhotometricScale, *, stated: bool) -> GaiaRelease:
+    """Return the release of Gaia of a raw table.
+
+    Raises
+    ------
+    InputError
+        If the photometric scale is stated to be another release's.
+    """
+    if _is_simulated(raw):  # the mock survey's parallaxes have the zero point of DR3, whatever its magnitudes
+        return default_release()
+    who = "--photometry" if stated else "its provenance or its column map"
+    return check_scale_of_release(scale, raw.meta[META_KEY].get(GAIA_RELEASE_KEY), who)
+
+
+def _notes_on(release: GaiaRelease) -> list[str]:
+    """Return a sentence on what is not confirmed of a release."""
+    if not release.unconfirmed:
+        return []
+    return [
+        f"{release.title}: its columns and its parallax bias are read as drafts have them; what is not confirmed stands under "
+        f"{release.name} in {data_file().name}"
+    ]
 
 
 #: Cuts that say which stars are meant at all, and not whether such a star is in the sample.
@@ -303,7 +339,7 @@ def _assembled(
         "zero_point_status",
         zero.status,
         None,
-        "0 Lindegren et al. 2021, 1 the same at the edge of its range, 2 constant, 3 none, 4 no parallax",
+        "0 Lindegren et al. 2021, 1 the same at the edge of its range, 2 constant, 3 none, 4 no parallax, 5 the release's own",
     )
     for i, band in enumerate(BANDS):
         what = f"{band.label} ({band.survey}, {band.system})"

@@ -1,8 +1,9 @@
 """The zero point of Gaia parallaxes: which number is subtracted from each, and why.
 
-Lindegren et al. 2021 (A&A 649, A4) give it for Gaia (E)DR3 as a function of G, colour and ecliptic latitude,
+Each release has a rule of its own (``data/gaia_releases.toml``). Lindegren et al. 2021 (A&A 649, A4) give it for Gaia (E)DR3 as a function of G, colour and ecliptic latitude,
 for solutions with five and six parameters. Their function holds for 6 < G < 21 and wavenumbers 1.1 to 1.9 (five
-parameters) or 1.24 to 1.72 per micron (six). Beyond, the value at the nearest edge is taken and the star flagged.
+parameters) or 1.24 to 1.72 per micron (six). Beyond, the value at the nearest edge is taken and the star flagged. It is never
+applied to another release. A release that gives a bias for each star is taken at its word after a look at it.
 """
 
 import warnings
@@ -16,12 +17,14 @@ from astropy.table import Table
 from jaxtyping import Bool, Float, Int
 
 from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.releases import GaiaRelease, default_release, releases, solution_bits
 from redflower.errors import InputError
+from redflower.provenance import GAIA_RELEASE_KEY, META_KEY
 
-#: ``lindegren2021`` where the columns allow, ``none``, or one number in mas for every star.
+#: The rule of the release where the columns allow, ``none``, or one number in mas for every star.
 ZeroPoint = Literal["auto", "none"] | float
 
-#: Values of ``astrometric_params_solved``.
+#: What `solution_kind` returns: the values of ``astrometric_params_solved`` in Gaia DR3.
 TWO_PARAMETERS, FIVE_PARAMETERS, SIX_PARAMETERS = 3, 31, 95
 
 G_RANGE_MAG: Final = (6.0, 21.0)
@@ -32,6 +35,8 @@ PSEUDOCOLOUR_RANGE_PER_UM: Final = (1.24, 1.72)
 _OBLIQUITY_DEG: Final = 84381.41100 / 3600.0
 # The package takes two dozen numbers of working memory a star: a part at a time.
 _ROWS_AT_ONCE: Final = 500_000
+#: Fewer values show neither a sign nor a share of gaps.
+_SHOWN_BY: Final = 10
 
 
 class ZeroPointStatus(IntEnum):
@@ -42,6 +47,7 @@ class ZeroPointStatus(IntEnum):
     CONSTANT = 2
     NOT_APPLIED = 3
     NO_PARALLAX = 4
+    OWN_BIAS = 5
 
 
 @dataclass(frozen=True)
@@ -60,19 +66,24 @@ class ParallaxZeroPoint:
     description: str
 
 
-def parallax_zero_point(stars: Table, zero_point: ZeroPoint = "auto") -> ParallaxZeroPoint:
+def parallax_zero_point(
+    stars: Table, zero_point: ZeroPoint = "auto", release: GaiaRelease | None = None
+) -> ParallaxZeroPoint:
     """The parallax zero point of each star.
 
     Parameters
     ----------
     stars : a table from `redflower.catalogue.read_stars`.
-    zero_point : ``auto`` for Lindegren et al. 2021 if the table has its columns, ``none``, or one value for all
+    zero_point : ``auto`` for the rule of the release if the table has its columns, ``none``, or one value for all
         stars, such as -0.029 for Gaia DR2. [mas]
+    release : of the parallaxes. Defaults to what the table shows (`redflower.catalogue.reading.release`), else to
+        `redflower.catalogue.releases.default_release`.
 
     Raises
     ------
     InputError
-        If ``zero_point`` is neither a finite number of at most 1 mas nor one of the two words.
+        If ``zero_point`` is neither a finite number of at most 1 mas nor one of the two words, or the release's own bias
+        cannot be what it is said to be.
     """
     n = len(stars)
     has_parallax = np.isfinite(as_floats(stars, "parallax")) & np.isfinite(as_floats(stars, "parallax_error"))
@@ -97,6 +108,75 @@ def parallax_zero_point(stars: Table, zero_point: ZeroPoint = "auto") -> Paralla
         return ParallaxZeroPoint(nothing, status, "no parallax zero point removed, as asked")
     if not has_parallax.any():
         return ParallaxZeroPoint(nothing, status, "no parallaxes, so no zero point")
+    release = release or _release_of(stars)
+    rule = release.zero_point
+    if rule.rule == "column":
+        return _own_bias(stars, release, has_parallax, status)
+    if rule.rule == "none":
+        asked = f"; --zero-point {rule.constant_mas:g} is that of {rule.source}" if rule.constant_mas else ""
+        return ParallaxZeroPoint(
+            nothing,
+            status,
+            f"no parallax zero point removed: that of Lindegren et al. 2021 is of Gaia DR3, and the table is of "
+            f"{release.title}{asked}",
+        )
+    return _lindegren21(stars, solved, has_parallax, status)
+
+
+def _release_of(stars: Table) -> GaiaRelease:
+    shown = stars.meta.get(META_KEY, {}).get(GAIA_RELEASE_KEY)
+    return releases()[shown["release"]] if shown else default_release()
+
+
+def _own_bias(
+    stars: Table, release: GaiaRelease, has_parallax: Bool[np.ndarray, " star"], status: Int[np.ndarray, " star"]
+) -> ParallaxZeroPoint:
+    """The bias that a release gives for each star, after a look at its sign, its size and its gaps."""
+    name, rule, n = release.theirs("parallax_bias"), release.zero_point, int(has_parallax.sum())
+    nothing = np.zeros(len(stars))
+    if "parallax_bias" not in stars.colnames:
+        return ParallaxZeroPoint(
+            nothing,
+            status,
+            f"no parallax zero point removed: the table has no {name}, the bias that {release.title} gives (Lindegren et al. "
+            "2021 is of Gaia DR3)",
+        )
+    bias_mas = as_floats(stars, "parallax_bias")
+    known = has_parallax & np.isfinite(bias_mas)
+    gaps = n - int(known.sum())
+    advice = "Look at the column; --zero-point none, or a number of mas, does without it."
+    if gaps == n or (n >= _SHOWN_BY and gaps > rule.nulls_max * n):
+        raise InputError(
+            f"{name} of {release.title} must be there for at least {1 - rule.nulls_max:.0%} of the parallaxes; it is missing for "
+            f"{gaps} of {n}. {advice}"
+        )
+    median_mas, (low_mas, high_mas) = float(np.median(bias_mas[known])), rule.median_range_mas
+    if known.sum() >= _SHOWN_BY and not low_mas <= median_mas <= high_mas:
+        why = (
+            "A bias above zero is of the other sign: its subtraction would double the error"
+            if 0 < median_mas < abs(low_mas)
+            else "It looks like another unit, such as microarcsec"
+        )
+        raise InputError(
+            f"{name} of {release.title} must be the bias of the parallax in mas, with a median from {low_mas:g} to {high_mas:g}; "
+            f"the median of {known.sum()} is {median_mas:.4g}. {why}. {advice}"
+        )
+    status[known] = ZeroPointStatus.OWN_BIAS
+    description = (
+        f"the bias that {release.title} gives ({name}) removed from {known.sum()} of {n} parallaxes (median {median_mas:.4f} mas)"
+    )
+    if gaps:
+        description += f"; none removed from {gaps} without it"
+    return ParallaxZeroPoint(np.where(known, bias_mas, 0.0), status, description)
+
+
+def _lindegren21(
+    stars: Table,
+    solved: Int[np.ndarray, " star"],
+    has_parallax: Bool[np.ndarray, " star"],
+    status: Int[np.ndarray, " star"],
+) -> ParallaxZeroPoint:
+    nothing = np.zeros(len(stars))
     g_mag = as_floats(stars, "phot_g_mean_mag")
     nu_eff, pseudocolour = as_floats(stars, "nu_eff_used_in_astrometry"), as_floats(stars, "pseudocolour")
     colour = np.where(solved == SIX_PARAMETERS, pseudocolour, nu_eff)
@@ -131,12 +211,16 @@ def parallax_zero_point(stars: Table, zero_point: ZeroPoint = "auto") -> Paralla
 
 
 def solution_kind(stars: Table) -> Int[np.ndarray, " star"]:
-    """``astrometric_params_solved`` of each star: 3, 31 or 95; 0 where the table does not tell.
+    """The kind of astrometric solution of each star: 3, 31 or 95; 0 where the table does not tell.
 
-    Where the column is absent, the colours tell: the archive gives ``nu_eff_used_in_astrometry`` for solutions
+    Two bits of ``astrometric_params_solved`` tell: that of a parallax, and that of a pseudocolour. What else was solved for
+    (accelerations and orbits in Gaia DR4) makes no other kind. Where the column is absent, the colours tell: the archive gives ``nu_eff_used_in_astrometry`` for solutions
     with five parameters alone, and ``pseudocolour`` for those with six.
     """
-    solved = np.nan_to_num(as_floats(stars, "astrometric_params_solved"), nan=0.0).astype(int)
+    bits = np.nan_to_num(as_floats(stars, "astrometric_params_solved"), nan=0.0).astype(int)
+    parallax_bit, pseudocolour_bit = solution_bits()
+    with_parallax = np.where(bits & pseudocolour_bit, SIX_PARAMETERS, FIVE_PARAMETERS)
+    solved = np.where(bits & parallax_bit, with_parallax, np.where(bits, TWO_PARAMETERS, 0))
     if "astrometric_params_solved" not in stars.colnames:
         has_parallax = np.isfinite(as_floats(stars, "parallax"))
         six = has_parallax & np.isfinite(as_floats(stars, "pseudocolour"))

@@ -16,6 +16,7 @@ from redflower.catalogue.reading.schema import (
     flux_over_error_column,
     magnitude_error_column,
 )
+from redflower.catalogue.releases import Rule
 from redflower.errors import InputError, TableError
 
 #: Fewer bands than this say nothing about reddening.
@@ -150,8 +151,14 @@ def check_magnitudes_match_fluxes(stars: Table, band: Band) -> None:
         )
 
 
-def notes_on_absent_columns(names: Iterable[str]) -> list[str]:
-    """What is lost for want of optional columns, one sentence each."""
+def notes_on_absent_columns(names: Iterable[str], rule: Rule) -> list[str]:
+    """What is lost for want of optional columns, one sentence each.
+
+    Parameters
+    ----------
+    names : of the columns that are there.
+    rule : of the parallax zero point of the table's release; columns that serve another are not missed.
+    """
     names = set(names)
     notes = []
     photometric = set()
@@ -165,7 +172,7 @@ def notes_on_absent_columns(names: Iterable[str]) -> list[str]:
             notes.append(f"no error of {band.magnitude_column}: band {band.label} is missing for every star")
     for name, spec in INPUT_COLUMNS.items():
         passed_on = name.startswith("r_") and name.endswith("_geo")
-        if name in names or name in photometric or passed_on:
+        if name in names or name in photometric or passed_on or spec.serves not in (None, rule):
             continue
         if name in ("ph_qual", "tmass_number_of_mates") and "j_m" not in names:
             continue

@@ -31,8 +31,8 @@ from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import InputError, TableError
 from redflower.photometric_scales import make_scale
 
-#: Columns with these beginnings pass through every step: the truths of a simulation.
-PASSED_PREFIXES = ("true_",)
+#: Columns with these beginnings pass through every step: the truths of a simulation, and the identifiers in another release.
+PASSED_PREFIXES = ("true_", "dr3_source_id")
 
 # Too short to match another case safely: `B` is as likely a magnitude as a latitude.
 _EXACT_CASE_ONLY = ("l", "b")

@@ -29,12 +29,14 @@ from redflower.catalogue.reading.column_map import (
     read_column_map,
 )
 from redflower.catalogue.reading.coordinates import fill_coordinates
+from redflower.catalogue.reading.release import check_scale_of_release, designation_columns, known_release
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.catalogue.reading.sky_pixel import check_positions_in_pixels
+from redflower.catalogue.releases import releases
 from redflower.errors import InputError, TableError
 from redflower.files import file_sha256
-from redflower.photometric_scales import make_scale
-from redflower.provenance import META_KEY, PHOTOMETRY_KEY
+from redflower.photometric_scales import archive_scale, make_scale
+from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY
 
 Duplicates = Literal["error", "keep_first"]
 
@@ -81,12 +83,18 @@ def read_stars(
         raise InputError(f"{origin['file']} {ALREADY_PREPARED}")
     if len(table) == 0:
         raise InputError(f"{origin['file']} has no rows; there is no star to work on.")
+    known = known_release(table, names, origin["file"])
+    base = releases()[known.name].scale() if known is not None else archive_scale()
+    scale = make_scale(column_map.photometry, default=base)
+    shown = known.as_dict() if known is not None else None
+    release = check_scale_of_release(scale, shown, "the column map")
     unused = sorted(set(names) - set(choice.source.values()))
     check_required(choice.source, column_map.constants, origin["file"], unused)
     check_lookalikes(names, choice, column_map, origin["file"])
 
     n_rows, notes = len(table), list(choice.notes)
     uses = Counter([*choice.source.values(), *choice.extra.values()])
+    table.keep_columns([name for name in table.colnames if name in uses])
 
     def take(theirs: str) -> Column:
         """A column of the source, let go with its last use: millions of stars should not be held twice."""
@@ -156,14 +164,15 @@ def read_stars(
         odd = check_positions_in_pixels(np.asarray(stars["source_id"]), lon_deg, lat_deg, frame)
         notes += [odd] if odd else []
     check_ecliptic_latitude(stars)
-    notes += notes_on_absent_columns(stars.colnames)
+    notes += notes_on_absent_columns(stars.colnames, release.zero_point.rule)
     stars.meta[META_KEY] = {
         "stage": STAGE_STARS,
         "input": origin,
         "columns": {name: theirs for name, theirs in choice.source.items() if name != theirs},
         "constants": dict(column_map.constants),
         "units": dict(column_map.units),
-        **({PHOTOMETRY_KEY: make_scale(column_map.photometry).as_dict()} if column_map.photometry else {}),
+        **({PHOTOMETRY_KEY: scale.as_dict()} if column_map.photometry else {}),
+        **({GAIA_RELEASE_KEY: shown} if shown is not None else {}),
         "notes": notes,
     }
     if META_KEY in table.meta:
@@ -186,7 +195,9 @@ def _opened(source: Any, column_map: ColumnMap) -> tuple[Table, list[str], Colum
             choice = choose_columns(names, column_map, path.name)
         else:
             choice = choose_columns(names, column_map, path.name)
-            wanted = dict.fromkeys([*choice.source.values(), *choice.extra.values()])
+            wanted = dict.fromkeys(
+                [*choice.source.values(), *choice.extra.values(), *designation_columns(names)]
+            )
             table = read_table(path, [name for name in names if name in wanted] or names)
         return table, names, choice, {"file": path.name, "sha256": file_sha256(path), "rows": len(table)}
     table = as_table(source)

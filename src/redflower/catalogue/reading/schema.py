@@ -4,10 +4,11 @@ Names are those of the Gaia archive; the photometric ones come from `redflower.b
 where it is NaN, masked, infinite, one of the column's sentinels, or outside the column's range.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from redflower.bands import BANDS, Band
+from redflower.catalogue.releases import Rule, other_names
 
 Kind = Literal["float", "integer", "text"]
 
@@ -34,7 +35,8 @@ class InputColumn:
     plausible_median : the range in which the median of a whole table lies if the unit is right.
     required : whether no table can do without it.
     without : what is lost where the column is absent.
-    aliases : other names under which surveys publish the same column.
+    aliases : other names under which surveys publish the same column; those of Gaia's releases come on top.
+    serves : the rule of the parallax zero point that it serves (`redflower.catalogue.releases.Rule`); None for other uses.
     """
 
     name: str
@@ -48,6 +50,7 @@ class InputColumn:
     required: bool = False
     without: str = ""
     aliases: tuple[str, ...] = ()
+    serves: Rule | None = None
 
 
 _POSITION = (
@@ -84,6 +87,10 @@ _ASTROMETRY = (
         aliases=("Plx",),
     ),
     InputColumn(
+        "parallax_bias", "the release's own bias of the parallax, to be subtracted", "mas", valid=(-1000.0, 1000.0),
+        sentinels=ASTROMETRY_SENTINELS, without="no parallax zero point", serves="column",
+    ),
+    InputColumn(
         "parallax_error", "standard error of the parallax", "mas", valid=(0.0, 100.0),
         sentinels=ASTROMETRY_SENTINELS,
         plausible_median=(0.004, 10.0), without="required wherever there is a parallax", aliases=("e_Plx",),
@@ -97,8 +104,9 @@ _ASTROMETRY = (
         "integer", valid=(-0.5, 1000.0), without="no cut on visibility periods",
     ),
     InputColumn(
-        "astrometric_params_solved", "3, 31 or 95 for solutions with 2, 5 or 6 parameters", None, "integer",
-        valid=(2.5, 95.5),
+        "astrometric_params_solved",
+        "bits of the parameters that were solved for: 3, 31 or 95 for 2, 5 or 6 of them, more bits in Gaia DR4", None,
+        "integer", valid=(2.5, 65535.5),
         without="read off nu_eff_used_in_astrometry and pseudocolour if those are there; else no cut on the "
         "kind of solution",
     ),
@@ -109,12 +117,12 @@ _ASTROMETRY = (
     InputColumn(
         "nu_eff_used_in_astrometry", "effective wavenumber, 5-parameter solutions", "1 / um",
         valid=(0.5, 3.0), plausible_median=(1.0, 2.2),
-        without="no parallax zero point for 5-parameter solutions",
+        without="no parallax zero point for 5-parameter solutions", serves="lindegren2021",
     ),
     InputColumn(
         "pseudocolour", "astrometrically estimated wavenumber, 6-parameter solutions", "1 / um",
         valid=(-10.0, 10.0), plausible_median=(1.0, 2.2),
-        without="no parallax zero point for 6-parameter solutions",
+        without="no parallax zero point for 6-parameter solutions", serves="lindegren2021",
     ),
     InputColumn(
         "ecl_lat", "ecliptic latitude", "deg", valid=(-90.0, 90.0), without="computed from ra and dec",
@@ -233,5 +241,6 @@ _QUALITY = (
 
 #: Every input column by its name, in the order in which they are described to users.
 INPUT_COLUMNS: Final[dict[str, InputColumn]] = {
-    column.name: column for column in (*_POSITION, *_ASTROMETRY, *_PHOTOMETRY, *_QUALITY, *_DISTANCES)
+    column.name: replace(column, aliases=(*column.aliases, *other_names().get(column.name, ())))
+    for column in (*_POSITION, *_ASTROMETRY, *_PHOTOMETRY, *_QUALITY, *_DISTANCES)
 }
