@@ -292,7 +292,7 @@ def _handler(server: TapServer) -> type[BaseHTTPRequestHandler]:
                 maxrec = job["form"].get("MAXREC")
                 job["table"], job["cut"] = server.query(job["form"]["QUERY"], int(maxrec) if maxrec else None)
                 job["phase"] = "COMPLETED"
-            except (QuerySyntaxError, QueryError, sqlite3.Error, AssertionError) as problem:
+            except (QuerySyntaxError, QueryError, sqlite3.Error, AssertionError, ValueError) as problem:
                 job.update(error=f"cannot parse or run the query: {problem}", phase="ERROR")
 
         def send_job(self, number: str, job: dict) -> None:

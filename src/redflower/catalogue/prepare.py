@@ -150,7 +150,13 @@ def prepare(
         before = int(keep.sum())
         keep &= meets
         cuts.append(Cut(name, condition, before, int(keep.sum())))
-    notes = [*raw.meta[META_KEY]["notes"], scale_note, *_notes_on(release), *bands.notes, *(dust.notes if dust else ())]
+    notes = [
+        *raw.meta[META_KEY]["notes"],
+        scale_note,
+        *_notes_on(release),
+        *bands.notes,
+        *(dust.notes if dust else ()),
+    ]
     without_g = int((~bands.observed[keep, 0]).sum())
     if without_g:
         notes.append(f"{without_g} stars have no G: no limit in G cuts them, and NUTS infers them")
@@ -180,7 +186,11 @@ def prepare(
         PHOTOMETRY_KEY: scale.as_dict(),
         GAIA_RELEASE_KEY: release.name,
         "redflower": VERSION,
-        **{key: value for key, value in raw.meta[META_KEY].items() if key not in ("stage", "notes", PHOTOMETRY_KEY, GAIA_RELEASE_KEY)},
+        **{
+            key: value
+            for key, value in raw.meta[META_KEY].items()
+            if key not in ("stage", "notes", PHOTOMETRY_KEY, GAIA_RELEASE_KEY)
+        },
         "settings": {
             "limits": asdict(limits),
             "zero_point": zero_point if isinstance(zero_point, str) else float(zero_point),

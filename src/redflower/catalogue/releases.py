@@ -200,7 +200,9 @@ def read_releases(path: Path) -> ReleaseTable:
     bit.close()
     table = {name: _release(name, entries, f"{path}: [releases.{name}]") for name, entries in found.items()}
     if default not in table or table[default].table is None:
-        raise InputError(f"{path}: default = {default!r} must be a release with a table; there are {', '.join(table)}.")
+        raise InputError(
+            f"{path}: default = {default!r} must be a release with a table; there are {', '.join(table)}."
+        )
     homeless = set(photometric_releases("gaia")) - {scale for r in table.values() for scale in r.photometry}
     if homeless:
         raise InputError(f"{path}: no release has the photometry {', '.join(sorted(homeless))}.")
@@ -266,7 +268,7 @@ def _release(name: str, content: Any, where: str) -> GaiaRelease:
         columns=columns,
         joins=joins,
         hats=entries.take("hats", str, None),
-        ask_first=entries.take("ask_first", bool, False),
+        ask_first=entries.take("ask_first", bool, default=False),
         unconfirmed=entries.texts("unconfirmed", ()),
     )
     entries.close()
@@ -316,7 +318,11 @@ def _zero_point(content: Any, where: str) -> ZeroPointRule:
     if rule.rule not in get_args(Rule):
         raise InputError(f"{where}: rule must be one of {', '.join(get_args(Rule))}; got {rule.rule!r}.")
     low_high = rule.median_range_mas
-    if len(low_high) != 2 or not all(isinstance(x, (int, float)) for x in low_high) or not low_high[0] < low_high[1]:
+    if (
+        len(low_high) != 2
+        or not all(isinstance(x, (int, float)) for x in low_high)
+        or not low_high[0] < low_high[1]
+    ):
         raise InputError(f"{where}: median_range_mas must be two numbers that rise; got {list(low_high)!r}.")
     return rule
 

@@ -1,5 +1,6 @@
 """`redflower fetch`: real stars from an archive."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from redflower.catalogue.archive import (
     TapService,
     TapSource,
     Tile,
+    check_names,
     cone_tiles,
     count_query,
     expected_stars,
@@ -26,6 +28,7 @@ from redflower.catalogue.archive import (
     zero_extinction_tiles,
 )
 from redflower.catalogue.maps.dust_map import LENZ_HOW
+from redflower.catalogue.releases import GaiaRelease, default_release, release_named
 from redflower.cli.progress import counter, say
 from redflower.errors import InputError
 
@@ -44,7 +47,13 @@ def fetch(
     region: Annotated[
         str | None, typer.Option(help="two-cloud, one-cloud, zero-extinction, or cone:L,B,RADIUS in degrees")
     ] = None,
-    surveys: Annotated[str, typer.Option(help="Of gaia, ps1, 2mass, distances")] = "gaia,ps1,2mass,distances",
+    surveys: Annotated[
+        str | None,
+        typer.Option(
+            help="Of gaia, ps1, 2mass, distances, and dr3 (identifiers in DR3) with later releases; by default all there are"
+        ),
+    ] = None,
+    release: Annotated[str, typer.Option(help="Release of Gaia")] = default_release().name,
     tap: Annotated[
         str, typer.Option(help="Base URL of a TAP service with the Gaia archive's tables")
     ] = GAIA_TAP,
@@ -97,7 +106,12 @@ def fetch(
             "fetch: --region is needed: two-cloud, one-cloud, zero-extinction or cone:L,B,RADIUS."
         )
     where = parse_region(region)
-    wanted = parse_surveys(surveys)
+    of_gaia = release_named(release, to_fetch=True)
+    if hats is not None and surveys is None:
+        from redflower.catalogue.archive.hats import hats_surveys
+
+        surveys = ",".join(hats_surveys(of_gaia))
+    wanted = parse_surveys(surveys, of_gaia)
     check_writable(out)
     request: dict[str, Any] = {"region": region}
     if isinstance(where, Cone):
@@ -116,13 +130,9 @@ def fetch(
             "ebv_map_scale": dust.scale,
         }
     if dry_run:
-        _show(tiles, wanted, g_faint, tap)
+        _show(tiles, wanted, g_faint, tap, of_gaia)
         return
-    source: Source = TapSource(TapService(tap, Patience(attempts=attempts)))
-    if hats is not None:
-        from redflower.catalogue.archive.hats import HatsSource, parse_catalogues
-
-        source = HatsSource(parse_catalogues(hats), wanted)
+    source = _source(tap, hats, wanted, of_gaia, Patience(attempts=attempts), out)
     with counter("tiles fetched", len(tiles)) as progress:
         result = fetch_tiles(
             out, tiles, source, surveys=wanted, request=request, g_faint_mag=g_faint, max_stars=max_stars,
@@ -141,12 +151,29 @@ def fetch(
     say(f"{result.rows:,} stars of {result.tiles} tiles written to {out}")
 
 
-def _show(tiles: tuple[Tile, ...], surveys: tuple[str, ...], g_faint: float | None, tap: str) -> None:
+def _source(
+    tap: str, hats: str | None, surveys: tuple[str, ...], release: GaiaRelease, patience: Patience, out: Path
+) -> Source:
+    """The source of tiles; a service that has a new release is asked first whether its names are as expected."""
+    if hats is not None:
+        from redflower.catalogue.archive.hats import HatsSource, parse_catalogues
+
+        return HatsSource(parse_catalogues(hats, release), surveys, release)
+    service = TapService(tap, patience)
+    if release.ask_first:
+        check_names(service, release, surveys, out.with_name(f".{out.name}.{os.getpid()}.vot"))
+        say(f"{service.url} has every table and column that redflower asks of {release.title}")
+    return TapSource(service, release)
+
+
+def _show(
+    tiles: tuple[Tile, ...], surveys: tuple[str, ...], g_faint: float | None, tap: str, release: GaiaRelease
+) -> None:
     """The query of the first tile and what the whole would come to, without asking anyone."""
     stars = expected_stars(tiles)
     typer.echo(f"-- one of {len(tiles)} queries to {tap}, each preceded by its count:")
-    typer.echo(count_query(tiles[0], g_faint))
-    typer.echo(tile_query(tiles[0], surveys, g_faint))
+    typer.echo(count_query(tiles[0], g_faint, release))
+    typer.echo(tile_query(tiles[0], surveys, g_faint, release))
     typer.echo(
         f"-- {len(tiles)} tiles, {sum(tile.area_deg2 for tile in tiles):,.2f} deg2, about {_rough(stars)} stars and "
         f"{_rough(stars * BYTES_PER_STAR / 1e6)} MB, right to a factor of about two"

@@ -57,7 +57,10 @@ def prepare(
         float, typer.Option(help="Largest E(B-V) of that map for training [mag]")
     ] = TRAINING_EBV_MAX_MAG,
     zero_point: Annotated[
-        str, typer.Option(help="Parallax zero point: auto (Lindegren et al. 2021), none, or a number in mas")
+        str,
+        typer.Option(
+            help="Parallax zero point: auto (Gaia DR3: Lindegren et al. 2021; DR4: its own bias), none, or a number in mas"
+        ),
     ] = "auto",
     g_bright: Annotated[float, typer.Option(help="Bright limit in G [mag]")] = 13.5,
     g_faint: Annotated[float, typer.Option(help="Faint limit in G [mag]")] = 20.5,

@@ -1,5 +1,7 @@
 """HATS catalogues made on disk, read and matched through LSDB: epochs, margins, column names."""
 
+import dataclasses
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ from astropy.time import Time
 from redflower.catalogue import QualityLimits, prepare, read_table
 from redflower.catalogue.archive import SURVEYS, cone_tiles, fetch_tiles, parse_region, zero_extinction_tiles
 from redflower.catalogue.archive.epoch_match import match_at_epoch
-from redflower.catalogue.archive.hats import HatsSource, parse_catalogues
+from redflower.catalogue.archive.hats import HatsSource, hats_surveys, parse_catalogues
 from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.maps.dust_map import DustMap
+from redflower.catalogue.releases import releases
 from redflower.errors import InputError
+from tests.helpers.dr4_draft import RENUMBERED, as_dr4
 from tests.helpers.made_archive import MadeArchive, made_archive
 
 lsdb = pytest.importorskip("lsdb", reason="the extra `scale` is not installed")
@@ -162,6 +166,48 @@ def test_a_cone_from_hats_is_the_cone_from_the_archive(archive, catalogues, tmp_
     assert np.isfinite(prepared.table["ps1_g"]).sum() > 20
 
 
+def test_positions_of_dr4_are_matched_at_its_own_epoch(archive, catalogues, tmp_path):
+    """The same stars under DR4's names and identifiers, where they stand in 2017.5, have the same counterparts."""
+    dr4, dr3 = releases()["dr4"], releases()["dr3"]
+    gaia = as_dr4(archive.tables["gaiadr3.gaia_source"], renumber=True)
+    gaia["ra"], gaia["dec"] = moved(archive.tables["gaiadr3.gaia_source"], np.arange(len(gaia)), dr4.epoch_yr)
+    made = lsdb.from_dataframe(
+        gaia.to_pandas(), ra_column="ra", dec_column="dec", catalog_name="c_dr4", partition_rows=90, highest_order=8,
+        margin_threshold=60.0,
+    )  # fmt: skip
+    made.write_catalog(tmp_path / "dr4", catalog_name="c_dr4", progress_bar=False)
+    # Identifiers say where a star was; a whole tile has no border that a star may have crossed since.
+    tiles = [
+        dataclasses.replace(tile, cone=None) for tile in cone_tiles(parse_region("cone:103.9,22.141,0.12"))
+    ]
+    tables = {}
+    for release, path in ((dr3, catalogues["gaia"]), (dr4, str(tmp_path / "dr4"))):
+        surveys = hats_surveys(release)
+        source = HatsSource({**catalogues, "gaia": path}, surveys, release)
+        result = fetch_tiles(
+            tmp_path / f"{release.name}.parquet",
+            tiles,
+            source,
+            surveys=surveys,
+            request={"release": release.name},
+        )
+        table = read_table(result.path)
+        tables[release.name] = table[np.argsort(np.asarray(table["source_id"]))]
+    old, new = tables["dr3"], tables["dr4"]
+    assert np.array_equal(new["source_id"], np.asarray(old["source_id"]) + RENUMBERED)
+    fast = np.isin(
+        old["source_id"], np.asarray(archive.tables["gaiadr3.gaia_source"]["source_id"])[list(FAST)]
+    )
+    # 2.5 arcsec a year: an epoch wrong by 1.5 years misses by 3.75 arcsec, and within 1 arcsec is nothing.
+    assert fast.any(), "so that a wrong epoch shows"
+    assert np.isfinite(np.ma.filled(new["j_m"], np.nan))[fast].all()
+    for name in ("j_m", "ks_m", "g_mean_psf_mag", "r_med_geo"):
+        assert np.array_equal(np.ma.filled(new[name], -1), np.ma.filled(old[name], -1)), name
+    assert {"astrometric_params", "tentative_parallax_bias"} <= set(new.colnames)
+    assert new["tentative_parallax_bias"].unit == "mas"
+    assert new.meta["redflower"]["photometry"]["gaia"] == "dr4"
+
+
 def test_tiles_of_source_id_ranges_are_cut_exactly(archive, catalogues, tmp_path):
     dust = DustMap(np.full(12 * 64**2, 0.01), 64, "ring", "galactic", "clear", "", ())
     cone = cone_tiles(parse_region(CONE))
@@ -220,6 +266,16 @@ def test_the_option_is_read():
             parse_catalogues(text)
 
 
+def test_matching_follows_the_epoch_of_the_positions():
+    """A star that moves by 1 arcsec a year stood where a counterpart of 2000 is 16 years before 2016, 17.5 before 2017.5."""
+    dec, still = np.array([60.0]), np.array([0.0])
+    for epoch_yr, years in ((2016.0, 16.0), (2017.5, 17.5)):
+        others = (np.array([10.0]), dec - years / 3600, np.array([2000.0]))
+        args = (np.array([10.0]), dec, still, np.array([1000.0]), *others, 1.0)
+        assert match_at_epoch(*args, epoch_yr)[2][0] == pytest.approx(0.0, abs=1e-6)
+        assert match_at_epoch(*args, 4033.5 - epoch_yr)[2].size == 0, "the other release's epoch"
+
+
 def test_matching_takes_the_nearest_at_the_candidates_own_epoch():
     ra, dec, none = np.array([10.0]), np.array([60.0]), np.array([np.nan])
     arcsec = 1 / 3600
@@ -228,15 +284,17 @@ def test_matching_takes_the_nearest_at_the_candidates_own_epoch():
         np.array([60.0 + 0.7 * arcsec, 60.0]),
         np.full(2, 2000.0),
     )
-    left, right, distance = match_at_epoch(ra, dec, none, none, *others, 1.0)
+    left, right, distance = match_at_epoch(ra, dec, none, none, *others, 1.0, 2016.0)
     assert (left.tolist(), right.tolist()) == ([0], [1])
     assert distance[0] == pytest.approx(0.4, abs=1e-6)
     # A motion of 0.1 arcsec a year to the south: in 2000 it was 1.6 arcsec north of where it is in 2016.
     others = (np.full(2, 10.0), 60.0 + np.array([1.6, 0.1]) * arcsec, np.array([2000.0, 2000.0]))
-    left, right, distance = match_at_epoch(ra, dec, np.array([0.0]), np.array([-100.0]), *others, 1.0)
+    left, right, distance = match_at_epoch(ra, dec, np.array([0.0]), np.array([-100.0]), *others, 1.0, 2016.0)
     assert right.tolist() == [0]
     assert distance[0] == pytest.approx(0.0, abs=1e-6)
-    assert match_at_epoch(ra, dec, none, none, np.zeros(0), np.zeros(0), np.zeros(0), 1.0)[0].size == 0
+    assert (
+        match_at_epoch(ra, dec, none, none, np.zeros(0), np.zeros(0), np.zeros(0), 1.0, 2016.0)[0].size == 0
+    )
 
 
 def test_motion_over_the_pole_is_right():
@@ -247,7 +305,7 @@ def test_motion_over_the_pole_is_right():
     then = star.apply_space_motion(Time(2026.0, format="jyear"))
     _, right, distance = match_at_epoch(
         np.array([0.0]), np.array([dec]), np.array([0.0]), np.array([100.0]), np.array([then.ra.deg]),
-        np.array([then.dec.deg]), np.array([2026.0]), 1.0,
+        np.array([then.dec.deg]), np.array([2026.0]), 1.0, 2016.0,
     )  # fmt: skip
     assert right.tolist() == [0]
     assert distance[0] < 1e-3

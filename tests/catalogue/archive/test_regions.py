@@ -10,7 +10,6 @@ from queryparser.adql import ADQLQueryTranslator
 
 from redflower.catalogue import INPUT_COLUMNS, DustMap
 from redflower.catalogue.archive import (
-    SURVEYS,
     Cone,
     cone_tiles,
     count_query,
@@ -20,8 +19,9 @@ from redflower.catalogue.archive import (
     tile_query,
     zero_extinction_tiles,
 )
-from redflower.catalogue.archive.adql import HELPERS
+from redflower.catalogue.archive.adql import NEIGHBOUR_HELPER, TMASS_HELPERS
 from redflower.catalogue.archive.regions import id_range
+from redflower.catalogue.releases import releases
 from redflower.errors import InputError
 from tests.helpers.made_archive import source_ids
 
@@ -140,13 +140,16 @@ def test_long_lists_of_ranges_are_shortened_by_filling_the_smallest_gaps():
     assert _runs(np.array([3, 4, 5, 9])) == [(3, 5), (9, 9)]
 
 
-def test_every_column_that_is_asked_for_is_one_that_prepare_reads():
-    tile = cone_tiles(parse_region("two-cloud"))[0]
-    query = tile_query(tile, SURVEYS)
+@pytest.mark.parametrize("name", [name for name, release in releases().items() if release.table])
+def test_every_column_that_is_asked_for_is_one_that_prepare_reads(name):
+    tile, release = cone_tiles(parse_region("two-cloud"))[0], releases()[name]
+    query = tile_query(tile, release.surveys, release=release)
     columns = query.split("FROM")[0].removeprefix("SELECT").replace("\n", " ").split(",")
     names = {c.split(" AS ")[-1].split(".")[-1].strip() for c in columns}
-    assert names - set(HELPERS) <= set(INPUT_COLUMNS)
-    wanted = {n for n in INPUT_COLUMNS if not n.endswith(("mean_mag_error", "_over_error"))}
+    names = {release.ours(theirs) for theirs in names} - {*TMASS_HELPERS, NEIGHBOUR_HELPER, "dr3_source_id"}
+    assert names <= set(INPUT_COLUMNS)
+    of_rule = {n: spec for n, spec in INPUT_COLUMNS.items() if spec.serves in (None, release.zero_point.rule)}
+    wanted = {n for n in of_rule if not n.endswith(("mean_mag_error", "_over_error"))}
     assert wanted <= names
 
 

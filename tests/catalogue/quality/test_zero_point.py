@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.table import Table
 
 from redflower.catalogue import ZeroPointStatus, parallax_zero_point, read_stars, read_table
 from redflower.catalogue.quality.zero_point import (
@@ -117,6 +118,99 @@ def test_without_its_columns_nothing_is_removed_and_the_report_says_so():
     assert (zero.status == ZeroPointStatus.NOT_APPLIED).all()
     assert "no parallax zero point removed" in zero.description
     assert "--zero-point -0.029" in zero.description
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        (3, (1, 2, 3, 27)),
+        # Those of the drafts of DR4 with a parallax and no pseudocolour: accelerations, orbits and others on top.
+        (31, (7, 31, 63, 2079, 2463, 3999, 4127, 6175, 8223, 10271)),
+        (95, (95, 479, 2015)),
+        (0, (0,)),
+    ],
+)
+def test_the_kind_of_solution_is_read_by_bits(kind, codes):
+    stars = read_stars(raw_stars(len(codes)))
+    stars["astrometric_params_solved"] = np.array(codes)
+    assert solution_kind(stars).tolist() == [kind] * len(codes)
+
+
+def of_release(name: str, n: int = 40, bias_mas: "np.ndarray | float | None" = None) -> Table:
+    """Read stars whose designations are of a release, with every column that Lindegren's function needs."""
+    raw = raw_stars(n)
+    raw["designation"] = np.array([f"{name} {i}" for i in raw["source_id"]])
+    if bias_mas is not None:
+        raw["tentative_parallax_bias"] = np.broadcast_to(bias_mas, n).copy()
+        raw["tentative_parallax_bias"].unit = "mas"
+    return read_stars(raw)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("Gaia DR2", "--zero-point -0.029"), ("Gaia DR4", "no tentative_parallax_bias")]
+)
+def test_the_function_of_dr3_is_never_applied_to_another_release(name, says):
+    zero = parallax_zero_point(of_release(name))
+    assert (zero.zero_point_mas == 0).all()
+    assert (zero.status == ZeroPointStatus.NOT_APPLIED).all()
+    assert "Lindegren et al. 2021 is of Gaia DR3" in zero.description.replace("that of ", "")
+    assert says in zero.description
+    asked = parallax_zero_point(of_release(name), -0.029)
+    assert (asked.zero_point_mas == -0.029).all()
+    assert (asked.status == ZeroPointStatus.CONSTANT).all()
+
+
+def test_the_bias_of_a_release_is_subtracted_star_by_star():
+    bias_mas = np.random.default_rng(4).normal(-0.03, 0.01, 40)
+    bias_mas[:3] = np.nan
+    zero = parallax_zero_point(of_release("Gaia DR4", 40, bias_mas))
+    assert np.array_equal(zero.zero_point_mas[3:], bias_mas[3:])
+    assert (zero.zero_point_mas[:3] == 0).all()
+    assert zero.status.tolist() == [ZeroPointStatus.NOT_APPLIED] * 3 + [ZeroPointStatus.OWN_BIAS] * 37
+    assert "removed from 37 of 40 parallaxes" in zero.description
+    assert "none removed from 3 without it" in zero.description
+    assert (parallax_zero_point(of_release("Gaia DR4", 40, bias_mas), "none").zero_point_mas == 0).all()
+
+
+def test_a_bias_in_another_unit_that_is_stated_is_converted():
+    raw = raw_stars(40)
+    raw["designation"] = np.array([f"Gaia DR4 {i}" for i in raw["source_id"]])
+    raw["tentative_parallax_bias"] = np.full(40, -30.0)
+    raw["tentative_parallax_bias"].unit = "uas"
+    assert parallax_zero_point(read_stars(raw)).zero_point_mas == pytest.approx(-0.03, rel=1e-12)
+
+
+GAPS = np.where(np.arange(40) < 12, np.nan, -0.03)
+
+
+@pytest.mark.parametrize(
+    ("bias_mas", "message"),
+    [
+        (
+            0.03,
+            "the median of 40 is 0.03. A bias above zero is of the other sign: its subtraction would double the error",
+        ),
+        (-30.0, "the median of 40 is -30. It looks like another unit, such as microarcsec"),
+        (30.0, "It looks like another unit"),
+        (GAPS, "at least 80% of the parallaxes; it is missing for 12 of 40"),
+        (np.full(40, np.nan), "missing for 40 of 40"),
+    ],
+)
+def test_a_bias_that_cannot_be_one_stops_with_a_message(bias_mas, message):
+    stars = of_release("Gaia DR4", 40, bias_mas)
+    with pytest.raises(InputError, match=message) as error:
+        parallax_zero_point(stars)
+    assert "tentative_parallax_bias of Gaia DR4" in str(error.value)
+    assert "--zero-point none" in str(error.value)
+    assert parallax_zero_point(stars, -0.03).status[0] == ZeroPointStatus.CONSTANT, (
+        "the way out that it names"
+    )
+
+
+def test_a_few_stars_show_no_sign():
+    """Nine stars may have biases above zero, as bright blue ones have in DR3."""
+    zero = parallax_zero_point(of_release("Gaia DR4", 9, 0.03))
+    assert (zero.zero_point_mas == 0.03).all()
 
 
 def test_a_constant_and_none():

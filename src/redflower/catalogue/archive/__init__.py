@@ -19,4 +19,5 @@ from redflower.catalogue.archive.regions import parse_region as parse_region
 from redflower.catalogue.archive.regions import zero_extinction_tiles as zero_extinction_tiles
 from redflower.catalogue.archive.tap import GAIA_TAP as GAIA_TAP
 from redflower.catalogue.archive.tap import TapService as TapService
+from redflower.catalogue.archive.tap_schema import check_names as check_names
 from redflower.catalogue.archive.tap_source import TapSource as TapSource

@@ -1,98 +1,104 @@
-"""The ADQL of one tile: Gaia DR3 joined to Pan-STARRS1, 2MASS and the geometric distances by Gaia's own cross-matches.
+"""The ADQL of one tile: Gaia joined to Pan-STARRS1, 2MASS and the geometric distances by Gaia's own cross-matches.
 
 All joins are outer: a star without a counterpart keeps its row, so that one download holds the parent catalogue and
-every subsample of it, which the selection function needs.
+every subsample of it, which the selection function needs. The names are those of the release (``data/gaia_releases.toml``).
 """
 
 from typing import Final
 
 from redflower.catalogue.archive.regions import Tile
+from redflower.catalogue.releases import GAIA, GaiaRelease, default_release, name_of
 from redflower.errors import InputError
 
-#: What can be asked for; ``gaia`` always comes.
-SURVEYS: Final = ("gaia", "ps1", "2mass", "distances")
+#: What can be asked for of the default release; ``gaia`` always comes.
+SURVEYS: Final = default_release().surveys
 
-_GAIA: Final = (
-    "source_id", "ra", "dec", "l", "b", "parallax", "parallax_error", "ruwe", "visibility_periods_used",
-    "astrometric_params_solved", "phot_g_n_obs", "nu_eff_used_in_astrometry", "pseudocolour", "ecl_lat",
-    *(f"phot_{short}_mean_{what}" for short in ("g", "bp", "rp") for what in ("mag", "flux", "flux_error")),
-)  # fmt: skip
-_PS1: Final = tuple(
-    f"p.{label}_mean_psf_mag{ending}" for label in "grizy" for ending in ("", "_error")
-) + (
-    *(f"p.{label}_flags AS ps1_{label}_flags" for label in "grizy"),
-    "p.quality_flag AS ps1_quality_flag",
-    "px.number_of_mates AS ps1_number_of_mates",
-)  # fmt: skip
-_TMASS: Final = (
-    *(f"t.{name}" for band in ("j", "h", "ks") for name in (f"{band}_m", f"{band}_msigcom")),
-    "t.ph_qual", "t.designation AS tmass_designation", "tx.original_ext_source_id AS tmass_matched_designation",
-    "tx.number_of_mates AS tmass_number_of_mates",
-)  # fmt: skip
-_DISTANCES: Final = ("d.r_med_geo", "d.r_lo_geo", "d.r_hi_geo")
-
-#: Columns that only serve to choose among repeated rows and are dropped again.
-HELPERS: Final = ("tmass_designation", "tmass_matched_designation")
-
-_JOINS: Final = {
-    "ps1": (
-        "LEFT OUTER JOIN gaiadr3.panstarrs1_best_neighbour AS px ON px.source_id = g.source_id",
-        "LEFT OUTER JOIN gaiadr2.panstarrs1_original_valid AS p ON p.obj_id = px.original_ext_source_id",
-    ),
-    "2mass": (
-        "LEFT OUTER JOIN gaiadr3.tmass_psc_xsc_best_neighbour AS tx ON tx.source_id = g.source_id",
-        "LEFT OUTER JOIN gaiadr3.tmass_psc_xsc_join AS tj ON tj.clean_tmass_psc_xsc_oid = tx.clean_tmass_psc_xsc_oid",
-        "LEFT OUTER JOIN gaiadr1.tmass_original_valid AS t ON t.designation = tj.original_psc_source_id",
-    ),
-    # In quotes: EXTERNAL is a reserved word of ADQL, and services with a strict parser refuse it bare.
-    "distances": ('LEFT OUTER JOIN "external".gaiaedr3_distance AS d ON d.source_id = g.source_id',),
-}
+#: Columns that only serve to choose among repeated rows and are dropped again: the name of a 2MASS entry and of Gaia's own match;
+#: the distance of a counterpart in DR3.
+TMASS_HELPERS: Final = ("tmass_designation", "tmass_matched_designation")
+NEIGHBOUR_HELPER: Final = "dr3_angular_distance"
 
 
-def parse_surveys(text: str) -> tuple[str, ...]:
-    """Surveys from a list with commas, in the order of `SURVEYS`, Gaia always among them.
+def parse_surveys(text: str | None, release: GaiaRelease | None = None) -> tuple[str, ...]:
+    """Surveys from a list with commas, in the release's order, Gaia always among them; all of the release for None.
 
     Raises
     ------
     InputError
         If one is unknown.
     """
+    release = release or default_release()
+    if text is None:
+        return release.surveys
     asked = {part.strip().lower() for part in text.split(",") if part.strip()}
-    unknown = asked - set(SURVEYS)
+    unknown = asked - set(release.surveys)
     if unknown:
         raise InputError(
-            f"--surveys {text!r}: unknown {', '.join(sorted(unknown))}; there are {', '.join(SURVEYS)}."
+            f"--surveys {text!r}: unknown {', '.join(sorted(unknown))}; with {release.title} there are "
+            f"{', '.join(release.surveys)}."
         )
-    return tuple(name for name in SURVEYS if name in asked | {"gaia"})
+    return tuple(name for name in release.surveys if name in asked | {GAIA})
 
 
-def tile_query(tile: Tile, surveys: tuple[str, ...], g_faint_mag: float | None = None) -> str:
-    """The query for the stars of a tile, one row each."""
-    columns = [f"g.{name}" for name in _GAIA]
-    for survey, names in (("ps1", _PS1), ("2mass", _TMASS), ("distances", _DISTANCES)):
-        columns += names if survey in surveys else ()
-    joins = [line for survey in surveys for line in _JOINS.get(survey, ())]
+def tile_query(
+    tile: Tile,
+    surveys: tuple[str, ...],
+    g_faint_mag: float | None = None,
+    release: GaiaRelease | None = None,
+) -> str:
+    """The query for the stars of a tile, one row each but for `TMASS_HELPERS` and `NEIGHBOUR_HELPER`."""
+    release = release or default_release()
+    joins = release.joins_for(surveys)
+    columns = [f"g.{name}" for name in release.columns]
+    columns += [f"{join.alias}.{column}" for join in joins for column in join.columns]
+    lines = [f"LEFT OUTER JOIN {join.table} AS {join.alias} ON {join.on}" for join in joins]
     return "\n".join(
-        ["SELECT", _wrapped(columns), "FROM gaiadr3.gaia_source AS g", *joins, _where(tile, g_faint_mag)]
+        [
+            "SELECT",
+            _wrapped(columns),
+            f"FROM {release.table} AS g",
+            *lines,
+            _where(tile, g_faint_mag, release),
+        ]
     )
 
 
-def count_query(tile: Tile, g_faint_mag: float | None = None) -> str:
+def count_query(tile: Tile, g_faint_mag: float | None = None, release: GaiaRelease | None = None) -> str:
     """The query for the number of stars in a tile."""
-    return f"SELECT COUNT(*) AS n FROM gaiadr3.gaia_source AS g\n{_where(tile, g_faint_mag)}"
+    release = release or default_release()
+    return f"SELECT COUNT(*) AS n FROM {release.table} AS g\n{_where(tile, g_faint_mag, release)}"
 
 
-def _where(tile: Tile, g_faint_mag: float | None) -> str:
-    ranges = " OR ".join(f"g.source_id BETWEEN {first} AND {last}" for first, last in tile.ranges)
+def asked_columns(release: GaiaRelease, surveys: tuple[str, ...]) -> dict[str, list[str]]:
+    """Every column that `tile_query` names, by its table, without quotes and in lower case as TAP_SCHEMA has them."""
+    joins = release.joins_for(surveys)
+    tables = {"g": str(release.table)} | {join.alias: join.table for join in joins}
+    pairs = [("g", name) for name in release.columns]
+    pairs += [("g", release.theirs(name)) for name in ("source_id", "ra", "dec", "phot_g_mean_mag")]
+    for join in joins:
+        pairs += [*join.key_columns(), *((join.alias, name_of(column)) for column in join.columns)]
+    asked: dict[str, list[str]] = {}
+    for alias, column in pairs:
+        columns = asked.setdefault(tables[alias].replace('"', "").lower(), [])
+        if column.lower() not in columns:
+            columns.append(column.lower())
+    return asked
+
+
+def _where(tile: Tile, g_faint_mag: float | None, release: GaiaRelease) -> str:
+    source_id, ra, dec, g_mag = (
+        f"g.{release.theirs(name)}" for name in ("source_id", "ra", "dec", "phot_g_mean_mag")
+    )
+    ranges = " OR ".join(f"{source_id} BETWEEN {first} AND {last}" for first, last in tile.ranges)
     conditions = [f"({ranges})" if len(tile.ranges) > 1 else ranges]
     if tile.cone is not None:
         ra_deg, dec_deg = tile.cone.centre
         conditions.append(
-            f"1 = CONTAINS(POINT('ICRS', g.ra, g.dec), "
+            f"1 = CONTAINS(POINT('ICRS', {ra}, {dec}), "
             f"CIRCLE('ICRS', {ra_deg:.8f}, {dec_deg:.8f}, {tile.cone.radius_deg:.8f}))"
         )
     if g_faint_mag is not None:
-        conditions.append(f"g.phot_g_mean_mag < {g_faint_mag:g}")
+        conditions.append(f"{g_mag} < {g_faint_mag:g}")
     return "WHERE " + "\n  AND ".join(conditions)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.spatial import cKDTree
 
+from redflower.catalogue.releases import GaiaRelease, releases
 from redflower.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
 
 #: Greatest distance of a counterpart at its own epoch. [arcsec]
 RADIUS_ARCSEC: Final = 1.0
-#: Gaia's reference epoch. [yr]
-_GAIA_EPOCH_YR: Final = 2016.0
+#: The same between stars of two releases of Gaia: motions over 1.5 yr are known to some mas. [arcsec]
+_RADIUS_OF_RELEASES_ARCSEC: Final = 0.2
+#: The release whose stars have geometric distances, with its identifiers and epoch.
+DISTANCES_OF: Final = "dr3"
+#: Gaia's columns that only serve the match.
+MOTION: Final = ("pmra", "pmdec")
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ MATCHED: Final[dict[str, MatchedSurvey]] = {
         "tmass_number_of_mates",
     ),
     "distances": MatchedSurvey(
-        "source_id", None, "", _GAIA_EPOCH_YR, {f"r_{w}_geo": f"r_{w}_geo" for w in ("med", "lo", "hi")}, None
+        "source_id", None, "", releases()[DISTANCES_OF].epoch_yr, {f"r_{w}_geo": f"r_{w}_geo" for w in ("med", "lo", "hi")}, None
     ),
 }  # fmt: skip
 
@@ -69,12 +74,17 @@ class EpochCrossmatch(_algorithm_base()):  # type: ignore[misc]
     Parameters
     ----------
     survey : the right catalogue's name in this module.
-    radius_arcsec : greatest distance of a counterpart. [arcsec]
+    release : of the Gaia catalogue on the left.
+    radius_arcsec : greatest distance of a counterpart. Defaults to `RADIUS_ARCSEC`, or to less between two releases of
+        Gaia. [arcsec]
     """
 
-    def __init__(self, survey: str, radius_arcsec: float = RADIUS_ARCSEC) -> None:
+    def __init__(self, survey: str, release: GaiaRelease, radius_arcsec: float | None = None) -> None:
         super().__init__()
-        self.survey, self.radius_arcsec = survey, radius_arcsec
+        self.survey, self.release = survey, release
+        between_releases = survey == "distances" and release.name != DISTANCES_OF
+        usual_arcsec = _RADIUS_OF_RELEASES_ARCSEC if between_releases else RADIUS_ARCSEC
+        self.radius_arcsec = usual_arcsec if radius_arcsec is None else radius_arcsec
 
     def validate(self, left: Any, right: Any) -> None:
         """Refuse catalogues whose margin is narrower than the matching radius."""
@@ -94,16 +104,19 @@ class EpochCrossmatch(_algorithm_base()):  # type: ignore[misc]
 
         left, right = crossmatch_args.left_df, crossmatch_args.right_df
         info = crossmatch_args.right_catalog_info
-        ra_deg, dec_deg, pmra, pmdec = (_float(left, name) for name in ("ra", "dec", "pmra", "pmdec"))
+        ra_deg, dec_deg, pmra, pmdec = (
+            float_column(left, self.release.theirs(name)) for name in ("ra", "dec", *MOTION)
+        )
         left_rows, right_rows, _ = match_at_epoch(
             ra_deg,
             dec_deg,
             pmra,
             pmdec,
-            _float(right, info.ra_column),
-            _float(right, info.dec_column),
+            float_column(right, info.ra_column),
+            float_column(right, info.dec_column),
             _epochs_yr(right, MATCHED[self.survey]),
             self.radius_arcsec,
+            self.release.epoch_yr,
         )
         return left_rows, right_rows, pd.DataFrame(index=range(len(left_rows)))
 
@@ -117,24 +130,26 @@ def match_at_epoch(
     other_dec_deg: np.ndarray,
     other_epoch_yr: np.ndarray,
     radius_arcsec: float,
+    gaia_epoch_yr: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The nearest counterpart of each Gaia star, moved to the counterpart's epoch.
 
     Parameters
     ----------
-    ra_deg, dec_deg : Gaia positions at 2016.0. [deg]
+    ra_deg, dec_deg : Gaia positions at ``gaia_epoch_yr``. [deg]
     pmra_mas_yr, pmdec_mas_yr : proper motions, pmra with cos(dec) in it; NaN counts as none. [mas/yr]
     other_ra_deg, other_dec_deg, other_epoch_yr : the other catalogue. [deg, yr]
     radius_arcsec : greatest distance at the counterpart's epoch. [arcsec]
+    gaia_epoch_yr : epoch of the Gaia positions. [yr]
 
     Returns
     -------
     Rows of the matched stars, rows of their counterparts, and their distances [arcsec]; a star at most once.
     """
     pmra, pmdec = np.nan_to_num(pmra_mas_yr), np.nan_to_num(pmdec_mas_yr)
-    middle = float(np.median(other_epoch_yr)) if len(other_epoch_yr) else _GAIA_EPOCH_YR
+    middle = float(np.median(other_epoch_yr)) if len(other_epoch_yr) else gaia_epoch_yr
     spread_yr = float(np.abs(other_epoch_yr - middle).max()) if len(other_epoch_yr) else 0.0
-    there = _moved(ra_deg, dec_deg, pmra, pmdec, middle - _GAIA_EPOCH_YR)
+    there = _moved(ra_deg, dec_deg, pmra, pmdec, middle - gaia_epoch_yr)
     reach = radius_arcsec + 1e-3 * np.hypot(pmra, pmdec) * spread_yr
     tree = cKDTree(_unit_vectors(other_ra_deg, other_dec_deg))
     lists = tree.query_ball_point(there, 2 * np.sin(np.radians(reach / 3600) / 2))
@@ -143,7 +158,7 @@ def match_at_epoch(
     if left.size == 0:
         return left, left, np.zeros(0)
     right = np.concatenate([np.asarray(found, dtype=int) for found in lists if found])
-    years = other_epoch_yr[right] - _GAIA_EPOCH_YR
+    years = other_epoch_yr[right] - gaia_epoch_yr
     at_epoch = _moved(ra_deg[left], dec_deg[left], pmra[left], pmdec[left], years)
     chord = np.linalg.norm(at_epoch - _unit_vectors(other_ra_deg[right], other_dec_deg[right]), axis=1)
     distance = np.degrees(2 * np.arcsin(chord / 2)) * 3600
@@ -173,7 +188,8 @@ def _unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
-def _float(frame: "pd.DataFrame", name: str) -> np.ndarray:
+def float_column(frame: "pd.DataFrame", name: str) -> np.ndarray:
+    """A column as float64, NaN where it is missing."""
     return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
@@ -181,7 +197,7 @@ def _epochs_yr(frame: "pd.DataFrame", survey: MatchedSurvey) -> np.ndarray:
     """Julian year of each object; the survey's usual one where it is missing or a sentinel."""
     if survey.epoch is None:
         return np.full(len(frame), survey.usual_epoch_yr)
-    days = _float(frame, survey.epoch)
+    days = float_column(frame, survey.epoch)
     zero = 51544.5 if survey.epoch_unit == "mjd" else 2451545.0
     years = 2000.0 + (days - zero) / 365.25
     with np.errstate(invalid="ignore"):

@@ -17,10 +17,10 @@ from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.archive.regions import FINEST_ORDER, Tile
 from redflower.catalogue.io.parquet import read_parquet, with_meta
 from redflower.catalogue.io.tables import check_writable, write_table
+from redflower.catalogue.releases import GaiaRelease
 from redflower.errors import FetchError, InputError, RowLimitError
 from redflower.files import written_whole
-from redflower.photometric_scales import archive_scale
-from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
+from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.seeds import check_seed
 
 _LOG: Final = logging.getLogger(__name__)
@@ -39,9 +39,11 @@ class Source(Protocol):
     Attributes
     ----------
     url : what it is, for the manifest.
+    release : of Gaia.
     """
 
     url: str
+    release: GaiaRelease
 
     def tile(
         self, tile: Tile, surveys: tuple[str, ...], g_faint_mag: float | None, rows_max: int, scratch: Path
@@ -117,7 +119,8 @@ def fetch_tiles(
         raise InputError(f"--max-stars must be at least 1; got {max_stars}.")
     manifest = Manifest(
         out.with_name(f"{out.name}.tiles"),
-        {**request, "tap": source.url, "surveys": list(surveys), "g_faint_mag": g_faint_mag, "seed": seed,
+        {**request, "tap": source.url, "release": source.release.name, "surveys": list(surveys),
+         "g_faint_mag": g_faint_mag, "seed": seed,
          "tile_rows_max": tile_rows_max, "tiles": len(tiles)},
     )  # fmt: skip
     order = np.random.default_rng(check_seed(seed)).permutation(len(tiles))
@@ -148,7 +151,8 @@ def fetch_tiles(
     meta = {
         "stage": STAGE_FETCHED,
         "redflower": VERSION,
-        PHOTOMETRY_KEY: archive_scale().as_dict(),
+        PHOTOMETRY_KEY: source.release.scale().as_dict(),
+        GAIA_RELEASE_KEY: source.release.name,
         "request": manifest.request,
         "tiles_fetched": n_filled,
         "tiles_of_region": len(tiles),

@@ -1,8 +1,9 @@
 """Tiles from public HATS catalogues, through LSDB: Gaia matched by position with Pan-STARRS1 and 2MASS.
 
-A Gaia position holds at 2016.0, a Pan-STARRS1 one at about 2012 and a 2MASS one at about 1999, so each Gaia star is moved
-back by its proper motion to the epoch of each candidate. The catalogues that are matched must come with margins: the
-strips of their neighbours' stars along the borders of their partitions, without which stars there lose counterparts.
+A Gaia position holds at the epoch of its release (2016.0 in DR3), a Pan-STARRS1 one at about 2012 and a 2MASS one at about
+1999, so each Gaia star is moved back by its proper motion to the epoch of each candidate. The catalogues that are matched must
+come with margins: the strips of their neighbours' stars along the borders of their partitions, without which stars there
+lose counterparts.
 """
 
 import logging
@@ -13,11 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from astropy.table import Column, MaskedColumn, Table
 
-from redflower.catalogue.archive.adql import SURVEYS
-from redflower.catalogue.archive.epoch_match import MATCHED, EpochCrossmatch
+from redflower.catalogue.archive.epoch_match import (
+    DISTANCES_OF,
+    MATCHED,
+    MOTION,
+    EpochCrossmatch,
+    float_column,
+)
 from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.archive.regions import Tile
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
+from redflower.catalogue.releases import GAIA, GaiaRelease, default_release
 from redflower.errors import FetchError, InputError, RowLimitError
 
 if TYPE_CHECKING:
@@ -25,23 +32,20 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 
-#: Public catalogues, and the margins of those that keep them apart. Pan-STARRS1 and Gaia: anonymous S3.
+#: Public catalogues beside Gaia's own, which its release names. Pan-STARRS1 and Gaia: anonymous S3.
 PUBLIC: Final[dict[str, str]] = {
-    "gaia": "s3://stpubdata/gaia/gaia_dr3/public/hats",
     "ps1": "s3://stpubdata/panstarrs/ps1/public/hats/otmo",
     "2mass": "https://data.lsdb.io/hats/two_mass",
     "distances": "https://data.lsdb.io/hats/gaia_edr3_distances",
 }
 
-_GAIA: Final = (
-    "source_id", "ra", "dec", "l", "b", "pmra", "pmdec", "parallax", "parallax_error", "ruwe",
-    "visibility_periods_used", "astrometric_params_solved", "phot_g_n_obs", "nu_eff_used_in_astrometry",
-    "pseudocolour", "ecl_lat",
-    *(f"phot_{short}_mean_{what}" for short in ("g", "bp", "rp") for what in ("mag", "flux", "flux_error")),
-)  # fmt: skip
+
+def hats_surveys(release: GaiaRelease) -> tuple[str, ...]:
+    """What HATS catalogues can give with a release."""
+    return tuple(name for name in release.surveys if name == GAIA or name in MATCHED)
 
 
-def parse_catalogues(text: str) -> dict[str, str]:
+def parse_catalogues(text: str, release: GaiaRelease | None = None) -> dict[str, str]:
     """Catalogues from ``public`` or from ``gaia=PATH,ps1=PATH,...``.
 
     Raises
@@ -49,14 +53,19 @@ def parse_catalogues(text: str) -> dict[str, str]:
     InputError
         If a name is unknown, or Gaia is not among them.
     """
+    release = release or default_release()
     if text == "public":
-        return dict(PUBLIC)
+        if release.hats is None:
+            raise InputError(
+                f"--hats public: redflower knows no public HATS catalogue of {release.title}. Name each: gaia=PATH,ps1=PATH,..."
+            )
+        return {GAIA: release.hats, **PUBLIC}
     found = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, path = part.partition("=")
-        if name not in SURVEYS or not path:
+        if name not in hats_surveys(release) or not path:
             raise InputError(
-                f"--hats {text!r}: {part!r} is not NAME=PATH with a name of {', '.join(SURVEYS)}. Or write: public."
+                f"--hats {text!r}: {part!r} is not NAME=PATH with a name of {', '.join(hats_surveys(release))}. Or write: public."
             )
         found[name] = path
     if "gaia" not in found:
@@ -71,6 +80,7 @@ class HatsSource:
     ----------
     catalogues : survey -> path or address.
     surveys : those that are wanted.
+    release : of Gaia. Defaults to `redflower.catalogue.releases.default_release`.
 
     Raises
     ------
@@ -78,7 +88,9 @@ class HatsSource:
         If LSDB is not installed, a catalogue cannot be opened or lacks a column, or has no margin to match with.
     """
 
-    def __init__(self, catalogues: Mapping[str, str], surveys: Iterable[str]) -> None:
+    def __init__(
+        self, catalogues: Mapping[str, str], surveys: Iterable[str], release: GaiaRelease | None = None
+    ) -> None:
         try:
             import lsdb
         except ImportError:
@@ -86,7 +98,14 @@ class HatsSource:
                 "HATS catalogues need LSDB, which is not installed: pip install 'redflower[scale]'."
             ) from None
         self._lsdb = lsdb
-        wanted = [name for name in SURVEYS if name in {"gaia", *surveys}]
+        self.release = release or default_release()
+        asked = {GAIA, *surveys}
+        unknown = asked - set(hats_surveys(self.release))
+        if unknown:
+            raise InputError(
+                f"--surveys asks for {', '.join(sorted(unknown))}; HATS catalogues give {', '.join(hats_surveys(self.release))}."
+            )
+        wanted = [name for name in hats_surveys(self.release) if name in asked]
         absent = [name for name in wanted if name not in catalogues]
         if absent:
             raise InputError(f"--surveys asks for {', '.join(absent)}, and --hats names no such catalogue.")
@@ -114,15 +133,15 @@ class HatsSource:
             return Table(), []
         if len(frame) > rows_max:
             raise RowLimitError(f"it holds {len(frame):,} stars, more than {rows_max:,}.")
-        ids = frame["source_id"].to_numpy()
+        ids = frame[self.release.theirs("source_id")].to_numpy()
         if len(np.unique(ids)) != len(ids):
             raise FetchError(
                 f"{self.url}: tile {tile.name} has {len(ids) - len(np.unique(ids))} stars twice."
             )
-        return _archive_table(frame, surveys), []
+        return _archive_table(frame, surveys, self.release), []
 
     def _open(self, name: str, tile: Tile | None) -> Any:
-        columns = _wanted_columns(name)
+        columns = _wanted_columns(name, self.release)
         search = None if tile is None else self._lsdb.PixelSearch([(tile.order, tile.pixel)])
         try:
             return self._lsdb.open_catalog(
@@ -140,13 +159,13 @@ class HatsSource:
         if len(gaia.get_healpix_pixels()) == 0:
             return None
         gaia.margin = None  # its stars belong to the neighbours and would come twice
-        matched = gaia.map_partitions(_stars_of_tile, tile, g_faint_mag)
+        matched = gaia.map_partitions(_stars_of_tile, tile, g_faint_mag, self.release)
         for name in surveys:
             if name == "gaia":
                 continue
             other = self._open(name, None)
             matched = matched.crossmatch(
-                other, algorithm=EpochCrossmatch(name), how="left", suffixes=("", f"_{_tag(name)}"),
+                other, algorithm=EpochCrossmatch(name, self.release), how="left", suffixes=("", f"_{_tag(name)}"),
                 suffix_method="all_columns",
             )  # fmt: skip
         return matched.compute(progress_bar=False)
@@ -156,42 +175,45 @@ def _tag(name: str) -> str:
     return {"2mass": "tmass"}.get(name, name)
 
 
-def _wanted_columns(name: str) -> list[str]:
-    if name == "gaia":
-        return list(_GAIA)
+def _wanted_columns(name: str, release: GaiaRelease) -> list[str]:
+    if name == GAIA:
+        return [*release.columns, *(release.theirs(motion) for motion in MOTION)]
     survey = MATCHED[name]
     position = {"ps1": ["raMean", "decMean"], "2mass": ["ra", "decl"], "distances": ["ra", "dec"]}[name]
     return [*position, survey.identifier, *([survey.epoch] if survey.epoch else []), *survey.columns]
 
 
-def _stars_of_tile(frame: "pd.DataFrame", tile: Tile, g_faint_mag: float | None) -> "pd.DataFrame":
+def _stars_of_tile(
+    frame: "pd.DataFrame", tile: Tile, g_faint_mag: float | None, release: GaiaRelease
+) -> "pd.DataFrame":
     """The rows of a partition that a tile asks for."""
-    ids = frame["source_id"].to_numpy(dtype=np.int64)
+    ids = frame[release.theirs("source_id")].to_numpy(dtype=np.int64)
     wanted = np.zeros(len(frame), dtype=bool)
     for first, last in tile.ranges:
         wanted |= (ids >= first) & (ids <= last)
     if tile.cone is not None:
         ra0, dec0 = np.radians(tile.cone.centre)
-        ra, dec = (np.radians(frame[c].to_numpy(dtype=float)) for c in ("ra", "dec"))
+        ra, dec = (np.radians(float_column(frame, release.theirs(c))) for c in ("ra", "dec"))
         half = np.sin((dec - dec0) / 2) ** 2 + np.cos(dec) * np.cos(dec0) * np.sin((ra - ra0) / 2) ** 2
         wanted &= 2 * np.arcsin(np.sqrt(half)) <= np.radians(tile.cone.radius_deg)
     if g_faint_mag is not None:
-        wanted &= frame["phot_g_mean_mag"].to_numpy(dtype=float, na_value=np.nan) < g_faint_mag
+        wanted &= float_column(frame, release.theirs("phot_g_mean_mag")) < g_faint_mag
     return frame[wanted]
 
 
-def _archive_table(frame: "pd.DataFrame", surveys: tuple[str, ...]) -> Table:
+def _archive_table(frame: "pd.DataFrame", surveys: tuple[str, ...], release: GaiaRelease) -> Table:
     """The matched stars in the archive's column names and redflower's units."""
     table = Table()
-    for name in _GAIA:
-        if name not in ("pmra", "pmdec"):
-            table[name] = _column(frame[name], name)
+    for name in release.columns:
+        table[name] = _column(frame[name], release.ours(name))
     for survey in surveys:
         if survey == "gaia":
             continue
         spec, tag = MATCHED[survey], _tag(survey)
-        # The distances are Gaia's own: only the row of the very star will do.
-        same = frame["source_id"] == frame[f"source_id_{tag}"] if survey == "distances" else None
+        # The distances are of Gaia's own stars: where identifiers are the same release's, only the row of the very star will do.
+        same = None
+        if survey == "distances" and release.name == DISTANCES_OF:
+            same = frame[release.theirs("source_id")] == frame[f"source_id_{tag}"]
         for theirs, ours in spec.columns.items():
             values = frame[f"{theirs}_{tag}"]
             table[ours] = _column(values if same is None else values.where(same.fillna(value=False)), ours)

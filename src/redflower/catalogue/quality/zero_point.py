@@ -1,9 +1,9 @@
 """The zero point of Gaia parallaxes: which number is subtracted from each, and why.
 
-Each release has a rule of its own (``data/gaia_releases.toml``). Lindegren et al. 2021 (A&A 649, A4) give it for Gaia (E)DR3 as a function of G, colour and ecliptic latitude,
-for solutions with five and six parameters. Their function holds for 6 < G < 21 and wavenumbers 1.1 to 1.9 (five
-parameters) or 1.24 to 1.72 per micron (six). Beyond, the value at the nearest edge is taken and the star flagged. It is never
-applied to another release. A release that gives a bias for each star is taken at its word after a look at it.
+Each release has a rule of its own (``data/gaia_releases.toml``). Lindegren et al. 2021 (A&A 649, A4) give it for Gaia (E)DR3 as
+a function of G, colour and ecliptic latitude, for solutions with five and six parameters. Their function holds for 6 < G < 21
+and wavenumbers 1.1 to 1.9 (five parameters) or 1.24 to 1.72 per micron (six). Beyond, the value at the nearest edge is taken
+and the star flagged. It is never applied to another release. A bias that a release gives for each star is looked at and taken.
 """
 
 import warnings
@@ -129,7 +129,10 @@ def _release_of(stars: Table) -> GaiaRelease:
 
 
 def _own_bias(
-    stars: Table, release: GaiaRelease, has_parallax: Bool[np.ndarray, " star"], status: Int[np.ndarray, " star"]
+    stars: Table,
+    release: GaiaRelease,
+    has_parallax: Bool[np.ndarray, " star"],
+    status: Int[np.ndarray, " star"],
 ) -> ParallaxZeroPoint:
     """The bias that a release gives for each star, after a look at its sign, its size and its gaps."""
     name, rule, n = release.theirs("parallax_bias"), release.zero_point, int(has_parallax.sum())
@@ -163,7 +166,8 @@ def _own_bias(
         )
     status[known] = ZeroPointStatus.OWN_BIAS
     description = (
-        f"the bias that {release.title} gives ({name}) removed from {known.sum()} of {n} parallaxes (median {median_mas:.4f} mas)"
+        f"the bias that {release.title} gives ({name}) removed from {known.sum()} of {n} parallaxes "
+        f"(median {median_mas:.4f} mas)"
     )
     if gaps:
         description += f"; none removed from {gaps} without it"
@@ -214,8 +218,8 @@ def solution_kind(stars: Table) -> Int[np.ndarray, " star"]:
     """The kind of astrometric solution of each star: 3, 31 or 95; 0 where the table does not tell.
 
     Two bits of ``astrometric_params_solved`` tell: that of a parallax, and that of a pseudocolour. What else was solved for
-    (accelerations and orbits in Gaia DR4) makes no other kind. Where the column is absent, the colours tell: the archive gives ``nu_eff_used_in_astrometry`` for solutions
-    with five parameters alone, and ``pseudocolour`` for those with six.
+    (accelerations and orbits in Gaia DR4) makes no other kind. Where the column is absent, the colours tell: the archive gives
+    ``nu_eff_used_in_astrometry`` for solutions with five parameters alone, and ``pseudocolour`` for those with six.
     """
     bits = np.nan_to_num(as_floats(stars, "astrometric_params_solved"), nan=0.0).astype(int)
     parallax_bit, pseudocolour_bit = solution_bits()

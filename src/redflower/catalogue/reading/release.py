@@ -56,7 +56,7 @@ def known_release(table: Table, names: Sequence[str], where: str) -> KnownReleas
     TableError
         If it holds several releases, or one that redflower does not know.
     """
-    if _TRUTHS <= set(names) or table.meta.get(META_KEY, {}).get("stage") == "simulated":
+    if set(names) >= _TRUTHS or table.meta.get(META_KEY, {}).get("stage") == "simulated":
         return None
     said = [(name, _releases_in(table[name], where)) for name in designation_columns(names)]
     said = [(name, found) for name, found in said if found]
@@ -90,7 +90,9 @@ def known_release(table: Table, names: Sequence[str], where: str) -> KnownReleas
     return None
 
 
-def check_scale_of_release(scale: PhotometricScale, known: "dict[str, str] | None", stated: str) -> GaiaRelease:
+def check_scale_of_release(
+    scale: PhotometricScale, known: "dict[str, str] | None", stated: str
+) -> GaiaRelease:
     """Return the release that a table's magnitudes are stated to be of, after a check against what the table shows.
 
     Parameters
@@ -128,8 +130,8 @@ def _releases_in(column: Column, where: str) -> dict[str, int]:
         if name is None:
             known = ", ".join(title for r in releases().values() for title in r.designations)
             raise TableError(
-                f"{where} is of a release that redflower does not know: its column {str(column.name)!r} says {word.strip()!r}; it "
-                f"knows {known}."
+                f"{where} is of a release that redflower does not know: its column {str(column.name)!r} says "
+                f"{word.strip()!r}; redflower knows {known}."
             )
         found[name] = found.get(name, 0) + n
     return {name: found[name] for name in releases() if name in found}
