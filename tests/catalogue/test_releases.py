@@ -61,6 +61,13 @@ def test_no_other_source_names_a_table_of_a_release_or_its_epoch():
         assert not [word for word in literals if word in text], path
 
 
+def test_nothing_names_the_columns_that_dr4_no_longer_has():
+    for path in SOURCES.rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert "phot_bp_rp_excess_factor" not in text, path
+        assert "astrometric_excess_noise_sig" not in text, path
+
+
 def test_what_only_drafts_say_is_marked_and_only_there():
     marked = [name for name, release in releases().items() if release.unconfirmed]
     assert marked == ["dr4"]

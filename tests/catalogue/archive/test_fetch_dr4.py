@@ -207,6 +207,15 @@ def test_a_service_without_the_release_at_all_says_what_it_has(archive, tmp_path
     assert "gaiadr4.gaia_source: no such table (there is gaiadr3.gaia_source)" in str(error.value)
 
 
+def test_a_service_may_list_a_table_with_its_quotes(archive, tmp_path):
+    tables = dr4_archive(archive.tables)
+    for name in ("TAP_SCHEMA.columns", "TAP_SCHEMA.tables"):
+        column = np.asarray(tables[name]["table_name"]).astype("U80")
+        tables[name]["table_name"] = np.char.replace(column, "external.", '"external".')
+    with TapServer(tables) as server:
+        check_names(TapService(server.url, QUICK), DR4, DR4.surveys, tmp_path / "s.vot")
+
+
 def test_the_schema_is_asked_again_when_the_service_stumbles(server, tmp_path):
     server.faults.append(Fault.HTTP_500)
     check_names(TapService(server.url, QUICK), DR4, DR4.surveys, tmp_path / "s.vot")

@@ -70,7 +70,7 @@ def count_query(tile: Tile, g_faint_mag: float | None = None, release: GaiaRelea
 
 
 def asked_columns(release: GaiaRelease, surveys: tuple[str, ...]) -> dict[str, list[str]]:
-    """Every column that `tile_query` names, by its table, without quotes and in lower case as TAP_SCHEMA has them."""
+    """Every column that `tile_query` names, in lower case, by its table as the query spells it."""
     joins = release.joins_for(surveys)
     tables = {"g": str(release.table)} | {join.alias: join.table for join in joins}
     pairs = [("g", name) for name in release.columns]
@@ -79,7 +79,7 @@ def asked_columns(release: GaiaRelease, surveys: tuple[str, ...]) -> dict[str, l
         pairs += [*join.key_columns(), *((join.alias, name_of(column)) for column in join.columns)]
     asked: dict[str, list[str]] = {}
     for alias, column in pairs:
-        columns = asked.setdefault(tables[alias].replace('"', "").lower(), [])
+        columns = asked.setdefault(tables[alias], [])
         if column.lower() not in columns:
             columns.append(column.lower())
     return asked

@@ -32,8 +32,10 @@ def check_names(service: TapService, release: GaiaRelease, surveys: tuple[str, .
     FetchError
         If the service does not answer.
     """
-    asked = asked_columns(release, surveys)
-    listed = ", ".join(f"'{table}'" for table in asked)
+    spelled = asked_columns(release, surveys)
+    asked = {_plain(table): columns for table, columns in spelled.items()}
+    # Services list a table whose name needs quotes with them or without.
+    listed = ", ".join(f"'{table}'" for table in dict.fromkeys([*spelled, *asked]))
     answer = service.table(
         f"SELECT c.table_name, c.column_name FROM TAP_SCHEMA.columns AS c WHERE c.table_name IN ({listed})",
         max_rows=_ROWS_MAX,
@@ -41,7 +43,7 @@ def check_names(service: TapService, release: GaiaRelease, surveys: tuple[str, .
     )
     there: dict[str, set[str]] = {}
     for table, column in zip(_words(answer["table_name"]), _words(answer["column_name"]), strict=True):
-        there.setdefault(table, set()).add(column.strip('"'))
+        there.setdefault(table, set()).add(column)
     lines = []
     absent = [table for table in asked if table not in there]
     tables = _all_tables(service, scratch) if absent else []
@@ -71,7 +73,11 @@ def _all_tables(service: TapService, scratch: Path) -> list[str]:
 
 
 def _words(column: Iterable[object]) -> list[str]:
-    return [str(word).strip().lower() for word in column]
+    return [_plain(str(word)) for word in column]
+
+
+def _plain(name: str) -> str:
+    return name.strip().replace('"', "").lower()
 
 
 def _alike(name: str, known: Iterable[str]) -> str:

@@ -111,7 +111,8 @@ def check_scale_of_release(
         shown = releases()[known["release"]]
         raise InputError(
             f"photometry: {stated} says gaia={scale.gaia}, but the table is of {shown.title} by its {known['evidence']}. State "
-            f"gaia={' or gaia='.join(shown.photometry)}, or leave Gaia out: it is read off the table."
+            f"gaia={' or gaia='.join(shown.photometry)}, or leave Gaia out: it is read off the table. If the statement is right, "
+            "take out of the table what shows another."
         )
     return release
 
