@@ -167,7 +167,9 @@ def test_a_column_map_states_the_scale(tmp_path: Path):
     (tmp_path / "map.toml").write_text('[photometry]\ngaia = "dr2"\n')
     sky = raw()
     sky.meta.clear()
-    sky.remove_columns(["true_ebv", "nu_eff_used_in_astrometry"])  # DR2 has no such column, and a table with it is refused
+    sky.remove_columns(
+        ["true_ebv", "nu_eff_used_in_astrometry"]
+    )  # DR2 has no such column, and a table with it is refused
     table = redflower.prepare(sky, purpose="inference", columns=tmp_path / "map.toml").table
     assert table_scale(table) == make_scale("gaia=dr2")
     (tmp_path / "bad.toml").write_text('[photometry]\ngaia = "edr9"\n')
