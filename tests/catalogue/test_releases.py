@@ -7,15 +7,14 @@ import pytest
 from redflower.catalogue import INPUT_COLUMNS
 from redflower.catalogue.archive import cone_tiles, parse_region, tile_query
 from redflower.catalogue.releases import (
-    data_file,
     default_release,
     other_names,
-    read_releases,
     release_named,
     release_of_photometry,
     releases,
     solution_bits,
 )
+from redflower.catalogue.releases_file import data_file, read_releases
 from redflower.errors import InputError
 
 SOURCES = Path(data_file()).parents[1]
@@ -50,7 +49,7 @@ def test_epochs_and_rules_are_those_of_the_releases():
 def test_no_other_source_names_a_table_of_a_release_or_its_epoch():
     """What a person corrects on the day of a release stands in one file."""
     literals = (
-        "gaiadr3.gaia_source",
+        "gaiadr3.",
         "gaiadr4",
         "panstarrs1_best_neighbour",
         "tentative_parallax_bias",
@@ -85,7 +84,7 @@ def test_joins_bring_those_that_they_lean_on():
 def test_one_edit_changes_the_query_and_the_reading(tmp_path):
     path = edited(
         tmp_path,
-        ('"gaiadr4.', '"gaia_dr4.'),
+        ('schema = "gaiadr4"', 'schema = "gaia_dr4"'),
         ('parallax_bias = "tentative_parallax_bias"', 'parallax_bias = "parallax_bias_correction"'),
         ('"tentative_parallax_bias", "ruwe"', '"parallax_bias_correction", "ruwe"'),
         ("epoch_yr = 2017.5\n", "epoch_yr = 2017.0\n"),
@@ -114,6 +113,7 @@ def test_the_names_of_releases_are_aliases_of_the_schema():
         (("parallax = 4", 'parallax = "4"'), "parallax must be of type int"),
         (("epoch_yr = 2017.5\n", ""), "releases.dr4.*'epoch_yr' is needed"),
         (("epoch_yr = 2017.5\n", 'epoch_yr = "J2017.5"\n'), "epoch_yr must be of type float"),
+        (('schema = "gaiadr4"\n', ""), "table 'dr3_neighbourhood' names no schema"),
         (("ask_first = true", "ask_frist = true"), "unknown entry 'ask_frist'"),
         (('photometry = ["dr4"]', 'photometry = ["dr5"]'), "photometry 'dr5' is not among dr3, dr2"),
         (('photometry = ["dr2", "dr2-no-drift"]', 'photometry = ["dr2"]'), "no release has the photometry dr2-no-drift"),

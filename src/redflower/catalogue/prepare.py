@@ -9,6 +9,7 @@ from astropy.table import Column, Table
 from jaxtyping import Bool, Float
 
 from redflower.bands import BANDS
+from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
@@ -29,7 +30,8 @@ from redflower.catalogue.reading.column_map import ColumnMap
 from redflower.catalogue.reading.reader import Duplicates, read_stars
 from redflower.catalogue.reading.release import check_scale_of_release
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
-from redflower.catalogue.releases import GaiaRelease, data_file, default_release, releases
+from redflower.catalogue.releases import default_release, releases
+from redflower.catalogue.releases_file import data_file
 from redflower.errors import InputError
 from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, archive_scale, make_scale
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION

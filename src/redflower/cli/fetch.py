@@ -27,8 +27,9 @@ from redflower.catalogue.archive import (
     tile_query,
     zero_extinction_tiles,
 )
+from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.maps.dust_map import LENZ_HOW
-from redflower.catalogue.releases import GaiaRelease, default_release, release_named
+from redflower.catalogue.releases import default_release, release_named
 from redflower.cli.progress import counter, say
 from redflower.errors import InputError
 

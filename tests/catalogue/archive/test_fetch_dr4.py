@@ -21,7 +21,8 @@ from redflower.catalogue.archive import (
     tile_query,
 )
 from redflower.catalogue.archive.patience import RefusedError
-from redflower.catalogue.releases import data_file, releases
+from redflower.catalogue.releases import releases
+from redflower.catalogue.releases_file import data_file
 from redflower.cli.app import main
 from redflower.errors import FetchError, InputError
 from tests.helpers.dr4_draft import RENUMBERED, dr4_archive, with_tap_schema

@@ -7,7 +7,8 @@ every subsample of it, which the selection function needs. The names are those o
 from typing import Final
 
 from redflower.catalogue.archive.regions import Tile
-from redflower.catalogue.releases import GAIA, GaiaRelease, default_release, name_of
+from redflower.catalogue.gaia_release import GAIA, GaiaRelease, name_of
+from redflower.catalogue.releases import default_release
 from redflower.errors import InputError
 
 #: What can be asked for of the default release; ``gaia`` always comes.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy.spatial import cKDTree
 
-from redflower.catalogue.releases import GaiaRelease, releases
+from redflower.catalogue.gaia_release import GaiaRelease
+from redflower.catalogue.releases import releases
 from redflower.errors import InputError
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from astropy.table import Table, vstack
 from redflower.catalogue.archive.manifest import Manifest
 from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.archive.regions import FINEST_ORDER, Tile
+from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.parquet import read_parquet, with_meta
 from redflower.catalogue.io.tables import check_writable, write_table
-from redflower.catalogue.releases import GaiaRelease
 from redflower.errors import FetchError, InputError, RowLimitError
 from redflower.files import written_whole
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION

@@ -23,8 +23,9 @@ from redflower.catalogue.archive.epoch_match import (
 )
 from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.archive.regions import Tile
+from redflower.catalogue.gaia_release import GAIA, GaiaRelease
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
-from redflower.catalogue.releases import GAIA, GaiaRelease, default_release
+from redflower.catalogue.releases import default_release
 from redflower.errors import FetchError, InputError, RowLimitError
 
 if TYPE_CHECKING:

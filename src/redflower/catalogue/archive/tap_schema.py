@@ -8,7 +8,8 @@ from typing import Final
 from redflower.catalogue.archive.adql import asked_columns
 from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.archive.tap import TapService
-from redflower.catalogue.releases import GaiaRelease, data_file
+from redflower.catalogue.gaia_release import GaiaRelease
+from redflower.catalogue.releases_file import data_file
 
 #: A table of Gaia has some hundred columns; all that are asked about have fewer than this.
 _ROWS_MAX: Final = 50_000

@@ -8,8 +8,9 @@ from astropy.table import Table
 from redflower.catalogue.archive.adql import NEIGHBOUR_HELPER, TMASS_HELPERS, count_query, tile_query
 from redflower.catalogue.archive.regions import Tile
 from redflower.catalogue.archive.tap import TapService
+from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
-from redflower.catalogue.releases import GaiaRelease, default_release
+from redflower.catalogue.releases import default_release
 from redflower.errors import FetchError, RowLimitError
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Bool, Float, Int
 
+from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.columns import as_floats
-from redflower.catalogue.releases import GaiaRelease, default_release, releases, solution_bits
+from redflower.catalogue.releases import default_release, releases, solution_bits
 from redflower.errors import InputError
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY
 

@@ -9,6 +9,7 @@ from astropy.coordinates import BarycentricMeanEcliptic, SkyCoord
 from astropy.table import Table
 
 from redflower.bands import BANDS, Band
+from redflower.catalogue.gaia_release import Rule
 from redflower.catalogue.reading.column_map import did_you_mean
 from redflower.catalogue.reading.schema import (
     INPUT_COLUMNS,
@@ -16,7 +17,6 @@ from redflower.catalogue.reading.schema import (
     flux_over_error_column,
     magnitude_error_column,
 )
-from redflower.catalogue.releases import Rule
 from redflower.errors import InputError, TableError
 
 #: Fewer bands than this say nothing about reddening.

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 from astropy.table import Column, Table
 
+from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.names import without_decoration
-from redflower.catalogue.releases import GaiaRelease, release_of_photometry, releases
+from redflower.catalogue.releases import release_of_photometry, releases
 from redflower.errors import InputError, TableError
 from redflower.photometric_scales import PhotometricScale
 from redflower.provenance import META_KEY

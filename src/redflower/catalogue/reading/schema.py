@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from redflower.bands import BANDS, Band
-from redflower.catalogue.releases import Rule, other_names
+from redflower.catalogue.gaia_release import Rule
+from redflower.catalogue.releases import other_names
 
 Kind = Literal["float", "integer", "text"]
 
@@ -36,7 +37,7 @@ class InputColumn:
     required : whether no table can do without it.
     without : what is lost where the column is absent.
     aliases : other names under which surveys publish the same column; those of Gaia's releases come on top.
-    serves : the rule of the parallax zero point that it serves (`redflower.catalogue.releases.Rule`); None for other uses.
+    serves : the rule of the parallax zero point that it serves (`redflower.catalogue.gaia_release.Rule`); None for other uses.
     """
 
     name: str
