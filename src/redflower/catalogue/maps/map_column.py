@@ -30,6 +30,7 @@ _NOT_THE_VALUE: Final = (
 )
 #: Names of other quantities, which a map of one column may also hold: optical depth, radiance, A_V, column density.
 _OTHERS: Final = ("tau", "radiance", "av", "a0", "ag", "ak", "nhi", "hi", "beta", "err", "std", "sigma")
+_ERRORS: Final = ("err", "std", "sigma", "unc", "rms")
 _PIXEL_NAMES: Final = (
     "pixel",
     "pix",
@@ -82,7 +83,7 @@ def value_column(path: Path, names: Sequence[str], asked: str | None, scale: flo
         return found[0], f"{path.name}: column {found[0]!r}, as asked"
     if len(names) == 1:
         name = names[0]
-        if scale == 1.0 and not is_ebv(name) and any(_begins(name, other) for other in _OTHERS):
+        if scale == 1.0 and not is_ebv(name) and _is_other(name):
             raise InputError(
                 f"dust map {path} must hold E(B-V) in mag; its one column is called {name!r}. If it is E(B-V), name it behind "
                 f"the file, {path}[{name}]; if not, give the factor to E(B-V) (--ebv-map-scale)."
@@ -128,6 +129,13 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _begins(name: str, word: str) -> bool:
-    """Whether a name is a word, or the word with digits or another word behind it: TAU353, AV_MEAN; not AVERAGE."""
-    return re.match(rf"{word}(?![a-z])", re.sub(r"^(n)_(hi)", r"\1\2", name.lower().strip())) is not None
+def _is_other(name: str) -> bool:
+    """Whether a name is another quantity's, or an error's: TAU353, A_V, N_HI, EBV_ERR; not AVERAGE or TEMPERATURE."""
+    plain = _plain(name)
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    other = "|".join(_OTHERS)
+    return (
+        any(re.fullmatch(rf"({other})\d*", text) for text in (plain, words[0]))
+        or re.fullmatch(rf"({other})\d*", "".join(words[:2])) is not None
+        or any(word in plain for word in _ERRORS)
+    )
