@@ -3,6 +3,10 @@
 import math
 from typing import Final
 
+#: Below this E(B-V) a star counts as free of dust: 0.018 mag of the map of Lenz et al. (2017), as O'Callaghan et al. (2025,
+#: section 4) have it, on the scale of Schlegel et al. (1998). [mag]
+TRAINING_EBV_MAX_MAG = 0.0204
+
 #: Height of the Sun above the Galactic plane. O'Callaghan et al. (2025), section 2.1.1.
 Z_SUN_PC: Final = 25.0
 

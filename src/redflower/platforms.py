@@ -4,8 +4,6 @@ import os
 import sys
 from typing import Any
 
-import jax
-
 from redflower.errors import InputError
 
 
@@ -49,6 +47,8 @@ def compute_platform() -> str:
             "threads that only the parent has. Start worker processes afresh: multiprocessing.get_context('spawn'), "
             "ProcessPoolExecutor(mp_context=...) with it, or 'forkserver'."
         )
+    import jax
+
     _Process.was_asked = True
     try:
         return str(jax.default_backend())

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from redflower.bands import BP, RP, G, leading_bands
 from redflower.calibrate import CalibrationSettings, DustHold, OffsetFit, choose_stars, fit_offsets
 from redflower.calibrate.offsets import p_fit
 from redflower.calibrate.pulls import pulls_of
+from redflower.calibrate.settings import MAX_STARS
 from redflower.catalogue import DistancePrior, require_prepared, to_stars
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.prepared import table_scale
@@ -28,9 +29,6 @@ from redflower.posterior.flags import unusable_status
 from redflower.posterior.log_density import make_target
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.star import Star
-
-#: More stars than this make offsets no better than the model is.
-MAX_STARS: Final = 2000
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from jaxtyping import Bool, Float
 from scipy.stats import chi2
 
 from redflower.calibrate.pulls import Pulls, pulls_of
+from redflower.calibrate.settings import CalibrationSettings
 from redflower.posterior.fast.grid import FastTarget
 from redflower.star import Star
 
-#: How far a band's offset may be from the others beforehand, one sigma. [mag]
-PRIOR_MAG: Final = 0.05
 #: Stars not of the population: their share, and how much larger their residuals are.
 OUTLIER_SHARE: Final = 0.02
 OUTLIER_SCALE: Final = 5.0
@@ -21,24 +20,6 @@ OUTLIER_SCALE: Final = 5.0
 MIN_STARS_PER_BAND: Final = 50
 #: A shift common to all bands is held at zero: it cannot be told from distance. [mag]
 COMMON_MAG: Final = 1e-5
-
-
-@dataclass(frozen=True)
-class CalibrationSettings:
-    """How offsets are fitted.
-
-    Attributes
-    ----------
-    prior_mag : one sigma of every offset beforehand. [mag]
-    max_passes : most passes over the sample.
-    tolerance_mag : a fit is done when no offset changes by more. [mag]
-    seed : of the draws.
-    """
-
-    prior_mag: float = PRIOR_MAG
-    max_passes: int = 20
-    tolerance_mag: float = 2e-4
-    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
-from redflower.catalogue.maps.selection import SelectionCounts, count_stars
+from redflower.catalogue.maps.selection_counts import SelectionCounts, count_stars
 from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name
 from redflower.catalogue.quality.cuts import Photometry, quality_cuts
 from redflower.catalogue.quality.cuts import photometry as clean_photometry
@@ -32,13 +32,10 @@ from redflower.catalogue.reading.release import check_scale_of_release
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.catalogue.releases import default_release, releases
 from redflower.catalogue.releases_file import data_file
+from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
 from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, archive_scale, make_scale
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
-
-#: Below this E(B-V) a star counts as free of dust: 0.018 mag of the map of Lenz et al. (2017), as O'Callaghan et al. (2025,
-#: section 4) have it, on the scale of Schlegel et al. (1998). [mag]
-TRAINING_EBV_MAX_MAG = 0.0204
 
 _POSITION = ("source_id", "ra", "dec", "l", "b")
 #: Input columns that a prepared table keeps for figures and diagnostics.

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 from redflower.bands import BANDS
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.distance_prior import DistancePrior
-from redflower.catalogue.maps.selection import selection_pixels
+from redflower.catalogue.maps.selection_counts import selection_pixels
 from redflower.catalogue.prepared import prepared_error_name, require_prepared, table_scale
 from redflower.catalogue.reading.checks import BANDS_MIN
 from redflower.photometric_offsets import PhotometricOffsets

@@ -5,17 +5,8 @@ from typing import Annotated
 
 import typer
 
-from redflower.api.calibration import MAX_STARS
-from redflower.api.calibration import calibrate as fit
-from redflower.calibrate import CalibrationSettings
-from redflower.catalogue import read_table
-from redflower.catalogue.io.columns import as_floats
-from redflower.catalogue.maps.dustmaps_map import open_dust_map
-from redflower.cli.prior import prior_for
+from redflower.calibrate.settings import MAX_STARS, CalibrationSettings
 from redflower.cli.progress import counter, say
-from redflower.products.calibration import write_calibration
-from redflower.products.folder import check_folder
-from redflower.products.page_calibration import sentence
 from redflower.provenance import META_KEY
 
 
@@ -46,6 +37,16 @@ def calibrate(
     seed: Annotated[int, typer.Option(help="Chooses the stars and the draws", min=0)] = 0,
 ) -> None:
     """Fit how far each band of a sample is off a model's photometric scale, with reddening and distance integrated out."""
+    from redflower.api.calibration import calibrate as fit
+    from redflower.calibrate import CalibrationSettings
+    from redflower.catalogue import read_table
+    from redflower.catalogue.io.columns import as_floats
+    from redflower.catalogue.maps.dustmaps_map import open_dust_map
+    from redflower.cli.prior import prior_for
+    from redflower.products.calibration import write_calibration
+    from redflower.products.folder import check_folder
+    from redflower.products.page_calibration import sentence
+
     check_folder(out)
     chosen_prior = prior_for(distance_prior, stars)
     dust = open_dust_map(ebv_map, scale=ebv_map_scale) if ebv_map else None

@@ -3,9 +3,8 @@
 import hashlib
 import os
 import platform
+import sys
 from pathlib import Path
-
-import jax
 
 
 def keep_compiled_programs() -> None:
@@ -13,6 +12,13 @@ def keep_compiled_programs() -> None:
 
     ``JAX_COMPILATION_CACHE_DIR`` names another folder, ``JAX_ENABLE_COMPILATION_CACHE=false`` switches it off.
     """
+    if "jax" not in sys.modules:
+        os.environ.setdefault(
+            "JAX_COMPILATION_CACHE_DIR", str(cache_folder())
+        )  # JAX reads it when it is imported
+        return
+    import jax
+
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     jax.config.update("jax_compilation_cache_dir", str(cache_folder()))

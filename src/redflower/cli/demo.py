@@ -1,28 +1,18 @@
 """`redflower demo`: the whole line, offline, on a mock sightline."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
-from astropy.table import Table
 
-from redflower.api import infer, sightline
-from redflower.api.posteriors import ebv_prior_mag
-from redflower.api.statuses import describe_statuses, status_counts, usable_rows
-from redflower.catalogue import QualityLimits, prepare, write_table
 from redflower.cli.progress import counter, say
-from redflower.flow import load_model
-from redflower.plot import colour_magnitude_figure, reddening_distance_figure
-from redflower.plot.style import save_figure
-from redflower.posterior import InferenceSettings, joint_density
-from redflower.products import write_sightline
-from redflower.products.folder import check_folder
-from redflower.products.page import write_page
-from redflower.products.page_sightline import sentence
 from redflower.provenance import META_KEY
-from redflower.sightline import Profile, binned_profile
-from redflower.simulate import simulate_stars
+
+if TYPE_CHECKING:
+    import numpy as np
+    from astropy.table import Table
+
+    from redflower.sightline import Profile
 
 MODEL = "mock-sky"
 N_STARS = 400
@@ -33,7 +23,7 @@ SHOWN_ROWS = 5
 CLOUDS = ((370.0, 0.12), (1500.0, 0.08))
 #: Bins are kept clear of the clouds by this share of their distance: distances are uncertain.
 CLEARANCE = 0.15
-PROFILE_EDGES_PC = np.array([100, 200, 320, 430, 600, 850, 1200, 1700, 2400, 3400, 5000, 8000], dtype=float)
+PROFILE_EDGES_PC = (100, 200, 320, 430, 600, 850, 1200, 1700, 2400, 3400, 5000, 8000)
 
 
 def demo(
@@ -42,6 +32,19 @@ def demo(
     ),
 ) -> None:
     """Simulate a two-cloud sightline, infer every star with the shipped model, find the clouds. Offline."""
+    from redflower.api import infer, sightline
+    from redflower.api.statuses import describe_statuses, status_counts, usable_rows
+    from redflower.catalogue import QualityLimits, prepare, write_table
+    from redflower.flow import load_model
+    from redflower.plot import colour_magnitude_figure, reddening_distance_figure
+    from redflower.plot.style import save_figure
+    from redflower.posterior import InferenceSettings
+    from redflower.products import write_sightline
+    from redflower.products.folder import check_folder
+    from redflower.products.page import write_page
+    from redflower.products.page_sightline import sentence
+    from redflower.simulate import simulate_stars
+
     check_folder(out)
     model = load_model(MODEL)
     out.mkdir(exist_ok=True)
@@ -64,7 +67,7 @@ def demo(
     write_sightline(clouds, out / "clouds")
 
     good = posteriors[usable_rows(posteriors)]
-    profile = profile_of(good, PROFILE_EDGES_PC)
+    profile = profile_of(good, np.array(PROFILE_EDGES_PC, dtype=float))
     summary = f"{found(good, posteriors)} {sentence(clouds.summary)}"
     dust = reddening_distance_figure(posteriors, profile, CLOUDS)
     diagram = colour_magnitude_figure(prepared.table, posteriors)
@@ -121,14 +124,22 @@ def cloud_rows(numbers: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def profile_of(posteriors: Table, edges_pc: np.ndarray) -> Profile:
+def profile_of(posteriors: "Table", edges_pc: "np.ndarray") -> "Profile":
     """The binned profile of a table of posteriors with densities."""
+    import numpy as np
+
+    from redflower.api.posteriors import ebv_prior_mag
+    from redflower.posterior import joint_density
+    from redflower.sightline import binned_profile
+
     distance_pc = np.asarray(posteriors["distance_mean"], dtype=float)
     return binned_profile(joint_density(posteriors), ebv_prior_mag(posteriors), distance_pc, edges_pc)
 
 
-def found(good: Table, posteriors: Table) -> str:
+def found(good: "Table", posteriors: "Table") -> str:
     """The sentence that says what the stars show, beside what was simulated."""
+    import numpy as np
+
     (near_pc, near_mag), (far_pc, far_mag) = CLOUDS
     edges = [10.0, near_pc * (1 - CLEARANCE), near_pc * (1 + CLEARANCE), far_pc * (1 - CLEARANCE)]
     edges += [far_pc * (1 + CLEARANCE), 1e5]

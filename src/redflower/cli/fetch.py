@@ -2,36 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from redflower.catalogue import TRAINING_EBV_MAX_MAG, check_writable, open_dust_map
-from redflower.catalogue.archive import (
-    GAIA_TAP,
-    TILE_ROWS_MAX,
-    ZERO_EXTINCTION,
-    Cone,
-    Patience,
-    Source,
-    TapService,
-    TapSource,
-    Tile,
-    check_names,
-    cone_tiles,
-    count_query,
-    expected_stars,
-    fetch_tiles,
-    parse_region,
-    parse_surveys,
-    tile_query,
-    zero_extinction_tiles,
-)
-from redflower.catalogue.gaia_release import GaiaRelease
-from redflower.catalogue.maps.dust_map import LENZ_HOW
-from redflower.catalogue.releases import default_release, release_named
+from redflower.catalogue.archive.defaults import GAIA_TAP, TILE_ROWS_MAX
+from redflower.catalogue.releases import default_release
 from redflower.cli.progress import counter, say
+from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
+
+if TYPE_CHECKING:
+    from redflower.catalogue.archive import Patience, Source, Tile
+    from redflower.catalogue.gaia_release import GaiaRelease
 
 EXIT_SOME_FAILED = 1
 #: A star's row as it travels, over all surveys. [byte]
@@ -97,6 +80,20 @@ def fetch(
     Tiles are kept in OUT.tiles with a manifest until you remove it. Credentials, if the service wants any, come from
     the environment alone: REDFLOWER_TAP_USER and REDFLOWER_TAP_PASSWORD, or REDFLOWER_TAP_AUTHORIZATION (the header).
     """
+    from redflower.catalogue import check_writable, open_dust_map
+    from redflower.catalogue.archive import (
+        ZERO_EXTINCTION,
+        Cone,
+        Patience,
+        cone_tiles,
+        fetch_tiles,
+        parse_region,
+        parse_surveys,
+        zero_extinction_tiles,
+    )
+    from redflower.catalogue.maps.dust_map import LENZ_HOW
+    from redflower.catalogue.releases import release_named
+
     if str(out) == "prior":
         _fetch_prior(prior_out)
         return
@@ -153,9 +150,16 @@ def fetch(
 
 
 def _source(
-    tap: str, hats: str | None, surveys: tuple[str, ...], release: GaiaRelease, patience: Patience, out: Path
-) -> Source:
+    tap: str,
+    hats: str | None,
+    surveys: tuple[str, ...],
+    release: "GaiaRelease",
+    patience: "Patience",
+    out: Path,
+) -> "Source":
     """The source of tiles; a service that has a new release is asked first whether its names are as expected."""
+    from redflower.catalogue.archive import TapService, TapSource, check_names
+
     if hats is not None:
         from redflower.catalogue.archive.hats import HatsSource, parse_catalogues
 
@@ -168,9 +172,15 @@ def _source(
 
 
 def _show(
-    tiles: tuple[Tile, ...], surveys: tuple[str, ...], g_faint: float | None, tap: str, release: GaiaRelease
+    tiles: "tuple[Tile, ...]",
+    surveys: tuple[str, ...],
+    g_faint: float | None,
+    tap: str,
+    release: "GaiaRelease",
 ) -> None:
     """The query of the first tile and what the whole would come to, without asking anyone."""
+    from redflower.catalogue.archive import count_query, expected_stars, tile_query
+
     stars = expected_stars(tiles)
     typer.echo(f"-- one of {len(tiles)} queries to {tap}, each preceded by its count:")
     typer.echo(count_query(tiles[0], g_faint, release))

@@ -5,14 +5,11 @@ from typing import Annotated
 
 import typer
 
-from redflower.api.statuses import describe_statuses
-from redflower.cli.prior import prior_for
 from redflower.cli.progress import counter, say
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
-from redflower.photometric_offsets import read_offsets
-from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings
+from redflower.posterior.settings import FastSettings, NutsSettings
 from redflower.posterior.status import ENGINE_MESSAGES
-from redflower.scale import PART_ROWS, infer_file
+from redflower.scale.defaults import PART_ROWS
 
 EXIT_SOME_FAILED = 1
 #: Words of rows in which nothing was inferred.
@@ -88,6 +85,12 @@ def infer(
     ] = False,
 ) -> None:
     """Infer E(B-V) and distance of every star: means, deviations, quantiles, evidence, status, flags."""
+    from redflower.api.statuses import describe_statuses
+    from redflower.cli.prior import prior_for
+    from redflower.photometric_offsets import read_offsets
+    from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings
+    from redflower.scale import infer_file
+
     nuts = PAPER_SETTINGS if paper else NutsSettings(n_chains=chains, n_warmup=warmup, n_draws=draws)
     settings = InferenceSettings(
         ebv_min_mag=ebv_min,

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from redflower.flow import load_model, shipped_models
 from redflower.provenance import VERSION
 
 BIBTEX = f"""@article{{OCallaghan2025,
@@ -37,6 +36,8 @@ def models(
     name: Annotated[str | None, typer.Argument(help="A shipped name or a file, to describe in full")] = None,
 ) -> None:
     """List the shipped models, or describe one."""
+    from redflower.flow import load_model, shipped_models
+
     for entry in [name] if name else list(shipped_models()):
         model = load_model(entry)
         typer.echo(f"{entry}: {model.description}")

@@ -6,21 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from redflower.catalogue import (
-    TRAINING_EBV_MAX_MAG,
-    QualityLimits,
-    check_writable,
-    write_table,
-)
-from redflower.catalogue import prepare as prepare_table
-from redflower.catalogue.maps.dustmaps_map import PREFIX
-from redflower.catalogue.maps.map_column import split_column
-from redflower.catalogue.maps.selection import build_selection, check_selection
-from redflower.catalogue.maps.selection_file import write_selection
-from redflower.constants import LATITUDE_MIN_DEG
+from redflower.constants import LATITUDE_MIN_DEG, TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
 from redflower.files import check_new_files, check_outputs
-from redflower.products.survey import figure_files, write_figures
 from redflower.provenance import META_KEY
 
 
@@ -103,6 +91,11 @@ def prepare(
     ] = None,
 ) -> None:
     """Cut, correct and clean a table of stars for training or inference; a count after every cut."""
+    from redflower.catalogue import QualityLimits, check_writable, write_table
+    from redflower.catalogue import prepare as prepare_table
+    from redflower.catalogue.maps.dustmaps_map import PREFIX
+    from redflower.catalogue.maps.map_column import split_column
+
     check_writable(out)
     if selection is not None and selection.suffix != ".safetensors":
         raise InputError(f"--selection {selection}: the file must end in .safetensors.")
@@ -113,6 +106,8 @@ def prepare(
         {"RAW": raw, "--columns": columns, "--ebv-map": dust_file},
     )
     if figures is not None:
+        from redflower.products.survey import figure_files
+
         check_new_files(
             "--figures", figures, figure_files(), [path for path in files.values() if path is not None]
         )
@@ -153,8 +148,13 @@ def prepare(
     console.print(prepared.report.text(), markup=False)
     function = None
     if selection is not None and prepared.counts is not None:
+        from redflower.catalogue.maps.selection import build_selection, check_selection
+        from redflower.catalogue.maps.selection_file import write_selection
+
         function = build_selection(prepared.counts)
         write_selection(function, selection, prepared.table.meta[META_KEY])
         console.print(check_selection(function, prepared.counts).text(), markup=False)
     if figures is not None:
+        from redflower.products.survey import write_figures
+
         write_figures(figures, prepared, limits, ebv_max, function)

@@ -5,16 +5,8 @@ from typing import Annotated
 
 import typer
 
-from redflower.api import sightline as fit
-from redflower.api.posteriors import open_posteriors
-from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.cli.progress import counter, say
-from redflower.products import write_sightline
-from redflower.products.compare import read_comparison
-from redflower.products.cone import cone_of
-from redflower.products.folder import check_folder
-from redflower.products.page_sightline import sentence
-from redflower.sightline import DustPrior
+from redflower.sightline.dust import DustPrior
 
 
 def sightline(
@@ -69,6 +61,16 @@ def sightline(
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
 ) -> None:
     """Find the dust clouds along a line of sight: their number with odds, distance [pc] and E(B-V) [mag] of each."""
+    from redflower.api import sightline as fit
+    from redflower.api.posteriors import open_posteriors
+    from redflower.catalogue.reading.prepared_stars import open_prepared
+    from redflower.products import write_sightline
+    from redflower.products.compare import read_comparison
+    from redflower.products.cone import cone_of
+    from redflower.products.folder import check_folder
+    from redflower.products.page_sightline import sentence
+    from redflower.sightline import DustPrior
+
     check_folder(out)
     table = open_posteriors(posteriors, str(posteriors))
     prior = DustPrior(

@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from redflower.catalogue import check_writable, write_table
 from redflower.cli.progress import say
 from redflower.errors import InputError
-from redflower.simulate import simulate_stars
 
 
 def parse_clouds(text: str) -> list[tuple[float, float]]:
@@ -48,6 +46,9 @@ def simulate(
     g_faint: Annotated[float, typer.Option(help="Faint limit in G [mag]")] = 20.5,
 ) -> None:
     """Write a mock sky in Gaia-archive columns, with true_ebv [mag] and true_distance [pc]."""
+    from redflower.catalogue import check_writable, write_table
+    from redflower.simulate import simulate_stars
+
     check_writable(out)
     place: tuple[float | None, ...] = (None, None, None)
     if cone is not None:

@@ -5,11 +5,8 @@ from typing import Annotated
 
 import typer
 
-from redflower.api.sky_maps import make_sky_map
-from redflower.catalogue import check_writable
 from redflower.cli.progress import counter, say
 from redflower.errors import InputError
-from redflower.products.skymap import write_sky_map
 
 
 def sky_map(
@@ -25,6 +22,10 @@ def sky_map(
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
 ) -> None:
     """Map mean E(B-V) [mag] out to chosen distances over the sky: every pixel is fitted as a sightline of its own."""
+    from redflower.api.sky_maps import make_sky_map
+    from redflower.catalogue import check_writable
+    from redflower.products.skymap import write_sky_map
+
     check_writable(out)
     if out.suffix != ".fits":
         raise InputError(f"{out}: a sky map is written as .fits.")

@@ -6,17 +6,10 @@ from typing import Annotated
 
 import typer
 
-from redflower.api.training import train as train_model
 from redflower.bands import SURVEY_ENDS
-from redflower.catalogue.maps.selection_file import read_selection
-from redflower.cli.prior import prior_for
 from redflower.cli.progress import say
 from redflower.errors import InputError
 from redflower.files import check_outputs
-from redflower.flow import load_model, save_model
-from redflower.flow.model import SUFFIX
-from redflower.products.training import write_training_report
-from redflower.train import DistilStep, Epoch, read_config
 
 STEP_LINE_EVERY_S = 30.0
 EXIT_SOME_STARS = 1
@@ -66,6 +59,13 @@ def train(
     A Parquet table may be larger than memory. Beside MODEL stands a folder MODEL.report with curves, figures and one
     page. A checkpoint is written after every epoch: the same command with --resume goes on from it, to the same model.
     """
+    from redflower.api.training import train as train_model
+    from redflower.catalogue.maps.selection_file import read_selection
+    from redflower.cli.prior import prior_for
+    from redflower.flow import load_model, save_model
+    from redflower.products.training import write_training_report
+    from redflower.train import DistilStep, Epoch, read_config
+
     if bands not in BAND_CHOICES:
         raise InputError(f"--bands {bands!r}: one of {', '.join(BAND_CHOICES)} is needed.")
     model = with_suffix(model)
@@ -159,4 +159,6 @@ def duration(seconds: float) -> str:
 
 def with_suffix(model: Path) -> Path:
     """The file that will be written."""
+    from redflower.flow.model import SUFFIX
+
     return model if model.suffix == SUFFIX else model.with_name(model.name + SUFFIX)

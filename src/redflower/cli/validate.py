@@ -5,15 +5,8 @@ from typing import Annotated
 
 import typer
 
-from redflower.api.validation import validate as run_validation
-from redflower.catalogue.reading.prepared_stars import open_prepared
-from redflower.cli.prior import prior_for
 from redflower.cli.progress import counter, say
-from redflower.posterior import InferenceSettings, NutsSettings
-from redflower.products.folder import check_folder
-from redflower.products.page_validation import sentence
-from redflower.products.validation import write_validation
-from redflower.validate.synthetic import EBV_STEPS_MAG
+from redflower.posterior.settings import NutsSettings
 
 
 def validate(
@@ -45,6 +38,15 @@ def validate(
     seed: Annotated[int, typer.Option(help="Chooses the stars, the random reddenings and the draws")] = 0,
 ) -> None:
     """Redden stars by 0 to 0.4 mag, infer them with 8 and 11 bands, and score the posteriors (section 5.1)."""
+    from redflower.api.validation import validate as run_validation
+    from redflower.catalogue.reading.prepared_stars import open_prepared
+    from redflower.cli.prior import prior_for
+    from redflower.posterior import InferenceSettings, NutsSettings
+    from redflower.products.folder import check_folder
+    from redflower.products.page_validation import sentence
+    from redflower.products.validation import write_validation
+    from redflower.validate.synthetic import EBV_STEPS_MAG
+
     check_folder(out)
     settings = InferenceSettings(
         engine=engine,  # type: ignore[arg-type]  # checked inside

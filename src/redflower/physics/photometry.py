@@ -1,15 +1,7 @@
 """Magnitudes, colours relative to G, and their errors."""
 
-from typing import TypeVar
-
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
-
-from redflower.constants import MAG_PER_RELATIVE_FLUX
-
-AnyArray = TypeVar("AnyArray", jax.Array, np.ndarray)
 
 
 def absolute_to_colour(absolute_mag: Float[Array, " band"]) -> Float[Array, " band"]:
@@ -66,28 +58,3 @@ def colour_covariance(magnitude_error_mag: Float[Array, " band"]) -> Float[Array
     first_column = jnp.ones_like(variance_mag2).at[1:].set(-1.0)
     own = jnp.diag(variance_mag2.at[0].set(0.0))
     return variance_mag2[0] * jnp.outer(first_column, first_column) + own  # EP3
-
-
-def magnitude_error_mag(flux: AnyArray, flux_error: AnyArray, floor_mag: float | AnyArray) -> AnyArray:
-    r"""Standard error of a magnitude from a flux and its error, with a floor in quadrature.
-
-    .. math:: \sigma_m = \sqrt{\left(\frac{2.5}{\ln 10}\,\frac{\sigma_F}{F}\right)^2 + \sigma_0^2}
-
-    Equation: EP2 (docs/model.md). It divides by the *flux*, never by the magnitude.
-
-    Works alike on NumPy arrays (a catalogue) and on JAX arrays (a simulation), of any shape.
-
-    Parameters
-    ----------
-    flux : flux in any unit. Where it is not > 0 it has no magnitude, and the result is NaN.
-    flux_error : its standard error in the same unit, >= 0.
-    floor_mag : systematic error of the survey, >= 0. [mag]
-
-    Returns
-    -------
-    Standard errors of the shape of the flux. [mag]
-    """
-    xp = jnp if isinstance(flux, jax.Array) else np
-    positive = flux > 0
-    relative = MAG_PER_RELATIVE_FLUX * flux_error / xp.where(positive, flux, 1.0)
-    return xp.where(positive, xp.sqrt(relative**2 + floor_mag**2), xp.nan)  # EP2

@@ -1,5 +1,12 @@
 """Catalogues larger than memory: parts of a table, each inferred and written whole, in a run that can be resumed."""
 
-from redflower.scale.stream import PART_ROWS as PART_ROWS
-from redflower.scale.stream import StreamReport as StreamReport
-from redflower.scale.stream import infer_file as infer_file
+from typing import TYPE_CHECKING
+
+from redflower.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from redflower.scale.defaults import PART_ROWS as PART_ROWS
+    from redflower.scale.stream import StreamReport as StreamReport
+    from redflower.scale.stream import infer_file as infer_file
+
+lazy_names(__name__)

@@ -29,9 +29,8 @@ from redflower.flow import Model
 from redflower.photometric_offsets import PhotometricOffsets, offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status
+from redflower.scale.defaults import PART_ROWS
 
-#: Rows of a part: large enough that compiled batches are full, small enough for any memory.
-PART_ROWS: Final = 20_000
 MANIFEST: Final = "manifest.json"
 
 

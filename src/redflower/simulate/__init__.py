@@ -1,5 +1,10 @@
 """The mock Galaxy and surveys."""
 
-from redflower.simulate.sky import simulate_stars
+from typing import TYPE_CHECKING
 
-__all__ = ["simulate_stars"]
+from redflower.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from redflower.simulate.sky import simulate_stars as simulate_stars
+
+lazy_names(__name__)

@@ -8,13 +8,8 @@ from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 from scipy import stats
 
-from redflower.catalogue.maps.selection import (
-    SelectionCounts,
-    build_selection,
-    check_selection,
-    count_stars,
-    selection_pixels,
-)
+from redflower.catalogue.maps.selection import build_selection, check_selection
+from redflower.catalogue.maps.selection_counts import SelectionCounts, count_stars, selection_pixels
 from redflower.catalogue.maps.selection_file import read_selection, write_selection
 from redflower.errors import InputError
 from redflower.physics import SelectionFunction, log_selection, log_subsample_selection

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.table import Table, vstack
 
+from redflower.catalogue.archive.defaults import TILE_ROWS_MAX
 from redflower.catalogue.archive.manifest import Manifest
 from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.archive.regions import FINEST_ORDER, Tile
@@ -25,8 +26,6 @@ from redflower.seeds import check_seed
 
 _LOG: Final = logging.getLogger(__name__)
 
-#: Stars of one tile at most; a fuller tile is split. The Gaia archive's own limit is 3,000,000.
-TILE_ROWS_MAX: Final = 500_000
 #: When so many tiles fail one after the other, the service is down and the run stops.
 FAILURES_IN_A_ROW_MAX: Final = 5
 #: ``meta["redflower"]["stage"]`` of a fetched table.

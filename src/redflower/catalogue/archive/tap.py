@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 from astropy.table import Table
 
+from redflower.catalogue.archive.defaults import GAIA_TAP
 from redflower.catalogue.archive.patience import (
     AUTHORIZATION_VARIABLE,
     PASSWORD_VARIABLE,
@@ -32,8 +33,6 @@ from redflower.errors import FetchError, InputError, RowLimitError, TableError
 
 _LOG: Final = logging.getLogger(__name__)
 
-#: The Gaia archive of ESA.
-GAIA_TAP: Final = "https://gea.esac.esa.int/tap-server/tap"
 
 _FINAL_PHASES: Final = ("COMPLETED", "ERROR", "ABORTED")
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Float
 
-from redflower.catalogue.maps.selection import SelectionCounts
+from redflower.catalogue.maps.selection_counts import SelectionCounts
 from redflower.errors import InputError
 
 #: Names of the two photometric columns in gaiaunlimited's data sets: those of the archive and an underscore.

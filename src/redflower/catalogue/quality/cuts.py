@@ -14,7 +14,7 @@ from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.zero_point import FIVE_PARAMETERS, solution_kind
 from redflower.catalogue.reading.checks import BANDS_MIN, error_sources
 from redflower.catalogue.reading.schema import flux_over_error_column, magnitude_error_column
-from redflower.physics.photometry import magnitude_error_mag
+from redflower.physics.magnitude_errors import magnitude_error_mag
 
 
 @dataclass(frozen=True)

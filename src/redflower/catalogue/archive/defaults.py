@@ -1,0 +1,9 @@
+"""What is asked, and how much at a time, if nothing else is said."""
+
+from typing import Final
+
+#: Stars of one tile at most; a fuller tile is split. The Gaia archive's own limit is 3,000,000.
+TILE_ROWS_MAX: Final = 500_000
+
+#: The Gaia archive of ESA.
+GAIA_TAP: Final = "https://gea.esac.esa.int/tap-server/tap"
