@@ -172,5 +172,5 @@ def test_bad_input_is_one_message(tmp_path: Path, capsys, monkeypatch, damage: s
 
 
 def test_plot_refuses_a_folder_without_results(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"clouds\.json or summary\.json"):
+    with pytest.raises(InputError, match=r"clouds\.json or .*summary\.json"):
         redraw(tmp_path)
