@@ -15,7 +15,7 @@ package's data.
    BP - RP. In turn with them, the drift of Pan-STARRS1 against Gaia with magnitude (`fit_drift`).
 4. M_G of unevolved dwarfs less that of the isochrones, against BP - RP and [Fe/H]; the isochrones are moved by it.
 
-A third of the sample, by a checksum of each row (`held_out`), is kept out of all of it.
+A third of the sample, by a checksum of each row (`held_out`), is kept out of 3 and 4.
 """
 
 import argparse
@@ -220,15 +220,15 @@ def fit_scatter(residuals: np.ndarray, slopes: np.ndarray, stars: Stars) -> dict
     return out
 
 
-def fit_drift(path: Path, first: dict, drift: np.ndarray) -> np.ndarray:
+def fit_drift(
+    observed: np.ndarray, stars: Stars, chosen: np.ndarray, first: dict, drift: np.ndarray
+) -> np.ndarray:
     """Slopes of (Pan-STARRS1 - G), less the colour relations, with the observed magnitude: (slope, band). [mag per mag]
 
     Both surveys are linear to some mmag per magnitude only; released Pan-STARRS1 is known to drift by 3 to 5 mmag per
     magnitude against Gaia EDR3 (Xiao & Yuan 2022, AJ 163, 185).
     """
-    observed = read_green(path)[1]
-    stars, low, out, _ = load_green(path, drift)
-    keep = low & ~out & (stars.logg > 3.8) & (stars.bp_rp > 0.5) & (stars.bp_rp < 1.4)
+    keep = chosen & (stars.logg > 3.8) & (stars.bp_rp > 0.5) & (stars.bp_rp < 1.4)
     design = colour_design("dwarf", np.nan_to_num(stars.bp_rp), stars.feh)
     arms, found = drift_arms(observed), drift.copy()
     for i in range(N_BANDS)[PS1_BANDS]:
@@ -270,7 +270,7 @@ def fit_ridge(stars: Stars, isochrones: Isochrones) -> dict:
 def fit_all(data_dir: Path, isochrones: Isochrones) -> dict:
     """Everything but the tracks."""
     green_path, m67_path = data_dir / "green2020_10k_stars.h5", data_dir / "m67_gaiadr2_ps1_2mass.fits"
-    drift = np.zeros((2, N_BANDS))
+    drift, observed = np.zeros((2, N_BANDS)), read_green(green_path)[1]
     # The drift and the colours are fitted in turn; the third pass changes the drift by less than 0.1 mmag per mag.
     for turn in range(4):
         green, low, out, scale = load_green(green_path, drift)
@@ -282,7 +282,7 @@ def fit_all(data_dir: Path, isochrones: Isochrones) -> dict:
         of_dwarfs = join(green.at(dwarfs), m67.at(cool))
         dwarf, residuals, slopes = fit_class("dwarf", of_dwarfs)
         if turn < 3:
-            drift = fit_drift(green_path, dwarf, drift)
+            drift = fit_drift(observed, green, low & ~out, dwarf, drift)
     giants = low & ~out & (green.logg < 3.5) & (x > 0.7)
     giant, _, _ = fit_class("giant", green.at(giants))
     # Noise in BP makes M dwarfs scatter more than its stated size says.

@@ -27,6 +27,7 @@ from redflower.simulate.sky import _LIBRARY_SIZE, _window
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from fit_sky_population import load_green, moved
+from fit_sky_population import load_m67_archive as load_m67_archive
 
 LABELS = [band.label for band in BANDS]
 FEH_EDGES_DEX = (-2.5, -2.0, -1.5, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5)

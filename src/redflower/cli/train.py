@@ -29,7 +29,10 @@ def train(
     ] = None,
     bands: Annotated[str, typer.Option(help="gaia, gaia+ps1 or gaia+ps1+2mass")] = "gaia+ps1+2mass",
     distance_prior: Annotated[
-        Path | None, typer.Option(help="CSV of Bailer-Jones et al. 2021; else the mock Galaxy's")
+        Path | None,
+        typer.Option(
+            help="CSV of Bailer-Jones et al. 2021, or sky: that of simulate --population sky; else the mock Galaxy's"
+        ),
     ] = None,
     photometry: Annotated[
         str | None,
