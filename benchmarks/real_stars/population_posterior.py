@@ -1,12 +1,14 @@
-"""Reddenings of real fields by the population ``sky`` itself, without a flow: what a flow trained on it can be hoped to say.
+"""Reddenings of real fields by the population ``sky`` itself, without a flow: what a flow trained on it can be hoped
+to say.
 
-    python -m benchmarks.real_stars.population_posterior DATA_DIR [--field stripe-82|m67] [--stars 1200] [--simulated 150000]
+    python -m benchmarks.real_stars.population_posterior DATA_DIR [--field stripe-82|m67] [--stars 1200] [--simulated
+    150000]
 
-The posterior of a star is a sum over simulated stars of the field's sightline, without dust and noise: each is moved along the
-line of sight until its G is the star's, dimmed by a grid of E(B-V), and weighted by the star's colours, with the noise, the
-survey floors and the population's intrinsic scatter as their covariance, and by its parallax. Prior on E(B-V): uniform
-from -0.05 to 0.25 mag. Prints the median over stars of the posterior means, in bins of distance, colour and G. On two cores 1,200 stars
-take about two minutes.
+The posterior of a star is a sum over simulated stars of the field's sightline, without dust and noise: each is moved
+along the line of sight until its G is the star's, dimmed by a grid of E(B-V), and weighted by the star's colours,
+with the noise, the survey floors and the population's intrinsic scatter as their covariance, and by its parallax.
+Prior on E(B-V): uniform from -0.05 to 0.25 mag. Prints the median over stars of the posterior means, in bins of
+distance, colour and G. On two cores 1,200 stars take about two minutes.
 """
 
 import argparse
