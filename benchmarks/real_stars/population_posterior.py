@@ -1,8 +1,7 @@
-"""Reddenings of real fields by the population ``sky`` itself, without a flow: what a flow trained on it can be hoped
-to say.
+"""Reddenings of real fields by the population ``sky`` itself: what a flow trained on it can be hoped to say.
 
-    python -m benchmarks.real_stars.population_posterior DATA_DIR [--field stripe-82|m67] [--stars 1200] [--simulated
-    150000]
+    python -m benchmarks.real_stars.population_posterior DATA_DIR [--field stripe-82|m67] [--stars 1200]
+        [--simulated 150000]
 
 The posterior of a star is a sum over simulated stars of the field's sightline, without dust and noise: each is moved
 along the line of sight until its G is the star's, dimmed by a grid of E(B-V), and weighted by the star's colours,
