@@ -85,7 +85,9 @@ def test_what_is_read_of_a_spoilt_table_is_right(kind):
         ids = np.asarray(table["source_id"])
         missing: dict[str, np.ndarray] = {}
         if rows:
-            how = draw(st.sampled_from([*GOOD_IDENTIFIERS, *BAD_IDENTIFIERS]))
+            # A CSV does not tell float32 from float64: such numbers are whole in it, and pass for made-up identifiers.
+            bad = [how for how in BAD_IDENTIFIERS if not (ending.startswith(".csv") and how == "float32 of 25 bits")]
+            how = draw(st.sampled_from([*GOOD_IDENTIFIERS, *bad]))
             # Spoilt only at times, or nothing else would be reached.
             if how in GOOD_IDENTIFIERS or draw(st.integers(0, 4)) == 0:
                 spoil = GOOD_IDENTIFIERS.get(how) or BAD_IDENTIFIERS[how]
