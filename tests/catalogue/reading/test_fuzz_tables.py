@@ -86,7 +86,11 @@ def test_what_is_read_of_a_spoilt_table_is_right(kind):
         missing: dict[str, np.ndarray] = {}
         if rows:
             # A CSV does not tell float32 from float64: such numbers are whole in it, and pass for made-up identifiers.
-            bad = [how for how in BAD_IDENTIFIERS if not (ending.startswith(".csv") and how == "float32 of 25 bits")]
+            bad = [
+                how
+                for how in BAD_IDENTIFIERS
+                if not (ending.startswith(".csv") and how == "float32 of 25 bits")
+            ]
             how = draw(st.sampled_from([*GOOD_IDENTIFIERS, *bad]))
             # Spoilt only at times, or nothing else would be reached.
             if how in GOOD_IDENTIFIERS or draw(st.integers(0, 4)) == 0:
