@@ -50,11 +50,11 @@ class Bandwise(NamedTuple):
         """Return the inputs before the first band."""
         return [jnp.zeros(r.shape[2]) for r in self.rows]
 
-    def fixed(self, k: Int[Array, ""], inputs: Inputs) -> Inputs:
+    def fixed(self, k: Int[Array, ""] | int, inputs: Inputs) -> Inputs:
         """Return what the bands before `k` put into the units of band `k`."""
         return [r[k] @ value + bias[k] for r, value, bias in zip(self.rows, inputs, self.biases, strict=True)]
 
-    def image(self, k: Int[Array, ""], fixed: Inputs, y: Float[Array, ""]) -> Image:
+    def image(self, k: Int[Array, ""] | int, fixed: Inputs, y: Float[Array, ""]) -> Image:
         """Map the standardised coordinate `y` of band `k`, given what is `fixed`."""
         value, slope, entering = y[None], jnp.ones(1), []
         for layer, constant in enumerate(fixed):
@@ -66,7 +66,7 @@ class Bandwise(NamedTuple):
                 value = tanh + MIN_SLOPE * value
         return Image(u=value[0], slope=slope[0], entering=entering)
 
-    def push(self, k: Int[Array, ""], inputs: Inputs, image: Image) -> Inputs:
+    def push(self, k: Int[Array, ""] | int, inputs: Inputs, image: Image) -> Inputs:
         """Return the inputs with band `k` in them."""
         return [
             jax.lax.dynamic_update_slice(value, new, (k * len(new),))
@@ -75,7 +75,7 @@ class Bandwise(NamedTuple):
 
     def solve(
         self,
-        k: Int[Array, ""],
+        k: Int[Array, ""] | int,
         fixed: Inputs,
         u: Float[Array, ""],
         bracket: tuple[Float[Array, ""], Float[Array, ""]],

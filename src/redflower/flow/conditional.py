@@ -117,7 +117,7 @@ class PreparedFlow(eqx.Module):
 
             half_width = jax.lax.while_loop(too_narrow, lambda w: 2.0 * w, jnp.asarray(8.0))
 
-            def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+            def halve(_: Int[Array, ""] | int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
                 low, high = bracket
                 middle = 0.5 * (low + high)
                 below = value(middle) < u[k]
@@ -130,7 +130,7 @@ class PreparedFlow(eqx.Module):
         return s.x_mean + jax.scipy.linalg.solve_triangular(s.x_inverse_cholesky, y, lower=True)
 
 
-def log_normal_mass(low: Float[Array, ""], high: Float[Array, ""]) -> Float[Array, ""]:
+def log_normal_mass(low: Float[Array, "*shape"], high: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """ln(Phi(high) - Phi(low)) for low < high, with finite gradients in both tails."""
     # In the upper tail both ndtr are near 1: use the mirror image, where they are small.
     mirror = low + high > 0

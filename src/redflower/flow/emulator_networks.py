@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 
 class Network(eqx.Module):
@@ -40,8 +40,8 @@ class EmulatorStructure(NamedTuple):
 
 
 def column_for(
-    values: Float[Array | np.ndarray, "row"], like: Float[Array, "_ *node"]
-) -> Float[Array, "row *one"]:
+    values: Shaped[Array | np.ndarray, "row"], like: Shaped[Array, "_ *node"]
+) -> Shaped[Array, "row *one"]:
     """A vector with as many axes as another array, to stand for all its nodes."""
     return jnp.asarray(values).reshape(-1, *[1] * (like.ndim - 1))
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from scipy.special import ndtr, ndtri
 
 from redflower.flow.bnaf import dense_forward
@@ -72,7 +72,9 @@ def _invert(
             x = jnp.concatenate([y[:, :k], y_k[:, None]], axis=1)
             return jax.vmap(lambda a, b: dense_forward(part.weights, a, b)[0][k])(x, standard)
 
-        def halve(_: int, bracket: tuple[Array, Array], k: int = k, value=value) -> tuple[Array, Array]:
+        def halve(
+            _: Int[Array, ""] | int, bracket: tuple[Array, Array], k: int = k, value=value
+        ) -> tuple[Array, Array]:
             low, high = bracket
             middle = 0.5 * (low + high)
             below = value(middle) < u[:, k]

@@ -4,6 +4,7 @@ import math
 from typing import Final
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from redflower.constants import DISTANCE_MODULUS_ZERO_PC, R_SUN_PC, Z_SUN_PC
@@ -38,14 +39,16 @@ def distance_modulus(distance_pc: ScalarLike) -> Float[Array, ""]:
     return 5.0 * jnp.log10(distance_pc / DISTANCE_MODULUS_ZERO_PC)  # EP1
 
 
-def distance_pc_of_modulus(distance_modulus_mag: ScalarLike) -> Float[Array, ""]:
+def distance_pc_of_modulus(
+    distance_modulus_mag: "float | Float[Array | np.ndarray, '*shape']",
+) -> Float[Array, "*shape"]:
     r"""Distance of a distance modulus, :math:`d = 10\,\mathrm{pc} \times 10^{\mu/5}`.
 
     Equation: EP1 (docs/model.md).
 
     Parameters
     ----------
-    distance_modulus_mag : distance modulus, from -20 (the distance floor) to 150 (float32). [mag]
+    distance_modulus_mag : distance moduli of any shape, from -20 (the distance floor) to 150 (float32). [mag]
 
     Returns
     -------

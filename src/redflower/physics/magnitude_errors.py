@@ -1,13 +1,17 @@
 """Errors of magnitudes from fluxes, for arrays of numpy or of JAX."""
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from redflower.constants import MAG_PER_RELATIVE_FLUX
 
-#: An array of NumPy or of JAX; the latter is not imported for the former.
-AnyArray = TypeVar("AnyArray", bound=Any)
+if TYPE_CHECKING:
+    import jax
+
+    AnyArray = TypeVar("AnyArray", jax.Array, np.ndarray)
+else:
+    AnyArray = Any  # of NumPy or of JAX, which is not imported for the former
 
 
 def magnitude_error_mag(flux: AnyArray, flux_error: AnyArray, floor_mag: float | AnyArray) -> AnyArray:
