@@ -8,7 +8,7 @@ counts within it (a star, a step, a round); what comes out of that is split, or 
 from enum import IntEnum
 
 import jax
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray
 
 
 class Stream(IntEnum):
@@ -31,6 +31,6 @@ def stream_key(seed: int, stream: Stream) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(seed), int(stream))
 
 
-def folded(keys: PRNGKeyArray, number: int | Array) -> PRNGKeyArray:
+def folded(keys: Key[Array, " key"], number: int | Array) -> Key[Array, " key"]:
     """A number folded into every key of a batch."""
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)

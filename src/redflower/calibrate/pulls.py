@@ -26,9 +26,9 @@ class Pulls(NamedTuple):
     """What a pass over the sample found, a row per star; see `redflower.posterior.fast.fit.Fit`."""
 
     fit: Fit
-    log_evidence: Float[Array, "star"]
-    ebv_mean_mag: Float[Array, "star"]
-    distance_mean_pc: Float[Array, "star"]
+    log_evidence: Float[Array, " star"]
+    ebv_mean_mag: Float[Array, " star"]
+    distance_mean_pc: Float[Array, " star"]
 
 
 @eqx.filter_jit
@@ -37,8 +37,8 @@ def _batch(
     stars: Star,
     noise: Noise,
     keys: PRNGKeyArray,
-    ebv_mag: Float[Array, "star"],
-    ebv_error_mag: Float[Array, "star"],
+    ebv_mag: Float[Array, " star"],
+    ebv_error_mag: Float[Array, " star"],
 ) -> Pulls:
     def one(
         star: Star, noise: Noise, key: PRNGKeyArray, ebv: Float[Array, ""], error: Float[Array, ""]

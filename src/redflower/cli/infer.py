@@ -95,7 +95,7 @@ def infer(
     settings = InferenceSettings(
         ebv_min_mag=ebv_min,
         ebv_max_mag=ebv_max,
-        engine=engine,  # type: ignore[arg-type]  # checked inside
+        engine=engine,
         nuts=nuts,
         fast=FastSettings(max_shift=max_shift),
         ebv_limit_mag=ebv_limit,

@@ -49,7 +49,7 @@ def validate(
 
     check_folder(out)
     settings = InferenceSettings(
-        engine=engine,  # type: ignore[arg-type]  # checked inside
+        engine=engine,
         nuts=NutsSettings(n_warmup=warmup, n_draws=draws),
         seed=seed,
     )

@@ -38,8 +38,8 @@ class DenseWeights(NamedTuple):
 
 
 def dense_forward(
-    weights: DenseWeights, x: Float[Array, "dim"], condition: Float[Array, "cond"]
-) -> tuple[Float[Array, "dim"], Float[Array, "dim"]]:
+    weights: DenseWeights, x: Float[Array, " dim"], condition: Float[Array, " cond"]
+) -> tuple[Float[Array, " dim"], Float[Array, " dim"]]:
     """The map u = f(x, condition) and the diagonal of its Jacobian, du_k/dx_k > 0.
 
     Equation: E7 (docs/model.md). Source: De Cao et al. (2019); O'Callaghan et al. (2025), eqs 7-8.

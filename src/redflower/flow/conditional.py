@@ -44,8 +44,8 @@ class PreparedFlow(eqx.Module):
         return self.weights.matrices[0].shape[1]
 
     def forward(
-        self, x: Float[Array, "band"], condition: Float[Array, "cond"]
-    ) -> tuple[Float[Array, "band"], Float[Array, "band"]]:
+        self, x: Float[Array, " band"], condition: Float[Array, " cond"]
+    ) -> tuple[Float[Array, " band"], Float[Array, " band"]]:
         """u(x) and the diagonal of the Jacobian du_k/dx_k [1/mag]. Equation: E7."""
         u, slope = dense_forward(
             self.weights, self.standardisation.x(x), self.standardisation.condition(condition)
@@ -53,8 +53,8 @@ class PreparedFlow(eqx.Module):
         return u, slope * self.standardisation.slope
 
     def log_prob_terms(
-        self, x: Float[Array, "band"], condition: Float[Array, "cond"]
-    ) -> Float[Array, "band"]:
+        self, x: Float[Array, " band"], condition: Float[Array, " cond"]
+    ) -> Float[Array, " band"]:
         """ln p(x_k | x_1..x_(k-1), R, Z) for every k; their sum over k < n is ln p of the first n bands.
 
         Equation: E8 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 8.
@@ -62,7 +62,7 @@ class PreparedFlow(eqx.Module):
         u, slope = self.forward(x, condition)
         return -0.5 * u * u - LOG_SQRT_2PI + jnp.log(slope)  # E8
 
-    def log_prob(self, x: Float[Array, "band"], condition: Float[Array, "cond"]) -> Float[Array, ""]:
+    def log_prob(self, x: Float[Array, " band"], condition: Float[Array, " cond"]) -> Float[Array, ""]:
         """ln p(x | R, Z), per mag of every coordinate. Equation: E8."""
         return jnp.sum(self.log_prob_terms(x, condition))
 
@@ -83,7 +83,7 @@ class PreparedFlow(eqx.Module):
         self,
         low_mag: Float[Array, ""],
         high_mag: Float[Array, ""],
-        condition: Float[Array, "cond"],
+        condition: Float[Array, " cond"],
     ) -> Float[Array, ""]:
         """ln P(low < M_G < high | R, Z), exactly: the first coordinate's map is its own quantile function.
 
@@ -93,20 +93,22 @@ class PreparedFlow(eqx.Module):
         u_low, u_high = (first.forward(m[None], condition)[0][0] for m in (low_mag, high_mag))
         return log_normal_mass(u_low, u_high)  # E9b
 
-    def log_mass_below(self, high_mag: Float[Array, ""], condition: Float[Array, "cond"]) -> Float[Array, ""]:
+    def log_mass_below(
+        self, high_mag: Float[Array, ""], condition: Float[Array, " cond"]
+    ) -> Float[Array, ""]:
         """ln P(M_G < high | R, Z), exactly. Equation: E9b (docs/model.md)."""
         return log_ndtr(self.leading(1).forward(high_mag[None], condition)[0][0])  # E9b
 
-    def sample(self, key: PRNGKeyArray, condition: Float[Array, "cond"]) -> Float[Array, "band"]:
+    def sample(self, key: PRNGKeyArray, condition: Float[Array, " cond"]) -> Float[Array, " band"]:
         """One draw of x given the condition, by bisection band by band; exact to float32."""
         return self.inverse(jax.random.normal(key, (self.n_bands,)), condition)
 
-    def inverse(self, u: Float[Array, "band"], condition: Float[Array, "cond"]) -> Float[Array, "band"]:
+    def inverse(self, u: Float[Array, " band"], condition: Float[Array, " cond"]) -> Float[Array, " band"]:
         """The x with forward(x) = u."""
         s = self.standardisation
         standard_condition = s.condition(condition)
 
-        def solve(k: Int[Array, ""], y: Float[Array, "band"]) -> Float[Array, "band"]:
+        def solve(k: Int[Array, ""], y: Float[Array, " band"]) -> Float[Array, " band"]:
             def value(y_k: Float[Array, ""]) -> Float[Array, ""]:
                 return dense_forward(self.weights, y.at[k].set(y_k), standard_condition)[0][k]
 
@@ -141,11 +143,11 @@ def log_normal_mass(low: Float[Array, "*shape"], high: Float[Array, "*shape"]) -
     return log_upper + jnp.log(-jnp.expm1(ratio))
 
 
-def needed_bands(observed: Bool[Array | np.ndarray, "band"]) -> Bool[Array, "band"]:
+def needed_bands(observed: Bool[Array | np.ndarray, " band"]) -> Bool[Array, " band"]:
     """Bands up to the last observed one: those whose flow factors do not integrate to one."""
     return jnp.cumsum(jnp.asarray(observed)[::-1])[::-1] > 0
 
 
-def leading_observed(observed: Bool[Array, "band"]) -> Bool[Array, "band"]:
+def leading_observed(observed: Bool[Array, " band"]) -> Bool[Array, " band"]:
     """Which bands come before the first one that is missing: those whose marginal density is exact."""
     return jnp.cumprod(observed) > 0

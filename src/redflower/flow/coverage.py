@@ -19,8 +19,8 @@ class Coverage(eqx.Module):
     counts : stars per cell, at the median of their distance given parallax and prior.
     """
 
-    log10_r_edges: Float[Array, "r_edge"]
-    log10_z_edges: Float[Array, "z_edge"]
+    log10_r_edges: Float[Array, " r_edge"]
+    log10_z_edges: Float[Array, " z_edge"]
     counts: Float[Array, "r_cell z_cell"]
 
     def contains(self, condition: Float[Array, "*star cond"]) -> Bool[Array, "*star"]:

@@ -71,17 +71,17 @@ class Emulator(eqx.Module):
 
     density: Network
     denoiser: Network
-    reference: Float[Array, "band"]
-    log_error_low: Float[Array, "band"]
-    log_error_high: Float[Array, "band"]
+    reference: Float[Array, " band"]
+    log_error_low: Float[Array, " band"]
+    log_error_high: Float[Array, " band"]
     ebv_low_mag: Float[Array, ""]
     ebv_high_mag: Float[Array, ""]
-    y_centre: Float[Array, "band"]
-    y_scale: Float[Array, "band"]
-    condition_centre: Float[Array, "cond"]
-    condition_scale: Float[Array, "cond"]
-    intercept: Float[Array, "colour"]
-    slope: Float[Array, "colour"]
+    y_centre: Float[Array, " band"]
+    y_scale: Float[Array, " band"]
+    condition_centre: Float[Array, " cond"]
+    condition_scale: Float[Array, " cond"]
+    intercept: Float[Array, " colour"]
+    slope: Float[Array, " colour"]
     covariance: Float[Array, "colour colour"]
     structure: EmulatorStructure = eqx.field(static=True)
 

@@ -40,7 +40,7 @@ class EmulatorStructure(NamedTuple):
 
 
 def column_for(
-    values: Shaped[Array | np.ndarray, "row"], like: Shaped[Array, "_ *node"]
+    values: Shaped[Array | np.ndarray, " row"], like: Shaped[Array, "_ *node"]
 ) -> Shaped[Array, "row *one"]:
     """A vector with as many axes as another array, to stand for all its nodes."""
     return jnp.asarray(values).reshape(-1, *[1] * (like.ndim - 1))

@@ -26,19 +26,19 @@ class Standardisation(eqx.Module):
     condition_mean, condition_std : mean and standard deviation of (log10 R/pc, log10 Z/pc).
     """
 
-    x_mean: Float[Array, "band"]
+    x_mean: Float[Array, " band"]
     x_inverse_cholesky: Float[Array, "band band"]
-    condition_mean: Float[Array, "cond"]
-    condition_std: Float[Array, "cond"]
+    condition_mean: Float[Array, " cond"]
+    condition_std: Float[Array, " cond"]
 
-    def x(self, x: Float[Array, "band"]) -> Float[Array, "band"]:
+    def x(self, x: Float[Array, " band"]) -> Float[Array, " band"]:
         return self.x_inverse_cholesky[: len(x), : len(x)] @ (x - self.x_mean[: len(x)])
 
-    def condition(self, condition: Float[Array, "cond"]) -> Float[Array, "cond"]:
+    def condition(self, condition: Float[Array, " cond"]) -> Float[Array, " cond"]:
         return (condition - self.condition_mean) / self.condition_std
 
     @property
-    def slope(self) -> Float[Array, "band"]:
+    def slope(self) -> Float[Array, " band"]:
         """Diagonal of the Jacobian of the standardisation of x. [1/mag]"""
         return jnp.diagonal(self.x_inverse_cholesky)
 

@@ -4,11 +4,10 @@ import math
 from typing import Final
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from redflower.constants import DISTANCE_MODULUS_ZERO_PC, R_SUN_PC, Z_SUN_PC
-from redflower.physics._types import ScalarLike
+from redflower.physics._types import AnyShape, ScalarLike
 
 #: Distances below this act as this one wherever a logarithm or a reciprocal is taken (docs/model.md, D5). It
 #: is a thousandth of the distance of the nearest star, so no star feels it; a sampler that strays to 0 stays
@@ -20,7 +19,9 @@ DISTANCE_FLOOR_PC: Final = 1e-3
 RADIUS_SOFTENING_PC: Final = 1.0
 
 
-def distance_modulus(distance_pc: ScalarLike) -> Float[Array, ""]:
+def distance_modulus(
+    distance_pc: AnyShape,
+) -> Float[Array, "*shape"]:
     r"""Distance modulus of a distance.
 
     .. math:: \mu = 5 \log_{10}(d / 10\,\mathrm{pc})
@@ -40,7 +41,7 @@ def distance_modulus(distance_pc: ScalarLike) -> Float[Array, ""]:
 
 
 def distance_pc_of_modulus(
-    distance_modulus_mag: "float | Float[Array | np.ndarray, '*shape']",
+    distance_modulus_mag: AnyShape,
 ) -> Float[Array, "*shape"]:
     r"""Distance of a distance modulus, :math:`d = 10\,\mathrm{pc} \times 10^{\mu/5}`.
 
@@ -57,7 +58,7 @@ def distance_pc_of_modulus(
     return DISTANCE_MODULUS_ZERO_PC * jnp.exp(math.log(10.0) / 5.0 * distance_modulus_mag)  # EP1
 
 
-def height_pc(distance_pc: ScalarLike, b_deg: ScalarLike) -> Float[Array, ""]:
+def height_pc(distance_pc: AnyShape, b_deg: ScalarLike) -> Float[Array, "*shape"]:
     r"""Height above the Galactic plane as the model means it, alike for both hemispheres.
 
     .. math:: Z = d\,|\sin b| + Z_\odot
@@ -77,7 +78,9 @@ def height_pc(distance_pc: ScalarLike, b_deg: ScalarLike) -> Float[Array, ""]:
     return distance_pc * jnp.abs(jnp.sin(jnp.deg2rad(b_deg))) + Z_SUN_PC  # E1, D1
 
 
-def _radius_squared_pc2(distance_pc: ScalarLike, l_deg: ScalarLike, b_deg: ScalarLike) -> Float[Array, ""]:
+def _radius_squared_pc2(
+    distance_pc: AnyShape, l_deg: ScalarLike, b_deg: ScalarLike
+) -> Float[Array, "*shape"]:
     """Square of the cylindrical Galactocentric radius, as a sum of two terms that are never negative."""
     projected_pc = distance_pc * jnp.cos(jnp.deg2rad(b_deg))
     # The cosine rule as printed subtracts numbers of 1e8 pc^2 from each other near the Galactic centre, where
@@ -89,8 +92,8 @@ def _radius_squared_pc2(distance_pc: ScalarLike, l_deg: ScalarLike, b_deg: Scala
 
 
 def galactocentric_radius_pc(
-    distance_pc: ScalarLike, l_deg: ScalarLike, b_deg: ScalarLike
-) -> Float[Array, ""]:
+    distance_pc: AnyShape, l_deg: ScalarLike, b_deg: ScalarLike
+) -> Float[Array, "*shape"]:
     r"""Cylindrical distance from the Galactic axis.
 
     .. math:: R = \sqrt{R_\odot^2 + d^2 \cos^2 b - 2 R_\odot d \cos b \cos l}
@@ -113,8 +116,8 @@ def galactocentric_radius_pc(
 
 
 def flow_condition(
-    distance_pc: ScalarLike, l_deg: ScalarLike, b_deg: ScalarLike
-) -> Float[Array, "condition=2"]:
+    distance_pc: AnyShape, l_deg: ScalarLike, b_deg: ScalarLike
+) -> Float[Array, "condition=2 *shape"]:
     r"""What the flow is conditioned on, before standardisation: the logarithms of R and Z.
 
     .. math:: \Phi = (\log_{10} R/\mathrm{pc},\ \log_{10} Z/\mathrm{pc})

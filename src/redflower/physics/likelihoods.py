@@ -4,6 +4,7 @@ import math
 from typing import Final
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
 from redflower.physics._types import ScalarLike
@@ -16,10 +17,10 @@ LOG_SQRT_2PI: Final = 0.5 * math.log(2.0 * math.pi)
 
 
 def log_photometric_likelihood(
-    magnitude_mag: Float[Array, " band"],
-    magnitude_error_mag: Float[Array, " band"],
+    magnitude_mag: Float[Array | np.ndarray, " band"],
+    magnitude_error_mag: Float[Array | np.ndarray, " band"],
     observed: Bool[ArrayLike, " band"],
-    model_magnitude_mag: Float[Array, " band"],
+    model_magnitude_mag: Float[Array | np.ndarray, " band"],
 ) -> Float[Array, ""]:
     r"""Log likelihood of the observed apparent magnitudes.
 

@@ -1,10 +1,11 @@
 """Magnitudes, colours relative to G, and their errors."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
-def absolute_to_colour(absolute_mag: Float[Array, " band"]) -> Float[Array, " band"]:
+def absolute_to_colour(absolute_mag: Float[Array | np.ndarray, "band *shape"]) -> Float[Array, "band *shape"]:
     r"""The colour-magnitude vector of the flow: M_G, then every other magnitude less M_G.
 
     .. math:: x = \Lambda M,\qquad

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import log_ndtr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from redflower.physics._types import ScalarLike
 
@@ -86,7 +86,7 @@ def log_subsample_selection(
 
 
 def log_selection(
-    selection: SelectionFunction, pixel: Int[Array, ""] | int, g_mag: ScalarLike, g_rp_mag: ScalarLike
+    selection: SelectionFunction, pixel: Int[ArrayLike, ""], g_mag: ScalarLike, g_rp_mag: ScalarLike
 ) -> Float[Array, ""]:
     r"""Log of the probability that a star with this photometry and place would be in the sample.
 

@@ -37,7 +37,7 @@ def log_evidence_by_bridge(
     log_density: Float[np.ndarray, "star draw"],
     normal: Float[np.ndarray, "star half theta"],
     density_fn: Callable[[np.ndarray], np.ndarray],
-) -> Float[np.ndarray, "star"]:
+) -> Float[np.ndarray, " star"]:
     """ln of the integral of each star's density, given draws from it.
 
     Equation: E16c (docs/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831, eq. 4.1: the optimal

@@ -27,6 +27,7 @@ from redflower.physics import (
     log_selection,
     log_within_limits,
 )
+from redflower.physics._types import ScalarLike
 from redflower.star import Star
 
 LOG_LN10_OVER_5 = -0.7754548897852702
@@ -115,9 +116,9 @@ def log_prior_of_modulus(target: Target, star: Star, distance_pc: Float[Array, "
 def log_posterior(
     target: Target,
     star: Star,
-    ebv_mag: Float[Array, ""],
-    distance_modulus_mag: Float[Array, ""],
-    absolute_mag: Float[Array, "band"],
+    ebv_mag: ScalarLike,
+    distance_modulus_mag: ScalarLike,
+    absolute_mag: Float[Array, " band"],
 ) -> Float[Array, ""]:
     """ln of the unnormalised posterior density in (E(B-V), distance modulus, intrinsic absolute magnitudes).
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key
 
 from redflower.bands import band_labels
 from redflower.flow.model import Model
@@ -46,7 +46,7 @@ class Request:
         part: Star = take(self.stars, rows)
         return part
 
-    def keys(self, rows: np.ndarray, stream: Stream) -> PRNGKeyArray:
+    def keys(self, rows: np.ndarray, stream: Stream) -> Key[Array, " key"]:
         """Return the random keys of some stars for one use."""
         return star_keys(self.source_id[rows], self.settings.seed, stream)
 

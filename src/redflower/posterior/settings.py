@@ -100,7 +100,7 @@ class InferenceSettings:
 
     ebv_min_mag: float = EBV_MIN_MAG
     ebv_max_mag: float = EBV_MAX_MAG
-    engine: Engine = "fast"
+    engine: Engine | str = "fast"
     nuts: NutsSettings = NutsSettings()
     fast: FastSettings = FastSettings()
     ebv_limit_mag: float | None = None

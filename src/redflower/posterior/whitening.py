@@ -22,7 +22,7 @@ class Position(eqx.Module):
 
     ebv_mag: Float[Array, ""]
     distance_modulus_mag: Float[Array, ""]
-    absolute_mag: Float[Array, "band"]
+    absolute_mag: Float[Array, " band"]
 
 
 class Whitening(eqx.Module):
@@ -38,12 +38,12 @@ class Whitening(eqx.Module):
     modulus_centre_mag: Float[Array, ""]
     modulus_scale_mag: Float[Array, ""]
     predict: Float[Array, "band band"]
-    offset_mag: Float[Array, "band"]
-    scale_mag: Float[Array, "band"]
-    bp_rp_mag: Float[Array, "level"]
+    offset_mag: Float[Array, " band"]
+    scale_mag: Float[Array, " band"]
+    bp_rp_mag: Float[Array, " level"]
 
     def __call__(
-        self, target: Target, star: Star, theta: Float[Array, "theta"]
+        self, target: Target, star: Star, theta: Float[Array, " theta"]
     ) -> tuple[Position, Float[Array, ""]]:
         """The position and ln |d position / d theta|. Equation: E16b (docs/model.md)."""
         width_mag = target.ebv_max_mag - target.ebv_min_mag
@@ -58,7 +58,7 @@ class Whitening(eqx.Module):
         log_jacobian += jnp.sum(jnp.log(self.scale_mag)) + jnp.log(self.modulus_scale_mag)  # E16b
         return Position(ebv_mag, modulus_mag, absolute_mag), log_jacobian
 
-    def _unreddened(self, target: Target, star: Star, ebv_mag: Float[Array, ""]) -> Float[Array, "band"]:
+    def _unreddened(self, target: Target, star: Star, ebv_mag: Float[Array, ""]) -> Float[Array, " band"]:
         """Observed magnitudes without the extinction of a star of a likely colour: the centre, not a model."""
         has_colour = star.observed[BP] & star.observed[RP]
         colour_mag = jnp.where(has_colour, star.magnitude_mag[BP] - star.magnitude_mag[RP], TYPICAL_BP_RP_MAG)
@@ -120,7 +120,7 @@ def make_whitening(
 
 
 def log_whitened(
-    target: Target, star: Star, whitening: Whitening, theta: Float[Array, "theta"]
+    target: Target, star: Star, whitening: Whitening, theta: Float[Array, " theta"]
 ) -> Float[Array, ""]:
     """ln posterior density in theta, with a standard normal for coordinates that nothing constrains."""
     position, log_jacobian = whitening(target, star, theta)

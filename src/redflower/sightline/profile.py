@@ -42,9 +42,9 @@ class Profile:
     n_stars : stars in each bin.
     """
 
-    edges_pc: Float[np.ndarray, "edge"]
-    ebv_mag: Float[np.ndarray, "bin"]
-    ebv_error_mag: Float[np.ndarray, "bin"]
+    edges_pc: Float[np.ndarray, " edge"]
+    ebv_mag: Float[np.ndarray, " bin"]
+    ebv_error_mag: Float[np.ndarray, " bin"]
     n_stars: np.ndarray
 
 
@@ -87,8 +87,8 @@ def mean_reddening(density: JointDensity, ebv_range_mag: tuple[float, float]) ->
 def binned_profile(
     density: JointDensity,
     ebv_range_mag: tuple[float, float],
-    distance_pc: Float[np.ndarray, "star"],
-    edges_pc: Float[np.ndarray, "edge"],
+    distance_pc: Float[np.ndarray, " star"],
+    edges_pc: Float[np.ndarray, " edge"],
 ) -> Profile:
     """`mean_reddening` of the stars between consecutive edges of distance.
 

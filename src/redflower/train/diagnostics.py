@@ -52,7 +52,7 @@ def make_diagnostics(
     @jax.jit
     def mean_term(
         x: Float[Array, "star band"], observed: Bool[Array, "star band"], condition: Float[Array, "star cond"]
-    ) -> Float[Array, "star"]:
+    ) -> Float[Array, " star"]:
         prepared = flow.prepared()
         leading = jax.vmap(leading_observed)(observed)
         terms = jax.vmap(prepared.log_prob_terms)(x, condition)

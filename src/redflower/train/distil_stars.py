@@ -125,10 +125,10 @@ def _draw_conditions(model: Model, n: int, rng: np.random.Generator) -> Float[np
 
 def reddened_magnitudes(
     law: ExtinctionLaw,
-    reference: Float[Array, "band"],
-    x: Float[Array, "band"],
+    reference: Float[Array, " band"],
+    x: Float[Array, " band"],
     ebv_mag: Float[Array, ""],
-) -> Float[Array, "band"]:
+) -> Float[Array, " band"]:
     """Absolute magnitudes with extinction, less ``reference`` * E: what the emulator calls noise-free. [mag]"""
     absolute_mag = colour_to_absolute(x)
     extinction = extinction_mag(law, ebv_mag, absolute_mag[BP] - absolute_mag[RP])[: len(x)]

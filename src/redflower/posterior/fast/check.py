@@ -110,8 +110,8 @@ def weighted_draws(
 
 
 def within_cells(
-    key: PRNGKeyArray, nodes: Float[Array, "node"], chosen: Int[Array, "draw"]
-) -> Float[Array, "draw"]:
+    key: PRNGKeyArray, nodes: Float[Array, " node"], chosen: Int[Array, " draw"]
+) -> Float[Array, " draw"]:
     """A uniform draw within half a spacing of each chosen node; those at the ends have half a cell."""
     half = 0.5 * (nodes[1] - nodes[0])
     low, high = jnp.maximum(nodes[chosen] - half, nodes[0]), jnp.minimum(nodes[chosen] + half, nodes[-1])

@@ -85,7 +85,7 @@ def fit_of(fast: FastTarget, star: Star, noise: Noise, grid: Grid, key: PRNGKeyA
     def seen_of(star: Star) -> Seen:
         return emulator.see(noisy_y(emulator, star, noise, ebv_mag, modulus_mag), ebv_mag, condition, noise)
 
-    def mean_log_density(magnitude_mag: Float[Array, "band"]) -> Float[Array, ""]:
+    def mean_log_density(magnitude_mag: Float[Array, " band"]) -> Float[Array, ""]:
         moved = eqx.tree_at(lambda s: s.magnitude_mag, star, magnitude_mag)
         m_g = magnitude_mag[G] - extinction_mag - modulus_mag
         log_first = jax.vmap(lambda m, c: first.log_prob_terms(m[None], c)[0], in_axes=(0, 1))(m_g, condition)

@@ -65,11 +65,11 @@ class Grid(NamedTuple):
     ``g_extinction_mag`` and ``bp_rp_mag`` are the extinction in G and the intrinsic colour along the axis of E.
     """
 
-    modulus_mag: Float[Array, "modulus"]
-    ebv_mag: Float[Array, "ebv"]
+    modulus_mag: Float[Array, " modulus"]
+    ebv_mag: Float[Array, " ebv"]
     log_density: Float[Array, "modulus ebv"]
-    g_extinction_mag: Float[Array, "ebv"]
-    bp_rp_mag: Float[Array, "ebv"]
+    g_extinction_mag: Float[Array, " ebv"]
+    bp_rp_mag: Float[Array, " ebv"]
 
 
 def noisy_y(
@@ -118,8 +118,8 @@ def log_grid(
     fast: FastTarget,
     star: Star,
     noise: Noise,
-    modulus_mag: Float[Array, "modulus"],
-    ebv_mag: Float[Array, "ebv"],
+    modulus_mag: Float[Array, " modulus"],
+    ebv_mag: Float[Array, " ebv"],
 ) -> Grid:
     """ln of equation E16 with the intrinsic magnitudes integrated out, on the product of two axes.
 
@@ -163,7 +163,7 @@ def log_grid(
     )
 
 
-def axes_of(box: Box, n_modulus: int, n_ebv: int) -> tuple[Float[Array, "modulus"], Float[Array, "ebv"]]:
+def axes_of(box: Box, n_modulus: int, n_ebv: int) -> tuple[Float[Array, " modulus"], Float[Array, " ebv"]]:
     """Uniform axes of a box, ends included."""
     modulus = jnp.linspace(0.0, 1.0, n_modulus) * (box.modulus_high_mag - box.modulus_low_mag)
     ebv = jnp.linspace(0.0, 1.0, n_ebv) * (box.ebv_high_mag - box.ebv_low_mag)

@@ -29,16 +29,16 @@ class GridSummary(NamedTuple):
 
     ebv_mean_mag: Float[Array, ""]
     ebv_std_mag: Float[Array, ""]
-    ebv_quantiles_mag: Float[Array, "level"]
+    ebv_quantiles_mag: Float[Array, " level"]
     distance_mean_pc: Float[Array, ""]
     distance_std_pc: Float[Array, ""]
-    distance_quantiles_pc: Float[Array, "level"]
+    distance_quantiles_pc: Float[Array, " level"]
     correlation: Float[Array, ""]
     log_evidence: Float[Array, ""]
     resolution_shift: Float[Array, ""]
 
 
-def trapezium(n: int) -> Float[Array, "node"]:
+def trapezium(n: int) -> Float[Array, " node"]:
     """Weights of the trapezium rule in units of the spacing; exponentially accurate inside, second order at an edge."""
     return jnp.ones(n).at[0].set(0.5).at[-1].set(0.5)
 
@@ -88,8 +88,8 @@ def summarise_grid(grid: Grid) -> GridSummary:
 
 
 def quantiles(
-    nodes: Float[Array, "node"], density: Float[Array, "node"], levels: Float[Array, "level"]
-) -> Float[Array, "level"]:
+    nodes: Float[Array, " node"], density: Float[Array, " node"], levels: Float[Array, " level"]
+) -> Float[Array, " level"]:
     """Quantiles of a density on uniform nodes, its logarithm interpolated by cubics between them."""
     fine_nodes, fine_density = refined(nodes, density)
     mass = 0.5 * (fine_density[1:] + fine_density[:-1])
@@ -98,8 +98,8 @@ def quantiles(
 
 
 def refined(
-    nodes: Float[Array, "node"], density: Float[Array, "node"]
-) -> tuple[Float[Array, "fine"], Float[Array, "fine"]]:
+    nodes: Float[Array, " node"], density: Float[Array, " node"]
+) -> tuple[Float[Array, " fine"], Float[Array, " fine"]]:
     """A density on `REFINEMENT` times as many cells, by Catmull-Rom cubics of its logarithm: exact for a normal one."""
     n = len(nodes)
     log_density = jnp.log(jnp.maximum(density / jnp.max(density), 1e-12))
@@ -109,7 +109,7 @@ def refined(
 
 
 def mass_beyond(
-    nodes: Float[Array, "node"], density: Float[Array, "node"], limit: Float[Array, ""]
+    nodes: Float[Array, " node"], density: Float[Array, " node"], limit: Float[Array, ""]
 ) -> Float[Array, ""]:
     """Share of a density above a limit; all of it or none where the limit is beyond the nodes."""
     fine_nodes, fine_density = refined(nodes, density)

@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from redflower.bands import G
 from redflower.errors import InputError, ModelError
@@ -133,7 +133,7 @@ def _describe(
 
 @eqx.filter_jit
 def quadrature_batch(
-    fast: FastTarget, stars: Star, noise: Noise, keys: PRNGKeyArray, n_nodes: int, n_per_node: int
+    fast: FastTarget, stars: Star, noise: Noise, keys: Key[Array, " key"], n_nodes: int, n_per_node: int
 ) -> FastResult:
     """Step 1 for a batch, with the draws of its check; compiled once per size of batch and number of draws."""
 
@@ -160,12 +160,12 @@ def refined_batch(
     stars: Star,
     noise: Noise,
     grids: Grid,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " key"],
     number: Int[Array, ""],
     n_wanted: Int[Array, ""],
     n_nodes: int,
     n_per_node: int,
-) -> tuple[WeightedDraws, Float[Array, "star"]]:
+) -> tuple[WeightedDraws, Float[Array, " star"]]:
     """A round of step 2 for the first stars of a batch: weighted draws from their grids, interpolated, and ln evidence."""
 
     def one(

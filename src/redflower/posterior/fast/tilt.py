@@ -119,7 +119,7 @@ def widening(before: Grid, after: Grid) -> Float[Array, ""]:
     )
 
 
-def solve_spd(matrix: Float[Array, "n n"], vector: Float[Array, "n"]) -> Float[Array, "n"]:
+def solve_spd(matrix: Float[Array, "n n"], vector: Float[Array, " n"]) -> Float[Array, " n"]:
     """Solution of a small positive definite system by elimination, unrolled: no LAPACK in compiled code."""
     n = len(vector)
     rows = [jnp.concatenate([matrix[i], vector[i : i + 1]]) for i in range(n)]

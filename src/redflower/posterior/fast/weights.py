@@ -57,7 +57,7 @@ class Refined:
         self._draws: list[list[WeightedDraws]] = [[] for _ in range(n_stars)]
         self._log_evidence: list[list[float]] = [[] for _ in range(n_stars)]
 
-    def add(self, star: int, draws: WeightedDraws, log_evidence: float) -> None:
+    def add(self, star: int | np.integer, draws: WeightedDraws, log_evidence: float) -> None:
         """Add a round of one star."""
         self._draws[star].append(draws)
         self._log_evidence[star].append(log_evidence)

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpyro.infer.hmc import hmc
 
 from redflower.bands import BP, RP, G
@@ -62,7 +62,7 @@ class Draws(eqx.Module):
     whitening: Whitening
 
 
-def whitening_of(target: Target, star: Star) -> tuple[Whitening, Float[Array, "level"]]:
+def whitening_of(target: Target, star: Star) -> tuple[Whitening, Float[Array, " level"]]:
     """The whitening of a star, and quantiles of its distance modulus given parallax and prior alone [mag]."""
     levels = (jnp.arange(START_DISTANCE_LEVELS) + 0.5) / START_DISTANCE_LEVELS
     quantiles_pc = distance_posterior_quantiles(
@@ -81,7 +81,11 @@ def whitening_of(target: Target, star: Star) -> tuple[Whitening, Float[Array, "l
 
 
 def starting_points(
-    target: Target, star: Star, whitening: Whitening, moduli_mag: Float[Array, "level"], keys: PRNGKeyArray
+    target: Target,
+    star: Star,
+    whitening: Whitening,
+    moduli_mag: Float[Array, " level"],
+    keys: Key[Array, " key"],
 ) -> Float[Array, "chain theta"]:
     """One point per key, drawn from the tempered density on a grid of (E, distance modulus) with zero noise."""
     levels = (jnp.arange(START_EBV_LEVELS) + 0.5) / START_EBV_LEVELS
@@ -103,7 +107,7 @@ class Frame(eqx.Module):
     centre: Float[Array, "*star theta"]
     factor: Float[Array, "*star theta theta"]
 
-    def theta_of(self, phi: Float[Array, "theta"]) -> Float[Array, "theta"]:
+    def theta_of(self, phi: Float[Array, " theta"]) -> Float[Array, " theta"]:
         """Out of the frame."""
         return self.centre + self.factor @ phi
 
@@ -113,7 +117,7 @@ def sample_chain(
     star: Star,
     whitening: Whitening,
     frame: Frame,
-    start: Float[Array, "theta"],
+    start: Float[Array, " theta"],
     key: PRNGKeyArray,
     settings: NutsSettings,
 ) -> tuple[Array, Array, Array, Array]:
@@ -154,7 +158,7 @@ def sample_chain(
 
 
 def describe(
-    target: Target, star: Star, whitening: Whitening, theta: Float[Array, "theta"]
+    target: Target, star: Star, whitening: Whitening, theta: Float[Array, " theta"]
 ) -> tuple[Position, Float[Array, ""]]:
     """A draw in magnitudes, and its squared length in the flow's normal coordinates."""
     position = whitening(target, star, theta)[0]
@@ -164,7 +168,11 @@ def describe(
 
 
 def sample_stars(
-    target: Target, stars: Star, keys: PRNGKeyArray, settings: NutsSettings, n_pilots: int = FIRST_TRY_PILOTS
+    target: Target,
+    stars: Star,
+    keys: Key[Array, " key"],
+    settings: NutsSettings,
+    n_pilots: int = FIRST_TRY_PILOTS,
 ) -> Draws:
     """Posterior draws of a batch of stars: pilot runs, then the chains in the frame of their covariance.
 
@@ -199,7 +207,7 @@ def _frame_of(draws: Draws) -> Frame:
 
 @eqx.filter_jit
 def _sample_batch(
-    target: Target, stars: Star, keys: PRNGKeyArray, frames: Frame, settings: NutsSettings, pilot: Array
+    target: Target, stars: Star, keys: Key[Array, " key"], frames: Frame, settings: NutsSettings, pilot: Array
 ) -> Draws:
     n_stars, n_chains = len(keys), settings.n_chains
 

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
 from redflower.bands import G
@@ -24,7 +24,9 @@ MAX_R_HAT = 1.05
 MAX_DIVERGENT_SHARE = 0.01
 
 
-def log_evidences(target: Target, stars: Star, draws: Draws, keys: PRNGKeyArray) -> Float[np.ndarray, "star"]:
+def log_evidences(
+    target: Target, stars: Star, draws: Draws, keys: Key[Array, " key"]
+) -> Float[np.ndarray, " star"]:
     """ln evidence of every star of a batch, by bridge sampling. Equation: E16c."""
     n_stars, n_chains, n_draws, dim = draws.theta.shape
     n_kept = n_chains * n_draws // 2 * 2
@@ -42,7 +44,7 @@ def log_evidences(target: Target, stars: Star, draws: Draws, keys: PRNGKeyArray)
 def _log_densities(
     target: Target, stars: Star, whitening: Whitening, theta: Float[Array, "star draw theta"]
 ) -> Float[Array, "star draw"]:
-    def one(star: Star, whitening: Whitening, theta: Float[Array, "draw theta"]) -> Float[Array, "draw"]:
+    def one(star: Star, whitening: Whitening, theta: Float[Array, "draw theta"]) -> Float[Array, " draw"]:
         return jax.vmap(lambda t: log_whitened(target, star, whitening, t))(theta)
 
     return jax.vmap(one)(stars, whitening, theta)
@@ -53,7 +55,7 @@ def summarise(
     target: Target,
     stars: Star,
     draws: Draws,
-    ebv_limit_mag: Float[np.ndarray, "star"],
+    ebv_limit_mag: Float[np.ndarray, " star"],
     diagnosed: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Columns of the output table, but for the identifiers and the evidence, as arrays over the batch.

@@ -27,13 +27,13 @@ LIKELIHOOD_SHARE = 0.1
 
 def draw_adapted(
     flow: PreparedFlow,
-    x_observed: Float[Array, "band"],
-    error_mag: Float[Array, "band"],
-    observed: Bool[Array, "band"],
-    condition: Float[Array, "cond"],
-    noise: Float[Array, "band"],
-    levels: Float[Array, "band"],
-) -> tuple[Float[Array, "band"], Float[Array, ""]]:
+    x_observed: Float[Array, " band"],
+    error_mag: Float[Array, " band"],
+    observed: Bool[Array, " band"],
+    condition: Float[Array, " cond"],
+    noise: Float[Array, " band"],
+    levels: Float[Array, " band"],
+) -> tuple[Float[Array, " band"], Float[Array, ""]]:
     """One colour-magnitude vector, its first coordinate as given, the others drawn.
 
     Equation: EA3c (docs/model.md).

@@ -27,7 +27,7 @@ from redflower.train.loss.training_star import TrainingStar
 
 def log_flow_density(
     flow: PreparedFlow, data: TrainingStar, draws: Draws, *, integrate_gaps: bool
-) -> Float[Array, "imp"]:
+) -> Float[Array, " imp"]:
     """ln p(x | R, Z) of every draw, over the coordinates that count; missing ones over their proposal.
 
     Equation: E8, EA3b (docs/model.md).
@@ -36,7 +36,7 @@ def log_flow_density(
     observed = star.observed[:n_bands]
     needed = needed_bands(observed) if integrate_gaps else leading_observed(observed)
 
-    def one(x: Float[Array, "band"], distance_pc: Float[Array, ""]) -> Float[Array, ""]:
+    def one(x: Float[Array, " band"], distance_pc: Float[Array, ""]) -> Float[Array, ""]:
         terms = flow.log_prob_terms(x, flow_condition(distance_pc, star.l_deg, star.b_deg))
         # A missing coordinate was drawn from this very density: its ratio to it is 1, but has a gradient.
         terms = jnp.where(observed, terms, terms - jax.lax.stop_gradient(terms))

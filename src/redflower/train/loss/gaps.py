@@ -21,11 +21,11 @@ N_HALVINGS = 24
 
 def fill_gaps(
     flow: PreparedFlow,
-    x: Float[Array, "band"],
-    observed: Bool[Array, "band"],
-    condition: Float[Array, "cond"],
-    levels: Float[Array, "band"],
-) -> tuple[Float[Array, "band"], Float[Array, ""]]:
+    x: Float[Array, " band"],
+    observed: Bool[Array, " band"],
+    condition: Float[Array, " cond"],
+    levels: Float[Array, " band"],
+) -> tuple[Float[Array, " band"], Float[Array, ""]]:
     """The colour-magnitude vector with every missing coordinate drawn from p(x_k | x_1..x_(k-1), R, Z).
 
     Equation: EA3b (docs/model.md).

@@ -22,7 +22,7 @@ from redflower.train.loss.training_star import N_PRIOR_NODES, TrainingStar
 SELECTION_STEP_MAG = 0.25
 
 
-def prior_nodes(data: TrainingStar) -> tuple[Float[Array, "node"], Float[Array, "node"]]:
+def prior_nodes(data: TrainingStar) -> tuple[Float[Array, " node"], Float[Array, " node"]]:
     """ln of the normaliser's distances, d in pc, uniform in ln d, and ln of their weights p(d) d, which add up to one.
 
     Each star's nodes are shifted by a share of their spacing of its own. At one star's, all stars fainter than the limit at
@@ -102,7 +102,7 @@ def log_selected_fraction(
 
 
 def log_selected_by_draws(
-    data: TrainingStar, log_density: Float[Array, "imp"], log_within: Float[Array, "imp"], draws: Draws
+    data: TrainingStar, log_density: Float[Array, " imp"], log_within: Float[Array, " imp"], draws: Draws
 ) -> Float[Array, ""]:
     """ln of the normaliser as the paper estimates it, from the draws of the numerator.
 

@@ -65,14 +65,14 @@ class Objective:
         self,
         flow: ConditionalFlow,
         data: TrainingStar,
-        rows: Int[Array, "star"],
+        rows: Int[Array, " star"],
         stream: Int[Array, ""] | int,
         *,
         n_draws: int,
         gaps: bool,
         contrast: bool,
         magnitudes: str | None = None,
-    ) -> tuple[Float[Array, "star"], Float[Array, "star"]]:
+    ) -> tuple[Float[Array, " star"], Float[Array, " star"]]:
         """ln L_s and ln C_s of a batch (docs/model.md, E19 and E21); the second is zero unless asked for.
 
         `rows` and `stream` make the random keys: the draws of a star depend on nothing else.
@@ -113,8 +113,8 @@ class Group(NamedTuple):
 
     has_gaps: bool
     data: TrainingStar
-    rows: UInt32[Array, "star"]
-    weights: Float[Array, "star"]
+    rows: UInt32[Array, " star"]
+    weights: Float[Array, " star"]
 
 
 def stage_optimiser(stage: StageConfig, steps_per_epoch: int) -> optax.GradientTransformation:

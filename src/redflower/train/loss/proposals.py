@@ -23,7 +23,7 @@ from redflower.train.loss.training_star import POSTERIOR_SCORES, TrainingStar
 
 def draw_from_posterior(
     data: TrainingStar, key: PRNGKeyArray, n_draws: int
-) -> tuple[Float[Array, "imp"], Float[Array, "imp"]]:
+) -> tuple[Float[Array, " imp"], Float[Array, " imp"]]:
     """Distances [pc] from p(d | parallax) by stratified inverse CDF, and their log weights, all equal.
 
     Equation: EA3 with q(d) proportional to p(parallax | d) p(d); nothing is left to vary.
@@ -38,7 +38,7 @@ def draw_from_posterior(
 
 def draw_from_gaussian(
     data: TrainingStar, key: PRNGKeyArray, n_draws: int
-) -> tuple[Float[Array, "imp"], Float[Array, "imp"]]:
+) -> tuple[Float[Array, " imp"], Float[Array, " imp"]]:
     """Distances [pc] from the Gaussian of appendix A, truncated to d > 0, and their log weights.
 
     Equation: EA3. Source: O'Callaghan et al. (2025), appendix A, which leaves out the weight (EA4, EA5).
@@ -76,10 +76,10 @@ class Draws(NamedTuple):
     log_prior_weight : ln of p(d) / q(d) / q(magnitudes | d), for EA6.
     """
 
-    distance_pc: Float[Array, "imp"]
+    distance_pc: Float[Array, " imp"]
     x: Float[Array, "imp band"]
-    log_weight: Float[Array, "imp"]
-    log_prior_weight: Float[Array, "imp"]
+    log_weight: Float[Array, " imp"]
+    log_prior_weight: Float[Array, " imp"]
 
 
 def draw_latents(
@@ -127,7 +127,7 @@ def draw_latents(
     if estimator.integrate_gaps:
         levels = jax.random.uniform(gap_key, (n_draws, n_bands), minval=1e-6, maxval=1.0 - 1e-6)
 
-        def fill(x: Float[Array, "band"], d: Array, level: Array) -> tuple[Array, Array]:
+        def fill(x: Float[Array, " band"], d: Array, level: Array) -> tuple[Array, Array]:
             condition = flow_condition(d, star.l_deg, star.b_deg)
             return fill_gaps(flow, x, star.observed[:n_bands], condition, level)
 
