@@ -149,7 +149,7 @@ def log_evidence_of_one_more(
     stars: StarSet,
     prior: DustPrior,
     fewer: Points,
-    more: Points,
+    more: Float[np.ndarray, "more_particle more_dim"],
     rng: np.random.Generator,
 ) -> tuple[float, float, float]:
     """Ratio of the evidences of N + 1 and N clouds, by bridge sampling between their posteriors.

@@ -211,7 +211,7 @@ def _sample_batch(
 ) -> Draws:
     n_stars, n_chains = len(keys), settings.n_chains
 
-    def prepare(star: Star, key: PRNGKeyArray, frame: Frame) -> tuple[Whitening, Array, PRNGKeyArray]:
+    def prepare(star: Star, key: PRNGKeyArray, frame: Frame) -> tuple[Whitening, Array, Key[Array, " chain"]]:
         whitening, moduli_mag = whitening_of(target, star)
         start_key, chain_key = jax.random.split(key)
         start_keys = jax.random.split(start_key, n_chains)

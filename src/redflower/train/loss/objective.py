@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, Integer, UInt32
 
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow
@@ -65,8 +65,8 @@ class Objective:
         self,
         flow: ConditionalFlow,
         data: TrainingStar,
-        rows: Int[Array, " star"],
-        stream: Int[Array, ""] | int,
+        rows: Integer[Array, " star"],
+        stream: Integer[Array, ""] | int,
         *,
         n_draws: int,
         gaps: bool,
@@ -81,7 +81,7 @@ class Objective:
         prepared = flow.prepared()
         base = jax.random.fold_in(stream_key(config.seed, Stream.TRAINING_DRAWS), stream)
 
-        def one(star: TrainingStar, row: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        def one(star: TrainingStar, row: Integer[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
             evidence_key, contrast_key = jax.random.split(jax.random.fold_in(base, row))
             evidence = log_evidence(prepared, star, evidence_key, estimator, n_draws)
             if not contrast:
