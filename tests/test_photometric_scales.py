@@ -140,17 +140,21 @@ def test_simulated_stars_keep_their_scale_through_every_format_that_keeps_proven
         assert table_scale(again) == make_scale(MOCK_SKY_SCALE), ending
 
 
-def test_simulated_stars_that_lost_their_scale_are_refused(tmp_path: Path):
-    redflower.write_table(raw(), tmp_path / "sky.csv")
-    with pytest.raises(InputError, match="no longer says which photometric scale"):
-        redflower.prepare(tmp_path / "sky.csv", purpose="inference")
-    prepared = redflower.prepare(tmp_path / "sky.csv", purpose="inference", photometry=MOCK_SKY_SCALE).table
-    assert table_scale(prepared) == make_scale(MOCK_SKY_SCALE)
+@pytest.mark.parametrize(("population", "scale"), [("mock", MOCK_SKY_SCALE), ("sky", None)])
+def test_simulated_stars_that_lost_their_scale_are_known_by_their_columns(tmp_path: Path, population, scale):
+    sky = redflower.simulate(40, seed=3, preset="one-cloud", g_faint_mag=18.0, population=population)
+    redflower.write_table(sky, tmp_path / "sky.csv")
+    result = redflower.prepare(tmp_path / "sky.csv", purpose="inference")
+    assert table_scale(result.table) == make_scale(scale)
+    assert any("as redflower simulates such stars" in note for note in result.report.notes)
+    redflower.write_table(result.table, tmp_path / "prepared.csv")
+    assert table_scale(redflower.read_table(tmp_path / "prepared.csv")) == make_scale(scale)
 
 
 def without_scale(table: Table) -> Table:
     bare = table.copy()
     bare.meta[META_KEY] = {k: v for k, v in table.meta[META_KEY].items() if k != "photometry"}
+    bare.remove_column("true_ebv")  # simulated stars would be known by it
     return bare
 
 

@@ -19,7 +19,7 @@ FORMAT_VERSION: Final = 1
 class PhotometricOffsets:
     """What a sample's magnitudes are fainter than the model's scale, band by band.
 
-    A shift common to all bands cannot be told from distance. The offsets are therefore relative to their median.
+    A shift common to all bands cannot be told from distance. The offsets are therefore in the frame in which they are smallest.
 
     Attributes
     ----------

@@ -11,11 +11,11 @@ from scipy.stats import kstest
 
 from redflower.bands import BAND_INDEX, N_BANDS
 from redflower.calibrate import CalibrationSettings, DustHold, choose_stars, fit_offsets
-from redflower.calibrate.offsets import p_fit
 from redflower.calibrate.pulls import pulls_of
 from redflower.errors import InputError
 from redflower.flow import load_model
 from redflower.photometric_offsets import PhotometricOffsets, offsets_content, read_offsets
+from redflower.posterior.fast.fit import tail_probability
 from redflower.posterior.fast.steps import make_fast_target
 from redflower.posterior.log_density import make_target
 from tests.helpers.model_stars import draw_model_stars
@@ -53,7 +53,7 @@ def test_the_models_own_stars_fit_uniformly_and_their_residuals_are_standard_nor
     found = pulls_of(
         fast, stars, np.arange(N_STARS), np.zeros(N_BANDS), np.zeros(N_STARS), np.full(N_STARS, np.inf), 0
     )
-    probability = p_fit(np.asarray(found.fit.residual), np.asarray(stars.observed))
+    probability = tail_probability(np.asarray(found.fit.residual), np.asarray(stars.observed))
     # Of 768 uniform numbers the KS distance is above 0.070 once in a thousand times; the emulator is allowed 0.02.
     assert kstest(probability, "uniform").statistic < 0.09
     # 7.7 +- 2.8 expected.
@@ -74,7 +74,7 @@ def test_the_pull_is_the_derivative_of_the_evidence(fast, sample):
         for shift in (-0.001, 0.0, 0.001)
     ]
     by_difference = (np.asarray(at[2].log_evidence, float) - np.asarray(at[0].log_evidence, float)) / -0.002
-    pull = np.asarray(at[1].fit.pull, float)[:, BAND_INDEX["ps1_i"]]
+    pull = np.asarray(at[1].pull, float)[:, BAND_INDEX["ps1_i"]]
     # Sixteen draws average the pull of a star; over the sample the scatter of that average shrinks by the root of 768.
     scale = np.sqrt(np.mean(pull**2))
     assert np.corrcoef(by_difference, pull)[0, 1] > 0.97

@@ -12,17 +12,19 @@ from astropy.table import Column, Table
 from redflower.api.inference import matching_prior
 from redflower.bands import BP, RP, G, leading_bands
 from redflower.calibrate import CalibrationSettings, DustHold, OffsetFit, choose_stars, fit_offsets
-from redflower.calibrate.offsets import p_fit
 from redflower.calibrate.pulls import pulls_of
+from redflower.calibrate.sample import typical_dust
 from redflower.calibrate.settings import MAX_STARS
-from redflower.catalogue import DistancePrior, require_prepared, to_stars
+from redflower.catalogue import DistancePrior, to_stars
 from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale
+from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.flow import Model
 from redflower.photometric_offsets import PhotometricOffsets, offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
-from redflower.posterior.fast.fit import POOR_FIT, Fit
+from redflower.posterior.fast.fit import POOR_FIT, Fit, tail_probability
 from redflower.posterior.fast.grid import FastTarget
 from redflower.posterior.fast.steps import make_fast_target
 from redflower.posterior.flags import unusable_status
@@ -49,7 +51,7 @@ class Calibration:
 
 
 def calibrate(
-    stars: Table,
+    stars: TableSource,
     model: Model | str | Path,
     *,
     max_stars: int = MAX_STARS,
@@ -61,12 +63,12 @@ def calibrate(
     """Fit per-band offsets of a sample against a model, with each star's reddening, distance and colours integrated out.
 
     Dust and offsets both move all bands together. Where the table was prepared with a dust map (column ``ebv_map``), each star's
-    reddening is held at the map's value. Otherwise that direction is left to the prior of the offsets, its errors are wide,
-    and the result says so.
+    reddening is held at the map's value. Otherwise what the
+    bands have in common with dust is taken for dust, and the offsets have none of it; the result says so.
 
     Parameters
     ----------
-    stars : a prepared table (`redflower.prepare`), with at least 200 stars behind less than 0.1 mag of dust.
+    stars : a prepared table (`redflower.prepare`), or its path, with at least 200 stars behind less than 0.1 mag of dust.
     model : a model with an emulator, the name of a shipped one, or the path of a model file.
     max_stars : most stars to use, chosen at random.
     settings : prior of the offsets, cuts and passes. Defaults to `CalibrationSettings()`.
@@ -83,7 +85,7 @@ def calibrate(
     ModelError : as for `redflower.infer`, or the model has no emulator.
     """
     settings = settings or CalibrationSettings()
-    require_prepared(stars, "calibrate's input")
+    stars = open_prepared(stars, "calibrate's input")
     model, prior = matching_prior(model, distance_prior)
     target = make_target(model, ebv_min_mag=EBV_MIN_MAG, ebv_max_mag=EBV_MAX_MAG)
     fast = make_fast_target(model, target)
@@ -98,6 +100,7 @@ def calibrate(
     rows = choose_stars(usable, hold, max_stars=max_stars, seed=settings.seed)
     chosen = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)
     source_id, hold = np.asarray(stars["source_id"])[rows], hold.at(rows)
+    dust = None if np.isfinite(hold.ebv_error_mag).any() else typical_dust(model)
     done = 0
 
     def fit(part: np.ndarray) -> OffsetFit:
@@ -109,6 +112,7 @@ def calibrate(
             hold.ebv_mag[part],
             hold.ebv_error_mag[part],
             settings,
+            dust=dust,
             progress=None if progress is None else lambda n: progress(done + n),
         )
         done += found.passes
@@ -180,7 +184,7 @@ def _star_table(model: Model, source_id: np.ndarray, stars: Star, whole: OffsetF
     )
     for when, fit in (("before", whole.before.fit), ("after", after)):
         table[f"p_fit_{when}"] = Column(
-            p_fit(np.asarray(fit.residual), observed),
+            tail_probability(np.asarray(fit.residual), observed),
             description=f"tail probability of the residuals, {when}",
         )
         for i, name in enumerate(model.band_names[1:], start=1):
@@ -198,7 +202,7 @@ def _numbers(
     difference = (halves[0].offset_mag - halves[1].offset_mag)[whole.fitted]
     error = np.sqrt(np.diag(halves[0].covariance_mag2) + np.diag(halves[1].covariance_mag2))[whole.fitted]
     share = {
-        when: float(np.mean(p_fit(np.asarray(fit.residual), whole.observed) < POOR_FIT))
+        when: float(np.mean(tail_probability(np.asarray(fit.residual), whole.observed) < POOR_FIT))
         for when, fit in (("before", whole.before.fit), ("after", after))
     }
     return {

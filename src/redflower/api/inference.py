@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from astropy.table import Column, Table
 
+from redflower.calibrate.verdict import judge, sample_fit
 from redflower.catalogue import DistancePrior, packaged_distance_prior, to_stars
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.io.sources import TableSource
@@ -25,6 +26,7 @@ from redflower.posterior.columns import (
     PRIOR_COLUMNS,
     PRIOR_FIELDS,
 )
+from redflower.posterior.fast.fit import FitRecord
 from redflower.posterior.flags import MIN_BANDS
 from redflower.posterior.nuts.chains import chains_of_stars
 from redflower.products.arviz_objects import star_inference_data
@@ -131,6 +133,7 @@ def posterior_table(
         stars, prior, model.selection, scale=model.scale(), photometry=photometry, offsets=offsets
     )
     source_id = np.asarray(stars["source_id"])
+    records: list[FitRecord] = []
     columns = infer_stars(
         model,
         batch.stars,
@@ -138,7 +141,9 @@ def posterior_table(
         settings,
         ebv_limit_mag=_ebv_limit_mag(stars, settings),
         progress=progress,
+        judged=records.append,
     )
+    fit = sample_fit(model, records[0], columns)
     placed = batch.reason != "no position"
     columns["status"][~placed] = Status.NONFINITE.value
     for values in columns.values():
@@ -175,6 +180,8 @@ def posterior_table(
         "fast": json_safe(vars(settings.fast)) if settings.engine == "fast" else None,
         "seed": settings.seed,
         "input": stars.meta.get(META_KEY, {}),
+        "fit": fit.as_dict(),
+        "verdict": judge(fit).as_dict(),
     }
     return table
 

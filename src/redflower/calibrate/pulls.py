@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from redflower.flow.emulator import Noise
 from redflower.posterior.batches import batches, map_stars, take
-from redflower.posterior.fast.fit import Fit, fit_of
+from redflower.posterior.fast.fit import Fit, fit_of, pull_of
 from redflower.posterior.fast.grid import FastTarget, posterior_grid
 from redflower.posterior.fast.grid_summaries import node_masses, summarise_grid
 from redflower.posterior.fast.steps import QUADRATURE_AT_ONCE, noise_of
@@ -23,12 +23,13 @@ BATCH: Final = 256
 
 
 class Pulls(NamedTuple):
-    """What a pass over the sample found, a row per star; see `redflower.posterior.fast.fit.Fit`."""
+    """What a pass over the sample found, a row per star; see `redflower.posterior.fast.fit`."""
 
     fit: Fit
-    log_evidence: Float[Array, " star"]
-    ebv_mean_mag: Float[Array, " star"]
-    distance_mean_pc: Float[Array, " star"]
+    pull: Float[Array, "star band"]
+    log_evidence: Float[Array, "star"]
+    ebv_mean_mag: Float[Array, "star"]
+    distance_mean_pc: Float[Array, "star"]
 
 
 @eqx.filter_jit
@@ -43,12 +44,14 @@ def _batch(
     def one(
         star: Star, noise: Noise, key: PRNGKeyArray, ebv: Float[Array, ""], error: Float[Array, ""]
     ) -> Pulls:
+        fit_key, pull_key = jax.random.split(key)
         grid = posterior_grid(fast, star, noise)
         held = -0.5 * ((grid.ebv_mag - ebv) / error) ** 2  # CA2
         grid = grid._replace(log_density=grid.log_density + held[None, :])
         summary = summarise_grid(grid)
         return Pulls(
-            fit=fit_of(fast, star, noise, grid, key),
+            fit=fit_of(fast, star, noise, grid, fit_key),
+            pull=pull_of(fast, star, noise, grid, pull_key),
             log_evidence=node_masses(grid)[1],
             ebv_mean_mag=summary.ebv_mean_mag,
             distance_mean_pc=summary.distance_mean_pc,

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from redflower.errors import InputError
+from redflower.flow.model import Model
+from redflower.posterior.whitening import TYPICAL_BP_RP_MAG
 
 #: Fewer stars than this say nothing about offsets of 0.01 mag.
 MIN_STARS: Final = 200
@@ -48,8 +51,8 @@ class DustHold:
         return cls(
             ebv_mag=np.zeros(n_stars),
             ebv_error_mag=np.full(n_stars, np.inf),
-            description="no dust map is given: the direction that dust also takes is held by the prior of the offsets alone, "
-            "and its errors are wide",
+            description="no dust map is given: what the bands have in common with dust is taken for dust, "
+            "and the offsets have none of it",
         )
 
     def at(self, rows: Int[np.ndarray, " some"]) -> "DustHold":
@@ -82,3 +85,9 @@ def choose_stars(
     if len(rows) > max_stars:
         rows = np.sort(np.random.default_rng(seed).choice(rows, max_stars, replace=False))
     return rows
+
+
+def typical_dust(model: Model) -> Float[np.ndarray, " band"]:
+    """Return how much a little dust dims each band of a typical star, per E(B-V)."""
+    coefficients = model.law.coefficients(jnp.asarray(0.0), jnp.asarray(TYPICAL_BP_RP_MAG))
+    return np.asarray(coefficients, dtype=np.float64)[: model.n_bands]

@@ -14,7 +14,7 @@ from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
 from redflower.catalogue.maps.selection_counts import SelectionCounts, count_stars
-from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name
+from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name, simulated_scale
 from redflower.catalogue.quality.cuts import Photometry, quality_cuts
 from redflower.catalogue.quality.cuts import photometry as clean_photometry
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
@@ -34,7 +34,7 @@ from redflower.catalogue.releases import default_release, releases
 from redflower.catalogue.releases_file import data_file
 from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
-from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, archive_scale, make_scale
+from redflower.photometric_scales import PhotometricScale, archive_scale, make_scale
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
 
 _POSITION = ("source_id", "ra", "dec", "l", "b")
@@ -203,22 +203,16 @@ def prepare(
 
 
 def _photometric_scale(raw: Table, stated: "PhotometricScale | str | None") -> tuple[PhotometricScale, str]:
-    """Return the photometric scale of a raw table, and a sentence on where it is known from.
-
-    Raises
-    ------
-    InputError
-        If the table is of simulated stars and has lost what it said of its scale.
-    """
+    """Return the photometric scale of a raw table, and a sentence on where it is known from."""
     meta = raw.meta[META_KEY]
     source = meta.get("source", {}).get(PHOTOMETRY_KEY)
     recorded = meta.get(PHOTOMETRY_KEY) or source
     shown = meta.get(GAIA_RELEASE_KEY)
-    if stated is None and recorded is None and _is_simulated(raw):
-        raise InputError(
-            "the table holds simulated stars (true_ebv, true_distance) but no longer says which photometric scale they are "
-            "on: CSV and other programs lose it. Use the Parquet, FITS, ECSV or VOTable file that `redflower simulate` "
-            f"writes, or state the scale: --photometry {MOCK_SKY_SCALE} for the mock sky."
+    simulated = simulated_scale(raw) if stated is None and recorded is None else None
+    if simulated is not None:
+        return (
+            simulated,
+            f"photometric scale {simulated}, as redflower simulates such stars: the table no longer says it",
         )
     base = archive_scale() if shown is None else releases()[shown["release"]].scale()
     scale = make_scale(stated, default=make_scale(recorded, default=base))

@@ -6,7 +6,7 @@ from astropy.table import Table
 
 from redflower.bands import BANDS, Band
 from redflower.errors import InputError
-from redflower.photometric_scales import PhotometricScale, make_scale
+from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, archive_scale, make_scale
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY
 
 #: ``meta["redflower"]["stage"]`` of a prepared table.
@@ -57,6 +57,19 @@ def require_prepared(table: Table, what: str = "this table") -> None:
         )
 
 
+def simulated_scale(table: Table) -> PhotometricScale | None:
+    """Return the photometric scale of simulated stars that have lost their provenance, by their columns; None for others.
+
+    Stars of `redflower simulate` have ``true_ebv`` and ``true_distance``; those of the population ``sky`` also say so in
+    ``true_population``, and all others are of the mock sky.
+    """
+    if not {"true_ebv", "true_distance"} <= set(table.colnames):
+        return None
+    if "true_population" in table.colnames and len(table) and str(table["true_population"][0]) == "sky":
+        return archive_scale()
+    return make_scale(MOCK_SKY_SCALE)
+
+
 def table_scale(table: Table, stated: "PhotometricScale | str | None" = None) -> PhotometricScale:
     """Return the photometric scale of a prepared table.
 
@@ -72,6 +85,8 @@ def table_scale(table: Table, stated: "PhotometricScale | str | None" = None) ->
     """
     recorded = table.meta.get(META_KEY, {}).get(PHOTOMETRY_KEY)
     if recorded is None:
+        if stated is None and (simulated := simulated_scale(table)) is not None:
+            return simulated
         if stated is None:
             raise InputError(
                 "this prepared table does not state its photometric scale, which says which release each survey's magnitudes "

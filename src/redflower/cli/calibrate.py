@@ -38,19 +38,18 @@ def calibrate(
 ) -> None:
     """Fit how far each band of a sample is off a model's photometric scale, with reddening and distance integrated out."""
     from redflower.api.calibration import calibrate as fit
-    from redflower.calibrate import CalibrationSettings
-    from redflower.catalogue import read_table
     from redflower.catalogue.io.columns import as_floats
     from redflower.catalogue.maps.dustmaps_map import open_dust_map
+    from redflower.catalogue.reading.prepared_stars import open_prepared
     from redflower.cli.prior import prior_for
     from redflower.products.calibration import write_calibration
     from redflower.products.folder import check_folder
     from redflower.products.page_calibration import sentence
 
     check_folder(out)
-    chosen_prior = prior_for(distance_prior, stars)
+    chosen_prior = prior_for(distance_prior, stars, model)
     dust = open_dust_map(ebv_map, scale=ebv_map_scale) if ebv_map else None
-    table = read_table(stars)
+    table = open_prepared(stars, str(stars))
     if dust is not None:
         table["ebv_map"] = dust.lookup(*(as_floats(table, name) for name in ("ra", "dec", "l", "b")))
         meta = table.meta.setdefault(META_KEY, {})

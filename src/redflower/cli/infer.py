@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from redflower.cli.progress import counter, say
+from redflower.cli.progress import counter, say, show_verdict
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.posterior.settings import FastSettings, NutsSettings
 from redflower.posterior.status import ENGINE_MESSAGES
@@ -117,6 +117,7 @@ def infer(
         say(line)
     for word, count in report.engines.items():
         say(f"{count:>7,}  settled by {word}: {ENGINE_MESSAGES[word]}")
+    show_verdict(good=report.verdict.good, lines=report.verdict.lines)
     for number, message in report.failed_parts:
         say(f"part {number} (rows {number * part_rows:,} on) failed: {message}")
     if any(report.statuses.get(word) for word in NOTHING_INFERRED):

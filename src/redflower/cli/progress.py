@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -37,3 +37,12 @@ def counter(what: str, total: int | None) -> Iterator[Callable[..., None]]:
             last = now
 
     yield line
+
+
+def show_verdict(*, good: bool, lines: Sequence[tuple[bool, str]]) -> None:
+    """Say whether the stars are of the model's sky: what is right in green, what is wrong in red where colours are shown."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    heading = "the model is right for these stars" if good else "THE MODEL IS NOT RIGHT FOR THESE STARS"
+    console.print(f"verdict: {heading}", style="bold green" if good else "bold red", markup=False)
+    for fine, text in lines:
+        console.print(f"  {'ok ' if fine else 'BAD'} {text}", style="green" if fine else "red", markup=False)

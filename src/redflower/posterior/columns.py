@@ -16,6 +16,8 @@ FLOAT_COLUMNS: Final = (
     "ess",
     "pareto_k",
     "r_hat",
+    "p_fit",
+    "parallax_residual",
 )
 
 #: Size of a step of the stored log density, and the step that stands for "nothing here". [nat]
@@ -64,6 +66,14 @@ OUTPUT_COLUMNS: dict[str, tuple[str | None, str]] = {
     "pareto_k": (None, "tail shape of the importance weights against the exact density; NaN for nuts"),
     "r_hat": (None, "split R-hat, the larger of E(B-V)'s and distance's; NaN without chains"),
     "divergences": (None, "diverging trajectories of the chains"),
+    "p_fit": (
+        None,
+        "probability that a star of the model fits worse (EF7); uniform on the model's own sky, NaN for engine nuts alone",
+    ),
+    "parallax_residual": (
+        None,
+        "parallax less that of one posterior draw, in its errors; standard normal on the model's own sky",
+    ),
     "status": (None, "one word: ok, or why to look twice"),
     "flags": (None, "bit mask, see redflower.posterior.Flag"),
 }

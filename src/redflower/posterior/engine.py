@@ -7,6 +7,7 @@ import numpy as np
 from redflower.bands import G
 from redflower.flow.model import Model
 from redflower.platforms import compute_platform
+from redflower.posterior.fast.fit import FitRecord
 from redflower.posterior.fast.run import importance, quadrature
 from redflower.posterior.fast.steps import make_fast_target
 from redflower.posterior.log_density import make_target
@@ -25,6 +26,7 @@ def infer_stars(
     *,
     ebv_limit_mag: np.ndarray | None = None,
     progress: Callable[[int], None] | None = None,
+    judged: Callable[[FitRecord], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Infer a batch of stars: a row each, in its order, whether or not the star could be inferred.
 
@@ -37,6 +39,7 @@ def infer_stars(
     ebv_limit_mag : all the dust towards each star, for the flag ``ENTERED_BY_EXTINCTION``; the end of the reddening prior
         where it is NaN. If None, that end for every star. [mag]
     progress : called with the number of stars done after every batch.
+    judged : called at the end with how the stars fit the model, which the fast engine alone finds out.
 
     Returns
     -------
@@ -71,4 +74,6 @@ def infer_stars(
         unsettled = quadrature(request, fast, rows[led], results)
         rows = importance(request, fast, unsettled, results)  # none left where nothing is handed on
     chains(request, rows, results)
+    if judged is not None:
+        judged(results.record)
     return results.table()

@@ -12,6 +12,7 @@ from redflower.flow.model import Model
 from redflower.posterior.batches import take
 from redflower.posterior.columns import FLOAT_COLUMNS
 from redflower.posterior.density import density_of_draws, empty_density
+from redflower.posterior.fast.fit import Fit, FitRecord, tail_probability
 from redflower.posterior.flags import unusable_status
 from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import Target
@@ -73,6 +74,7 @@ class Results:
         if request.settings.density:
             columns |= empty_density(n_stars)
         self.columns = columns
+        self.record = FitRecord(observed)
         self._with_density = request.settings.density
         self._ebv_range_mag = (request.settings.ebv_min_mag, request.settings.ebv_max_mag)
         self._progress = progress
@@ -101,6 +103,19 @@ class Results:
                 ebv_mag, modulus_mag, log_weight, self._ebv_range_mag, n_together=n_together
             )
             self.store_columns(rows, columns)
+
+    def store_fit(self, rows: np.ndarray, fit: Fit) -> None:
+        """Fill in how the first of a batch's stars fit, whichever engine will settle them."""
+        self.record.add(rows, fit)
+        residual = self.record.residual[rows]
+        parallax = self.record.parallax_residual[rows].astype(float)
+        self.store_columns(
+            rows,
+            {
+                "p_fit": tail_probability(residual, self.record.observed[rows]),
+                "parallax_residual": np.where(parallax == 0.0, np.nan, parallax),
+            },
+        )
 
     def done(self, n_stars: int) -> None:
         """Report so many more stars as done."""

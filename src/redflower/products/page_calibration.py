@@ -17,7 +17,10 @@ def calibration_page(numbers: dict[str, Any], *, stars: Table, offsets: Table) -
         "title": "Photometric offsets of a sample",
         "summary": sentence(numbers),
         "figures": {
-            "offsets": ("Offset of every band, relative to their median, with one standard error.", offsets_figure(numbers)),
+            "offsets": (
+                "Offset of every band, in the frame in which they are smallest; one standard error.",
+                offsets_figure(numbers),
+            ),
             "residuals": (
                 "Median residual of every band given G and the bands before it, without the offsets (before) and with "
                 "those of the half of the stars that a star is not in (after).",

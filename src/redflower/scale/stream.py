@@ -4,13 +4,16 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from astropy.table import Table
 
 from redflower.api import inference as api
+from redflower.calibrate.verdict import SampleFit, Verdict, judge
 from redflower.catalogue import (
     DistancePrior,
     check_writable,
@@ -29,6 +32,7 @@ from redflower.flow import Model
 from redflower.photometric_offsets import PhotometricOffsets, offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status
+from redflower.provenance import META_KEY
 from redflower.scale.defaults import PART_ROWS
 
 MANIFEST: Final = "manifest.json"
@@ -43,6 +47,7 @@ class StreamReport:
     n_stars : rows written.
     statuses, engines : stars by status word and by engine.
     moved : what was done to the magnitudes to bring them to the model's photometric scale, a sentence per survey.
+    verdict : whether the stars are of the model's sky.
     failed_parts : number and message of every part that failed; its rows have the status ``failed``.
     """
 
@@ -50,6 +55,7 @@ class StreamReport:
     statuses: dict[str, int]
     engines: dict[str, int]
     moved: tuple[str, ...]
+    verdict: Verdict
     failed_parts: tuple[tuple[int, str], ...]
 
 
@@ -136,11 +142,20 @@ def infer_file(
     if not any(api.inferable(table) for table in seen):
         shutil.rmtree(folder)
         raise api.nothing_to_infer(model)
-    join_tables(paths, out)
+    verdict, meta = _judged(paths)
+    join_tables(paths, out, meta)
     shutil.rmtree(folder)
     statuses, engines = (_counts(seen, name) for name in columns)
     engines.pop("", None)
-    return StreamReport(n_done, statuses, engines, tuple(moved), tuple(failed))
+    return StreamReport(n_done, statuses, engines, tuple(moved), verdict, tuple(failed))
+
+
+def _judged(paths: list[Path]) -> tuple[Verdict, dict[str, Any]]:
+    """Return the verdict on the stars of all parts, and the provenance of their table with it."""
+    metas = [read_table(path, columns=["status"]).meta[META_KEY] for path in paths]
+    total = reduce(add, (SampleFit(**meta["fit"]) for meta in metas))
+    verdict = judge(total)
+    return verdict, {**metas[0], "fit": total.as_dict(), "verdict": verdict.as_dict()}
 
 
 def _shifted(

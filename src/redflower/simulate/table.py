@@ -10,7 +10,7 @@ from astropy.table import QTable
 from astropy_healpix import HEALPix
 
 from redflower.bands import BANDS, BP, RP, G
-from redflower.photometric_scales import PhotometricScale
+from redflower.photometric_scales import PhotometricScale, archive_scale
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.simulate import survey
 
@@ -82,6 +82,9 @@ def catalogue_table(stars: MockStars, *, include_truth: bool, scale: Photometric
             table[f"true_x_{band.label}"] = (stars.absolute_mag[:, i] - from_g) * u.mag
         table["true_feh"] = stars.feh_dex
         table["true_component"] = stars.component
+    if scale == archive_scale():
+        # Told by a column, so that programs and formats that lose provenance do not lose it.
+        table["true_population"] = np.full(n_stars, "sky")
     _describe(table)
     table.meta["origin"] = "simulated"
     table.meta[META_KEY] = {

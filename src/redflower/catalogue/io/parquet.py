@@ -19,6 +19,7 @@ from redflower.catalogue.io.arrow import column_from_arrow, column_to_arrow
 from redflower.catalogue.io.columns import apply_masks
 from redflower.catalogue.io.names import mask_names, plain_name, plain_names
 from redflower.errors import TableError
+from redflower.provenance import META_KEY
 
 _LOG: Final = logging.getLogger(__name__)
 _YAML_KEY: Final = b"table_meta_yaml"
@@ -109,9 +110,11 @@ def iter_parquet(
         raise _damaged(path, problem) from None
 
 
-def join_parquet(parts: Sequence[Path], path: Path) -> None:
-    """One Parquet file of several with the same columns, a part in memory at a time."""
+def join_parquet(parts: Sequence[Path], path: Path, provenance: dict[str, Any] | None = None) -> None:
+    """Join several Parquet files with the same columns to one, a part in memory at a time."""
     schema = pq.read_schema(parts[0])
+    if provenance is not None:
+        schema = with_meta(schema, {META_KEY: provenance})
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for part in parts:
             writer.write_table(pq.read_table(part, partitioning=None).cast(schema))

@@ -19,7 +19,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from astropy.table import Column, Table, vstack
@@ -133,8 +133,13 @@ def count_rows(path: "str | Path") -> int | None:
     return parquet_row_count(path)
 
 
-def join_tables(parts: Sequence[Path], path: "str | Path") -> Path:
-    """One table of Parquet parts with the same columns; Parquet to Parquet without holding it whole.
+def join_tables(parts: Sequence[Path], path: "str | Path", provenance: dict[str, Any] | None = None) -> Path:
+    """Join Parquet parts with the same columns to one table; Parquet to Parquet without holding it whole.
+
+    Parameters
+    ----------
+    parts, path : the parts, and the table to write.
+    provenance : of the table. Defaults to that of the first part.
 
     Raises
     ------
@@ -143,10 +148,13 @@ def join_tables(parts: Sequence[Path], path: "str | Path") -> Path:
     """
     path = Path(path)
     if _ending(path, reading=False) != ".parquet":
-        return write_table(vstack([read_table(part) for part in parts], metadata_conflicts="silent"), path)
+        table = vstack([read_table(part) for part in parts], metadata_conflicts="silent")
+        if provenance is not None:
+            table.meta[META_KEY] = provenance
+        return write_table(table, path)
     check_writable(path)
     with written_whole(path) as part:
-        join_parquet(parts, part)
+        join_parquet(parts, part, provenance)
     return path
 
 

@@ -71,10 +71,12 @@ def quadrature(request: Request, fast: FastTarget, rows: np.ndarray, results: Re
             part,
             noise,
             request.keys(padded, Stream.CHECK_OF_STARS),
+            request.keys(padded, Stream.FIT_OF_STARS),
             settings.check_nodes,
             settings.check_draws_per_node,
         )
         result: FastResult = jax.tree.map(np.asarray, found)
+        results.store_fit(batch, result.fit)
         bad = unsettled(result, settings)[: len(batch)]
         good = np.flatnonzero(~bad)
         values = _columns_of_grid(request, part, result, padded)

@@ -22,6 +22,7 @@ from redflower.flow.emulator import Emulator, Noise, make_noise
 from redflower.flow.model import Model
 from redflower.posterior.batches import map_stars
 from redflower.posterior.fast.check import Check, WeightedDraws, check_of, weighted_draws
+from redflower.posterior.fast.fit import Fit, fit_of
 from redflower.posterior.fast.grid import FastTarget, Grid, interpolated_grid, posterior_grid, zoomed_grid
 from redflower.posterior.fast.grid_summaries import (
     GridSummary,
@@ -58,6 +59,7 @@ class FastResult(NamedTuple):
     edge_share : posterior share within `EDGE_MAG` of the nearer end of the reddening prior.
     bright_share : posterior share within `BRIGHT_EDGE_MAG` of the sample's bright limit.
     flow_chi2 : median squared length in the flow's normal coordinates.
+    fit : how the star fits the model.
     """
 
     summary: GridSummary
@@ -70,6 +72,7 @@ class FastResult(NamedTuple):
     edge_share: Float[Array, "*star"]
     bright_share: Float[Array, "*star"]
     flow_chi2: Float[Array, "*star"]
+    fit: Fit
 
 
 def make_fast_target(model: Model, exact: Target) -> FastTarget:
@@ -104,7 +107,7 @@ def noise_of(emulator: Emulator, stars: Star) -> Noise:
 
 
 def _describe(
-    fast: FastTarget, star: Star, uncorrected: Grid, draws: WeightedDraws, n_per_node: int
+    fast: FastTarget, star: Star, uncorrected: Grid, draws: WeightedDraws, n_per_node: int, fit: Fit
 ) -> FastResult:
     exact = fast.exact
     check, tilt = check_of(draws), fit_tilt(uncorrected, draws, n_per_node)
@@ -128,21 +131,28 @@ def _describe(
         edge_share=jnp.maximum(low, high),
         bright_share=bright,
         flow_chi2=jnp.median(draws.flow_chi2),
+        fit=fit,
     )
 
 
 @eqx.filter_jit
 def quadrature_batch(
-    fast: FastTarget, stars: Star, noise: Noise, keys: Key[Array, " key"], n_nodes: int, n_per_node: int
+    fast: FastTarget,
+    stars: Star,
+    noise: Noise,
+    keys: PRNGKeyArray,
+    fit_keys: PRNGKeyArray,
+    n_nodes: int,
+    n_per_node: int,
 ) -> FastResult:
-    """Step 1 for a batch, with the draws of its check; compiled once per size of batch and number of draws."""
+    """Run step 1 for a batch, with the draws of its check; compiled once per size of batch and number of draws."""
 
-    def one(star: Star, noise: Noise, key: PRNGKeyArray) -> FastResult:
+    def one(star: Star, noise: Noise, key: PRNGKeyArray, fit_key: PRNGKeyArray) -> FastResult:
         grid = posterior_grid(fast, star, noise)
         draws = weighted_draws(fast, star, noise, grid, key, n_nodes=n_nodes, n_per_node=n_per_node)
-        return _describe(fast, star, grid, draws, n_per_node)
+        return _describe(fast, star, grid, draws, n_per_node, fit_of(fast, star, noise, grid, fit_key))
 
-    return map_stars(one, stars, noise, keys, at_once=QUADRATURE_AT_ONCE)
+    return map_stars(one, stars, noise, keys, fit_keys, at_once=QUADRATURE_AT_ONCE)
 
 
 @eqx.filter_jit

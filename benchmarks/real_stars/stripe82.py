@@ -1,0 +1,96 @@
+"""E(B-V) of real archive stars in Stripe 82, as a user gets it: prepare, infer, bins of distance, verdict.
+
+    python -m benchmarks.real_stars.stripe82 DATA [--model archive-sky] [--g-faint 19] [--clouds]
+
+DATA holds ``s82_gaiadr2_ps1.fits`` (Gaia DR2 and Pan-STARRS1 as released, (l, b) = (52.2, -33.5), 0.63 deg2) and its column
+map. The field had no part in the fit of any colour relation, nor in any training. Maps have E(B-V) of 0.042 to 0.059 mag
+there (SFD 0.0485, HI4PI / 8.8e21 0.045, Planck 2013 0.059, Burstein & Heiles 0.042).
+Writes docs/results/stripe82-MODEL.json.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+import redflower
+from redflower.api import status_counts
+from redflower.catalogue import QualityLimits
+from redflower.flow import load_model
+from redflower.posterior import InferenceSettings
+from redflower.products.page_sightline import sentence
+from redflower.provenance import META_KEY, VERSION
+
+EDGES_PC = (0, 300, 500, 1000, 2000, 3500, 5000, 20000)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", default="archive-sky")
+    parser.add_argument("--g-faint", type=float, default=19.0)
+    parser.add_argument("--clouds", action="store_true", help="fit the clouds too (minutes)")
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    prepared = redflower.prepare(
+        arguments.data / "s82_gaiadr2_ps1.fits",
+        purpose="inference",
+        columns=arguments.data / "s82_columns.toml",
+        photometry="gaia=dr2",
+        zero_point=-0.029,
+        limits=QualityLimits(g_faint_mag=arguments.g_faint),
+    )
+    model = load_model(arguments.model)
+    post = redflower.infer(prepared.table, model, settings=InferenceSettings(density=True))
+    usable = redflower.usable_rows(post)
+    ebv, distance = (np.asarray(post[name], dtype=float) for name in ("ebv_mean", "distance_mean"))
+    bins = []
+    for low, high in zip(EDGES_PC[:-1], EDGES_PC[1:], strict=True):
+        here = usable & (distance > low) & (distance <= high)
+        if here.sum() > 10:
+            bins.append(
+                {
+                    "distance_pc": [low, high],
+                    "stars": int(here.sum()),
+                    "median_ebv_mag": round(float(np.median(ebv[here])), 4),
+                    "error_mag": round(1.253 * float(ebv[here].std()) / float(np.sqrt(here.sum())), 4),
+                }
+            )
+    within = [row for row in bins if row["distance_pc"][0] >= 300 and row["distance_pc"][1] <= 5000]
+    medians = [row["median_ebv_mag"] for row in within]
+    near = usable & (distance > 300) & (distance <= 5000)
+    modulus = 5.0 * np.log10(distance[near] / 10.0)
+    slope = np.polyfit(modulus, ebv[near], 1)[0]
+    result = {
+        "command": f"python -m benchmarks.real_stars.stripe82 DATA --model {arguments.model} --g-faint {arguments.g_faint:g}",
+        "redflower": VERSION,
+        "model": model.model_id,
+        "stars": len(post),
+        "usable": int(usable.sum()),
+        "median_ebv_mag": round(float(np.median(ebv[usable])), 4),
+        "bins": bins,
+        "half_range_of_bins_0.3_to_5_kpc_mag": round((max(medians) - min(medians)) / 2, 4),
+        "drift_mag_per_mag": round(float(slope), 4),
+        "status": status_counts(post),
+        "engines": {
+            str(word): int(count)
+            for word, count in zip(
+                *np.unique(np.asarray(post["engine"]).astype(str), return_counts=True), strict=True
+            )
+        },
+        "verdict": post.meta[META_KEY]["verdict"],
+        "seconds": round(time.monotonic() - began),
+    }
+    if arguments.clouds:
+        result["clouds"] = sentence(redflower.sightline(post).summary)
+    path = ROOT / "docs" / "results" / f"stripe82-{model.name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Whether a sample is of a model's sky: sums over its stars while they are inferred, and what they say at the end."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from redflower.bands import leading_bands
+from redflower.calibrate.offsets import star_weights
+from redflower.flow.model import Model
+from redflower.posterior.fast.fit import POOR_FIT, FitRecord, tail_probability
+from redflower.posterior.status import IMPORTANCE, NUTS, Status
+
+#: A band counts as off where its mean residual is beyond this, and beyond so many errors. [sigma, -]
+RESIDUAL_WORTH: Final = 0.25
+RESIDUAL_SIGNIFICANCE: Final = 5.0
+#: A parallax residual's mean counts beyond this [sigma].
+PARALLAX_WORTH: Final = 0.15
+#: Largest shares of the inferred stars on a model's own sky: of poor fits (0.01 expected), of stars at the lower end of the
+#: reddening prior (dust-free stars scatter there), of stars for the slowest engine.
+POOR_SHARE: Final = 0.03
+LOW_EDGE_SHARE: Final = 0.30
+NUTS_SHARE: Final = 0.02
+#: A share counts as larger if it is so by this many standard errors; so few stars say nothing.
+SHARE_SIGNIFICANCE: Final = 4.0
+MIN_STARS: Final = 50
+
+
+@dataclass
+class SampleFit:
+    """Sums over inferred stars, which parts of a table add up to.
+
+    Attributes
+    ----------
+    labels : of the model's bands after G.
+    n_stars, n_poor, n_low_edge, n_high_edge, n_importance, n_nuts : numbers of stars: all that were inferred, those of
+        ``p_fit`` below 0.01, at either end of the reddening prior, and by engine.
+    n_bands : stars with each band.
+    residual, residual_mag : sums of the residuals of each band after G given those before it: normal scores, and in mag.
+    parallax : number, sum and sum of squares of the parallax residuals.
+    """
+
+    labels: list[str]
+    n_stars: int = 0
+    n_poor: int = 0
+    n_low_edge: int = 0
+    n_high_edge: int = 0
+    n_importance: int = 0
+    n_nuts: int = 0
+    n_bands: list[int] = field(default_factory=list)
+    residual: list[float] = field(default_factory=list)
+    residual_mag: list[float] = field(default_factory=list)
+    parallax: list[float] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a table's provenance holds."""
+        return {
+            name: np.round(values, 9).tolist() if isinstance(values, list) and name != "labels" else values
+            for name, values in vars(self).items()
+        }
+
+    def __add__(self, other: "SampleFit") -> "SampleFit":
+        if self.labels != other.labels:
+            raise ValueError("sums of different bands cannot be added")
+        added: dict[str, Any] = {}
+        for name, mine in vars(self).items():
+            theirs = getattr(other, name)
+            if name == "labels":
+                added[name] = mine
+            else:
+                added[name] = (np.asarray(mine) + np.asarray(theirs)).tolist()
+        return SampleFit(**added)
+
+
+def sample_fit(
+    model: Model,
+    record: FitRecord,
+    columns: dict[str, np.ndarray],
+) -> SampleFit:
+    """Return the sums of some inferred stars.
+
+    Parameters
+    ----------
+    model : that they were inferred with.
+    record : of the stars, from `redflower.posterior.infer_stars`.
+    columns : of the same stars, from there too.
+    """
+    inferred = np.isfinite(columns["ebv_mean"]) & record.done
+    rows = np.flatnonzero(inferred)
+    residual = record.residual[rows].astype(np.float64)
+    observed = record.observed[rows]
+    counted = star_weights(residual, observed) > 0.5
+    at_edge = columns["status"][rows] == Status.EDGE_OF_PRIOR.value
+    low = columns["ebv_mean"][rows] < 0.1
+    engine = columns["engine"][rows]
+    has_parallax = record.parallax_residual[rows] != 0.0
+    parallax = record.parallax_residual[rows][has_parallax].astype(np.float64)
+    return SampleFit(
+        labels=[band.label for band in leading_bands(model.n_bands)][1:],
+        n_stars=len(rows),
+        n_poor=int((tail_probability(residual, observed) < POOR_FIT).sum()),
+        n_low_edge=int((at_edge & low).sum()),
+        n_high_edge=int((at_edge & ~low).sum()),
+        n_importance=int((engine == IMPORTANCE).sum()),
+        n_nuts=int((engine == NUTS).sum()),
+        n_bands=observed[counted, 1:].sum(axis=0).tolist(),
+        residual=residual[counted].sum(axis=0).tolist(),
+        residual_mag=record.residual_mag[rows][counted].sum(axis=0, dtype=float).tolist(),
+        parallax=[len(parallax), float(parallax.sum()), float((parallax**2).sum())],
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is right and what is wrong with a sample under a model.
+
+    Attributes
+    ----------
+    lines : a sentence each, with whether it is a good one.
+    residuals_mag, errors_mag : mean residual of every band given those before it, by label.
+    """
+
+    lines: tuple[tuple[bool, str], ...]
+    residuals_mag: dict[str, float]
+    errors_mag: dict[str, float]
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(good for good, _ in self.lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a table's provenance holds."""
+        return {
+            "good": self.good,
+            "lines": [{"good": good, "text": text} for good, text in self.lines],
+            "residuals_mag": {k: round(v, 5) for k, v in self.residuals_mag.items()},
+            "errors_mag": {k: round(v, 5) for k, v in self.errors_mag.items()},
+        }
+
+
+def judge(fit: SampleFit) -> Verdict:
+    """Judge a sample by its sums, each against what a model expects of its own sky."""
+    if fit.n_stars < MIN_STARS:
+        text = f"{fit.n_stars} stars were judged: too few to say whether the model is right for them (it takes {MIN_STARS})"
+        return Verdict(((True, text),), {}, {})
+    residuals, errors, line = _photometry(fit)
+    lines = [line]
+    n, share = fit.n_stars, fit.n_poor / fit.n_stars
+    lines.append(
+        (
+            not _larger(fit.n_poor, n, POOR_SHARE),
+            f"{share:.1%} of the stars fit worse than one in a hundred of the model's own stars does (1 % expected)",
+        )
+    )
+    lines.append(
+        (
+            not _larger(fit.n_low_edge, n, LOW_EDGE_SHARE),
+            f"{fit.n_low_edge / n:.0%} of the stars are at the lower end of the reddening prior, "
+            f"{fit.n_high_edge / n:.0%} at the upper "
+            f"(up to {LOW_EDGE_SHARE:.0%} expected at the lower, without dust)",
+        )
+    )
+    lines.append(
+        (
+            not _larger(fit.n_nuts, n, NUTS_SHARE),
+            f"{fit.n_importance / n:.0%} of the stars took importance weights and {fit.n_nuts / n:.1%} chains "
+            f"(up to {NUTS_SHARE:.0%} of them expected)",
+        )
+    )
+    if fit.parallax[0] >= MIN_STARS:
+        n_parallax, total, squares = fit.parallax
+        mean, error = total / n_parallax, 1.0 / np.sqrt(n_parallax)
+        spread = np.sqrt(squares / n_parallax)
+        good = abs(mean) < PARALLAX_WORTH + 3.0 * error and spread < 1.25
+        lines.append(
+            (
+                bool(good),
+                f"parallaxes are off by {mean:+.2f} of their errors in the mean and scatter by {spread:.2f}",
+            )
+        )
+    return Verdict(tuple(lines), residuals, errors)
+
+
+def _photometry(fit: SampleFit) -> tuple[dict[str, float], dict[str, float], tuple[bool, str]]:
+    """Return mean residuals and errors by label [mag], and what they say."""
+    residuals, errors, off = {}, {}, []
+    for label, n, score, total_mag in zip(
+        fit.labels, fit.n_bands, fit.residual, fit.residual_mag, strict=True
+    ):
+        if n < MIN_STARS:
+            continue
+        mean, error = score / n, 1.0 / np.sqrt(n)
+        residuals[label] = total_mag / n
+        # A residual's spread in mag is what one in normal scores is worth.
+        errors[label] = error * abs(residuals[label] / mean) if abs(mean) > error else np.nan
+        if abs(mean) > max(RESIDUAL_WORTH, RESIDUAL_SIGNIFICANCE * error):
+            off.append((abs(mean), label))
+    if not off:
+        return residuals, errors, (
+            True,
+            f"no band is off what G and the bands before it predict by more than {RESIDUAL_WORTH:g} sigma in the mean",
+        )  # fmt: skip
+    named = ", ".join(
+        f"{label} is {1e3 * residuals[label]:+.0f} +- {1e3 * errors[label]:.1f} mmag off what the bands before it predict"
+        for _, label in sorted(off, reverse=True)
+    )
+    text = f"these stars are not on this model's photometric scale, or not of its population: {named}; see `redflower calibrate`"
+    return residuals, errors, (False, text)
+
+
+def _larger(count: int, n: int, share: float) -> bool:
+    """Return whether a share is larger than expected, and not by chance."""
+    return bool(count / n > share + SHARE_SIGNIFICANCE * np.sqrt(share * (1.0 - share) / n))
