@@ -27,9 +27,9 @@ class Pulls(NamedTuple):
 
     fit: Fit
     pull: Float[Array, "star band"]
-    log_evidence: Float[Array, "star"]
-    ebv_mean_mag: Float[Array, "star"]
-    distance_mean_pc: Float[Array, "star"]
+    log_evidence: Float[Array, " star"]
+    ebv_mean_mag: Float[Array, " star"]
+    distance_mean_pc: Float[Array, " star"]
 
 
 @eqx.filter_jit
