@@ -5,7 +5,7 @@
 DATA holds ``s82_gaiadr2_ps1.fits`` (Gaia DR2 and Pan-STARRS1 as released, (l, b) = (52.2, -33.5), 0.63 deg2) and its column
 map. The field had no part in the fit of any colour relation, nor in any training. Maps have E(B-V) of 0.042 to 0.059 mag
 there (SFD 0.0485, HI4PI / 8.8e21 0.045, Planck 2013 0.059, Burstein & Heiles 0.042).
-Writes docs/results/stripe82-MODEL.json.
+Writes docs/results/stripe82-MODEL.json, and the same as a page's fragment (.md).
 """
 
 import argparse
@@ -89,7 +89,42 @@ def main() -> None:
         result["clouds"] = sentence(redflower.sightline(post).summary)
     path = ROOT / "docs" / "results" / f"stripe82-{model.name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(fragment(result), encoding="utf-8")
     print(json.dumps(result, indent=1))
+
+
+def fragment(result: dict) -> str:
+    """Return the results as Markdown, which the documentation includes."""
+    lines = [
+        f"`{result['command']}`, model `{result['model']}`: {result['usable']:,} usable of {result['stars']:,} stars, "
+        f"median E(B-V) **{result['median_ebv_mag']:.3f} mag**.",
+        "",
+        "| distance [pc] | stars | median E(B-V) [mag] | error |",
+        "|---|---|---|---|",
+        *(
+            f"| {row['distance_pc'][0]:,} to {row['distance_pc'][1]:,} | {row['stars']} | {row['median_ebv_mag']:.3f} | "
+            f"{row['error_mag']:.3f} |"
+            for row in result["bins"]
+        ),
+        "",
+        f"Between 0.3 and 5 kpc the bins lie within {result['half_range_of_bins_0.3_to_5_kpc_mag']:.3f} mag of one "
+        f"constant; E(B-V) drifts by "
+        f"{result['drift_mag_per_mag']:+.4f} mag per magnitude of distance modulus. Status: "
+        + ", ".join(f"{word} {count / result['stars']:.1%}" for word, count in result["status"].items())
+        + ". Engines: "
+        + ", ".join(f"{word} {count / result['stars']:.1%}" for word, count in result["engines"].items())
+        + ".",
+        "",
+        "Verdict of `infer`:",
+        "",
+        *(
+            f"- {'good' if line['good'] else '**bad**'}: {line['text']}"
+            for line in result["verdict"]["lines"]
+        ),
+    ]
+    if "clouds" in result:
+        lines += ["", f"`redflower sightline`: {result['clouds']}"]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -108,6 +108,7 @@ def test_sums_of_parts_are_the_sums_of_the_whole(model, sample):
     assert added.n_poor == whole.n_poor
     # Batches of another composition round otherwise in float32.
     np.testing.assert_allclose(added.residual, whole.residual, atol=1.0)
+    json.dumps(judge(added).as_dict(), allow_nan=False)
     assert SampleFit(**json.loads(json.dumps(added.as_dict()))).n_bands == whole.n_bands
 
 

@@ -36,7 +36,8 @@ class SampleFit:
     n_stars, n_poor, n_low_edge, n_high_edge, n_importance, n_nuts : numbers of stars: all that were inferred, those of
         ``p_fit`` below 0.01, at either end of the reddening prior, and by engine.
     n_bands : stars with each band.
-    residual, residual_mag : sums of the residuals of each band after G given those before it: normal scores, and in mag.
+    residual, residual_mag, squares_mag2 : sums of the residuals of each band after G given those before it: normal scores,
+        mag, and their squares.
     parallax : number, sum and sum of squares of the parallax residuals.
     """
 
@@ -50,6 +51,7 @@ class SampleFit:
     n_bands: list[int] = field(default_factory=list)
     residual: list[float] = field(default_factory=list)
     residual_mag: list[float] = field(default_factory=list)
+    squares_mag2: list[float] = field(default_factory=list)
     parallax: list[float] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -106,6 +108,7 @@ def sample_fit(
         n_bands=observed[counted, 1:].sum(axis=0).tolist(),
         residual=residual[counted].sum(axis=0).tolist(),
         residual_mag=record.residual_mag[rows][counted].sum(axis=0, dtype=float).tolist(),
+        squares_mag2=(record.residual_mag[rows][counted].astype(float) ** 2).sum(axis=0).tolist(),
         parallax=[len(parallax), float(parallax.sum()), float((parallax**2).sum())],
     )
 
@@ -185,15 +188,13 @@ def judge(fit: SampleFit) -> Verdict:
 def _photometry(fit: SampleFit) -> tuple[dict[str, float], dict[str, float], tuple[bool, str]]:
     """Return mean residuals and errors by label [mag], and what they say."""
     residuals, errors, off = {}, {}, []
-    for label, n, score, total_mag in zip(
-        fit.labels, fit.n_bands, fit.residual, fit.residual_mag, strict=True
-    ):
+    sums = zip(fit.labels, fit.n_bands, fit.residual, fit.residual_mag, fit.squares_mag2, strict=True)
+    for label, n, score, total_mag, squares_mag2 in sums:
         if n < MIN_STARS:
             continue
         mean, error = score / n, 1.0 / np.sqrt(n)
         residuals[label] = total_mag / n
-        # A residual's spread in mag is what one in normal scores is worth.
-        errors[label] = error * abs(residuals[label] / mean) if abs(mean) > error else np.nan
+        errors[label] = float(np.sqrt(max(squares_mag2 / n - residuals[label] ** 2, 0.0) / n))
         if abs(mean) > max(RESIDUAL_WORTH, RESIDUAL_SIGNIFICANCE * error):
             off.append((abs(mean), label))
     if not off:

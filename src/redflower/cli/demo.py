@@ -32,6 +32,8 @@ def demo(
     ),
 ) -> None:
     """Simulate a two-cloud sightline, infer every star with the shipped model, find the clouds. Offline."""
+    import numpy as np
+
     from redflower.api import infer, sightline
     from redflower.api.statuses import describe_statuses, status_counts, usable_rows
     from redflower.catalogue import QualityLimits, prepare, write_table
