@@ -5,8 +5,6 @@ from typing import Final
 
 #: How far a band's offset may be from the others beforehand, one sigma. [mag]
 PRIOR_MAG: Final = 0.05
-
-
 #: More stars than this make offsets no better than the model is.
 MAX_STARS: Final = 2000
 

@@ -14,7 +14,7 @@ from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
 from redflower.catalogue.maps.selection_counts import SelectionCounts, count_stars
-from redflower.catalogue.prepared import STAGE_PREPARED, prepared_error_name, simulated_scale
+from redflower.catalogue.prepared import STAGE_PREPARED, is_simulated, prepared_error_name, simulated_scale
 from redflower.catalogue.quality.cuts import Photometry, quality_cuts
 from redflower.catalogue.quality.cuts import photometry as clean_photometry
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
@@ -229,10 +229,6 @@ def _photometric_scale(raw: Table, stated: "PhotometricScale | str | None") -> t
     return scale, f"photometric scale {scale}, {where}"
 
 
-def _is_simulated(raw: Table) -> bool:
-    return {"true_ebv", "true_distance"} <= set(raw.colnames)
-
-
 def _release(raw: Table, scale: PhotometricScale, *, stated: bool) -> GaiaRelease:
     """Return the release of Gaia of a raw table.
 
@@ -241,7 +237,9 @@ def _release(raw: Table, scale: PhotometricScale, *, stated: bool) -> GaiaReleas
     InputError
         If the photometric scale is stated to be another release's.
     """
-    if _is_simulated(raw):  # the mock survey's parallaxes have the zero point of DR3, whatever its magnitudes
+    if is_simulated(
+        raw.colnames
+    ):  # the mock survey's parallaxes have the zero point of DR3, whatever its magnitudes
         return default_release()
     who = "--photometry" if stated else "its provenance or its column map"
     return check_scale_of_release(scale, raw.meta[META_KEY].get(GAIA_RELEASE_KEY), who)

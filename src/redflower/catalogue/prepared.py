@@ -1,5 +1,6 @@
 """What a prepared table is: the names of its columns, and how to tell one from a raw table."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from astropy.table import Table
@@ -9,6 +10,8 @@ from redflower.errors import InputError
 from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, archive_scale, make_scale
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY
 
+#: Columns of simulated stars.
+_TRUTHS: Final = frozenset({"true_ebv", "true_distance"})
 #: ``meta["redflower"]["stage"]`` of a prepared table.
 STAGE_PREPARED: Final = "prepared"
 
@@ -57,13 +60,18 @@ def require_prepared(table: Table, what: str = "this table") -> None:
         )
 
 
+def is_simulated(names: Iterable[str]) -> bool:
+    """Whether columns are those of stars that `redflower simulate` made."""
+    return set(names) >= _TRUTHS
+
+
 def simulated_scale(table: Table) -> PhotometricScale | None:
     """Return the photometric scale of simulated stars that have lost their provenance, by their columns; None for others.
 
     Stars of `redflower simulate` have ``true_ebv`` and ``true_distance``; those of the population ``sky`` also say so in
     ``true_population``, and all others are of the mock sky.
     """
-    if not {"true_ebv", "true_distance"} <= set(table.colnames):
+    if not is_simulated(table.colnames):
         return None
     if "true_population" in table.colnames and len(table) and str(table["true_population"][0]) == "sky":
         return archive_scale()

@@ -11,6 +11,7 @@ from astropy.table import Column, Table
 
 from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.names import without_decoration
+from redflower.catalogue.prepared import is_simulated
 from redflower.catalogue.releases import release_of_photometry, releases
 from redflower.errors import InputError, TableError
 from redflower.photometric_scales import PhotometricScale
@@ -21,8 +22,6 @@ DESIGNATION: Final = "designation"
 #: Of ``Gaia DR3 4295806720`` or ``Gaia EDR3 4295806720``, what names the release.
 _NAME_LETTERS: Final = len("Gaia EDR3")
 _GAIA_NAME: Final = re.compile(r"^Gaia E?DR\d+$", re.IGNORECASE)
-#: Columns of simulated stars: they are of no release.
-_TRUTHS: Final = frozenset({"true_ebv", "true_distance"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def known_release(table: Table, names: Sequence[str], where: str) -> KnownReleas
     TableError
         If it holds several releases, or one that redflower does not know.
     """
-    if set(names) >= _TRUTHS or table.meta.get(META_KEY, {}).get("stage") == "simulated":
+    if is_simulated(names) or table.meta.get(META_KEY, {}).get("stage") == "simulated":
         return None
     said = [(name, _releases_in(table[name], where)) for name in designation_columns(names)]
     said = [(name, found) for name, found in said if found]

@@ -22,7 +22,7 @@ from redflower.physics import (
     unredden,
 )
 from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
-from redflower.posterior.fast.grid_summaries import node_masses
+from redflower.posterior.fast.grid_summaries import drawn_nodes
 from redflower.posterior.log_density import log_posterior
 from redflower.star import Star
 
@@ -66,11 +66,7 @@ def weighted_draws(
     exact, emulator = fast.exact, fast.emulator
     n = emulator.n_bands
     node_key, normal_key, modulus_key, ebv_key = jax.random.split(key, 4)
-    mass = node_masses(grid)[0].ravel()
-    cumulative = jnp.cumsum(mass)
-    level = (jnp.arange(n_nodes) + jax.random.uniform(node_key)) / n_nodes * cumulative[-1]
-    chosen = jnp.clip(jnp.searchsorted(cumulative, level, method="scan_unrolled"), 0, len(mass) - 1)
-    row, column = chosen // len(grid.ebv_mag), chosen % len(grid.ebv_mag)
+    row, column = drawn_nodes(grid, node_key, n_nodes)
     modulus_mag, ebv_mag = grid.modulus_mag[row], grid.ebv_mag[column]
     if spread:
         modulus_mag = within_cells(modulus_key, grid.modulus_mag, row)

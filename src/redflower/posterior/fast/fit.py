@@ -20,7 +20,7 @@ from redflower.bands import G
 from redflower.flow.emulator import Emulator, Noise, Seen, column_for
 from redflower.physics import distance_pc_of_modulus, flow_condition
 from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
-from redflower.posterior.fast.grid_summaries import node_masses
+from redflower.posterior.fast.grid_summaries import drawn_nodes
 from redflower.star import Star
 
 #: Draws over which a star's pull is averaged.
@@ -115,11 +115,7 @@ class _Draws(NamedTuple):
 
 
 def _draws_of(star: Star, grid: Grid, key: PRNGKeyArray, n_draws: int) -> _Draws:
-    mass = node_masses(grid)[0].ravel()
-    cumulative = jnp.cumsum(mass)
-    level = (jnp.arange(n_draws) + jax.random.uniform(key)) / n_draws * cumulative[-1]
-    chosen = jnp.clip(jnp.searchsorted(cumulative, level, method="scan_unrolled"), 0, len(mass) - 1)
-    row, column = chosen // len(grid.ebv_mag), chosen % len(grid.ebv_mag)
+    row, column = drawn_nodes(grid, key, n_draws)
     distance_pc = distance_pc_of_modulus(grid.modulus_mag[row])
     return _Draws(
         modulus_mag=grid.modulus_mag[row],

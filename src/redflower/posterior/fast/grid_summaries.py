@@ -2,8 +2,9 @@
 
 from typing import Final, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from redflower.physics import distance_pc_of_modulus
 from redflower.posterior.cubics import cubic_matrix
@@ -51,6 +52,17 @@ def node_masses(grid: Grid) -> tuple[Float[Array, "modulus ebv"], Float[Array, "
     total = jnp.sum(mass)
     cell = (grid.modulus_mag[1] - grid.modulus_mag[0]) * (grid.ebv_mag[1] - grid.ebv_mag[0])
     return mass / total, peak + jnp.log(total * cell)
+
+
+def drawn_nodes(
+    grid: Grid, key: PRNGKeyArray, n_nodes: int
+) -> tuple[Int[Array, " node"], Int[Array, " node"]]:
+    """Draw nodes of a star's grid by their mass, systematically: places along the axis of modulus and along that of E."""
+    mass = node_masses(grid)[0].ravel()
+    cumulative = jnp.cumsum(mass)
+    level = (jnp.arange(n_nodes) + jax.random.uniform(key)) / n_nodes * cumulative[-1]
+    chosen = jnp.clip(jnp.searchsorted(cumulative, level, method="scan_unrolled"), 0, len(mass) - 1)
+    return chosen // len(grid.ebv_mag), chosen % len(grid.ebv_mag)
 
 
 def summarise_grid(grid: Grid) -> GridSummary:
