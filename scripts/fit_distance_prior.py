@@ -113,6 +113,7 @@ def main() -> None:
             f"# Distance prior of the {population} Galaxy of redflower.simulate, made by scripts/fit_distance_prior.py.\n"
         )
         file.write(
+            # This line is in the shipped files, whose checksums the models record: it keeps the name that the page once had.
             "# Generalised gamma (docs/model.md, E13) per HEALPix pixel, level 4, nested, ICRS; length in pc.\n"
         )
         file.write(

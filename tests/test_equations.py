@@ -1,4 +1,4 @@
-"""The specification docs/model.md against the code and the tests: every equation has both, and none is unknown."""
+"""The specification docs/explanation/model.md against the code and the tests: every equation has both, and none is unknown."""
 
 import importlib
 import io
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SPEC = ROOT / "docs" / "model.md"
+SPEC = ROOT / "docs" / "explanation" / "model.md"
 
 #: E13, E9b, EA3, EP4, EF1, ES1, D2.
 ID = r"(?:E\d+[a-z]?|EA\d+[a-z]?|EP\d+|EF\d+|ES\d+|CA\d+|D\d+)"
@@ -61,12 +61,14 @@ IN_TESTS = ids_in("tests", MARKER)
 
 
 def test_the_specification_names_every_equation_once_and_lists_only_its_own() -> None:
-    assert len(KNOWN) == len(set(KNOWN)), "an ID is a heading twice in docs/model.md"
+    assert len(KNOWN) == len(set(KNOWN)), "an ID is a heading twice in docs/explanation/model.md"
     assert {f"E{n}" for n in range(1, 26)} | {f"EA{n}" for n in range(1, 7)} <= set(KNOWN)
     assert set(KNOWN) >= WITHOUT_CODE | PENDING
     assert not WITHOUT_CODE & PENDING
     cited = set(re.findall(rf"\b{ID}\b", re.sub(r"\$[^$]*\$", "", spec_text())))
-    assert cited <= set(KNOWN), f"docs/model.md cites unknown equations: {sorted(cited - set(KNOWN))}"
+    assert cited <= set(KNOWN), (
+        f"docs/explanation/model.md cites unknown equations: {sorted(cited - set(KNOWN))}"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if name not in WITHOUT_CODE | PENDING])
@@ -82,12 +84,12 @@ def test_nothing_cites_an_unknown_equation() -> None:
         ("test markers", IN_TESTS),
     ):
         unknown = {name: files for name, files in cited.items() if name not in KNOWN}
-        assert not unknown, f"{where} cite equations that docs/model.md does not know: {unknown}"
+        assert not unknown, f"{where} cite equations that docs/explanation/model.md does not know: {unknown}"
 
 
 def test_the_list_of_equations_to_come_is_up_to_date() -> None:
     there = sorted(name for name in PENDING if name in IN_CODE and name in IN_TESTS)
-    assert not there, f"in code and tested: take {there} off 'Not yet in code' in docs/model.md"
+    assert not there, f"in code and tested: take {there} off 'Not yet in code' in docs/explanation/model.md"
 
 
 def test_every_name_of_the_code_in_the_specification_exists() -> None:
@@ -102,7 +104,7 @@ def test_every_name_of_the_code_in_the_specification_exists() -> None:
                 continue
             break
         for attribute in parts[n_module:]:
-            assert hasattr(target, attribute), f"docs/model.md names {name}, which is not there"
+            assert hasattr(target, attribute), f"docs/explanation/model.md names {name}, which is not there"
             target = getattr(target, attribute)
 
 
@@ -118,6 +120,6 @@ def test_links_of_the_specification_and_the_decisions_lead_somewhere() -> None:
 def test_the_walk_sees_what_it_looks_for() -> None:
     source = 'a = 1  # E13, D5: why\n# E2\nb = "# E3"  # the E4 of it\nc = 2  # E9b\n'
     assert comment_ids(source) == {"E13", "D5", "E2", "E9b"}
-    assert set(re.findall(ID, DOCSTRING.findall("Equations: E17-E19, E23 and E24 (docs/model.md)")[0])) == {
+    assert set(re.findall(ID, DOCSTRING.findall("Equations: E17-E19, E23 and E24 (docs/explanation/model.md)")[0])) == {
         "E17", "E19", "E23", "E24",
     }  # fmt: skip

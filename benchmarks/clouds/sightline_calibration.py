@@ -1,4 +1,4 @@
-"""Calibration of the cloud fit over simulated sightlines; what it prints is quoted in docs/sightlines.md.
+"""Calibration of the cloud fit over simulated sightlines; what it prints is quoted in docs/howto/sightlines.md.
 
 Usage: python -m benchmarks.clouds.sightline_calibration PART [--count N] [--seed S] [--out FILE] [--clouds N] [--least-stars N]
        [--only WORDS] [--drift SIGMA] [--effort N]

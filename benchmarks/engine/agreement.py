@@ -4,7 +4,7 @@ Usage: python -m benchmarks.engine.agreement [--stars 560] [--model mock-sky] [-
 
 Half of the stars come from the mock sky behind clouds of many reddenings, with the surveys' errors; half are drawn from
 the model with errors of every size. Each half has stars with 11, 8 and 3 bands, with and without their parallax, and E(B-V)
-from 0 to 0.45 mag. Prints the table of docs/fast-engine.md; about a second a star on two cores.
+from 0 to 0.45 mag. Prints the table of docs/explanation/fast-engine.md; about a second a star on two cores.
 """
 
 import argparse

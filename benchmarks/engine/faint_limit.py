@@ -1,4 +1,4 @@
-"""Do stars without dust come out redder near the faint limit of the sample? (docs/model.md, D12)
+"""Do stars without dust come out redder near the faint limit of the sample? (docs/explanation/model.md, D12)
 
     python -m benchmarks.engine.faint_limit [--stars 4000] [--seed 77]
 

@@ -4,7 +4,7 @@ Usage: python -m benchmarks.flow.contrastive [--stars 60000] [--epochs 4] [--tes
 
 Trains on from the shipped model on a mock sky, the same number of epochs at every lambda, and prints for stars of
 another mock sky: the held-out evidence of dust-free stars; the mean log density of their reddened copies; and the
-bias and scatter of the posterior mean E(B-V) of reddened copies, by a grid over E. `docs/training.md` quotes it.
+bias and scatter of the posterior mean E(B-V) of reddened copies, by a grid over E. `docs/howto/training.md` quotes it.
 """
 
 import argparse

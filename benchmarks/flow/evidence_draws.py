@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.flow.evidence_draws [--stars 192] [--repeats 4] [--reference 16384]
 
 For the shipped model and stars of a mock sky of their own: both proposals of distance, and both ways to draw true
-magnitudes. The bias is against draws of the default kind, many of them. `docs/training.md` quotes the table.
+magnitudes. The bias is against draws of the default kind, many of them. `docs/howto/training.md` quotes the table.
 """
 
 import argparse

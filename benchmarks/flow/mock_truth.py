@@ -5,7 +5,7 @@ Usage: python -m benchmarks.flow.mock_truth [MODEL ...]
 Prints, for stars of another sky: the log density of their noise-free colour-magnitude vectors at their true distance, within
 the limits; the spread of the flow's coordinates u, which is 1 where the flow is as sharp as the truth; M_G against the
 simulator's own density (a histogram of many more stars, in cells of (R, Z)); and two-sample tests of every colour pair in
-slices of (R, Z), noise put on the flow's draws as on the stars. `docs/training.md` quotes it.
+slices of (R, Z), noise put on the flow's draws as on the stars. `docs/howto/training.md` quotes it.
 """
 
 import sys

@@ -6,7 +6,7 @@ A network of the models' own size, or of another, is fitted by exact maximum lik
 distances, with little noise (`mock_truth.NOISE_MAG`) and within the limits: what no real sample allows. Printed are
 its two-sample tests, which are those of the network's size, and the evidence of noisy stars of another sky under it
 less that under each model, for several numbers of draws K and by distance: where it is above zero at many draws and
-below at few, few draws are what keeps training from it. `docs/training.md` quotes it.
+below at few, few draws are what keeps training from it. `docs/howto/training.md` quotes it.
 """
 
 import argparse

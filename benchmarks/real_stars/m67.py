@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.real_stars.m67 PATH/m67_gaiadr2_ps1_2mass.fits
 
-Prints what docs/m67.md quotes. Takes about fifteen minutes on two cores.
+Prints what docs/measured/m67.md quotes. Takes about fifteen minutes on two cores.
 """
 
 import sys

@@ -4,7 +4,7 @@ Usage: python -m benchmarks.real_stars.real_field PATH/m67_gaiadr2_ps1_2mass.fit
 
 Writes a model for each into the folder OUT, for `real_sightlines.py PART DATA --model FILE`: what the choice of stars changes
 in a sightline is what such a correction leaves uncertain. A minute or two each, on one core; without emulators, so that NUTS
-infers (the fast engine's is made by `redflower train`, docs/sightlines.md).
+infers (the fast engine's is made by `redflower train`, docs/howto/sightlines.md).
 """
 
 import sys

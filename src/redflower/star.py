@@ -20,8 +20,8 @@ class Star(eqx.Module):
     has_parallax : whether there is a parallax.
     l_deg, b_deg : Galactic longitude and latitude. [deg]
     prior_log_length_pc, prior_alpha, prior_beta : generalised gamma distance prior of the star's position,
-        natural log of its length scale in pc and its two exponents (docs/model.md, E13).
-    selection_pixel : the star's row in the model's selection function (docs/model.md, E12); 0 where it has none.
+        natural log of its length scale in pc and its two exponents (docs/explanation/model.md, E13).
+    selection_pixel : the star's row in the model's selection function (docs/explanation/model.md, E12); 0 where it has none.
     """
 
     magnitude_mag: Float[Array, "*star band"]

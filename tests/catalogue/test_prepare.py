@@ -203,7 +203,7 @@ def test_training_keeps_negative_parallaxes_unless_asked_for_the_papers_cut():
 
 
 def test_the_training_sample_knows_the_cut_on_parallax_that_prepare_made(flat_prior):
-    """The stars, and what the normaliser is told (docs/model.md, E24b); old tables, which record none, were cut at 0."""
+    """The stars, and what the normaliser is told (E24b); old tables, which record none, were cut at 0."""
     raw = spoiled()
     for least, recorded in ((None, None), (0.0, 0.0), (0.5, 0.5)):
         table = prepare(raw, purpose="training", limits=QualityLimits(parallax_min_mas=least)).table

@@ -151,7 +151,7 @@ def test_stripe_82_has_the_simulated_counts_and_loci(shared_data: Path) -> None:
     """Counts by the local density alone within a fifth; colours of F to K dwarfs at fixed g - i within 10 mmag.
 
     Cosmic variance, clumps of the halo and the choice among published shares of the thick disc leave a fifth. M dwarfs
-    (g - i > 1.3) are not judged: see docs/population.md.
+    (g - i > 1.3) are not judged: see docs/explanation/population.md.
     """
     from benchmarks.real_stars.sky_population import expected_counts, field_table, locus, simulated_field
 

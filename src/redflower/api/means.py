@@ -13,7 +13,8 @@ def mean_reddening(posteriors: TableSource) -> MeanReddening:
     """Return the mean E(B-V) of the stars of a table, the uniform reddening prior of each divided out.
 
     Of the stars that a sightline takes: a density, the status ``ok`` or ``edge_of_prior``, and like the training stars. The
-    mean of their posterior means is another number, some 0.01 mag too red where there is no dust (docs/model.md, ES9).
+    mean of their posterior means is another number, some 0.01 mag too red where there is no dust
+    (docs/explanation/model.md, ES9).
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def fit_offsets(
     covariance of the stars' pulls is their information on the offsets (Fisher). Each pass steps by the sum of pulls over the
     information and the prior's, until the offsets stand still.
 
-    Equations: CA1 to CA3 (docs/model.md).
+    Equations: CA1 to CA3 (docs/explanation/model.md).
 
     Parameters
     ----------

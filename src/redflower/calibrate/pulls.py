@@ -71,7 +71,7 @@ def pulls_of(
 ) -> Pulls:
     """Return pulls and residuals of every star with the offsets taken off its magnitudes.
 
-    Equation: CA2 (docs/model.md).
+    Equation: CA2 (docs/explanation/model.md).
 
     Parameters
     ----------

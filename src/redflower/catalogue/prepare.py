@@ -256,7 +256,7 @@ def _notes_on(release: GaiaRelease) -> list[str]:
 
 
 #: Cuts that say which stars are meant at all, and not whether such a star is in the sample.
-#: That on parallax is a factor of its own (docs/model.md, E24b).
+#: That on parallax is a factor of its own (docs/explanation/model.md, E24b).
 _CUTS_OF_THE_PARENT = ("position", "latitude", "bright limit", "faint limit", "parallax", "dust map")
 
 

@@ -42,7 +42,7 @@ def dense_forward(
 ) -> tuple[Float[Array, " dim"], Float[Array, " dim"]]:
     """The map u = f(x, condition) and the diagonal of its Jacobian, du_k/dx_k > 0.
 
-    Equation: E7 (docs/model.md). Source: De Cao et al. (2019); O'Callaghan et al. (2025), eqs 7-8.
+    Equation: E7 (docs/explanation/model.md). Source: De Cao et al. (2019); O'Callaghan et al. (2025), eqs 7-8.
     """
     last = len(weights.matrices) - 1
     value, slope = x, jnp.ones_like(x)

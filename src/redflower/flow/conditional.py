@@ -57,7 +57,7 @@ class PreparedFlow(eqx.Module):
     ) -> Float[Array, " band"]:
         """ln p(x_k | x_1..x_(k-1), R, Z) for every k; their sum over k < n is ln p of the first n bands.
 
-        Equation: E8 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 8.
+        Equation: E8 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 8.
         """
         u, slope = self.forward(x, condition)
         return -0.5 * u * u - LOG_SQRT_2PI + jnp.log(slope)  # E8
@@ -87,7 +87,7 @@ class PreparedFlow(eqx.Module):
     ) -> Float[Array, ""]:
         """ln P(low < M_G < high | R, Z), exactly: the first coordinate's map is its own quantile function.
 
-        Equation: E9b (docs/model.md).
+        Equation: E9b (docs/explanation/model.md).
         """
         first = self.leading(1)
         u_low, u_high = (first.forward(m[None], condition)[0][0] for m in (low_mag, high_mag))
@@ -96,7 +96,7 @@ class PreparedFlow(eqx.Module):
     def log_mass_below(
         self, high_mag: Float[Array, ""], condition: Float[Array, " cond"]
     ) -> Float[Array, ""]:
-        """ln P(M_G < high | R, Z), exactly. Equation: E9b (docs/model.md)."""
+        """ln P(M_G < high | R, Z), exactly. Equation: E9b (docs/explanation/model.md)."""
         return log_ndtr(self.leading(1).forward(high_mag[None], condition)[0][0])  # E9b
 
     def sample(self, key: PRNGKeyArray, condition: Float[Array, " cond"]) -> Float[Array, " band"]:

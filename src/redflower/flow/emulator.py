@@ -154,7 +154,7 @@ class Emulator(eqx.Module):
     ) -> Float[Array, "colour *node"]:
         """ln p(y_k | y_1..y_(k-1), E, R, Z, errors) of every band after G; 0 where a band is missing.
 
-        Equation: EF1 (docs/model.md).
+        Equation: EF1 (docs/explanation/model.md).
         """
 
         mean_mag, variance, log_weight = self.mixtures(seen, noise, masks)
@@ -181,7 +181,7 @@ class Emulator(eqx.Module):
     ) -> tuple[Float[Array, "band draw *node"], Float[Array, "band draw *node"]]:
         """Noise-free magnitudes (still less ``reference`` * E and the distance modulus) and ln of their density.
 
-        Equation: EF3 (docs/model.md). The density is given factor by factor: the sum over the first k is that of the
+        Equation: EF3 (docs/explanation/model.md). The density is given factor by factor: the sum over the first k is that of the
         first k bands.
 
         Parameters

@@ -57,7 +57,7 @@ class Model:
     selection : selection function of the training sample, which inference uses as well; None where it is 1.
     photometry : photometric scale of its stars; None for a model of redflower 0.1, which stated none.
     distance_prior : name and checksum of the distance prior it was trained with, and ``g_limit_mag`` where that prior is of the
-        stars to a limit in G (docs/model.md, E13b).
+        stars to a limit in G (docs/explanation/model.md, E13b).
     config : the training configuration, resolved.
     provenance : versions, input checksum, sample size, evidence reached.
     """

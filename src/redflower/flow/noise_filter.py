@@ -56,7 +56,7 @@ def make_noise_filter(
 ) -> NoiseFilter:
     """The filter of every star of a batch.
 
-    Equation: EF2 (docs/model.md): Kalman's filter with one scalar measurement per band.
+    Equation: EF2 (docs/explanation/model.md): Kalman's filter with one scalar measurement per band.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """The physics of one star: pure functions of scalars and of one value per band; the caller vectorises them.
 
-Equations by their number in docs/model.md.
+Equations by their number in docs/explanation/model.md.
 """
 
 from typing import TYPE_CHECKING

@@ -9,13 +9,13 @@ from jaxtyping import Array, Float
 from redflower.constants import DISTANCE_MODULUS_ZERO_PC, R_SUN_PC, Z_SUN_PC
 from redflower.physics._types import AnyShape, ScalarLike
 
-#: Distances below this act as this one wherever a logarithm or a reciprocal is taken (docs/model.md, D5). It
+#: Distances below this act as this one wherever a logarithm or a reciprocal is taken (docs/explanation/model.md, D5). It
 #: is a thousandth of the distance of the nearest star, so no star feels it; a sampler that strays to 0 stays
 #: finite. [pc]
 DISTANCE_FLOOR_PC: Final = 1e-3
 
 #: Length added in quadrature to R before its logarithm, which has no value on the Galactic axis
-#: (docs/model.md, D4). [pc]
+#: (docs/explanation/model.md, D4). [pc]
 RADIUS_SOFTENING_PC: Final = 1.0
 
 
@@ -26,7 +26,7 @@ def distance_modulus(
 
     .. math:: \mu = 5 \log_{10}(d / 10\,\mathrm{pc})
 
-    Equation: EP1 (docs/model.md). Source: O'Callaghan et al. (2025), section 2.1.1.
+    Equation: EP1 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), section 2.1.1.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def distance_pc_of_modulus(
 ) -> Float[Array, "*shape"]:
     r"""Distance of a distance modulus, :math:`d = 10\,\mathrm{pc} \times 10^{\mu/5}`.
 
-    Equation: EP1 (docs/model.md).
+    Equation: EP1 (docs/explanation/model.md).
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def height_pc(distance_pc: AnyShape, b_deg: ScalarLike) -> Float[Array, "*shape"
 
     .. math:: Z = d\,|\sin b| + Z_\odot
 
-    Equation: E1 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 1, kept as printed
+    Equation: E1 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 1, kept as printed
     (docs/decisions/0001-both-hemispheres.md): south of the plane it is 2 Z_sun more than the true height.
 
     Parameters
@@ -98,7 +98,7 @@ def galactocentric_radius_pc(
 
     .. math:: R = \sqrt{R_\odot^2 + d^2 \cos^2 b - 2 R_\odot d \cos b \cos l}
 
-    Equation: E2 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 2.
+    Equation: E2 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 2.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def flow_condition(
 
     .. math:: \Phi = (\log_{10} R/\mathrm{pc},\ \log_{10} Z/\mathrm{pc})
 
-    Equations: E1, E2 (docs/model.md), with R softened by `RADIUS_SOFTENING_PC` (D4).
+    Equations: E1, E2 (docs/explanation/model.md), with R softened by `RADIUS_SOFTENING_PC` (D4).
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ N_NEWTON_STEPS: Final = 4
 def extinction_mag(law: ExtinctionLaw, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
     r"""Extinction of every band, :math:`A = R(E, C)\,E`.
 
-    Equation: EP8 (docs/model.md). Source: O'Callaghan et al. (2025), section 2.8.
+    Equation: EP8 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), section 2.8.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def intrinsic_bp_rp(
 
     .. math:: C + [R_\mathrm{BP}(E, C) - R_\mathrm{RP}(E, C)]\,E = C_\mathrm{obs}
 
-    Equation: EP6 (docs/model.md). By `N_NEWTON_STEPS` Newton steps from a first guess at the observed colour:
+    Equation: EP6 (docs/explanation/model.md). By `N_NEWTON_STEPS` Newton steps from a first guess at the observed colour:
     plain substitution contracts by only 0.8 per step for hot stars at E = 0.5. The gradient is that of the
     solution (implicit function theorem), not of the steps.
 

@@ -25,7 +25,7 @@ TEFF_POLYNOMIAL_K: Final = (1187.26193963, -4925.6478914, 8268.06749031, -9038.5
 BP_RP_MAX_MAG: Final = 1.61
 TEFF_REDDEST_K: Final = 4000.0
 #: Bluest intrinsic BP-RP at which the relation is evaluated. It gives 10685 K there, hotter than the range of
-#: every band, and quickly grows without bound towards bluer colours (docs/model.md, D6). [mag]
+#: every band, and quickly grows without bound towards bluer colours (docs/explanation/model.md, D6). [mag]
 BP_RP_MIN_MAG: Final = -0.1
 #: Range of E(B-V) of the coefficients of Zhang & Yuan (2023). [mag]
 EBV_COEFFICIENT_MIN_MAG: Final = 0.0
@@ -37,7 +37,7 @@ _TEFF_UNIT_K: Final = 1000.0
 def effective_temperature_k(bp_rp_intrinsic_mag: ScalarLike) -> Float[Array, ""]:
     """Effective temperature of a star from its colour free of reddening.
 
-    Equation: EP5 (docs/model.md). Source: the public code of Zhang & Yuan (2023), a polynomial of fourth
+    Equation: EP5 (docs/explanation/model.md). Source: the public code of Zhang & Yuan (2023), a polynomial of fourth
     degree; 4000 K beyond BP-RP = 1.61.
 
     Parameters
@@ -127,7 +127,7 @@ def _zhang23_shifted() -> np.ndarray:
 class Zhang23Law(ExtinctionLaw):
     """The empirical law of Zhang & Yuan (2023): R falls with reddening and changes with temperature.
 
-    Equation: EP4 (docs/model.md). Source: Zhang & Yuan 2023, ApJS 264, 14. E(B-V) is on the scale of Schlegel
+    Equation: EP4 (docs/explanation/model.md). Source: Zhang & Yuan 2023, ApJS 264, 14. E(B-V) is on the scale of Schlegel
     et al. (1998). Outside 0 to 0.5 mag, and outside each band's range of Teff, R keeps its value at the edge,
     and `in_range` says so (D3; docs/decisions/0002-extinction-law-float32-and-clipping.md).
     """

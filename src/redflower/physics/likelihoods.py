@@ -27,7 +27,7 @@ def log_photometric_likelihood(
     .. math:: \ln p(\hat m \mid x, E, d) = \sum_{i\ \mathrm{observed}} \ln N(\hat m_i \mid m_i, \sigma_i^2),
        \qquad m = \Lambda^{-1} x + R(E, C) E + \mu(d)
 
-    Equation: E5 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 5, with a diagonal covariance: the
+    Equation: E5 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 5, with a diagonal covariance: the
     errors of *magnitudes* are independent. Those of colours are not
     (`redflower.physics.photometry.colour_covariance`); as the determinant of Lambda is 1, the density is the
     same in either.
@@ -57,7 +57,7 @@ def log_parallax_likelihood(
 
     .. math:: \ln p(\varpi \mid d) = \ln N(\varpi \mid 1000\,\mathrm{pc}/d,\ \sigma_\varpi^2)\ \text{in mas}
 
-    Equation: E6 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 6. The zero point that stands there
+    Equation: E6 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 6. The zero point that stands there
     is already taken off the parallax (the catalogue does it), so it is not here.
 
     Parameters

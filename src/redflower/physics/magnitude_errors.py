@@ -19,7 +19,7 @@ def magnitude_error_mag(flux: AnyArray, flux_error: AnyArray, floor_mag: float |
 
     .. math:: \sigma_m = \sqrt{\left(\frac{2.5}{\ln 10}\,\frac{\sigma_F}{F}\right)^2 + \sigma_0^2}
 
-    Equation: EP2 (docs/model.md). It divides by the *flux*, never by the magnitude.
+    Equation: EP2 (docs/explanation/model.md). It divides by the *flux*, never by the magnitude.
 
     Works alike on NumPy arrays (a catalogue) and on JAX arrays (a simulation), of any shape.
 

@@ -11,7 +11,7 @@ def absolute_to_colour(absolute_mag: Float[Array | np.ndarray, "band *shape"]) -
     .. math:: x = \Lambda M,\qquad
        \Lambda = \begin{bmatrix}1 & 0 & \cdots\\ -1 & 1 & \\ \vdots & & \ddots\end{bmatrix}
 
-    Equations: E3, E4 (docs/model.md). Source: O'Callaghan et al. (2025), eqs 3, 4.
+    Equations: E3, E4 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eqs 3, 4.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def absolute_to_colour(absolute_mag: Float[Array | np.ndarray, "band *shape"]) -
 def colour_to_absolute(x: Float[Array, " band"]) -> Float[Array, " band"]:
     r"""The absolute magnitudes of a colour-magnitude vector, :math:`M = \Lambda^{-1} x`.
 
-    Equations: E3, E4 (docs/model.md).
+    Equations: E3, E4 (docs/explanation/model.md).
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def colour_covariance(magnitude_error_mag: Float[Array, " band"]) -> Float[Array
 
     .. math:: \Lambda \Sigma \Lambda^T,\qquad \Sigma = \mathrm{diag}(\sigma^2)
 
-    Equation: EP3 (docs/model.md).
+    Equation: EP3 (docs/explanation/model.md).
 
     Parameters
     ----------

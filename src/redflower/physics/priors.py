@@ -40,7 +40,7 @@ def log_distance_prior(
     .. math:: \ln p(d) = \ln\alpha - \ln\Gamma\!\left(\tfrac{\beta+1}{\alpha}\right)
        - \ln L + \beta\,(\ln d - \ln L) - e^{\alpha(\ln d - \ln L)}
 
-    Equation: E13 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 13 (the density of Bailer-Jones et
+    Equation: E13 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 13 (the density of Bailer-Jones et
     al. 2021, AJ 161, 147). All in logs: over the sky L runs from 3e-7 to 1e4 pc, with alpha down to 0.17.
 
     Parameters
@@ -67,7 +67,7 @@ def distance_prior_cdf(
     .. math:: P(d' < d) = \gamma\!\left(\tfrac{\beta+1}{\alpha}, (d/L)^\alpha\right)
        / \Gamma\!\left(\tfrac{\beta+1}{\alpha}\right)
 
-    Equation: E13 (docs/model.md), integrated. In float32 good to 2e-5.
+    Equation: E13 (docs/explanation/model.md), integrated. In float32 good to 2e-5.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def distance_prior_quantile(
 ) -> Float[Array, ""]:
     """Distance within which the distance prior holds the probability ``level``.
 
-    Equation: E13 (docs/model.md), integrated and inverted on the grid of `distance_posterior_quantiles`.
+    Equation: E13 (docs/explanation/model.md), integrated and inverted on the grid of `distance_posterior_quantiles`.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def log_reddening_prior(
 
     .. math:: p(E) = \frac{1}{E_\max - E_\min}\ \text{if}\ E_\min \le E \le E_\max,\ 0\ \text{otherwise}
 
-    Equation: E14 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 14, here with both limits inside
+    Equation: E14 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 14, here with both limits inside
     (D8).
 
     Parameters
@@ -143,7 +143,7 @@ def distance_posterior_quantiles(
     .. math:: p(d \mid \varpi) = \frac{p(\varpi \mid d)\,p(d)}{Z},\qquad
        Z = \int p(\varpi \mid d)\,p(d)\,\mathrm{d}d
 
-    Equation: EP7 (docs/model.md). At the levels 0.16, 0.5 and 0.84 these are the geometric distances
+    Equation: EP7 (docs/explanation/model.md). At the levels 0.16, 0.5 and 0.84 these are the geometric distances
     ``r_lo_geo r_med_geo r_hi_geo`` of Bailer-Jones et al. (2021).
 
     The density is laid on a grid uniform in log distance; the next grid covers only what holds the mass, and
@@ -218,7 +218,7 @@ def log_parallax_evidence(
 ) -> Float[Array, ""]:
     r"""Log evidence of the parallax, :math:`\ln \int p(\varpi \mid d)\,p(d)\,\mathrm{d}d`.
 
-    Equation: EP7 (docs/model.md). Parameters as in `distance_posterior_quantiles`.
+    Equation: EP7 (docs/explanation/model.md). Parameters as in `distance_posterior_quantiles`.
 
     Returns
     -------

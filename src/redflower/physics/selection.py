@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from redflower.physics._types import ScalarLike
 
-#: Width of the two edges, the standard deviation of a normal distribution function (docs/model.md, D2). [mag]
+#: Width of the two edges, the standard deviation of a normal distribution function (docs/explanation/model.md, D2). [mag]
 EDGE_WIDTH_MAG: Final = 0.01
 
 
@@ -24,7 +24,7 @@ def log_within_limits(
 
     with the normal distribution function :math:`\mathcal N` and the width w of `EDGE_WIDTH_MAG`.
 
-    Equation: E9 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 9. There the edges are hard, which
+    Equation: E9 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 9. There the edges are hard, which
     leaves a sampler without a gradient; w -> 0 gives them back (D2). The constant 1/(m_faint - m_bright) of
     the paper's uniform density is left out, for it cancels against the normaliser (D7).
 
@@ -71,7 +71,7 @@ def log_subsample_selection(
     .. math:: \ln\mathfrak S^\mathrm{subsample}(q) = \ln\mathfrak S(q \mid q \in \mathrm{parent})
        + \ln\mathfrak S^\mathrm{parent}(q)
 
-    Equation: E11 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 11; Rix et al. (2021), AJ 162, 142.
+    Equation: E11 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 11; Rix et al. (2021), AJ 162, 142.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def log_selection(
 
     .. math:: \ln P(S = 1 \mid m^\mathrm{unext}, l, b) = \ln\mathfrak S(m^\mathrm{unext}, l, b)
 
-    Equation: E12 (docs/model.md). Source: O'Callaghan et al. (2025), eq. 12.
+    Equation: E12 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 12.
 
     Bilinear in G and G - RP between the centres of the cells, so that samplers get a gradient, and constant beyond the
     outermost centres; constant within a pixel, for the position of a star is exact.
@@ -121,8 +121,8 @@ def log_mean_selection(
 ) -> Float[Array, ""]:
     r"""Log of `log_selection`'s probability averaged over the colours that the parent's stars have there.
 
-    Equation: E12b (docs/model.md). What the normaliser of E24 needs: it integrates over colour, for which the parent's
-    own counts stand.
+    Equation: E12b (docs/explanation/model.md). What the normaliser of E24 needs: it integrates over colour, for which the
+    parent's own counts stand.
 
     Parameters
     ----------

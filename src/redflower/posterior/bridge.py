@@ -18,8 +18,8 @@ def bridge_step(
 ) -> Float[np.ndarray, "*star"]:
     """Bring ln of the ratio of two normalising constants one step nearer to its fixed point.
 
-    Equations: E16c, ES7 (docs/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831, eq. 4.1. With equally many
-    draws of both densities, s1 = s2 = 1/2 drops out.
+    Equations: E16c, ES7 (docs/explanation/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831, eq. 4.1. With
+    equally many draws of both densities, s1 = s2 = 1/2 drops out.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def log_evidence_by_bridge(
 ) -> Float[np.ndarray, " star"]:
     """ln of the integral of each star's density, given draws from it.
 
-    Equation: E16c (docs/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831, eq. 4.1: the optimal
+    Equation: E16c (docs/explanation/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831, eq. 4.1: the optimal
     bridge to a normal distribution fitted to the first half of the draws and judged by the second, iterated to its fixed
     point. The linear algebra is numpy's, in float64.
 
@@ -84,7 +84,7 @@ def bridge(
 ) -> tuple[float, float, float]:
     """Estimate the ratio of two normalising constants from equally many draws of each density.
 
-    Equation: ES7 (docs/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831.
+    Equation: ES7 (docs/explanation/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831.
 
     Parameters
     ----------

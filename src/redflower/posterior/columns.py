@@ -77,7 +77,7 @@ OUTPUT_COLUMNS: dict[str, tuple[str | None, str]] = {
     "status": (None, "one word: ok, or why to look twice"),
     "flags": (None, "bit mask, see redflower.posterior.Flag"),
 }
-#: Columns that `infer` adds with the densities: the distance prior that they hold (docs/model.md, E13).
+#: Columns that `infer` adds with the densities: the distance prior that they hold (docs/explanation/model.md, E13).
 PRIOR_COLUMNS: dict[str, tuple[str | None, str]] = {
     "prior_log_length": (None, "distance prior: natural log of its length scale in pc"),
     "prior_alpha": (None, "distance prior: exponent alpha"),

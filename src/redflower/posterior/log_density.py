@@ -67,7 +67,7 @@ def make_target(model: Model, *, ebv_min_mag: float, ebv_max_mag: float) -> Targ
 def log_in_sample(
     target: Target, star: Star, g_mag: Float[Array, ""], g_rp_mag: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """ln I(M | mu) + ln P(S = 1) of G and G - RP without dust (D12). Equations: E9, E12 (docs/model.md)."""
+    """ln I(M | mu) + ln P(S = 1) of G and G - RP without dust (D12). Equations: E9, E12 (docs/explanation/model.md)."""
     log_limits = log_within_limits(g_mag, target.g_bright_mag, target.g_faint_mag)
     if target.selection is None:
         return log_limits
@@ -80,13 +80,13 @@ def brightening(extinction_mag: Float[Array, "*node"]) -> Float[Array, "*node"]:
     A negative reddening is an error that the prior allows for, of the colours or of their zero points, and no dust that could be
     taken away: a star cannot have come into the sample by being brighter than without it.
 
-    Equation: D12 (docs/model.md).
+    Equation: D12 (docs/explanation/model.md).
     """
     return jnp.minimum(extinction_mag, 0.0)  # D12
 
 
 def log_parallax_of(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
-    """ln of the parallax likelihood, 0 without a parallax. Equation: E6 (docs/model.md)."""
+    """ln of the parallax likelihood, 0 without a parallax. Equation: E6 (docs/explanation/model.md)."""
     return jnp.where(
         star.has_parallax,
         log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, distance_pc),
@@ -97,7 +97,7 @@ def log_parallax_of(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, "
 def log_prior_of_modulus(target: Target, star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
     """ln of the star's distance prior, per mag of distance modulus: p(d) dd/dmu.
 
-    Equation: E13b (docs/model.md), where the prior is that of the stars to a limit in G.
+    Equation: E13b (docs/explanation/model.md), where the prior is that of the stars to a limit in G.
     """
     log_share: float | Array = 0.0
     if target.prior_limit_mag is not None:
@@ -122,7 +122,7 @@ def log_posterior(
 ) -> Float[Array, ""]:
     """ln of the unnormalised posterior density in (E(B-V), distance modulus, intrinsic absolute magnitudes).
 
-    Equation: E16, D11 (docs/model.md), with p(d) dd/dmu for p(d). Source: O'Callaghan et al. (2025), eq. 16.
+    Equation: E16, D11 (docs/explanation/model.md), with p(d) dd/dmu for p(d). Source: O'Callaghan et al. (2025), eq. 16.
 
     Bands that the star lacks have no likelihood; if an observed band follows them, their flow factors stay and
     they are integrated over by the engine. Factors after the last observed band integrate to one and are left

@@ -45,7 +45,7 @@ class Whitening(eqx.Module):
     def __call__(
         self, target: Target, star: Star, theta: Float[Array, " theta"]
     ) -> tuple[Position, Float[Array, ""]]:
-        """The position and ln |d position / d theta|. Equation: E16b (docs/model.md)."""
+        """The position and ln |d position / d theta|. Equation: E16b (docs/explanation/model.md)."""
         width_mag = target.ebv_max_mag - target.ebv_min_mag
         ebv_mag = target.ebv_min_mag + width_mag * jax.nn.sigmoid(theta[0])
         log_jacobian = jnp.log(width_mag) + jax.nn.log_sigmoid(theta[0]) + jax.nn.log_sigmoid(-theta[0])

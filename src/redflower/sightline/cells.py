@@ -146,7 +146,7 @@ def flat_distance_log_weight(
 ) -> Float[np.ndarray, "star modulus"]:
     """What turns each star's own distance prior into one that is uniform in distance modulus: 1 / p(mu), as a log.
 
-    Equation: ES1 (docs/model.md). For `star_cells`; stars without a grid have zeros.
+    Equation: ES1 (docs/explanation/model.md). For `star_cells`; stars without a grid have zeros.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
 
 
 def clouds_of(points: Points, prior: DustPrior, grid: CellGrid, n_clouds: int) -> Dust:
-    """The clouds at points of the unit cube. Equation: ES5 (docs/model.md), by its inverse distribution functions."""
+    """The clouds at points of the unit cube. Equation: ES5 (docs/explanation/model.md), by its inverse distribution functions."""
     foreground, scatter, outliers, drift = _shared(points, prior, grid)
     near, far = prior.modulus_mag
     place, height, patch = (points[:, prior.n_shared + k :: 3][:, :n_clouds] for k in range(3))
@@ -102,7 +102,7 @@ def profile_edges_mag(prior: DustPrior) -> Float[np.ndarray, " step"]:
 
 
 def profile_of(points: Points, prior: DustPrior, grid: CellGrid) -> Dust:
-    """The profile at points of the unit cube. Equation: ES8 (docs/model.md)."""
+    """The profile at points of the unit cube. Equation: ES8 (docs/explanation/model.md)."""
     foreground, scatter, outliers, drift = _shared(points, prior, grid)
     place, heights = points[:, prior.n_shared, None], points[:, prior.n_shared + 1 :]
     edges = np.broadcast_to(profile_edges_mag(prior), heights.shape)
@@ -154,8 +154,8 @@ def log_evidence_of_one_more(
 ) -> tuple[float, float, float]:
     """Ratio of the evidences of N + 1 and N clouds, by bridge sampling between their posteriors.
 
-    Equation: ES7 (docs/model.md). A draw of N clouds gets one more, drawn from where those of N + 1 are or from the prior;
-    a draw of N + 1 loses one of them, whichever.
+    Equation: ES7 (docs/explanation/model.md). A draw of N clouds gets one more, drawn from where those of N + 1 are or
+    from the prior; a draw of N + 1 loses one of them, whichever.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def fit_sightline(
 ) -> SightlineFit:
     """Fit 0 ... ``max_clouds`` clouds to the joint densities of the stars of one cone.
 
-    Equations: ES1, ES2, ES3, ES4, ES5 and ES6 (docs/model.md). No star is chosen or weighted by its posterior mean.
+    Equations: ES1, ES2, ES3, ES4, ES5 and ES6 (docs/explanation/model.md). No star is chosen or weighted by its posterior mean.
 
     Parameters
     ----------

@@ -43,8 +43,8 @@ class StarSet:
 
         .. math:: \ln \mathcal L = \sum_s \ln\left[(1 - \epsilon)\, \ell_s + \epsilon\right]
 
-        Equation: ES4 (docs/model.md), with the cells of ES1 and the kernel ES2. Relative to the stars' evidences under
-        the uniform reddening prior: 0 when every star is an outlier.
+        Equation: ES4 (docs/explanation/model.md), with the cells of ES1 and the kernel ES2. Relative to the stars' evidences
+        under the uniform reddening prior: 0 when every star is an outlier.
         """
         inlier = self._drifting(dust) if dust.drift.any() else self._still(dust)
         share = dust.outlier_share.astype(np.float32)[:, None]
@@ -122,7 +122,7 @@ class StarSet:
 def kernel_cells(dust: Dust, grid: CellGrid) -> Float[np.ndarray, "sightline segment ebv_cell"]:
     """Probability that a star's reddening lies in each cell of E(B-V), in front of the first step and behind each.
 
-    Equation: ES2 (docs/model.md): a normal distribution about the mean reddening, cut at the limits of the stars'
+    Equation: ES2 (docs/explanation/model.md): a normal distribution about the mean reddening, cut at the limits of the stars'
     reddening prior and normalised between them.
     """
     return _kernel(dust.levels_mag(), dust.scatters_mag(), grid)

@@ -51,8 +51,8 @@ class Profile:
 def mean_reddening(density: JointDensity, ebv_range_mag: tuple[float, float]) -> MeanReddening:
     """The mean reddening of stars from their joint densities, the uniform prior of each divided out.
 
-    Equation: ES9 (docs/model.md). A mean of posterior means is another thing: each of them is drawn into the limits of its
-    prior, and stars without dust, near the lower one, come out too red by some 0.01 mag.
+    Equation: ES9 (docs/explanation/model.md). A mean of posterior means is another thing: each of them is drawn into the
+    limits of its prior, and stars without dust, near the lower one, come out too red by some 0.01 mag.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ class Sampled:
 
 
 def sample(problem: Problem, rng: np.random.Generator, settings: TemperingSettings) -> Sampled:
-    """Draws and evidence. Equations: ES6, ES7 (docs/model.md)."""
+    """Draws and evidence. Equations: ES6, ES7 (docs/explanation/model.md)."""
     n = settings.n_particles
     points = problem.start(n, rng)
     log_like = problem.log_likelihood(points)
@@ -99,7 +99,7 @@ def _bridge(
 ) -> tuple[float, float, float]:
     """Evidence by bridge sampling between the second half of the particles and a mixture fitted to the first.
 
-    Equation: ES7 (docs/model.md). The error is that of independent draws, a lower bound.
+    Equation: ES7 (docs/explanation/model.md). The error is that of independent draws, a lower bound.
     """
     half = len(draws) // 2
     mixture = StudentMixture(probit(draws[:half]), rng)

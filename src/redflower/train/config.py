@@ -46,7 +46,7 @@ class StageConfig(_Section):
 
 
 class ContrastConfig(_Section):
-    """The contrastive term (docs/model.md, E20-E22). Numbers: sections 2.10.2 and 2.11 of the paper.
+    """The contrastive term (docs/explanation/model.md, E20-E22). Numbers: sections 2.10.2 and 2.11 of the paper.
 
     `strength` is the final lambda, 0 for none (the default: docs/decisions/0005-contrastive-term.md). lambda is 0 for
     `start_epochs` epochs and then rises to `strength` in `ramp_epochs` equal steps, one after every epoch that leaves
@@ -67,7 +67,7 @@ class ContrastConfig(_Section):
 
 
 class EmulatorConfig(_Section):
-    """How the emulator of the fast engine is distilled from the trained flow (docs/fast-engine.md).
+    """How the emulator of the fast engine is distilled from the trained flow (docs/explanation/fast-engine.md).
 
     `n_stars` noise-free stars are drawn from the flow and given `n_patterns` combinations of errors and missing bands in
     `n_steps` steps of Adam, whose rate falls along a half cosine; 0 steps leave the model without an emulator.
@@ -104,7 +104,7 @@ class TrainConfig(_Section):
     ``gaussian`` (appendix A of the paper). `magnitudes` is how true magnitudes are drawn: ``adapted`` (from likelihood
     times flow, EA3c) or ``likelihood`` (appendix A). `normaliser` is how the share of stars within the limits is computed:
     ``exact``, ``same_draws`` (the paper's A6) or ``none``; the last two are for comparison only
-    (docs/training.md). `integrate_gaps`: whether bands that are missing before a star's last one are integrated
+    (docs/howto/training.md). `integrate_gaps`: whether bands that are missing before a star's last one are integrated
     over, or everything from the first of them on is left out. `g_bright_mag`, `g_faint_mag` and `parallax_min_mas` are the
     sample's limits, where those that `prepare` recorded should not hold. A run whose held-out evidence falls by more than
     `divergence_nat` per star stops.

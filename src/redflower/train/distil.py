@@ -65,7 +65,7 @@ def distil(
 ) -> Emulator:
     """The emulator of a model's flow, for `redflower.posterior`'s fast engine.
 
-    Equations: EF1, EF3 (docs/model.md).
+    Equations: EF1, EF3 (docs/explanation/model.md).
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ def train_flow(
 ) -> TrainResult:
     """Fit the flow to stars believed free of dust by the FLOWER loss.
 
-    Equations: E17-E24 (docs/model.md).
+    Equations: E17-E24 (docs/explanation/model.md).
 
     Parameters
     ----------

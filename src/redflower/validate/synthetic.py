@@ -46,8 +46,8 @@ def redden(
 ) -> Star:
     """Stars as they would be seen behind dust.
 
-    Equation: EP8 (docs/model.md). The observed magnitudes of a star free of dust get the extinction added: their noise is
-    in them once. With ``rng`` noise is drawn again around them and around the parallaxes, as the paper does; the stars
+    Equation: EP8 (docs/explanation/model.md). The observed magnitudes of a star free of dust get the extinction added: their
+    noise is in them once. With ``rng`` noise is drawn again around them and around the parallaxes, as the paper does; the stars
     then carry it twice.
 
     Parameters

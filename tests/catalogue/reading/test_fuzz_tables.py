@@ -1,6 +1,6 @@
 """Random tables of the kinds that people have: whatever is read is right, and everything else is one clear refusal.
 
-`REDFLOWER_FUZZ=N` tries N times as many inputs as `make test`; docs/tables.md says how many were tried and what was found.
+`REDFLOWER_FUZZ=N` tries N times as many inputs as `make test`; docs/howto/tables.md says how many were tried and what was found.
 """
 
 import os

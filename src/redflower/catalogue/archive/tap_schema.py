@@ -61,8 +61,8 @@ def check_names(service: TapService, release: GaiaRelease, surveys: tuple[str, .
         raise RefusedError(
             f"{service.url} has not all that redflower asks of {release.title}, and nothing is fetched. It lacks:\n"
             + "\n".join(lines)
-            + f'{why}\nCorrect the names under [releases.{release.name}] in {data_file()} (docs/surveys.md, "On the day of a '
-            'release"), or leave a survey out by --surveys.'
+            + f'{why}\nCorrect the names under [releases.{release.name}] in {data_file()} (docs/howto/surveys.md, "On the day of '
+            'a release"), or leave a survey out by --surveys.'
         )
 
 

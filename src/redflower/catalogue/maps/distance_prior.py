@@ -1,4 +1,4 @@
-"""Distance priors by position: generalised gamma parameters on a HEALPix grid (docs/model.md, E13)."""
+"""Distance priors by position: generalised gamma parameters on a HEALPix grid (docs/explanation/model.md, E13)."""
 
 import csv
 import logging

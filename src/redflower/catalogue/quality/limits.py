@@ -28,7 +28,7 @@ class QualityLimits:
     latitude_min_deg : lower limit of |b|. [deg]
     parallax_min_mas : training stars must have a parallax above this, zero point removed. None, the default, keeps all: a
         parallax below 0 is a measurement like any other, and 11 % of the stars to G = 20.5 have one. 0 is the cut of the
-        paper; training then accounts for the stars that it lost (docs/model.md, E24b). [mas]
+        paper; training then accounts for the stars that it lost (docs/explanation/model.md, E24b). [mas]
     five_parameter_only : whether only five-parameter solutions are kept.
     tmass_aaa_only : whether 2MASS bands count only with photometric quality AAA.
     ps1_unsaturated_only : whether PS1 bands count only fainter than saturation.

@@ -61,7 +61,7 @@ def weighted_draws(
     With ``spread`` a draw lies anywhere in its node's cell, so that the grid is a density, constant in every cell, and not
     a set of points: what it does not resolve is then in the weights.
 
-    Equation: EF5 (docs/model.md).
+    Equation: EF5 (docs/explanation/model.md).
     """
     exact, emulator = fast.exact, fast.emulator
     n = emulator.n_bands

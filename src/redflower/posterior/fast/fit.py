@@ -88,7 +88,7 @@ def band_residuals(
 ) -> tuple[Float[Array, "colour *node"], Float[Array, "colour *node"]]:
     """Return two residuals of each band given those before it: its normal score, and what it lies from its mean [mag].
 
-    The normal score is Phi^-1 of the conditional distribution function. Equation: EF7 (docs/model.md).
+    The normal score is Phi^-1 of the conditional distribution function. Equation: EF7 (docs/explanation/model.md).
     """
     mean_mag, variance, log_weight = emulator.mixtures(seen, noise, None)
     scaled = (seen.innovation_mag - mean_mag) * jax.lax.rsqrt(variance)
@@ -148,7 +148,7 @@ def pull_of(
 ) -> Float[Array, "band"]:
     """Return d ln evidence / d magnitude of every band, by draws of a star's quadrature; 0 where a band is missing. [1 / mag]
 
-    Equation: CA2 (docs/model.md).
+    Equation: CA2 (docs/explanation/model.md).
     """
     emulator, first = fast.emulator, fast.exact.flow.leading(1)
     draws = _draws_of(star, grid, key, PULL_DRAWS)

@@ -123,7 +123,7 @@ def log_grid(
 ) -> Grid:
     """ln of equation E16 with the intrinsic magnitudes integrated out, on the product of two axes.
 
-    Equation: EF4 (docs/model.md).
+    Equation: EF4 (docs/explanation/model.md).
     """
     exact, emulator = fast.exact, fast.emulator
     first = exact.flow.leading(1)

@@ -16,7 +16,7 @@ from redflower.posterior.fast.grid import Grid
 from redflower.posterior.fast.grid_summaries import node_masses
 
 #: Prior deviations of the coefficients of first and second degree, in nat per standardised coordinate: what an emulator
-#: trained as by default leaves (docs/fast-engine.md).
+#: trained as by default leaves (docs/explanation/fast-engine.md).
 LINEAR_PRIOR: Final = 0.3
 QUADRATIC_PRIOR: Final = 0.1
 #: Node weights further than this from their median do not pull the fit. [nat]
@@ -81,7 +81,7 @@ def features(
 def fit_tilt(grid: Grid, draws: WeightedDraws, n_per_node: int) -> Tilt:
     """The correction from one star's draws.
 
-    Equation: EF6 (docs/model.md): ridge regression of the log of each node's mean weight.
+    Equation: EF6 (docs/explanation/model.md): ridge regression of the log of each node's mean weight.
     """
     frame = frame_of(grid)
     by_node = draws.log_weight.reshape(-1, n_per_node)

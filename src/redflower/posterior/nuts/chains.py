@@ -26,7 +26,7 @@ def chains_of_stars(
 ) -> tuple[Int[np.ndarray, " usable"], dict[str, Shaped[np.ndarray, "usable chain draw"]]]:
     """Draws of every star that can be inferred, by NUTS: those from which `infer_stars` makes the star's row.
 
-    Equations: E16, E16b (docs/model.md).
+    Equations: E16, E16b (docs/explanation/model.md).
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ def sample_chain(
 ) -> tuple[Array, Array, Array, Array]:
     """One chain of one star by NUTS, in a given frame with a diagonal mass matrix.
 
-    Equation: E16, E16b (docs/model.md).
+    Equation: E16, E16b (docs/explanation/model.md).
 
     Returns
     -------

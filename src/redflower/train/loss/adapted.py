@@ -36,7 +36,7 @@ def draw_adapted(
 ) -> tuple[Float[Array, " band"], Float[Array, ""]]:
     """One colour-magnitude vector, its first coordinate as given, the others drawn.
 
-    Equation: EA3c (docs/model.md).
+    Equation: EA3c (docs/explanation/model.md).
 
     Parameters
     ----------

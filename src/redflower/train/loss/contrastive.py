@@ -1,6 +1,6 @@
 """The contrastive term: reddened copies of the training stars, to which the flow is to give a low density.
 
-For one star and one reddening (docs/model.md, E21) the copy has A = R(E, C) E added to every band, with C the star's
+For one star and one reddening (docs/explanation/model.md, E21) the copy has A = R(E, C) E added to every band, with C the star's
 own observed BP-RP, which is intrinsic here because training stars have no dust. Its marginal likelihood is that
 of a star without dust, with the log density of the flow never counted below `ContrastConfig.floor`.
 """
@@ -23,7 +23,7 @@ from redflower.train.loss.training_star import TrainingStar
 
 
 def redden(law: ExtinctionLaw, star: Star, ebv_mag: Float[Array, ""]) -> Star:
-    """The star behind dust: A(E, C) added to every band, with C its own BP-RP. Equation: E21 (docs/model.md)."""
+    """The star behind dust: A(E, C) added to every band, with C its own BP-RP. Equation: E21 (docs/explanation/model.md)."""
     bp_rp_mag = star.magnitude_mag[BP] - star.magnitude_mag[RP]
     shifted = star.magnitude_mag + extinction_mag(law, ebv_mag, bp_rp_mag)  # E21
     return eqx.tree_at(lambda s: s.magnitude_mag, star, shifted)
@@ -41,7 +41,7 @@ def log_contrast(
 ) -> tuple[Float[Array, ""], Bool[Array, ""]]:
     """ln C_s without its normaliser, the mean over `config.negatives` reddened copies of one star.
 
-    Equations: E20, E21 (docs/model.md). The normaliser of E21 is that of the star itself, which the caller has.
+    Equations: E20, E21 (docs/explanation/model.md). The normaliser of E21 is that of the star itself, which the caller has.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def log_contrast(
 def contrast_strength(config: ContrastConfig, steps_done: float) -> float:
     """lambda after a number of rising epochs: nothing during the first `start_epochs`, then linear to its end.
 
-    Equation: E22 (docs/model.md).
+    Equation: E22 (docs/explanation/model.md).
     """
     return config.strength * min(max(steps_done - config.start_epochs, 0.0) / config.ramp_epochs, 1.0)  # E22
 

@@ -1,6 +1,6 @@
 """The marginal likelihood of one dust-free star, estimated by importance sampling.
 
-For one star (docs/model.md, E23) the unknowns are its distance and its true magnitudes. Magnitudes are drawn
+For one star (docs/explanation/model.md, E23) the unknowns are its distance and its true magnitudes. Magnitudes are drawn
 from their own likelihood, so that likelihood and proposal cancel exactly (EA4); distances come from one of two
 proposals, and what is left of their weight is kept exactly (EA3). Bands that are missing before the last observed
 one come from the flow itself (EA3b).
@@ -30,7 +30,7 @@ def log_flow_density(
 ) -> Float[Array, " imp"]:
     """ln p(x | R, Z) of every draw, over the coordinates that count; missing ones over their proposal.
 
-    Equation: E8, EA3b (docs/model.md).
+    Equation: E8, EA3b (docs/explanation/model.md).
     """
     star, n_bands = data.star, flow.n_bands
     observed = star.observed[:n_bands]
@@ -50,7 +50,7 @@ def log_evidence(
 ) -> Float[Array, ""]:
     """Estimate ln p(magnitudes, parallax | position, flow, in the sample) of one dust-free star, with noise.
 
-    Equation: E23 by EA3 (docs/model.md). Source: O'Callaghan et al. (2025), eqs 23-25 and appendix A.
+    Equation: E23 by EA3 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eqs 23-25 and appendix A.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def fill_gaps(
 ) -> tuple[Float[Array, " band"], Float[Array, ""]]:
     """The colour-magnitude vector with every missing coordinate drawn from p(x_k | x_1..x_(k-1), R, Z).
 
-    Equation: EA3b (docs/model.md).
+    Equation: EA3b (docs/explanation/model.md).
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def prior_nodes(data: TrainingStar) -> tuple[Float[Array, " node"], Float[Array,
     Each star's nodes are shifted by a share of their spacing of its own. At one star's, all stars fainter than the limit at
     a node and brighter than that at the next count alike; the flow learns from many stars, for which they fill the gaps.
 
-    Equation: E24, D9 (docs/model.md).
+    Equation: E24, D9 (docs/explanation/model.md).
     """
     star, (low, high) = data.star, data.prior_log_range
     log_distance = low + (jnp.arange(N_PRIOR_NODES) + _shift_of(star)) * (high - low) / N_PRIOR_NODES
@@ -53,7 +53,7 @@ def _shift_of(star: Star) -> Float[Array, ""]:
 def log_parallax_pass(data: TrainingStar, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
     """ln of the probability that a star at this distance, measured with this star's error, passes the cut on parallax.
 
-    Equation: E24b (docs/model.md).
+    Equation: E24b (docs/explanation/model.md).
     """
     margin_mas = PARALLAX_DISTANCE_MAS_PC / distance_pc - data.parallax_min_mas
     return log_ndtr(margin_mas / data.star.parallax_error_mas)  # E24b
@@ -69,7 +69,7 @@ def log_selected_fraction(
 ) -> Float[Array, ""]:
     """ln of the share of all stars of this sightline that lie within the magnitude limits and are selected.
 
-    Equation: E24 (docs/model.md), exact but for a quadrature over distance: the mass between the limits at each
+    Equation: E24 (docs/explanation/model.md), exact but for a quadrature over distance: the mass between the limits at each
     distance is a difference of two normal CDFs of the flow's first coordinate (E9b). With a selection function it is a
     sum of such masses over narrow intervals of apparent G, each times the selection at its middle (E12b). A cut on
     parallax, if the sample has one, is a factor of every distance (E24b). If the prior is that of the stars to a limit in
@@ -106,7 +106,7 @@ def log_selected_by_draws(
 ) -> Float[Array, ""]:
     """ln of the normaliser as the paper estimates it, from the draws of the numerator.
 
-    Equation: EA6 (docs/model.md). For comparison: where the errors are small against the population, which they
+    Equation: EA6 (docs/explanation/model.md). For comparison: where the errors are small against the population, which they
     are, its draws miss nearly all of the integral.
     """
     log_pass = jax.vmap(lambda d: log_parallax_pass(data, d))(draws.distance_pc)

@@ -73,7 +73,7 @@ class Objective:
         contrast: bool,
         magnitudes: str | None = None,
     ) -> tuple[Float[Array, " star"], Float[Array, " star"]]:
-        """ln L_s and ln C_s of a batch (docs/model.md, E19 and E21); the second is zero unless asked for.
+        """ln L_s and ln C_s of a batch (docs/explanation/model.md, E19 and E21); the second is zero unless asked for.
 
         `rows` and `stream` make the random keys: the draws of a star depend on nothing else.
         """

@@ -89,7 +89,7 @@ def draw_latents(
     estimator: Estimator,
     n_draws: int,
 ) -> Draws:
-    """Draw distances and true colour-magnitude vectors of one star. Equations: EA3, EA3b, EA3c (docs/model.md)."""
+    """Draw distances and true colour-magnitude vectors of one star. Equations: EA3, EA3b, EA3c (docs/explanation/model.md)."""
     star, n_bands = data.star, flow.n_bands
     distance_key, magnitude_key, gap_key = jax.random.split(key, 3)
     distance_pc, log_weight = PROPOSALS[estimator.proposal](data, distance_key, n_draws)
