@@ -10,7 +10,7 @@ import pytest
 import redflower
 from redflower.bands import BAND_INDEX, N_BANDS
 from redflower.calibrate.offsets import scoring_step
-from redflower.calibrate.verdict import SampleFit, judge, sample_fit
+from redflower.calibrate.verdict import SampleFit, judge, sample_fit, verdict_of
 from redflower.flow import load_model
 from redflower.posterior import InferenceSettings, infer_stars
 from redflower.posterior.fast.fit import FitRecord
@@ -117,6 +117,22 @@ def test_too_few_stars_are_not_judged(model):
     verdict = judge(few)
     assert verdict.good
     assert "too few" in verdict.lines[0][1]
+    assert verdict.heading == "too few stars for a verdict on the model"
+
+
+def test_a_verdict_comes_back_from_the_provenance_of_its_table_and_of_what_is_made_of_it():
+    sums = SampleFit(
+        labels=["BP"], n_stars=400, n_poor=40, n_bands=[400], residual=[200.0], residual_mag=[8.0],
+        squares_mag2=[1.0], parallax=[0, 0.0, 0.0],
+    )  # fmt: skip
+    verdict = judge(sums)
+    assert not verdict.good
+    kept = json.loads(json.dumps({"stage": "posteriors", "verdict": verdict.as_dict()}))
+    assert verdict_of(kept).bad_lines == verdict.bad_lines
+    assert (
+        verdict_of({"stage": "sightline", "input": kept}).heading == "THE MODEL IS NOT RIGHT FOR THESE STARS"
+    )
+    assert verdict_of({"stage": "sightline", "input": {}}) is None
 
 
 def test_what_dust_and_distance_can_explain_is_never_an_offset():

@@ -1,13 +1,16 @@
 """What `redflower sightline` and `redflower plot` leave, and what they refuse."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import redflower
 from redflower.api.sightlines import sightline_rows
+from redflower.calibrate.verdict import Verdict
 from redflower.errors import InputError
 from redflower.plot.sightline import sightline_figure
 from redflower.posterior import Flag, joint_density
@@ -67,6 +70,39 @@ def test_the_folder_holds_tables_with_units_figures_and_one_page(folder: Path) -
     assert page.count("data:image/png;base64") == 6
     assert "src='http" not in page
     assert "119 of 120 stars were fitted" in page
+
+
+def judged(good: bool) -> dict[str, Any]:
+    text = "these stars are not on this model's photometric scale: i is +24 +- 1.0 mmag off"
+    return Verdict(((good, text), (True, "parallaxes are fine")), {"i": 0.024}, {"i": 0.001}).as_dict()
+
+
+@pytest.mark.parametrize(("good", "words"), [(True, "the model is right"), (False, "THE MODEL IS NOT RIGHT")])
+def test_the_page_begins_with_the_verdict_on_its_stars(result, folder, tmp_path, good, words) -> None:
+    provenance = result.summary["provenance"]
+    told = provenance | {"input": provenance["input"] | {"verdict": judged(good)}}
+    write_sightline(replace(result, summary=result.summary | {"provenance": told}), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert 0 < page.index(f"Verdict: {words}") < page.index("119 of 120 stars were fitted")
+    assert ("class='verdict wrong'" in page) != good
+    assert "Verdict: none came with these stars" in (folder / "report.html").read_text()
+
+
+def test_a_red_verdict_is_printed_again_by_sightline_and_map(tmp_path, capsys, monkeypatch) -> None:
+    table = posterior_table(60, [(400.0, 0.2)])
+    for good in (False, True):
+        table.meta["redflower"]["verdict"] = judged(good)
+        stars = redflower.write_table(table, tmp_path / f"stars-{good}.parquet")
+        for command in ("sightline", "map"):
+            out = tmp_path / f"{command}-{good}{'.fits' if command == 'map' else ''}"
+            options = [
+                "--max-clouds",
+                "1",
+                *(["--nside", "1", "--distances", "1000"] if command == "map" else []),
+            ]
+            code, _, said = run(capsys, monkeypatch, command, stars, out, *options)
+            assert code == 0
+            assert ("BAD these stars are not on this model's photometric scale: i is" in said) != good
 
 
 def test_every_program_opens_what_a_sightline_leaves(folder: Path) -> None:

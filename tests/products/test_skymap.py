@@ -1,5 +1,6 @@
 """The sky map: what it writes, and how it is asked."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import astropy.units as u
@@ -10,6 +11,7 @@ from astropy.io import fits
 from astropy.table import vstack
 
 from redflower.api.sky_maps import make_sky_map
+from redflower.calibrate.verdict import Verdict
 from redflower.errors import InputError
 from redflower.products.skymap import read_sky_map, write_sky_map
 from tests.helpers.open_everywhere import check_opens
@@ -46,6 +48,15 @@ def test_distances_are_interpolated_and_not_extrapolated(sky) -> None:
     assert found.shape == (3,)
     assert found[1] == pytest.approx(0.25, abs=0.05)
     assert np.isnan(found[2])
+
+
+def test_the_verdict_on_the_stars_comes_back_from_the_file(sky, tmp_path: Path) -> None:
+    assert sky.verdict is None  # the invented table tells none
+    text = "these stars are not on this model's photometric scale: " + "i is +24 +- 1.0 mmag off, " * 9
+    verdict = Verdict(((False, text), (True, "parallaxes are fine")), {"i": 0.024}, {"i": 0.001})
+    write_sky_map(replace(sky, verdict=verdict), tmp_path / "sky.fits")
+    assert read_sky_map(tmp_path / "sky.fits").verdict == verdict
+    assert fits.getheader(tmp_path / "sky.fits", 1)["VERDICT"] == "THE MODEL IS NOT RIGHT FOR THESE STARS"
 
 
 def test_the_file_is_a_healpix_table_with_units(sky, tmp_path: Path) -> None:

@@ -85,6 +85,29 @@ def test_a_stopped_run_goes_on_where_it_was(prepared: Path, tmp_path: Path, monk
     np.testing.assert_array_equal(np.asarray(a["ebv_mean"]), np.asarray(b["ebv_mean"]))
 
 
+def test_parts_of_before_the_verdict_are_refused_before_any_work(
+    prepared: Path, tmp_path, monkeypatch
+) -> None:
+    """What an earlier version left: a part without the sums that the verdict is of."""
+    original, calls = api.posterior_table, []
+
+    def as_before(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        table = original(*arguments, **options)
+        for name in ("fit", "verdict"):
+            del table.meta["redflower"][name]
+        return table
+
+    monkeypatch.setattr(api, "posterior_table", as_before)
+    with pytest.raises(KeyboardInterrupt):
+        run(prepared, tmp_path / "out.parquet")
+    with pytest.raises(InputError, match="an earlier version that did not keep how well the stars fit"):
+        run(prepared, tmp_path / "out.parquet", resume=True)
+    assert len(calls) == 2
+
+
 def test_a_part_that_fails_is_named_and_the_rest_is_done(prepared: Path, tmp_path: Path, monkeypatch) -> None:
     original, calls = api.posterior_table, []
 

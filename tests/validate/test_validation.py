@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 import redflower
+from redflower.bands import BAND_INDEX
+from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue import default_distance_prior, to_stars
 from redflower.flow import load_model
 from redflower.physics import Zhang23Law, extinction_mag
+from redflower.posterior.fast.fit import FitRecord
 from redflower.products.page_validation import biased_cells, sentence
 from redflower.products.validation import write_validation
 from redflower.validate import redden, score, trials
@@ -87,8 +90,15 @@ def experiment(prepared):
     model = load_model("mock-sky")
     rng = np.random.default_rng(0)
 
-    def engine(model, stars, source_id, settings, *, progress=None):
+    def engine(model, stars, source_id, settings, *, progress=None, judged=None):
         n = len(source_id)
+        # Every star a unit normal in each of its colours, i off by one sigma of 0.02 mag.
+        record = FitRecord(np.asarray(stars.observed))
+        record.done[:] = True
+        record.residual += rng.standard_normal(record.residual.shape) * record.observed[:, 1:]
+        record.residual[:, BAND_INDEX["ps1_i"] - 1] += 1.0
+        record.residual_mag += 0.02 * record.residual
+        judged(record)
         colour = np.asarray(stars.magnitude_mag)[:, 1] - np.asarray(stars.magnitude_mag)[:, 2]
         truth = colour - bp_rp[source_id]
         columns = {"ebv_mean": truth + 0.03 * rng.normal(size=n) + 0.1 * (bp_rp[source_id] > 1.6)}
@@ -96,7 +106,7 @@ def experiment(prepared):
         for label, z in (("q05", -1.64), ("q16", -1), ("q50", 0), ("q84", 1), ("q95", 1.64)):
             columns[f"ebv_{label}"] = columns["ebv_mean"] + 0.03 * z
         columns |= {name: np.full(n, 800.0) for name in ("distance_mean", "distance_std")}
-        columns |= {"status": np.full(n, "ok"), "flags": np.zeros(n, dtype=int)}
+        columns |= {"status": np.full(n, "ok"), "engine": np.full(n, "fast"), "flags": np.zeros(n, dtype=int)}
         if progress is not None:
             progress(n)
         return columns
@@ -141,5 +151,10 @@ def test_the_folder_of_an_experiment(experiment, tmp_path: Path) -> None:
     assert check_folder_opens(out) == len(list(out.iterdir()))
     for name in ("posteriors-8", "residuals-11", "distance-8", "calibration"):
         assert (out / f"{name}.pdf").stat().st_size > 2000
+    verdict = verdict_of(saved["provenance"])
+    complete = (np.asarray(rows["n_bands"]) == 11) & (np.asarray(rows["trial"]) == "0")
+    assert verdict.residuals_mag["i"] == pytest.approx(0.02, abs=5 * 0.02 / np.sqrt(complete.sum()))
+    assert set(verdict.residuals_mag) == {"BP", "RP", "g", "r", "i", "z", "y", "J", "H", "Ks"}
     page = (out / "report.html").read_text()
+    assert page.index("Verdict: THE MODEL IS NOT RIGHT") < page.index("i is +") < page.index("mean residual")
     assert page.count("data:image/png;base64") == 7

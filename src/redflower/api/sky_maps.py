@@ -9,11 +9,13 @@ from astropy_healpix import HEALPix
 
 from redflower.api.posteriors import ebv_prior_mag, open_posteriors
 from redflower.api.sightlines import sightline_rows
+from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
 from redflower.platforms import compute_platform
 from redflower.posterior.density import joint_density
 from redflower.products.skymap import SkyMap
+from redflower.provenance import META_KEY
 from redflower.seeds import check_seed
 from redflower.sightline import TemperingSettings, fit_sightline
 
@@ -85,4 +87,5 @@ def make_sky_map(
         mean[k], std[k] = (np.where(inside, band[name], np.nan) for name in ("mean", "std"))
         if progress is not None:
             progress(k + 1)
-    return SkyMap(nside, wanted.astype(np.int64), distance, mean, std, counts.astype(np.int64))
+    verdict = verdict_of(posteriors.meta.get(META_KEY, {}))
+    return SkyMap(nside, wanted.astype(np.int64), distance, mean, std, counts.astype(np.int64), verdict)

@@ -12,6 +12,7 @@ from astropy.table import Column, Table, vstack
 
 from redflower.api.statuses import usable_rows
 from redflower.bands import BP, RP, G
+from redflower.calibrate.verdict import MIN_STARS, SampleFit, judge, sample_fit
 from redflower.catalogue import DistancePrior, packaged_distance_prior, to_stars
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale
@@ -21,9 +22,11 @@ from redflower.flow import Model, load_model
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, infer_stars
 from redflower.posterior.columns import OUTPUT_COLUMNS
+from redflower.posterior.fast.fit import FitRecord
 from redflower.products.validation import summarise
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.validate import trials
+from redflower.validate.synthetic import AS_THEY_ARE
 
 
 def validate(
@@ -79,16 +82,25 @@ def validate(
     source_id = np.asarray(stars["source_id"])
     parts: list[Table] = []
     done = 0
+    fit: SampleFit | None = None
     for trial in trials(arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample):
         ids = source_id[trial.rows]
+        records: list[FitRecord] = []
         columns = infer_stars(
             model,
             trial.stars,
             ids,
             settings,
+            judged=records.append,
             progress=None if progress is None else partial(_add_to, progress, done),
         )
         done += len(ids)
+        if (
+            trial.name == AS_THEY_ARE and not resample
+        ):  # noise that is drawn again is there twice: such stars fit badly
+            found = sample_fit(model, records[0], columns)
+            # Each star once, with the most bands that enough of them have.
+            fit = found if fit is None or found.n_stars >= MIN_STARS else fit
         part = Table({"source_id": ids})
         part["trial"] = np.full(len(ids), trial.name, dtype="<U12")
         part["n_bands"] = np.full(len(ids), trial.n_bands)
@@ -123,6 +135,7 @@ def validate(
         "seed": settings.seed,
         "resample": resample,
         "input": stars.meta.get(META_KEY, {}),
+        "verdict": None if fit is None else judge(fit).as_dict(),
     }
     return table, summarise(table)
 

@@ -121,32 +121,60 @@ class Verdict:
     ----------
     lines : a sentence each, with whether it is a good one.
     residuals_mag, errors_mag : mean residual of every band given those before it, by label.
+    enough : whether there were stars enough to judge.
     """
 
     lines: tuple[tuple[bool, str], ...]
     residuals_mag: dict[str, float]
     errors_mag: dict[str, float]
+    enough: bool = True
 
     @property
     def good(self) -> bool:
         """Whether nothing is wrong."""
         return all(good for good, _ in self.lines)
 
+    @property
+    def heading(self) -> str:
+        """The verdict in a few words."""
+        if not self.good:
+            return "THE MODEL IS NOT RIGHT FOR THESE STARS"
+        return (
+            "the model is right for these stars"
+            if self.enough
+            else "too few stars for a verdict on the model"
+        )
+
+    @property
+    def bad_lines(self) -> tuple[str, ...]:
+        """What is wrong, a sentence each."""
+        return tuple(text for good, text in self.lines if not good)
+
     def as_dict(self) -> dict[str, Any]:
         """Return what a table's provenance holds."""
         return {
             "good": self.good,
+            "enough": self.enough,
             "lines": [{"good": good, "text": text} for good, text in self.lines],
             "residuals_mag": {k: round(v, 5) for k, v in self.residuals_mag.items()},
             "errors_mag": {k: round(v, 5) for k, v in self.errors_mag.items()},
         }
 
 
+def verdict_of(provenance: dict[str, Any]) -> Verdict | None:
+    """Return the verdict that a result's provenance holds, or that of the table it was made from; None without one."""
+    kept = provenance.get("verdict") or provenance.get("input", {}).get("verdict")
+    if not kept:
+        return None
+    lines = tuple((bool(line["good"]), str(line["text"])) for line in kept["lines"])
+    return Verdict(lines, kept["residuals_mag"], kept["errors_mag"], enough=kept.get("enough", True))
+
+
 def judge(fit: SampleFit) -> Verdict:
     """Judge a sample by its sums, each against what a model expects of its own sky."""
     if fit.n_stars < MIN_STARS:
         text = f"{fit.n_stars} stars were judged: too few to say whether the model is right for them (it takes {MIN_STARS})"
-        return Verdict(((True, text),), {}, {})
+        return Verdict(((True, text),), {}, {}, enough=False)
     residuals, errors, line = _photometry(fit)
     lines = [line]
     n, share = fit.n_stars, fit.n_poor / fit.n_stars

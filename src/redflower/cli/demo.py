@@ -36,6 +36,7 @@ def demo(
 
     from redflower.api import infer, sightline
     from redflower.api.statuses import describe_statuses, status_counts, usable_rows
+    from redflower.calibrate.verdict import verdict_of
     from redflower.catalogue import QualityLimits, prepare, write_table
     from redflower.flow import load_model
     from redflower.plot import colour_magnitude_figure, reddening_distance_figure
@@ -88,6 +89,7 @@ def demo(
         out / "report.html",
         title="redflower demo: two dust clouds on one sightline",
         summary=summary,
+        verdict=verdict_of(posteriors.meta[META_KEY]),
         figures=[
             ("Posterior mean reddening against distance of every star.", dust),
             ("Observed colour-magnitude diagram of the stars.", diagram),

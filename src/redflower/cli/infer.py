@@ -117,7 +117,7 @@ def infer(
         say(line)
     for word, count in report.engines.items():
         say(f"{count:>7,}  settled by {word}: {ENGINE_MESSAGES[word]}")
-    show_verdict(good=report.verdict.good, lines=report.verdict.lines)
+    show_verdict(report.verdict)
     for number, message in report.failed_parts:
         say(f"part {number} (rows {number * part_rows:,} on) failed: {message}")
     if any(report.statuses.get(word) for word in NOTHING_INFERRED):

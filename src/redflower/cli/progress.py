@@ -2,11 +2,15 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from redflower.calibrate.verdict import Verdict
 
 #: Seconds between plain lines.
 LINE_EVERY_S = 10.0
@@ -39,10 +43,16 @@ def counter(what: str, total: int | None) -> Iterator[Callable[..., None]]:
     yield line
 
 
-def show_verdict(*, good: bool, lines: Sequence[tuple[bool, str]]) -> None:
+def show_verdict(verdict: "Verdict") -> None:
     """Say whether the stars are of the model's sky: what is right in green, what is wrong in red where colours are shown."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    heading = "the model is right for these stars" if good else "THE MODEL IS NOT RIGHT FOR THESE STARS"
-    console.print(f"verdict: {heading}", style="bold green" if good else "bold red", markup=False)
-    for fine, text in lines:
+    style = "bold green" if verdict.good else "bold red"
+    console.print(f"verdict: {verdict.heading}", style=style, markup=False)
+    for fine, text in verdict.lines:
         console.print(f"  {'ok ' if fine else 'BAD'} {text}", style="green" if fine else "red", markup=False)
+
+
+def warn_of_verdict(verdict: "Verdict | None") -> None:
+    """Say it again, of a result made from inferred stars, where the model was not right for them."""
+    if verdict is not None and not verdict.good:
+        show_verdict(verdict)

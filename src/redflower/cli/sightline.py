@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from redflower.cli.progress import counter, say
+from redflower.cli.progress import counter, say, warn_of_verdict
 from redflower.sightline.dust import DustPrior
 
 
@@ -63,6 +63,7 @@ def sightline(
     """Find the dust clouds along a line of sight: their number with odds, distance [pc] and E(B-V) [mag] of each."""
     from redflower.api import sightline as fit
     from redflower.api.posteriors import open_posteriors
+    from redflower.calibrate.verdict import verdict_of
     from redflower.catalogue.reading.prepared_stars import open_prepared
     from redflower.products import write_sightline
     from redflower.products.compare import read_comparison
@@ -95,5 +96,6 @@ def sightline(
             progress=progress,
         )
     write_sightline(result, out)
+    warn_of_verdict(verdict_of(result.summary["provenance"]))
     typer.echo(sentence(result.summary))
     say(f"tables, figures and report.html are in {out}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from redflower.cli.progress import counter, say
+from redflower.cli.progress import counter, say, warn_of_verdict
 from redflower.errors import InputError
 
 
@@ -45,4 +45,5 @@ def sky_map(
             progress=progress,
         )
     write_sky_map(sky, out)
+    warn_of_verdict(sky.verdict)
     say(f"{len(sky.pixel)} pixels with {sky.n_stars.min()} to {sky.n_stars.max()} stars written to {out}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from redflower.cli.progress import counter, say
+from redflower.cli.progress import counter, say, warn_of_verdict
 from redflower.posterior.settings import NutsSettings
 
 
@@ -39,6 +39,7 @@ def validate(
 ) -> None:
     """Redden stars by 0 to 0.4 mag, infer them with 8 and 11 bands, and score the posteriors (section 5.1)."""
     from redflower.api.validation import validate as run_validation
+    from redflower.calibrate.verdict import verdict_of
     from redflower.catalogue.reading.prepared_stars import open_prepared
     from redflower.cli.prior import prior_for
     from redflower.posterior import InferenceSettings, NutsSettings
@@ -68,5 +69,6 @@ def validate(
             progress=progress,
         )
     write_validation(rows, numbers, out)
+    warn_of_verdict(verdict_of(numbers["provenance"]))
     typer.echo(sentence(numbers))
     say(f"tables, figures and report.html are in {out}")

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from redflower.calibrate.verdict import verdict_of
 from redflower.plot.diagram import colour_magnitude_figure
 from redflower.plot.sightline import (
     cloud_posterior_figure,
@@ -108,6 +109,7 @@ def sightline_page(
     return {
         "title": f"Dust along the line of sight{place}",
         "summary": sentence(numbers),
+        "verdict": verdict_of(numbers["provenance"]),
         "figures": figures,
         "tables": tables,
     }

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from redflower.calibrate.verdict import verdict_of
 from redflower.plot.validation import (
     calibration_figure,
     posterior_examples_figure,
     residual_distance_figure,
     residual_figure,
 )
+from redflower.products.page import NOT_JUDGED
 
 _NUMBERS = ("10", "11", "12"), ("13", "14", "15")
 #: A cell of the diagram counts as biased where its mean residual is this many standard errors from 0, and larger than
@@ -76,6 +78,7 @@ def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
     return {
         "title": "Validation with synthetic reddening",
         "summary": sentence(numbers),
+        "verdict": NOT_JUDGED if numbers["provenance"].get("resample") else verdict_of(numbers["provenance"]),
         "figures": figures,
         "tables": tables,
     }

@@ -1,7 +1,9 @@
 """A map of the sky: mean E(B-V) out to chosen distances in HEALPix pixels, and its file."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import astropy.units as u
 import numpy as np
@@ -10,9 +12,13 @@ from astropy.io import fits
 from astropy_healpix import HEALPix
 from jaxtyping import Float, Int
 
+from redflower.calibrate.verdict import Verdict, verdict_of
 from redflower.errors import InputError
 from redflower.files import written_whole
 from redflower.provenance import VERSION
+
+#: What the verdict's lines in a map's header begin with.
+_VERDICT: Final = "redflower:"
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class SkyMap:
     ebv_mag, ebv_std_mag : posterior mean and standard deviation, foreground and zero point included; NaN beyond the
         distances that a pixel's stars reach. [mag]
     n_stars : stars of each pixel.
+    verdict : whether the model was right for the stars; None where their table did not say.
     """
 
     nside: int
@@ -35,6 +42,7 @@ class SkyMap:
     ebv_mag: Float[np.ndarray, "pixel distance"]
     ebv_std_mag: Float[np.ndarray, "pixel distance"]
     n_stars: Int[np.ndarray, " pixel"]
+    verdict: Verdict | None = None
 
     def query(self, coordinates: SkyCoord) -> np.ndarray:
         """E(B-V) towards and out to coordinates, as the maps of the package dustmaps are asked. [mag]
@@ -65,6 +73,12 @@ class SkyMap:
         return np.reshape(found, coordinates.shape)
 
 
+def _verdict_in(header: fits.Header) -> Verdict | None:
+    """Return the verdict on the stars that a map's header holds."""
+    text = "".join(map(str, header.get("HISTORY", ())))
+    return verdict_of(json.loads(text.removeprefix(_VERDICT))) if text.startswith(_VERDICT) else None
+
+
 def write_sky_map(sky: SkyMap, path: Path) -> None:
     """Write a map as a FITS binary table of HEALPix pixels with explicit indices, units in every column."""
     if path.suffix != ".fits":
@@ -84,6 +98,9 @@ def write_sky_map(sky: SkyMap, path: Path) -> None:
     )  # fmt: skip
     for k, distance in enumerate(sky.distance_pc):
         table.header[f"DIST{k}"] = (float(distance), "[pc]")
+    if sky.verdict is not None:
+        table.header["VERDICT"] = sky.verdict.heading
+        table.header.add_history(f"{_VERDICT} {json.dumps({'verdict': sky.verdict.as_dict()})}")
     with written_whole(path) as part:
         fits.HDUList([fits.PrimaryHDU(), table]).writeto(part)
 
@@ -108,6 +125,6 @@ def read_sky_map(path: "str | Path") -> SkyMap:
                 for name in ("EBV", "EBV_STD")
             )
             pixel, count = (np.asarray(data[n]).astype(np.int64) for n in ("PIXEL", "N_STARS"))
-            return SkyMap(int(header["NSIDE"]), pixel, distance, mean, std, count)
+            return SkyMap(int(header["NSIDE"]), pixel, distance, mean, std, count, _verdict_in(header))
     except (OSError, KeyError) as problem:
         raise InputError(f"{path} is not a sky map of redflower: {problem}.") from problem

@@ -236,3 +236,11 @@ def _open_folder(folder: Path, fingerprint: dict[str, object], *, resume: bool) 
             f"infer --resume: the parts in {folder} are of another input, model or setting. Resume with the same "
             "arguments, or remove the folder."
         )
+    for path in sorted(folder.glob("part-*.parquet")):
+        meta = read_table(path, columns=["status"]).meta.get(META_KEY, {})
+        if "fit" not in meta:
+            raise InputError(
+                f"infer --resume: {path} is of redflower {meta.get('redflower', 'of before 0.1')}, an earlier version that "
+                "did not keep how well the stars fit, so that there could be no verdict on them. Remove the folder "
+                f"{folder}, and run again without --resume."
+            )

@@ -15,6 +15,8 @@ from redflower.star import Star
 #: The reddenings of the paper's experiment. [mag]
 EBV_STEPS_MAG: Final = (0.0, 0.1, 0.2, 0.3, 0.4)
 RANDOM: Final = "random"
+#: The name of the trial without reddening.
+AS_THEY_ARE: Final = "0"
 
 
 @dataclass(frozen=True)
