@@ -25,3 +25,6 @@ EBV_MAX_MAG: Final = 0.5
 
 #: Lowest absolute Galactic latitude for which the method is meant. O'Callaghan et al. (2025), section 1.
 LATITUDE_MIN_DEG: Final = 20.0
+#: Share of a sample that is not of the model's population, where nothing better is known: about that of quasars among point
+#: sources at high latitude.
+OUTLIER_SHARE: Final = 0.01

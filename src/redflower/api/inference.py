@@ -176,6 +176,7 @@ def posterior_table(
         "ebv_limit_mag": _ebv_limit_recorded(stars, settings),
         "engine": settings.engine,
         "hand_on": settings.hand_on,
+        "outlier_share": settings.outlier_share,
         "nuts": vars(settings.nuts).copy(),
         "fast": json_safe(vars(settings.fast)) if settings.engine == "fast" else None,
         "seed": settings.seed,

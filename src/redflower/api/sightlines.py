@@ -56,6 +56,13 @@ def sightline_rows(posteriors: Table, density: JointDensity) -> np.ndarray:
     return usable_densities(density) & np.isin(words, _STATUSES) & ~unlike_all
 
 
+def outlier_probabilities(posteriors: Table, rows: np.ndarray) -> np.ndarray | None:
+    """Return the probabilities that some stars are not of the population; None of a table made before there were any."""
+    if "p_outlier" not in posteriors.colnames:
+        return None
+    return np.asarray(posteriors["p_outlier"], dtype=float)[rows]
+
+
 def fit_posteriors(
     posteriors: TableSource,
     *,
@@ -116,6 +123,7 @@ def fit_posteriors(
         prior=prior,
         settings=settings,
         log_weight=log_weight,
+        p_outlier=outlier_probabilities(posteriors, rows),
         progress=progress,
     )
     stars = Table()

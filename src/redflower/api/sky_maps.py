@@ -8,7 +8,7 @@ import numpy as np
 from astropy_healpix import HEALPix
 
 from redflower.api.posteriors import ebv_prior_mag, open_posteriors
-from redflower.api.sightlines import sightline_rows
+from redflower.api.sightlines import outlier_probabilities, sightline_rows
 from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
@@ -79,8 +79,9 @@ def make_sky_map(
         part = density.rows(here)
         rng = np.random.default_rng([seed, int(one)])
         fit = fit_sightline(
-            part, ebv_prior_mag(posteriors), rng, max_clouds=max_clouds, settings=_QUICK, monotone=False
-        )
+            part, ebv_prior_mag(posteriors), rng, max_clouds=max_clouds, settings=_QUICK, monotone=False,
+            p_outlier=outlier_probabilities(posteriors, here),
+        )  # fmt: skip
         band = fit.profile(distance, with_foreground=True)
         near, far = fit.prior.distance_pc
         inside = (distance >= near) & (distance <= far)

@@ -135,6 +135,7 @@ def train(
                 k: sample.meta[k] for k in ("source", "input", "sha256", "settings") if k in sample.meta
             },
             "validation_log_evidence": result.validation_log_evidence,
+            "outlier_share": result.outlier_share,
             "epochs": len(result.history),
             "stopped_because": result.stopped_because,
             "started_from": start_from.model_id if start_from else None,

@@ -21,6 +21,8 @@ PARALLAX_WORTH: Final = 0.15
 POOR_SHARE: Final = 0.03
 LOW_EDGE_SHARE: Final = 0.30
 NUTS_SHARE: Final = 0.02
+#: Largest share of what is not of the population, among point sources at high latitude.
+OUTLIERS: Final = 0.05
 #: A share counts as larger if it is so by this many standard errors; so few stars say nothing.
 SHARE_SIGNIFICANCE: Final = 4.0
 MIN_STARS: Final = 50
@@ -35,6 +37,7 @@ class SampleFit:
     labels : of the model's bands after G.
     n_stars, n_poor, n_low_edge, n_high_edge, n_importance, n_nuts : numbers of stars: all that were inferred, those of
         ``p_fit`` below 0.01, at either end of the reddening prior, and by engine.
+    n_outliers : expected number of stars that are not of the population: the sum of ``p_outlier``.
     n_bands : stars with each band.
     residual, residual_mag, squares_mag2 : sums of the residuals of each band after G given those before it: normal scores,
         mag, and their squares.
@@ -48,6 +51,7 @@ class SampleFit:
     n_high_edge: int = 0
     n_importance: int = 0
     n_nuts: int = 0
+    n_outliers: float = 0.0
     n_bands: list[int] = field(default_factory=list)
     residual: list[float] = field(default_factory=list)
     residual_mag: list[float] = field(default_factory=list)
@@ -105,6 +109,7 @@ def sample_fit(
         n_high_edge=int((at_edge & ~low).sum()),
         n_importance=int((engine == IMPORTANCE).sum()),
         n_nuts=int((engine == NUTS).sum()),
+        n_outliers=round(float(np.nansum(columns["p_outlier"][rows])), 6),
         n_bands=observed[counted, 1:].sum(axis=0).tolist(),
         residual=residual[counted].sum(axis=0).tolist(),
         residual_mag=record.residual_mag[rows][counted].sum(axis=0, dtype=float).tolist(),
@@ -197,6 +202,13 @@ def judge(fit: SampleFit) -> Verdict:
             not _larger(fit.n_nuts, n, NUTS_SHARE),
             f"{fit.n_importance / n:.0%} of the stars took importance weights and {fit.n_nuts / n:.1%} chains "
             f"(up to {NUTS_SHARE:.0%} of them expected)",
+        )
+    )
+    lines.append(
+        (
+            not _larger(int(fit.n_outliers), n, OUTLIERS),
+            f"{fit.n_outliers / n:.2%} of the stars are not of the population: quasars, galaxies, bad matches, blends "
+            f"(up to {OUTLIERS:.0%} expected)",
         )
     )
     if fit.parallax[0] >= MIN_STARS:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from redflower.cli.progress import counter, say, show_verdict
-from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, OUTLIER_SHARE
 from redflower.posterior.settings import FastSettings, NutsSettings
 from redflower.posterior.status import ENGINE_MESSAGES
 from redflower.scale.defaults import PART_ROWS
@@ -60,6 +60,12 @@ def infer(
             help="Hand stars that the fast engine cannot settle on to NUTS; without, their status is low_ess"
         ),
     ] = True,
+    outlier_share: Annotated[
+        float,
+        typer.Option(
+            help="Share of the stars that are not of the model's population: quasars, galaxies, bad matches; 0 for none"
+        ),
+    ] = OUTLIER_SHARE,
     ebv_limit: Annotated[
         float | None,
         typer.Option(
@@ -100,6 +106,7 @@ def infer(
         fast=FastSettings(max_shift=max_shift),
         ebv_limit_mag=ebv_limit,
         hand_on=hand_on,
+        outlier_share=outlier_share,
         density=density,
         seed=seed,
     )

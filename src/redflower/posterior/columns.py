@@ -18,6 +18,7 @@ FLOAT_COLUMNS: Final = (
     "r_hat",
     "p_fit",
     "parallax_residual",
+    "p_outlier",
 )
 
 #: Size of a step of the stored log density, and the step that stands for "nothing here". [nat]
@@ -73,6 +74,10 @@ OUTPUT_COLUMNS: dict[str, tuple[str | None, str]] = {
     "parallax_residual": (
         None,
         "parallax less that of one posterior draw, in its errors; standard normal on the model's own sky",
+    ),
+    "p_outlier": (
+        None,
+        "probability that the star is not of the model's population (E28); NaN without G",
     ),
     "status": (None, "one word: ok, or why to look twice"),
     "flags": (None, "bit mask, see redflower.posterior.Flag"),

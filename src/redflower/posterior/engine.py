@@ -12,6 +12,7 @@ from redflower.posterior.fast.run import importance, quadrature
 from redflower.posterior.fast.steps import make_fast_target
 from redflower.posterior.log_density import make_target
 from redflower.posterior.nuts.run import chains
+from redflower.posterior.outliers import Outliers
 from redflower.posterior.results import Request, Results
 from redflower.posterior.settings import InferenceSettings
 from redflower.posterior.status import Status
@@ -64,6 +65,7 @@ def infer_stars(
     )
     results = Results(request, progress)
     rows = results.open_rows()
+    outliers = Outliers(request, rows)
     if fast is not None:
         # The emulator's first band is the observed G; a star without it is for the reference engine.
         led = np.asarray(stars.observed)[rows, G]
@@ -72,8 +74,9 @@ def infer_stars(
         else:
             results.columns["status"][rows[~led]] = Status.NO_BANDS.value
         unsettled = quadrature(request, fast, rows[led], results)
-        rows = importance(request, fast, unsettled, results)  # none left where nothing is handed on
+        rows = importance(request, fast, unsettled, results, outliers)  # none left where nothing is handed on
     chains(request, rows, results)
+    outliers.judge(results.columns)
     if judged is not None:
         judged(results.record)
     return results.table()

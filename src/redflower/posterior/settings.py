@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, OUTLIER_SHARE
 from redflower.errors import InputError
 from redflower.platforms import compute_platform
 from redflower.seeds import check_seed
@@ -92,6 +92,8 @@ class InferenceSettings:
         None for that of the dust map the table was prepared with, else the end of the prior.
     hand_on : whether stars that the fast engine cannot settle go on to NUTS; otherwise they keep what it found, with the
         status ``low_ess``, or ``no_bands`` without G, of which it can say nothing.
+    outlier_share : share of the stars that are not of the model's population (quasars, galaxies, bad matches), before their data are
+        looked at. 0 takes all of them for stars of it.
     density : whether to add the joint density in (E, distance modulus).
     batch_size : stars sampled side by side by NUTS; results do not depend on it beyond rounding.
     fast_batch_size : the same for the fast engine.
@@ -105,6 +107,7 @@ class InferenceSettings:
     fast: FastSettings = FastSettings()
     ebv_limit_mag: float | None = None
     hand_on: bool = True
+    outlier_share: float = OUTLIER_SHARE
     density: bool = False
     # As fast per star as 16 on a CPU core, and few stars handed on are not padded to many.
     batch_size: int = field(default_factory=lambda: 4 if compute_platform() == "cpu" else 256)
@@ -119,6 +122,10 @@ class InferenceSettings:
             )
         if self.ebv_limit_mag is not None and not 0.0 <= self.ebv_limit_mag < np.inf:
             raise InputError(f"ebv_limit must be finite and not negative; got {self.ebv_limit_mag} mag.")
+        if not 0.0 <= self.outlier_share < 0.5:
+            raise InputError(
+                f"outlier_share must be at least 0 and below 0.5, a share of the stars; got {self.outlier_share}."
+            )
         check_seed(self.seed)
         if min(self.batch_size, self.fast_batch_size) < 1:
             raise InputError(

@@ -35,6 +35,7 @@ class Status(StrEnum):
     NO_BANDS = "no_bands"
     OUTSIDE_LIMITS = "outside_limits"
     FAILED = "failed"
+    OUTLIER = "outlier"
 
 
 STATUS_MESSAGES: dict[Status, str] = {
@@ -53,6 +54,10 @@ STATUS_MESSAGES: dict[Status, str] = {
         "fewer than three bands of the model, or no G where stars are not handed on to NUTS; nothing was inferred"
     ),
     Status.FAILED: "an error stopped the part of the table that holds the star; nothing was inferred",
+    Status.OUTLIER: (
+        "more probably not a star of the population than one (column p_outlier): a quasar, a galaxy, a bad match, a blend; the "
+        "numbers are what holds if it is a star all the same"
+    ),
     Status.OUTSIDE_LIMITS: "apparent G outside the model's magnitude limits; nothing was inferred",
 }
 

@@ -92,6 +92,7 @@ def star_cells(
     density: JointDensity,
     grid: CellGrid,
     log_weight: Float[np.ndarray, "star modulus"] | None = None,
+    p_outlier: Float[np.ndarray, " star"] | None = None,
 ) -> Float[np.ndarray, "star modulus_cell ebv_cell"]:
     """Probability of every star in every cell, times the width of the reddening prior over that of the cell.
 
@@ -104,6 +105,7 @@ def star_cells(
     grid : the common cells. What lies beyond their distances counts in the first or last cell.
     log_weight : natural log of a factor on every node of the stars' own distance moduli, e.g. another distance prior
         over the star's own.
+    p_outlier : probability that each star is not of the population: its reddening then says nothing (E28). If None, 0.
 
     Returns
     -------
@@ -134,7 +136,12 @@ def star_cells(
         total = mass.sum(axis=(1, 2), keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore"):
             mass = np.where(total > 0, mass / total, 0.0)
-        out[here] = mass * ((high - low) / np.diff(grid.ebv_edges_mag))
+        likelihood = mass * ((high - low) / np.diff(grid.ebv_edges_mag))
+        if p_outlier is not None:
+            share = np.nan_to_num(p_outlier[here])[:, None, None]
+            # A cell's likelihood is 1 times the mass of its distance where nothing is known of E.
+            likelihood = (1.0 - share) * likelihood + share * mass.sum(axis=2, keepdims=True)  # E28
+        out[here] = likelihood
     return out
 
 

@@ -41,6 +41,7 @@ def fit_sightline(
     prior: DustPrior | None = None,
     settings: TemperingSettings | None = None,
     log_weight: Float[np.ndarray, "star modulus"] | None = None,
+    p_outlier: Float[np.ndarray, " star"] | None = None,
     monotone: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> SightlineFit:
@@ -57,6 +58,7 @@ def fit_sightline(
     prior : of the dust.
     settings : effort of the sampler.
     log_weight : a factor on every star's density over its distance moduli, see `star_cells`.
+    p_outlier : probability that each star is not of the population, see `star_cells`.
     monotone : whether to fit the non-decreasing profile too.
     progress : called with the number of models done.
 
@@ -69,7 +71,7 @@ def fit_sightline(
     if not 0 <= max_clouds <= 8:
         raise InputError(f"fit_sightline(max_clouds) must be 0 to 8; got {max_clouds}.")
     grid = make_grid(ebv_range_mag)
-    cells = star_cells(density, grid, log_weight)
+    cells = star_cells(density, grid, log_weight, p_outlier)
     stars = StarSet(cells, grid)
     if stars.n_stars < MIN_STARS:
         raise InputError(

@@ -50,7 +50,7 @@ class State:
     """Everything that a run carries from one epoch to the next.
 
     `best` is the highest held-out objective, and `best_evidence` its evidence; `contrast_steps` is how far lambda
-    has risen.
+    has risen; `outlier_share` is that of stars which are not of the population, as learnt so far.
     """
 
     flow: ConditionalFlow
@@ -62,11 +62,14 @@ class State:
     stage: int = 0
     epoch: int = 0
     since_best: int = 0
+    outlier_share: float = 0.0
     history: list[Epoch] = field(default_factory=list)
     opt_leaves: list[Array] | None = None
 
 
-_NUMBERS = ("best", "best_evidence", "highest_evidence", "contrast_steps", "stage", "epoch", "since_best")
+_NUMBERS = (
+    "best", "best_evidence", "highest_evidence", "contrast_steps", "stage", "epoch", "since_best", "outlier_share",
+)  # fmt: skip
 
 
 def run_fingerprint(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, OUTLIER_SHARE
 from redflower.errors import InputError
 
 Positive = Annotated[float, Field(gt=0)]
@@ -106,7 +106,9 @@ class TrainConfig(_Section):
     ``exact``, ``same_draws`` (the paper's A6) or ``none``; the last two are for comparison only
     (docs/howto/training.md). `integrate_gaps`: whether bands that are missing before a star's last one are integrated
     over, or everything from the first of them on is left out. `g_bright_mag`, `g_faint_mag` and `parallax_min_mas` are the
-    sample's limits, where those that `prepare` recorded should not hold. A run whose held-out evidence falls by more than
+    sample's limits, where those that `prepare` recorded should not hold. `outlier_share` is the share of stars that are not of the
+    population (quasars, galaxies, bad matches) with which the run starts; it is learnt from the stars held out after every epoch.
+    0 leaves such stars out of the model: all are of the population. A run whose held-out evidence falls by more than
     `divergence_nat` per star stops.
     """
 
@@ -117,6 +119,7 @@ class TrainConfig(_Section):
     integrate_gaps: bool = True
     contrast: ContrastConfig = ContrastConfig()
     emulator: EmulatorConfig = EmulatorConfig()
+    outlier_share: Annotated[float, Field(ge=0, lt=0.5)] = OUTLIER_SHARE
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)] = (StageConfig(),)
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     validation_draws: Count = 32

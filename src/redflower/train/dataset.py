@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from redflower.flow.conditional import leading_observed
+from redflower.flow.sample_share import PRIOR_ENDS
 from redflower.physics import (
     absolute_to_colour,
     distance_modulus,
@@ -16,7 +17,7 @@ from redflower.physics import (
     flow_condition,
 )
 from redflower.star import Star
-from redflower.train.loss.training_star import NO_PARALLAX_CUT_MAS, POSTERIOR_LEVELS, PRIOR_ENDS, TrainingStar
+from redflower.train.loss.training_star import NO_PARALLAX_CUT_MAS, POSTERIOR_LEVELS, TrainingStar
 
 CHUNK = 16_384
 GAUSSIAN_LEVELS = np.array([0.15865525, 0.5, 0.84134475], dtype=np.float32)
@@ -40,6 +41,7 @@ def make_training_star(star: Star, parallax_min_mas: float | Array = NO_PARALLAX
         geometric_sigma_pc=jnp.maximum(0.5 * (high_pc - low_pc), 1e-4 * median_pc),
         prior_log_range=jnp.log(ends_pc),
         parallax_min_mas=jnp.asarray(parallax_min_mas, jnp.float32),
+        log_outlier=jnp.zeros((), jnp.float32),
     )
 
 

@@ -47,6 +47,7 @@ def run_epoch(
     batches: Batches,
     *,
     strength: float,
+    outlier_share: float,
     stream: int,
     out_of_time: Callable[[], bool],
     progress: StepProgress | None,
@@ -57,6 +58,7 @@ def run_epoch(
     ----------
     step : from `redflower.train.loss.objective.make_step`.
     strength : lambda of the contrastive term.
+    outlier_share : of stars that are not of the population.
     stream : of random numbers.
     out_of_time : whether to stop after a step.
     progress : called after every step with the steps done and the steps of the epoch.
@@ -67,7 +69,9 @@ def run_epoch(
     for i in range(batches.n_steps):
         groups = batches.gathered(data, i)
         flows = [flows[1], flow]
-        flow, opt_state, *outcome = step(flow, opt_state, jnp.float32(strength), jnp.uint32(stream), groups)
+        flow, opt_state, *outcome = step(
+            flow, opt_state, jnp.float32(strength), jnp.float32(outlier_share), jnp.uint32(stream), groups
+        )
         outcomes.append(tuple(outcome))
         # Looked at a step late, so that a batch is gathered while the one before it is worked on. A step that was
         # not finite has changed nothing.

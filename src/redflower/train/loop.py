@@ -11,7 +11,8 @@ import numpy as np
 
 from redflower.errors import InputError, TrainingError
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
-from redflower.flow.conditional import ConditionalFlow
+from redflower.flow.conditional import ConditionalFlow, leading_observed
+from redflower.flow.outliers import fit_outlier_share, log_outlier_density
 from redflower.flow.standardise import fit_standardisation
 from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
 from redflower.platforms import compute_platform
@@ -24,7 +25,13 @@ from redflower.train.dataset import conditions, point_estimates, tabulate
 from redflower.train.diagnostics import Diagnostics
 from redflower.train.epochs import StepProgress, run_epoch
 from redflower.train.loss.contrastive import contrast_strength, next_contrast_steps
-from redflower.train.loss.objective import Objective, make_step, rows_of_bad_gradients, stage_optimiser
+from redflower.train.loss.objective import (
+    Objective,
+    log_mixture,
+    make_step,
+    rows_of_bad_gradients,
+    stage_optimiser,
+)
 from redflower.train.loss.training_star import TrainingStar
 from redflower.train.measure import EPOCH_STREAM, VALIDATION_STREAM, check_data, check_finite, make_measure
 
@@ -38,6 +45,7 @@ Progress = Callable[[Epoch], None]
 class TrainResult:
     """The flow that was best on held-out stars, and how it was reached.
 
+    `outlier_share` is the share of the stars that are not of the population;
     `complete` says that all stages were done; `validation_log_evidence` is the evidence of that flow; `condition` the
     (log10 R/pc, log10 Z/pc) of every star; `bad_rows` the rows that stopped the run, if any; `diagnostics` what a report
     shows, if it was asked for.
@@ -52,6 +60,7 @@ class TrainResult:
     complete: bool = False
     bad_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     diagnostics: Diagnostics | None = None
+    outlier_share: float = 0.0
 
 
 def train_flow(
@@ -113,6 +122,9 @@ def train_flow(
             f"train: the model to start from has {flow.n_bands} bands; {n_bands} were asked for."
         )
     gaps = rows_with_gaps(data, n_bands) if config.integrate_gaps else np.zeros(n_stars, dtype=bool)
+    data = _with_outliers(
+        data, flow, config, n_bands=n_bands, g_bright_mag=g_bright_mag, g_faint_mag=g_faint_mag
+    )
     objective = Objective(
         config=config,
         law=law or Zhang23Law(),
@@ -125,7 +137,7 @@ def train_flow(
     # One plain draw of each star finds what is not finite in its data.
     check_finite(make_measure(objective, data, gaps, 1, "likelihood"), flow, n_stars, names)
 
-    state = State(flow=flow, best_flow=flow)
+    state = State(flow=flow, best_flow=flow, outlier_share=config.outlier_share)
     fingerprint = run_fingerprint(config, n_bands, data, selection, prior_limit_mag)
     if resume:
         state = load_checkpoint(checkpoint, state, config, fingerprint)
@@ -152,7 +164,7 @@ def train_flow(
             batches = Batches(training_rows, gaps, batch_size, rng)
             outcome = run_epoch(
                 step, state.flow, opt_state, data, batches,
-                strength=strength, stream=stream, out_of_time=out_of_time, progress=step_progress,
+                strength=strength, outlier_share=state.outlier_share, stream=stream, out_of_time=out_of_time, progress=step_progress,
             )  # fmt: skip
             state.flow, opt_state = outcome.flow, outcome.opt_state
             if outcome.bad_step is not None:
@@ -161,11 +173,16 @@ def train_flow(
                 stop = Stop(
                     f"the loss or its gradient was not finite at {where}, step {number + 1}",
                     rows_of_bad_gradients(
-                        objective, flow_then, groups, stream=stream, strength=strength, stage=stage
-                    ),
+                        objective, flow_then, groups, stream=stream, strength=strength,
+                        outlier_share=state.outlier_share, stage=stage,
+                    ),  # fmt: skip
                 )
                 break
             evidence, contrast = measure(state.flow, validation_rows, VALIDATION_STREAM)
+            log_outlier = np.asarray(data.log_outlier, float)[validation_rows]
+            if config.outlier_share > 0.0 and np.isfinite(evidence).all():
+                state.outlier_share = fit_outlier_share(evidence, log_outlier)
+                evidence = np.asarray(log_mixture(evidence, log_outlier, state.outlier_share))
             value, validation_contrast = float(np.mean(evidence)), float(np.mean(contrast))
             if not np.isfinite(value) or value < state.highest_evidence - config.divergence_nat:
                 # The worst tenth of a per cent, at most ten: what to look at first.
@@ -211,6 +228,7 @@ def train_flow(
         condition=conditions(data),
         validation_rows=validation_rows,
         stopped_because=because,
+        outlier_share=state.outlier_share,
         complete=stop is None,
         bad_rows=np.zeros(0, dtype=int) if stop is None else stop.rows,
     )
@@ -251,6 +269,29 @@ def _judge(state: State, config: TrainConfig, evidence: float, contrast: float) 
         config.contrast, state.contrast_steps, evidence, state.highest_evidence
     )
     state.highest_evidence = max(state.highest_evidence, evidence)
+
+
+def _with_outliers(
+    data: TrainingStar,
+    flow: ConditionalFlow,
+    config: TrainConfig,
+    *,
+    n_bands: int,
+    g_bright_mag: float,
+    g_faint_mag: float,
+) -> TrainingStar:
+    """Fill in what each star would be if it were not of the population. Equation: E26 (docs/explanation/model.md)."""
+    observed = np.asarray(data.star.observed)[:, :n_bands]
+    used = observed if config.integrate_gaps else np.asarray(jax.vmap(leading_observed)(observed))
+    log_outlier = log_outlier_density(
+        data.star,
+        flow.standardisation,
+        n_bands=n_bands,
+        g_bright_mag=g_bright_mag,
+        g_faint_mag=g_faint_mag,
+        used=used,
+    )
+    return eqx.tree_at(lambda d: d.log_outlier, data, log_outlier.astype(np.float32))
 
 
 def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> ConditionalFlow:

@@ -9,7 +9,8 @@ from scipy.special import gammainc, gammaincinv
 
 from redflower.star import Star
 from redflower.train.dataset import make_training_star
-from redflower.train.loss.normaliser import log_selected_fraction, prior_nodes
+from redflower.flow.sample_share import prior_nodes
+from redflower.train.loss.normaliser import log_selected_fraction
 from tests.posterior.test_posterior import example_star
 from tests.train.test_selection import linear_flow
 
@@ -39,7 +40,7 @@ def cdf_of(distance_pc: np.ndarray, prior: tuple[float, float, float]) -> np.nda
 def test_every_absolute_magnitude_counts_for_the_stars_that_the_limits_let_pass(prior) -> None:
     """Of stars of M_G the limits 13.5 < G < 19 let pass those between two distances: in closed form, and by the nodes."""
     data = jax.jit(jax.vmap(make_training_star))(sightlines(4000, prior))
-    log_distance, log_weight = (np.asarray(a, float) for a in jax.jit(jax.vmap(prior_nodes))(data))
+    log_distance, log_weight = (np.asarray(a, float) for a in jax.jit(jax.vmap(prior_nodes))(data.star, data.prior_log_range))
     m_g = np.arange(-1.0, 16.5, 0.5)
     near, far = (10 ** (1 + (limit - m_g) / 5) for limit in (13.5, 19.0))
     distance, weight = np.exp(log_distance)[:, :, None], np.exp(log_weight)[:, :, None]
@@ -71,7 +72,7 @@ def test_the_selected_fraction_of_a_population_is_its_integral(
 def test_the_shifts_of_the_nodes_are_uniform_and_depend_on_the_place_alone() -> None:
     stars = sightlines(4000, PRIORS[0])
     data = jax.jit(jax.vmap(make_training_star))(stars)
-    first = np.asarray(jax.jit(jax.vmap(prior_nodes))(data)[0])
+    first = np.asarray(jax.jit(jax.vmap(prior_nodes))(data.star, data.prior_log_range)[0])
     low, high = np.asarray(data.prior_log_range).T
     shift = (first[:, 0] - low) / (high - low) * first.shape[1]
     # Kolmogorov and Smirnov: a uniform sample of 4,000 exceeds this once in a thousand.
@@ -79,7 +80,8 @@ def test_the_shifts_of_the_nodes_are_uniform_and_depend_on_the_place_alone() -> 
     # Another star at the same place.
     other = jax.tree.map(lambda a: np.asarray(a).copy(), stars)
     other.magnitude_mag[:] += 1.0
-    again = np.asarray(jax.jit(jax.vmap(prior_nodes))(jax.jit(jax.vmap(make_training_star))(other))[0])
+    other = jax.jit(jax.vmap(make_training_star))(other)
+    again = np.asarray(jax.jit(jax.vmap(prior_nodes))(other.star, other.prior_log_range)[0])
     np.testing.assert_array_equal(first, again)
 
 

@@ -31,6 +31,7 @@ from redflower.posterior.fast.weights import (
     weighted_summary,
 )
 from redflower.posterior.flags import covered_by_training, flag_bits, shares_near_ends, status_words
+from redflower.posterior.outliers import OUTLIER_WITHOUT_CHAINS, Outliers
 from redflower.posterior.results import Request, Results
 from redflower.posterior.status import FAST, IMPORTANCE, Status
 from redflower.quantiles import LEVELS
@@ -91,14 +92,16 @@ def quadrature(request: Request, fast: FastTarget, rows: np.ndarray, results: Re
     return Unsettled(np.concatenate(left), jax.tree.map(lambda *a: np.concatenate(a), *grids))
 
 
-def importance(request: Request, fast: FastTarget, unsettled: Unsettled, results: Results) -> np.ndarray:
+def importance(
+    request: Request, fast: FastTarget, unsettled: Unsettled, results: Results, outliers: Outliers
+) -> np.ndarray:
     """Run step 2 of the fast engine, store the stars that it settles, and return the rows of the others."""
     rows, grids = unsettled
     left = [rows[:0]]
     for start in range(0, len(rows), REFINED_BLOCK):
         block = slice(start, start + REFINED_BLOCK)
         part = jax.tree.map(lambda a: a[block], grids)  # noqa: B023
-        left.append(_Block(request, fast, rows[block], part, results).run())
+        left.append(_Block(request, fast, rows[block], part, results, outliers).run())
     return np.concatenate(left)
 
 
@@ -109,12 +112,14 @@ class _Block:
     ----------
     rows : of the stars; every other number in here counts from the first of them.
     grids : of each, from step 1.
+    outliers : what tells which of them are not of the population.
     """
 
     def __init__(
-        self, request: Request, fast: FastTarget, rows: np.ndarray, grids: Grid, results: Results
+        self, request: Request, fast: FastTarget, rows: np.ndarray, grids: Grid, results: Results, outliers: Outliers
     ) -> None:
         self.request, self.fast, self.rows, self.grids, self.results = request, fast, rows, grids, results
+        self.outliers = outliers
         self.settings = request.settings.fast
         self.size = REFINED_AT_ONCE * max(1, request.settings.fast_batch_size // (8 * REFINED_AT_ONCE))
         self.together = Refined(len(rows), self.settings.refine_draws_per_node)
@@ -174,7 +179,10 @@ class _Block:
         good &= values["pareto_k"] < self.settings.max_pareto_k
         good &= np.isfinite(values["ebv_mean"])
         done = good | given_up
-        stored = np.flatnonzero(good | (given_up & ~np.bool_(self.request.settings.hand_on)))
+        # What is not of the population has no posterior for chains to find.
+        probability = self.outliers.probability(self.rows[batch], values["log_evidence"])
+        kept = (probability > OUTLIER_WITHOUT_CHAINS) | ~np.bool_(self.request.settings.hand_on)
+        stored = np.flatnonzero(good | (given_up & kept))
         poor = ~good & (values["status"] == Status.OK.value)
         values["status"] = np.where(poor, Status.LOW_ESS.value, values["status"])
         rows = self.rows[batch[stored]]

@@ -117,6 +117,24 @@ class Group(NamedTuple):
     weights: Float[Array, " star"]
 
 
+def log_mixture(
+    log_evidence: Float[Array, " star"], log_outlier: Float[Array, " star"], share: Float[Array, ""] | float
+) -> Float[Array, " star"]:
+    """Return ln of the density of each star's data, of the population or not.
+
+    Where the share is 0 that is the population's, to the last digit. Equation: E27 (docs/explanation/model.md).
+
+    Parameters
+    ----------
+    log_evidence : of the population (E23).
+    log_outlier : of what is not of it (E26).
+    share : of the sample that is not.
+    """
+    share = jnp.asarray(share)
+    mixed = jnp.logaddexp(log_evidence + jnp.log1p(-share), log_outlier + jnp.log(jnp.maximum(share, 1e-30)))
+    return jnp.where(share > 0.0, mixed, log_evidence)  # E27
+
+
 def stage_optimiser(stage: StageConfig, steps_per_epoch: int) -> optax.GradientTransformation:
     """Adam with decoupled weight decay, clipped gradients, and the stage's learning rate."""
     rate: Any = stage.learning_rate
@@ -136,16 +154,17 @@ def make_step(
     """One step of the optimiser over stars without gaps and stars with gaps.
 
     The step returns the new flow and optimiser, the two means, and whether all was finite; if it was not, the flow
-    and the optimiser are those that it was given.
+    and the optimiser are those that it was given. The evidence of a star is that of E27, with the share of stars that are not of the
+    population.
     """
 
     @eqx.filter_jit
-    def step(flow, opt_state, strength, stream, groups):
+    def step(flow, opt_state, strength, outlier_share, stream, groups):
         def loss(network: BlockAutoregressiveNetwork) -> tuple[Array, Array]:
             candidate = ConditionalFlow(network, flow.standardisation)
             totals, weight = jnp.zeros(2), jnp.zeros(())
             for has_gaps, data, rows, weights in groups:
-                terms = objective.terms(
+                evidence, contrasts = objective.terms(
                     candidate,
                     data,
                     rows,
@@ -155,7 +174,9 @@ def make_step(
                     contrast=contrast,
                     magnitudes=stage.magnitudes,
                 )
-                totals, weight = totals + jnp.stack(terms) @ weights, weight + jnp.sum(weights)
+                mixed = log_mixture(evidence, data.log_outlier, outlier_share)
+                totals = totals + jnp.stack([mixed, contrasts]) @ weights
+                weight = weight + jnp.sum(weights)
             means = totals / weight
             return strength * means[1] - means[0], means  # E22
 
@@ -180,6 +201,7 @@ def rows_of_bad_gradients(
     *,
     stream: int,
     strength: float,
+    outlier_share: float,
     stage: StageConfig,
 ) -> np.ndarray:
     """Find the rows of a step whose loss or gradient is not finite at this flow, by the very draws of that step.
@@ -187,7 +209,7 @@ def rows_of_bad_gradients(
     Parameters
     ----------
     groups : of the step, as it took them.
-    stream, strength, stage : those of the step.
+    stream, strength, outlier_share, stage : those of the step.
     """
 
     def norm(
@@ -200,7 +222,8 @@ def rows_of_bad_gradients(
                 n_draws=stage.n_draws, gaps=has_gaps, contrast=objective.config.contrast.strength > 0.0,
                 magnitudes=stage.magnitudes,
             )  # fmt: skip
-            return strength * contrast[0] - evidence[0]  # E22
+            mixed = log_mixture(evidence, one.log_outlier, outlier_share)
+            return strength * contrast[0] - mixed[0]  # E22
 
         value, gradient = eqx.filter_value_and_grad(loss)(network)
         return value, _norm(gradient)

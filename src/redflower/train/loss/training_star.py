@@ -13,10 +13,6 @@ N_POSTERIOR_NODES = 66
 # Plain arrays, for an import starts no device: JAX may have been asked for one that is not there.
 POSTERIOR_SCORES = np.linspace(-4.5, 4.5, N_POSTERIOR_NODES, dtype=np.float32)
 POSTERIOR_LEVELS = special.ndtr(POSTERIOR_SCORES.astype(float)).astype(np.float32)
-#: Distances of the normaliser, and the levels of the prior p(d) between which they lie. Stars of M_G = 16 are seen to 40 pc,
-#: nearer than all but 1e-5 of the prior.
-N_PRIOR_NODES = 48
-PRIOR_ENDS = np.array([1e-6, 1.0 - 1e-6], dtype=np.float32)
 #: The lower limit of parallax that stands for none. [mas]
 NO_PARALLAX_CUT_MAS = -1e6
 
@@ -31,8 +27,9 @@ class TrainingStar(eqx.Module):
     log_parallax_evidence : ln of the integral of p(parallax | d) p(d) over d.
     geometric_distance_pc, geometric_sigma_pc : centre and half of the central 68 % interval of p(d | parallax),
         for the Gaussian proposal of appendix A. [pc]
-    prior_log_range : ln of the quantiles of the prior p(d) at `PRIOR_ENDS`, d in pc.
+    prior_log_range : ln of the quantiles of the prior p(d) at `redflower.flow.sample_share.PRIOR_ENDS`, d in pc.
     parallax_min_mas : the parallax above which alone a star came into the sample; `NO_PARALLAX_CUT_MAS` without. [mas]
+    log_outlier : ln of the density of the star's data, if it is not of the population (E26); 0 until the sample's colours are known.
     """
 
     star: Star
@@ -42,3 +39,4 @@ class TrainingStar(eqx.Module):
     geometric_sigma_pc: Float[Array, "*star"]
     prior_log_range: Float[Array, "*star 2"]
     parallax_min_mas: Float[Array, "*star"]
+    log_outlier: Float[Array, "*star"]
