@@ -48,6 +48,19 @@ def normal_stars(ebv, modulus, sigma_ebv, sigma_mu) -> JointDensity:
     return JointDensity(*list(vars(density).values())[:4], quantise_log_density(-0.5 * (a**2 + b**2)))
 
 
+@pytest.mark.equation("E28")
+def test_a_star_that_may_be_no_star_says_that_much_less() -> None:
+    """Its likelihood under any kernel is (1 - p) times what it would be, plus p; at p = 1 it says nothing."""
+    grid = make_grid(RANGE)
+    density = normal_stars([0.1, 0.1, 0.1], [8.0, 8.0, 8.0], 0.03, 0.2)
+    kernel = np.diff(np.linspace(0.0, 1.0, len(grid.ebv_edges_mag)) ** 2)
+    plain, mixed = (
+        (star_cells(density, grid, p_outlier=p) @ kernel).sum(axis=1) for p in (None, np.array([0.0, 0.3, 1.0]))
+    )
+    # Cells are float32.
+    np.testing.assert_allclose(mixed, [plain[0], 0.7 * plain[1] + 0.3, 1.0], rtol=1e-5)
+
+
 def refined_marginals(density: JointDensity) -> list[tuple[np.ndarray, np.ndarray]]:
     """Nodes and marginal density of E(B-V) and of distance modulus, on four times the nodes, as the cells have them."""
     value = np.exp(on_finer_nodes(np.maximum(density.log_density(), -40.0)))

@@ -15,7 +15,10 @@ from redflower.constants import OUTLIER_SHARE
 from redflower.flow.standardise import Standardisation
 from redflower.star import Star
 
-#: Degrees of freedom of Student's t: as wide as the sample's colours in the middle, with tails that reach quasars.
+#: Half of what is not of the population lies about the locus of its colours (blends, variables), half anywhere within about this
+#: of it (quasars, galaxies, bad matches). [mag]
+OUTLIER_WIDTHS_MAG: Final = (0.0, 0.5)
+#: Degrees of freedom of Student's t: heavy tails, for nobody knows how far they reach.
 OUTLIER_FREEDOM: Final = 4.0
 #: Scale of the parallaxes of what is not a star, or not this star. [mas]
 OUTLIER_PARALLAX_MAS: Final = 1.0
@@ -34,8 +37,10 @@ def log_outlier_density(
 ) -> Float[np.ndarray, " star"]:
     """Return ln of the density of each star's data, if it is not of the population.
 
-    Uniform in G between the limits; Student's t in the colours relative to G, with the mean and the covariance of the training sample
-    and the star's errors; another in the parallax, about 0. Equation: E26 (docs/explanation/model.md).
+    Uniform in G between the limits; two of Student's t in the colours relative to G, with the mean and the covariance of the training
+    sample and the star's errors, one of them wider by 0.5 mag in all directions; another in the parallax, about 0.
+
+    Equation: E26 (docs/explanation/model.md).
 
     Parameters
     ----------
@@ -60,7 +65,13 @@ def log_outlier_density(
             np.asarray(a[rows], np.float64)[:, :n_bands]
             for a in (stars.magnitude_mag, stars.magnitude_error_mag)
         )
-        out[rows] = _log_colours(magnitude, error, observed[rows, 1:], mean_mag, covariance)
+        both = [
+            _log_colours(
+                magnitude, error, observed[rows, 1:], mean_mag, covariance + width**2 * np.eye(n_bands - 1)
+            )
+            for width in OUTLIER_WIDTHS_MAG
+        ]
+        out[rows] = np.logaddexp(*both) - np.log(2.0)
     out -= np.log(g_faint_mag - g_bright_mag)
     parallax, error = (np.asarray(a, np.float64) for a in (stars.parallax_mas, stars.parallax_error_mas))
     scale = np.hypot(error, OUTLIER_PARALLAX_MAS)

@@ -93,6 +93,6 @@ def test_a_step_that_was_not_finite_is_judged_by_its_own_draws(monkeypatch) -> N
         )
         for has_gaps in (False, True)
     ]
-    found = rows_of_bad_gradients(made, flow, groups, stream=7, strength=0.0, stage=stage)
+    found = rows_of_bad_gradients(made, flow, groups, stream=7, strength=0.0, outlier_share=0.0, stage=stage)
     np.testing.assert_array_equal(found, rows[expected])
     assert 3 < expected.sum() < 25
