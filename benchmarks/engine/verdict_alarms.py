@@ -16,7 +16,8 @@ import numpy as np
 
 import redflower
 from redflower.bands import BANDS
-from redflower.calibrate.verdict import Verdict, judge, sample_fit
+from redflower.calibrate.sample_fit import sample_fit
+from redflower.calibrate.verdict import Verdict, judge
 from redflower.catalogue import default_distance_prior, to_stars
 from redflower.flow import load_model
 from redflower.posterior import InferenceSettings, infer_stars

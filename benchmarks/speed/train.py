@@ -54,7 +54,9 @@ def step_cost(data, config: TrainConfig) -> None:
         step = make_step(objective, optimiser, stage, contrast=False)
         rows = np.arange(batch)
         groups = ((False, rows_of(data, rows), jnp.asarray(rows, jnp.uint32), jnp.ones(batch)),)
-        whole = seconds(lambda s=step, o=state, g=groups: s(flow, o, jnp.float32(0), jnp.float32(0), jnp.uint32(2), g)[2])
+        whole = seconds(
+            lambda s=step, o=state, g=groups: s(flow, o, jnp.float32(0), jnp.float32(0), jnp.uint32(2), g)[2]
+        )
         x = jax.random.normal(jax.random.key(0), (batch * n_draws, 11))
         condition = jax.random.normal(jax.random.key(1), (batch * n_draws, 2))
 

@@ -10,7 +10,8 @@ import pytest
 import redflower
 from redflower.bands import BAND_INDEX, N_BANDS
 from redflower.calibrate.offsets import scoring_step
-from redflower.calibrate.verdict import SampleFit, judge, sample_fit, verdict_of
+from redflower.calibrate.sample_fit import sample_fit
+from redflower.calibrate.verdict import SampleFit, judge, verdict_of
 from redflower.flow import load_model
 from redflower.posterior import InferenceSettings, infer_stars
 from redflower.posterior.fast.fit import FitRecord

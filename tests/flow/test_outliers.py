@@ -54,7 +54,12 @@ def closed_form(star: Star, standardisation, bands: list[int]) -> np.ndarray:
         shape = (covariance + s[0] ** 2 + np.diag(s[1:4] ** 2))[np.ix_(pick, pick)]
         wider = shape + 0.5**2 * np.eye(len(pick))
         colours = np.log(
-            np.mean([stats.multivariate_t(mean[pick], a, OUTLIER_FREEDOM).pdf((m - m[0])[bands]) for a in (shape, wider)])
+            np.mean(
+                [
+                    stats.multivariate_t(mean[pick], a, OUTLIER_FREEDOM).pdf((m - m[0])[bands])
+                    for a in (shape, wider)
+                ]
+            )
         )
         parallax = stats.t(OUTLIER_FREEDOM, 0.0, np.hypot(e, OUTLIER_PARALLAX_MAS)).logpdf(p)
         out.append(colours + parallax - np.log(5.0))
@@ -67,7 +72,11 @@ def test_the_density_is_students_t_in_the_colours_that_were_observed() -> None:
     found = log_outlier_density(star, standardisation, **LIMITS)
     # Magnitudes are float32: 1e-6 mag of 16, over errors and spreads of 0.1 mag and more.
     np.testing.assert_allclose(found, closed_form(star, standardisation, [1, 2, 3]), atol=1e-4)
-    gap = eqx.tree_at(lambda s: s.observed, star, np.delete(np.eye(4, N_BANDS, dtype=bool), 2, 0).any(0) & np.ones((6, 1), bool))
+    gap = eqx.tree_at(
+        lambda s: s.observed,
+        star,
+        np.delete(np.eye(4, N_BANDS, dtype=bool), 2, 0).any(0) & np.ones((6, 1), bool),
+    )
     found = log_outlier_density(gap, standardisation, **LIMITS)
     np.testing.assert_allclose(found, closed_form(star, standardisation, [1, 3]), atol=1e-4)
 
@@ -77,9 +86,7 @@ def test_a_star_without_g_or_parallax_is_served_or_said_not_to_be() -> None:
     star, standardisation = some_stars(), random_flow(3).standardisation
     no_g = np.ones((6, N_BANDS), bool)
     no_g[2, 0] = False
-    found = log_outlier_density(
-        eqx.tree_at(lambda s: s.observed, star, no_g), standardisation, **LIMITS
-    )
+    found = log_outlier_density(eqx.tree_at(lambda s: s.observed, star, no_g), standardisation, **LIMITS)
     assert np.isnan(found[2])
     assert np.isfinite(np.delete(found, 2)).all()
     without = eqx.tree_at(lambda s: s.has_parallax, star, np.zeros(6, bool))
@@ -101,7 +108,9 @@ def test_the_probability_is_bayes_and_the_share_that_made_a_sample_comes_back() 
         of_population, of_others = stats.norm.logpdf(x), stats.norm.logpdf(x, 4.0, 3.0)
         found.append(fit_outlier_share(of_population, of_others))
         share = 0.03
-        expected = share * np.exp(of_others) / (share * np.exp(of_others) + (1 - share) * np.exp(of_population))
+        expected = (
+            share * np.exp(of_others) / (share * np.exp(of_others) + (1 - share) * np.exp(of_population))
+        )
         np.testing.assert_allclose(outlier_probability(of_population, of_others, share), expected, rtol=1e-9)
     # Half a star of prior on each side moves the mean by 0.0002; its error is that of 200 samples.
     assert abs(np.mean(found) - 0.03) < 0.0003 + 3.0 * np.std(found) / np.sqrt(200)

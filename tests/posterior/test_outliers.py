@@ -54,7 +54,12 @@ def test_training_and_inference_divide_by_one_share(model, stars) -> None:
     expected = jax.jit(
         jax.vmap(
             lambda one: log_selected_fraction(
-                target.flow, one, target.g_bright_mag, target.g_faint_mag, target.selection, target.prior_limit_mag
+                target.flow,
+                one,
+                target.g_bright_mag,
+                target.g_faint_mag,
+                target.selection,
+                target.prior_limit_mag,
             )
         )
     )(data)

@@ -55,7 +55,8 @@ def test_a_star_that_may_be_no_star_says_that_much_less() -> None:
     density = normal_stars([0.1, 0.1, 0.1], [8.0, 8.0, 8.0], 0.03, 0.2)
     kernel = np.diff(np.linspace(0.0, 1.0, len(grid.ebv_edges_mag)) ** 2)
     plain, mixed = (
-        (star_cells(density, grid, p_outlier=p) @ kernel).sum(axis=1) for p in (None, np.array([0.0, 0.3, 1.0]))
+        (star_cells(density, grid, p_outlier=p) @ kernel).sum(axis=1)
+        for p in (None, np.array([0.0, 0.3, 1.0]))
     )
     # Cells are float32.
     np.testing.assert_allclose(mixed, [plain[0], 0.7 * plain[1] + 0.3, 1.0], rtol=1e-5)

@@ -17,7 +17,9 @@ LIMITS = {"g_bright_mag": 10.0, "g_faint_mag": 20.0}
 SHARE = 0.08
 CONFIG = TrainConfig(
     flow=FlowConfig(depth=1, block_dim=2),
-    stages=(StageConfig(n_draws=4, batch_size=64, max_epochs=15, learning_rate=1e-2, final_rate_fraction=0.05),),
+    stages=(
+        StageConfig(n_draws=4, batch_size=64, max_epochs=15, learning_rate=1e-2, final_rate_fraction=0.05),
+    ),
     validation_fraction=0.25,
     validation_draws=8,
     magnitudes="likelihood",

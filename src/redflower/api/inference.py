@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from astropy.table import Column, Table
 
-from redflower.calibrate.verdict import judge, sample_fit
+from redflower.calibrate.sample_fit import sample_fit
+from redflower.calibrate.verdict import judge
 from redflower.catalogue import DistancePrior, packaged_distance_prior, to_stars
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.io.sources import TableSource

@@ -12,7 +12,8 @@ from astropy.table import Column, Table, vstack
 
 from redflower.api.statuses import usable_rows
 from redflower.bands import BP, RP, G
-from redflower.calibrate.verdict import MIN_STARS, SampleFit, judge, sample_fit
+from redflower.calibrate.sample_fit import sample_fit
+from redflower.calibrate.verdict import MIN_STARS, SampleFit, judge
 from redflower.catalogue import DistancePrior, packaged_distance_prior, to_stars
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale

@@ -1,7 +1,7 @@
 """What stars that are not of the population look like: a broad density about the training sample's colours.
 
-A quasar, a galaxy, a bad match or a blend has colours of no star. Such data have a density of their own, so broad that only a star
-which the flow calls nearly impossible is taken for one of them. It is the same in training and in inference.
+A quasar, a galaxy, a bad match or a blend has colours of no star. Such data have a density of their own, so broad that only a
+star which the flow calls nearly impossible is taken for one of them. It is the same in training and in inference.
 """
 
 from typing import Final
@@ -37,8 +37,8 @@ def log_outlier_density(
 ) -> Float[np.ndarray, " star"]:
     """Return ln of the density of each star's data, if it is not of the population.
 
-    Uniform in G between the limits; two of Student's t in the colours relative to G, with the mean and the covariance of the training
-    sample and the star's errors, one of them wider by 0.5 mag in all directions; another in the parallax, about 0.
+    Uniform in G between the limits; two of Student's t in the colours relative to G, with the mean and the covariance of the
+    training sample and the star's errors, one of them wider by 0.5 mag in all directions; another in the parallax, about 0.
 
     Equation: E26 (docs/explanation/model.md).
 

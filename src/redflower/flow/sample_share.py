@@ -77,8 +77,8 @@ def log_sample_share(
 
     Equation: E24 (docs/explanation/model.md), exact but for a quadrature over distance: the mass between the limits at each
     distance is a difference of two normal CDFs of the flow's first coordinate (E9b). With a selection function it is a
-    sum of such masses over narrow intervals of apparent G, each times the selection at its middle (E12b). If the prior is that of the
-    stars to a limit in G, the share is of those, and may be above 1 (E13b).
+    sum of such masses over narrow intervals of apparent G, each times the selection at its middle (E12b). If the prior is that of
+    the stars to a limit in G, the share is of those, and may be above 1 (E13b).
 
     Parameters
     ----------
@@ -98,9 +98,7 @@ def log_sample_share(
         n = max(1, round((g_faint_mag - g_bright_mag) / SELECTION_STEP_MAG))
         edges_mag = jnp.linspace(g_bright_mag, g_faint_mag, n + 1)
         middles_mag = 0.5 * (edges_mag[1:] + edges_mag[:-1])
-        log_selected = jax.vmap(lambda g: log_mean_selection(selection, star.selection_pixel, g))(
-            middles_mag
-        )
+        log_selected = jax.vmap(lambda g: log_mean_selection(selection, star.selection_pixel, g))(middles_mag)
 
     def log_mass(log_distance: Float[Array, ""]) -> Float[Array, ""]:
         distance_pc = jnp.exp(log_distance)

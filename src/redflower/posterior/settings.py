@@ -92,8 +92,8 @@ class InferenceSettings:
         None for that of the dust map the table was prepared with, else the end of the prior.
     hand_on : whether stars that the fast engine cannot settle go on to NUTS; otherwise they keep what it found, with the
         status ``low_ess``, or ``no_bands`` without G, of which it can say nothing.
-    outlier_share : share of the stars that are not of the model's population (quasars, galaxies, bad matches), before their data are
-        looked at. 0 takes all of them for stars of it.
+    outlier_share : share of the stars that are not of the model's population (quasars, galaxies, bad matches), before their data
+        are looked at. 0 takes all of them for stars of it.
     density : whether to add the joint density in (E, distance modulus).
     batch_size : stars sampled side by side by NUTS; results do not depend on it beyond rounding.
     fast_batch_size : the same for the fast engine.

@@ -106,8 +106,8 @@ class TrainConfig(_Section):
     ``exact``, ``same_draws`` (the paper's A6) or ``none``; the last two are for comparison only
     (docs/howto/training.md). `integrate_gaps`: whether bands that are missing before a star's last one are integrated
     over, or everything from the first of them on is left out. `g_bright_mag`, `g_faint_mag` and `parallax_min_mas` are the
-    sample's limits, where those that `prepare` recorded should not hold. `outlier_share` is the share of stars that are not of the
-    population (quasars, galaxies, bad matches) with which the run starts; it is learnt from the stars held out after every epoch.
+    sample's limits, where those that `prepare` recorded should not hold. `outlier_share` is the share of stars that are not of
+    the population (quasars, galaxies, bad matches) with which the run starts; it is learnt from stars held out.
     0 leaves such stars out of the model: all are of the population. A run whose held-out evidence falls by more than
     `divergence_nat` per star stops.
     """

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from redflower.errors import InputError, TrainingError
@@ -164,7 +165,8 @@ def train_flow(
             batches = Batches(training_rows, gaps, batch_size, rng)
             outcome = run_epoch(
                 step, state.flow, opt_state, data, batches,
-                strength=strength, outlier_share=state.outlier_share, stream=stream, out_of_time=out_of_time, progress=step_progress,
+                strength=strength, outlier_share=state.outlier_share, stream=stream, out_of_time=out_of_time,
+                progress=step_progress,
             )  # fmt: skip
             state.flow, opt_state = outcome.flow, outcome.opt_state
             if outcome.bad_step is not None:
@@ -173,8 +175,13 @@ def train_flow(
                 stop = Stop(
                     f"the loss or its gradient was not finite at {where}, step {number + 1}",
                     rows_of_bad_gradients(
-                        objective, flow_then, groups, stream=stream, strength=strength,
-                        outlier_share=state.outlier_share, stage=stage,
+                        objective,
+                        flow_then,
+                        groups,
+                        stream=stream,
+                        strength=strength,
+                        outlier_share=state.outlier_share,
+                        stage=stage,
                     ),  # fmt: skip
                 )
                 break
@@ -182,7 +189,9 @@ def train_flow(
             log_outlier = np.asarray(data.log_outlier, float)[validation_rows]
             if config.outlier_share > 0.0 and np.isfinite(evidence).all():
                 state.outlier_share = fit_outlier_share(evidence, log_outlier)
-                evidence = np.asarray(log_mixture(evidence, log_outlier, state.outlier_share))
+                evidence = np.asarray(
+                    log_mixture(jnp.asarray(evidence), jnp.asarray(log_outlier), state.outlier_share)
+                )
             value, validation_contrast = float(np.mean(evidence)), float(np.mean(contrast))
             if not np.isfinite(value) or value < state.highest_evidence - config.divergence_nat:
                 # The worst tenth of a per cent, at most ten: what to look at first.
@@ -282,7 +291,9 @@ def _with_outliers(
 ) -> TrainingStar:
     """Fill in what each star would be if it were not of the population. Equation: E26 (docs/explanation/model.md)."""
     observed = np.asarray(data.star.observed)[:, :n_bands]
-    used = observed if config.integrate_gaps else np.asarray(jax.vmap(leading_observed)(observed))
+    used = (
+        observed if config.integrate_gaps else np.asarray(jax.vmap(leading_observed)(jnp.asarray(observed)))
+    )
     log_outlier = log_outlier_density(
         data.star,
         flow.standardisation,

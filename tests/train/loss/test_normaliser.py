@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 from scipy.special import gammainc, gammaincinv
 
+from redflower.flow.sample_share import prior_nodes
 from redflower.star import Star
 from redflower.train.dataset import make_training_star
-from redflower.flow.sample_share import prior_nodes
 from redflower.train.loss.normaliser import log_selected_fraction
 from tests.posterior.test_posterior import example_star
 from tests.train.test_selection import linear_flow
@@ -40,7 +40,9 @@ def cdf_of(distance_pc: np.ndarray, prior: tuple[float, float, float]) -> np.nda
 def test_every_absolute_magnitude_counts_for_the_stars_that_the_limits_let_pass(prior) -> None:
     """Of stars of M_G the limits 13.5 < G < 19 let pass those between two distances: in closed form, and by the nodes."""
     data = jax.jit(jax.vmap(make_training_star))(sightlines(4000, prior))
-    log_distance, log_weight = (np.asarray(a, float) for a in jax.jit(jax.vmap(prior_nodes))(data.star, data.prior_log_range))
+    log_distance, log_weight = (
+        np.asarray(a, float) for a in jax.jit(jax.vmap(prior_nodes))(data.star, data.prior_log_range)
+    )
     m_g = np.arange(-1.0, 16.5, 0.5)
     near, far = (10 ** (1 + (limit - m_g) / 5) for limit in (13.5, 19.0))
     distance, weight = np.exp(log_distance)[:, :, None], np.exp(log_weight)[:, :, None]

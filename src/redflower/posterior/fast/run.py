@@ -116,7 +116,13 @@ class _Block:
     """
 
     def __init__(
-        self, request: Request, fast: FastTarget, rows: np.ndarray, grids: Grid, results: Results, outliers: Outliers
+        self,
+        request: Request,
+        fast: FastTarget,
+        rows: np.ndarray,
+        grids: Grid,
+        results: Results,
+        outliers: Outliers,
     ) -> None:
         self.request, self.fast, self.rows, self.grids, self.results = request, fast, rows, grids, results
         self.outliers = outliers

@@ -154,8 +154,8 @@ def make_step(
     """One step of the optimiser over stars without gaps and stars with gaps.
 
     The step returns the new flow and optimiser, the two means, and whether all was finite; if it was not, the flow
-    and the optimiser are those that it was given. The evidence of a star is that of E27, with the share of stars that are not of the
-    population.
+    and the optimiser are those that it was given. The evidence of a star is that of E27, with the share of stars that are not of
+    the population.
     """
 
     @eqx.filter_jit

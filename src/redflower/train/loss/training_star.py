@@ -29,7 +29,7 @@ class TrainingStar(eqx.Module):
         for the Gaussian proposal of appendix A. [pc]
     prior_log_range : ln of the quantiles of the prior p(d) at `redflower.flow.sample_share.PRIOR_ENDS`, d in pc.
     parallax_min_mas : the parallax above which alone a star came into the sample; `NO_PARALLAX_CUT_MAS` without. [mas]
-    log_outlier : ln of the density of the star's data, if it is not of the population (E26); 0 until the sample's colours are known.
+    log_outlier : ln of the density of the star's data, if it is not of the population (E26); 0 until its colours are known.
     """
 
     star: Star
