@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from redflower.cli.progress import say
 from redflower.constants import LATITUDE_MIN_DEG, TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
 from redflower.files import check_new_files, check_outputs
@@ -18,6 +19,12 @@ def prepare(
     purpose: Annotated[str, typer.Option("--for", help="training or inference")],
     columns: Annotated[
         Path | None, typer.Option(help="TOML map of column names, where they differ from the Gaia archive's")
+    ] = None,
+    write_columns: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file to write: a column map of RAW to fill in, with what was found and what was not"
+        ),
     ] = None,
     photometry: Annotated[
         str | None,
@@ -100,7 +107,7 @@ def prepare(
     if selection is not None and selection.suffix != ".safetensors":
         raise InputError(f"--selection {selection}: the file must end in .safetensors.")
     dust_file = split_column(ebv_map)[0] if ebv_map is not None and not ebv_map.startswith(PREFIX) else None
-    files = {"OUT": out, "--report": report, "--selection": selection}
+    files = {"OUT": out, "--report": report, "--selection": selection, "--write-columns": write_columns}
     check_outputs(
         {said: path for said, path in files.items() if path is not None},
         {"RAW": raw, "--columns": columns, "--ebv-map": dust_file},
@@ -111,6 +118,11 @@ def prepare(
         check_new_files(
             "--figures", figures, figure_files(), [path for path in files.values() if path is not None]
         )
+    if write_columns is not None:
+        from redflower.catalogue.reading.reader import write_columns as write_map
+
+        write_map(raw, write_columns, columns)
+        say(f"a column map to fill in is in {write_columns}")
     zero: str | float = zero_point
     if zero_point not in ("auto", "none"):
         try:

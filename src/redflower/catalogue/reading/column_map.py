@@ -25,8 +25,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from redflower.bands import BANDS
 from redflower.catalogue.io.units import parse_unit
 from redflower.catalogue.reading.lookalikes import decorated, refuse_case_twins, refuse_lookalikes
+from redflower.catalogue.reading.other_names import COMPANY, columns_named
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import InputError, TableError
 from redflower.photometric_scales import make_scale
@@ -191,7 +193,7 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
         elif name in present and name not in taken:
             source[name] = name
         else:
-            found = [alias for alias in column.aliases if alias in present]
+            found = [theirs for alias in column.aliases for theirs in columns_named(alias, names)]
             if not found and name not in _EXACT_CASE_ONLY and len(lower.get(name, ())) == 1:
                 found = lower[name]
             found = [theirs for theirs in found if theirs not in taken and theirs not in INPUT_COLUMNS]
@@ -221,8 +223,12 @@ def check_lookalikes(names: Sequence[str], choice: ColumnChoice, column_map: Col
         With the names of both.
     """
     unused = [theirs for theirs in names if theirs not in {*choice.source.values(), *choice.extra.values()}]
+    # Names that need company are another survey's without it: the line on the bands that were found lists them. But where G is
+    # absent, `gmag` may be it.
+    if BANDS[0].magnitude_column in choice.source:
+        unused = [theirs for theirs in unused if theirs not in COMPANY]
     absent = {
-        name: (name, *spec.aliases)
+        name: (name, *(alias for alias in spec.aliases if alias not in COMPANY))
         for name, spec in INPUT_COLUMNS.items()
         if name not in choice.source and name not in column_map.constants
     }

@@ -5,13 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from redflower.catalogue.io.names import without_decoration
+from redflower.catalogue.reading.other_names import COMPANY
 from redflower.errors import TableError
 
 # One letter off in ten; `i_mean_psf_mag` is as near to `r_mean_psf_mag`, but those are known names themselves.
 _MISSPELT: Final = 0.9
 _LETTERS_MIN: Final = 5
-#: Names that tell two columns apart by their case alone: G of Gaia and g of Pan-STARRS1 in VizieR's tables.
-CASE_TELLS: Final = frozenset({"gmag", "e_gmag"})
+#: Names that tell two columns apart by their case alone in VizieR's tables: G of Gaia and g of Pan-STARRS1, R of Johnson and
+#: r, Y of UKIDSS and y; the lower and upper bound of a distance.
+CASE_TELLS: Final = frozenset({"b_rgeo", *(name.lower() for name in COMPANY)})
 
 
 def refuse_lookalikes(

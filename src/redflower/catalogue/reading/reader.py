@@ -1,5 +1,6 @@
 """From a file or a table of any survey to a table in redflower's names and units, with NaN for missing."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,6 +14,7 @@ from redflower.catalogue.io.sources import TableSource, as_table
 from redflower.catalogue.io.tables import column_names, read_table
 from redflower.catalogue.io.units import AnyUnit
 from redflower.catalogue.prepared import ALREADY_PREPARED, PREPARED_NAMES, is_prepared
+from redflower.catalogue.reading.bands_found import bands_line, map_to_fill_in, write_map
 from redflower.catalogue.reading.checks import (
     check_coordinates_agree,
     check_ecliptic_latitude,
@@ -37,6 +39,8 @@ from redflower.errors import InputError, TableError
 from redflower.files import file_sha256
 from redflower.photometric_scales import archive_scale, make_scale
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY
+
+_LOG: Final = logging.getLogger(__name__)
 
 Duplicates = Literal["error", "keep_first"]
 
@@ -88,11 +92,15 @@ def read_stars(
     scale = make_scale(column_map.photometry, default=base)
     shown = known.as_dict() if known is not None else None
     release = check_scale_of_release(scale, shown, "the column map")
-    unused = sorted(set(names) - set(choice.source.values()))
+    unused = sorted(set(names) - set(choice.source.values()) - set(choice.extra.values()))
     check_required(choice.source, column_map.constants, origin["file"], unused)
     check_lookalikes(names, choice, column_map, origin["file"])
 
-    n_rows, notes = len(table), list(choice.notes)
+    n_rows = len(table)
+    bands, loud = bands_line({*choice.source, *column_map.constants}, unused)
+    if loud:
+        _LOG.warning("%s: %s.", origin["file"], bands)
+    notes = [*([bands] if bands else []), *choice.notes]
     uses = Counter([*choice.source.values(), *choice.extra.values()])
     table.keep_columns([name for name in table.colnames if name in uses])
 
@@ -178,6 +186,37 @@ def read_stars(
     if META_KEY in table.meta:
         stars.meta[META_KEY]["source"] = table.meta[META_KEY]
     return stars
+
+
+def write_columns(
+    source: TableSource, path: "str | Path", columns: "str | Path | ColumnMap | None" = None
+) -> ColumnChoice:
+    """Write a column map of a table to fill in: what redflower found of its columns, and what it did not.
+
+    Parameters
+    ----------
+    source, columns : as of `read_stars`.
+    path : TOML file to write.
+
+    Returns
+    -------
+    What was found.
+
+    Raises
+    ------
+    TableError
+        If the table cannot be read, or the file exists.
+    """
+    column_map = columns if isinstance(columns, ColumnMap) else ColumnMap()
+    if isinstance(columns, (str, Path)):
+        column_map = read_column_map(columns)
+    where = Path(source).name if isinstance(source, (str, Path)) else "a table in memory"
+    names = (column_names(Path(source)) if isinstance(source, (str, Path)) else None) or as_table(
+        source
+    ).colnames
+    choice = choose_columns(names, column_map, where)
+    write_map(path, map_to_fill_in(names, choice, column_map.units, where))
+    return choice
 
 
 def _stage(table: Table) -> str | None:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from redflower.bands import BANDS, Band
 from redflower.catalogue.gaia_release import Rule
+from redflower.catalogue.reading.other_names import OTHER_NAMES, names_of_band
 from redflower.catalogue.releases import other_names
 
 Kind = Literal["float", "integer", "text"]
@@ -57,23 +58,23 @@ class InputColumn:
 _POSITION = (
     InputColumn(
         "source_id", "identifier of the star, unique in the table", None, "integer",
-        without="rows are numbered from 0", aliases=("Source",),
+        without="rows are numbered from 0",
     ),
     InputColumn(
         "ra", "right ascension, ICRS", "deg", valid=(0.0, 360.0), sentinels=ASTROMETRY_SENTINELS,
-        without="computed from l and b; one pair of coordinates is required", aliases=("RA_ICRS",),
+        without="computed from l and b; one pair of coordinates is required",
     ),
     InputColumn(
         "dec", "declination, ICRS", "deg", valid=(-90.0, 90.0), sentinels=ASTROMETRY_SENTINELS,
-        without="computed from l and b; one pair of coordinates is required", aliases=("DE_ICRS",),
+        without="computed from l and b; one pair of coordinates is required",
     ),
     InputColumn(
         "l", "Galactic longitude", "deg", valid=(0.0, 360.0), sentinels=ASTROMETRY_SENTINELS,
-        without="computed from ra and dec", aliases=("GLON",),
+        without="computed from ra and dec",
     ),
     InputColumn(
         "b", "Galactic latitude", "deg", valid=(-90.0, 90.0), sentinels=ASTROMETRY_SENTINELS,
-        without="computed from ra and dec", aliases=("GLAT",),
+        without="computed from ra and dec",
     ),
 )  # fmt: skip
 
@@ -85,7 +86,6 @@ _ASTROMETRY = (
         "parallax", "parallax as in the catalogue, zero point not removed", "mas", valid=(-2000.0, 2000.0),
         sentinels=ASTROMETRY_SENTINELS,
         without="no training; in inference the distance comes from photometry and the prior alone",
-        aliases=("Plx",),
     ),
     InputColumn(
         "parallax_bias", "the release's own bias of the parallax, to be subtracted", "mas", valid=(-1000.0, 1000.0),
@@ -94,7 +94,7 @@ _ASTROMETRY = (
     InputColumn(
         "parallax_error", "standard error of the parallax", "mas", valid=(0.0, 100.0),
         sentinels=ASTROMETRY_SENTINELS,
-        plausible_median=(0.004, 10.0), without="required wherever there is a parallax", aliases=("e_Plx",),
+        plausible_median=(0.004, 10.0), without="required wherever there is a parallax",
     ),
     InputColumn(
         "ruwe", "renormalised unit weight error of the astrometric solution", None, valid=(0.0, 1000.0),
@@ -149,31 +149,10 @@ def flux_over_error_column(band: Band) -> str | None:
     return f"{band.flux_column}_over_error" if band.flux_column else None
 
 
-#: VizieR's names of the Gaia DR3 photometry (catalogue I/355), by the short name of the band.
-_VIZIER_GAIA: Final = {"g": "G", "bp": "BP", "rp": "RP"}
-
-
-def _aliases(band: Band) -> dict[str, tuple[str, ...]]:
-    """Other names of a band's magnitude, error and flux columns: HATS collections, 2MASS itself, VizieR."""
-    if band.survey == "gaia":
-        short = _VIZIER_GAIA[band.name.removeprefix("gaia_")]
-        return {
-            "magnitude": (f"{short}mag",),
-            "error": (f"e_{short}mag",),
-            "flux": (f"F{short}",),
-            "flux_error": (f"e_F{short}",),
-        }
-    if band.survey == "ps1":
-        return {"magnitude": (f"{band.label}MeanPSFMag",), "error": (f"{band.label}MeanPSFMagErr",)}
-    if band.label == "Ks":
-        return {"magnitude": ("k_m",), "error": ("k_msigcom",)}
-    return {}
-
-
 def _band_columns(band: Band) -> tuple[InputColumn, ...]:
     """The input columns of one band: magnitude, and its error in each form that catalogues publish."""
     lost = f"band {band.label} is missing for every star"
-    other = _aliases(band)
+    other = names_of_band(band)
     error_text = f"standard error of the {band.label} magnitude"
     if band.flux_column:
         error_text += ", used where no fluxes are given"
@@ -223,13 +202,12 @@ _QUALITY = (
         InputColumn(
             f"ps1_{label}_flags", f"Pan-STARRS1 filter flags of the mean {label} magnitude (bit mask)", None,
             "integer", valid=(-1.0, 2.0**32), without=PS1_FLAGS_LOST,
-            aliases=(f"{label}_flags", f"{label}Flags"),
         )
         for label in "grizy"
     ),
     InputColumn(
         "ps1_quality_flag", "Pan-STARRS1 flags of the object's quality (bit mask)", None, "integer",
-        valid=(-1.0, 2.0**32), without=PS1_FLAGS_LOST, aliases=("qualityFlag",),
+        valid=(-1.0, 2.0**32), without=PS1_FLAGS_LOST,
     ),
     *(
         InputColumn(
@@ -242,6 +220,9 @@ _QUALITY = (
 
 #: Every input column by its name, in the order in which they are described to users.
 INPUT_COLUMNS: Final[dict[str, InputColumn]] = {
-    column.name: replace(column, aliases=(*column.aliases, *other_names().get(column.name, ())))
+    column.name: replace(
+        column,
+        aliases=(*column.aliases, *OTHER_NAMES.get(column.name, ()), *other_names().get(column.name, ())),
+    )
     for column in (*_POSITION, *_ASTROMETRY, *_PHOTOMETRY, *_QUALITY, *_DISTANCES)
 }
