@@ -84,12 +84,12 @@ SURVEY_ENDS: Final[dict[Survey, int]] = {"gaia": 3, "ps1": 8, "2mass": 11}
 
 
 def leading_bands(n_bands: int) -> tuple[Band, ...]:
-    """The first ``n_bands`` bands of the one order."""
+    """Return the first ``n_bands`` bands of the one order."""
     if not 1 <= n_bands <= N_BANDS:
         raise ValueError(f"leading_bands(n_bands) needs 1 <= n_bands <= {N_BANDS}; got {n_bands}.")
     return BANDS[:n_bands]
 
 
 def band_labels(observed: "list[bool] | tuple[bool, ...]") -> str:
-    """The labels of the observed bands, parted by spaces, as in the output column ``bands``."""
+    """Return the labels of the observed bands, separated by spaces, as in the output column ``bands``."""
     return " ".join(band.label for band, seen in zip(BANDS, observed, strict=False) if seen)

@@ -6,7 +6,7 @@ A message says what was asked, what must hold, what arrived and what to do. The 
 
 
 class RedflowerError(Exception):
-    """Base of every error that a user can mend."""
+    """Base class of every error that the user can put right."""
 
 
 class InputError(RedflowerError, ValueError):

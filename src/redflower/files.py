@@ -91,13 +91,13 @@ def check_new_files(said: str, folder: Path, names: Iterable[str], others: Itera
 
 
 def file_checksum(path: "str | Path", kind: str) -> str:
-    """The checksum of a file by ``md5`` or ``sha256``, as hexadecimal digits."""
+    """Compute the checksum of a file by ``md5`` or ``sha256``, as hexadecimal digits."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
 
 
 def file_sha256(path: "str | Path") -> str:
-    """The SHA-256 checksum of a file, as hexadecimal digits."""
+    """Compute the SHA-256 checksum of a file, as hexadecimal digits."""
     return file_checksum(path, "sha256")
 
 

@@ -24,7 +24,7 @@ class PhotometricOffsets:
     Attributes
     ----------
     bands : names of the bands, of `redflower.bands.BANDS`.
-    offset_mag : sample less model, after the move to the model's photometric scale. [mag]
+    offset_mag : sample minus model, after the move to the model's photometric scale. [mag]
     covariance_mag2 : of the offsets. [mag^2]
     model_id : the model that they are against.
     provenance : the sample, what held the direction of dust, number of stars.
@@ -32,7 +32,7 @@ class PhotometricOffsets:
 
     bands: tuple[str, ...]
     offset_mag: Float[np.ndarray, " band"]
-    covariance_mag2: Float[np.ndarray, " band band"]
+    covariance_mag2: Float[np.ndarray, "band band"]
     model_id: str
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -43,10 +43,10 @@ class PhotometricOffsets:
 
     def remove(
         self,
-        magnitude_mag: Float[np.ndarray, " star all_bands"],
-        error_mag: Float[np.ndarray, " star all_bands"],
-        observed: Bool[np.ndarray, " star all_bands"],
-    ) -> tuple[Float[np.ndarray, " star all_bands"], Float[np.ndarray, " star all_bands"]]:
+        magnitude_mag: Float[np.ndarray, "star all_bands"],
+        error_mag: Float[np.ndarray, "star all_bands"],
+        observed: Bool[np.ndarray, "star all_bands"],
+    ) -> tuple[Float[np.ndarray, "star all_bands"], Float[np.ndarray, "star all_bands"]]:
         """Take the offsets off magnitudes, and add their errors to those of the stars in quadrature."""
         magnitude, error = magnitude_mag.copy(), error_mag.copy()
         for name, offset, uncertainty in zip(self.bands, self.offset_mag, self.error_mag, strict=True):
@@ -80,7 +80,7 @@ def offsets_content(offsets: PhotometricOffsets) -> dict[str, Any]:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "model": offsets.model_id,
-        "unit": "mag; sample less model; subtract from the magnitudes",
+        "unit": "mag; sample minus model; subtract from the magnitudes",
         "bands": list(offsets.bands),
         "offset_mag": [round(float(v), 6) for v in offsets.offset_mag],
         "error_mag": [round(float(v), 6) for v in offsets.error_mag],

@@ -150,13 +150,13 @@ def make_scale(
 
 
 def move_magnitudes(
-    magnitude_mag: Float[np.ndarray, " star {N_BANDS}"],
-    error_mag: Float[np.ndarray, " star {N_BANDS}"],
-    observed: Bool[np.ndarray, " star {N_BANDS}"],
+    magnitude_mag: Float[np.ndarray, "star {N_BANDS}"],
+    error_mag: Float[np.ndarray, "star {N_BANDS}"],
+    observed: Bool[np.ndarray, "star {N_BANDS}"],
     *,
     of_table: PhotometricScale,
     to: PhotometricScale,
-) -> tuple[Float[np.ndarray, " star {N_BANDS}"], Float[np.ndarray, " star {N_BANDS}"]]:
+) -> tuple[Float[np.ndarray, "star {N_BANDS}"], Float[np.ndarray, "star {N_BANDS}"]]:
     """Move magnitudes from one scale to another and add the uncertainty of the move to their errors.
 
     Stars without BP - RP or G are moved as those at `PIVOT_BP_RP_MAG` and `PIVOT_G_MAG`.

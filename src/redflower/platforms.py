@@ -22,7 +22,7 @@ class _Process:
 
     @classmethod
     def after_fork(cls) -> None:
-        """Remember it in the child."""
+        """Pass that note on to the child."""
         cls.forked_while_running |= cls.runs_at_fork
 
     runs_at_fork = False
@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def compute_platform() -> str:
-    """The platform on which JAX computes: cpu, gpu or tpu.
+    """Return the platform on which JAX computes: cpu, gpu or tpu.
 
     Raises
     ------

@@ -27,10 +27,10 @@ class Stream(IntEnum):
 
 
 def stream_key(seed: int, stream: Stream) -> PRNGKeyArray:
-    """The key of one use of a seed; fold into it what counts there, or split it, but not both."""
+    """Make the random key for one use of a seed; either fold numbers into it or split it, never both."""
     return jax.random.fold_in(jax.random.key(seed), int(stream))
 
 
 def folded(keys: Key[Array, " key"], number: int | Array) -> Key[Array, " key"]:
-    """A number folded into every key of a batch."""
+    """Fold a number into every key of a batch."""
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)

@@ -9,7 +9,7 @@ _SEED_END: Final = 2**32
 
 
 def check_seed(seed: Any, name: str = "seed") -> int:
-    """A seed as an integer.
+    """Return a seed as an integer, or refuse it.
 
     Raises
     ------

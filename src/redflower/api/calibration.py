@@ -190,7 +190,7 @@ def _star_table(model: Model, source_id: np.ndarray, stars: Star, whole: OffsetF
         for i, name in enumerate(model.band_names[1:], start=1):
             values = np.where(observed[:, i], fit.residual_mag[:, i - 1], np.nan)
             table[f"{name}_{when}"] = Column(
-                values, unit="mag", description=f"{name} less what G and the bands before it predict, {when}"
+                values, unit="mag", description=f"{name} minus what G and the bands before it predict, {when}"
             )
     return table
 

@@ -44,7 +44,7 @@ def infer(
     offsets: PhotometricOffsets | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Table:
-    """Posterior summaries of E(B-V) and distance, a row per star of a prepared table, in its order.
+    """Infer E(B-V) and distance of every star of a prepared table: a row of posterior summaries per star, in its order.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def infer(
 
     Returns
     -------
-    A table with `OUTPUT_COLUMNS`, units and descriptions; what was used stands in ``meta["redflower"]``.
+    A table with `OUTPUT_COLUMNS`, units and descriptions; ``meta["redflower"]`` records what was used.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def infer(
 def matching_prior(
     model: Model | str | Path, distance_prior: DistancePrior | None
 ) -> tuple[Model, DistancePrior]:
-    """The model, loaded, and the distance prior it was trained with.
+    """Load the model, and choose the distance prior it was trained with.
 
     Raises
     ------
@@ -99,17 +99,17 @@ def matching_prior(
 
 
 def json_safe(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as JSON holds them: an infinite limit as text."""
+    """Return settings as JSON can hold them: an infinite limit becomes text."""
     return {k: str(v) if isinstance(v, float) and not np.isfinite(v) else v for k, v in settings.items()}
 
 
 def inferable(posteriors: Table) -> bool:
-    """Whether any star of an inference table had the bands to be inferred."""
+    """Tell whether any star of an inference table had the bands to be inferred."""
     return bool((np.asarray(posteriors["status"]).astype(str) != Status.NO_BANDS.value).any())
 
 
 def nothing_to_infer(model: Model) -> InputError:
-    """The error of a table in which no star has the model's bands."""
+    """Make the error for a table in which no star has the model's bands."""
     return InputError(
         f"infer: no star can be inferred: model {model.name!r} needs at least {MIN_BANDS} of "
         f"{', '.join(model.band_names)}, and no star has them. Check the column map "
@@ -127,7 +127,7 @@ def posterior_table(
     offsets: PhotometricOffsets | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Table:
-    """`infer` on a part of a table, in which it is no error that no star can be inferred."""
+    """Infer one part of a table. Unlike `infer`, accept a part in which no star can be inferred."""
     if offsets is not None:
         offsets.check_model(model.model_id, model.band_names)
     batch = to_stars(
@@ -189,14 +189,14 @@ def posterior_table(
 
 
 def _ebv_limit_mag(stars: Table, settings: InferenceSettings) -> np.ndarray | None:
-    """All the dust towards each star: what the user gave, or the dust map that the table was prepared with."""
+    """Return all the dust towards each star: the user's number, or the dust map that the table was prepared with."""
     if settings.ebv_limit_mag is not None:
         return np.full(len(stars), settings.ebv_limit_mag)
     return as_floats(stars, "ebv_map") if "ebv_map" in stars.colnames else None
 
 
 def _ebv_limit_recorded(stars: Table, settings: InferenceSettings) -> float | str | None:
-    """What the table's meta says of that limit: the user's number, which may be 0, or where it came from."""
+    """Return what the provenance says of that limit: the user's number, which may be 0, or where it came from."""
     if settings.ebv_limit_mag is not None:
         return settings.ebv_limit_mag
     return "ebv_map" if "ebv_map" in stars.colnames else None
@@ -211,7 +211,7 @@ def draw_posteriors(
     photometry: PhotometricScale | str | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Any:
-    """The chains of every star that can be inferred, by NUTS, as an `arviz.InferenceData` (extra ``arviz``).
+    """Draw chains of every star that can be inferred, by NUTS, as an `arviz.InferenceData` (extra ``arviz``).
 
     For few stars: 800 draws of nine numbers each, 30 kB a star. They are the draws from which `infer` with the engine
     ``nuts`` and the same settings makes its rows.

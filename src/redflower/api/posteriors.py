@@ -1,4 +1,4 @@
-"""A table of posteriors as it comes back from other programs, made right for a fit of the dust."""
+"""Tables of posteriors as other programs return them, cleaned for a fit of the dust."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ _INFER: Final = "Infer the stars again with densities (`redflower infer --densit
 
 
 def open_posteriors(source: TableSource, what: str) -> Table:
-    """Posteriors with densities of any source, with whole identifiers, units as written, and NaN for what is missing.
+    """Open posteriors with densities from any source, with whole identifiers, units as written, and NaN for missing values.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def open_posteriors(source: TableSource, what: str) -> Table:
 
 
 def ebv_prior_mag(posteriors: Table, what: str = "the table") -> tuple[float, float]:
-    """The ends of the reddening prior that the densities hold: of its columns, or else of its provenance. [mag]
+    """Return the ends of the reddening prior that the densities hold, from its columns or else its provenance. [mag]
 
     Raises
     ------
@@ -138,7 +138,7 @@ def _cleaned(table: Table, what: str) -> Table:
 
 
 def _clean_words(table: Table) -> None:
-    """Status and flags: a star of which they are missing has failed."""
+    """Clean status and flags: a star that lacks them counts as failed."""
     status = table["status"]
     words = np.char.strip(np.ma.filled(np.ma.asarray(status).astype(str), Status.FAILED.value))
     table["status"] = Column(
@@ -150,7 +150,7 @@ def _clean_words(table: Table) -> None:
 
 
 def _density(column: Column, what: str) -> Column:
-    """The joint densities as bytes, with the shape that programs without arrays of arrays have lost."""
+    """Return the joint densities as bytes, and restore the shape that programs without arrays of arrays have lost."""
     values = np.ma.filled(np.ma.asarray(column).astype(float), np.nan)
     flat = (N_MODULUS_NODES * N_EBV_NODES,)
     # VOTables of astropy state the two sizes in the order that is not the standard's; the values' own order is the same.

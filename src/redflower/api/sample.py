@@ -83,7 +83,7 @@ def training_sample(
     selection : the sample's selection function, for the pixels of the stars.
     scale : photometric scale to move the magnitudes to. Defaults to the table's own.
     photometry : photometric scale of a table that states none.
-    folder : where to keep the tabulated stars as memory-mapped files (about 0.4 kB each); in memory without it.
+    folder : where to keep the tabulated stars as memory-mapped files (about 0.4 kB each). If None, they stay in memory.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def _slices(table: Table) -> Iterator[Table]:
 
 
 def _recorded_parallax_min(meta: dict[str, Any]) -> float | None:
-    """The cut on parallax that `prepare` made of the sample. [mas]"""
+    """Return the cut on parallax that `prepare` recorded for the sample. [mas]"""
     recorded = meta.get("settings", {}).get("limits")
     if recorded is None or meta.get("purpose") != "training":
         return None
@@ -154,7 +154,7 @@ def _recorded_parallax_min(meta: dict[str, Any]) -> float | None:
 def _magnitude_limits(
     meta: dict[str, Any], bright_mag: float | None, faint_mag: float | None, chunks: Any
 ) -> tuple[float, float]:
-    """Limits of the sample in G: those given, else from `prepare`'s settings, else from the stars."""
+    """Return the sample's limits in G: those given, else from `prepare`'s settings, else from the stars."""
     recorded: dict[str, Any] = meta.get("settings", {}).get("limits", {})
     limits = []
     for key, given, extreme in (

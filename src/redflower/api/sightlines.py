@@ -43,7 +43,7 @@ _PASSED_ON: Final = (
 
 
 def sightline_rows(posteriors: Table, density: JointDensity) -> np.ndarray:
-    """Which stars enter the fit: a usable density, status ``ok`` or ``edge_of_prior``, and not unlike all training stars.
+    """Choose the stars that enter the fit: a usable density, status ``ok`` or ``edge_of_prior``, not unlike all training stars.
 
     No star is chosen by its posterior mean: the fit takes the density as it is, cut off by its prior or not.
 
@@ -75,7 +75,7 @@ def fit_posteriors(
     prepared: TableSource | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> SightlineResult:
-    """The dust along the line of sight of a table of posteriors: the number of clouds with odds, and each of them.
+    """Fit the dust along the line of sight of a table of posteriors: the odds of each number of clouds, and each cloud.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def fit_posteriors(
     max_clouds : the largest number of clouds to compare.
     prior : of the dust; see `redflower.sightline.DustPrior`.
     flat_distances : divide each star's own distance prior out, so that all distances are equally likely per distance
-        modulus; without it that prior counts once.
+        modulus. By default that prior counts once.
     settings : effort of the sampler.
     seed : of the random numbers.
     comparisons : reddening from elsewhere, to be drawn and tabulated beside; see

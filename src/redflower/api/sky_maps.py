@@ -47,7 +47,7 @@ def make_sky_map(
     Raises
     ------
     InputError
-        If no pixel has stars enough, or an argument is out of range.
+        If no pixel has enough stars, or an argument is out of range.
     """
     compute_platform()
     check_seed(seed)

@@ -1,4 +1,4 @@
-"""What the status words of a table of posteriors say of its rows."""
+"""What the status words of a table of posteriors say about its rows."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from redflower.posterior.status import STATUS_MESSAGES
 
 
 def usable_rows(posteriors: Table) -> np.ndarray:
-    """Which rows may enter a mean: status ``ok`` or at the lower edge of the prior, and like the training stars.
+    """Tell which rows may enter a mean: status ``ok`` or at the lower edge of the prior, and like the training stars.
 
     Dust-free stars scatter below zero and reach the lower edge; leaving them out would bias a mean over them high. A star
     at the upper edge is another matter: its reddening is unknown. So is that of a star with the flag
@@ -23,11 +23,11 @@ def usable_rows(posteriors: Table) -> np.ndarray:
 
 
 def status_counts(posteriors: Table) -> dict[str, int]:
-    """How many stars have each status, the most frequent first."""
+    """Count the stars of each status, the most frequent first."""
     words, counts = np.unique(np.asarray(posteriors["status"]).astype(str), return_counts=True)
     return {str(words[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
 
 
 def describe_statuses(counts: dict[str, int]) -> Sequence[str]:
-    """A line per status: the count, the word and its meaning."""
+    """Describe each status in a line: the count, the word and its meaning."""
     return [f"{count:>7,}  {word}: {STATUS_MESSAGES[Status(word)]}" for word, count in counts.items()]

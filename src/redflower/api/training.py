@@ -49,15 +49,15 @@ def train(
     stars : a prepared table (`redflower.prepare`, purpose ``training``), the path of one, a data frame or an Arrow table;
         a Parquet file may be larger than memory.
     name, description : what the model will be called and what it is.
-    config : the training configuration; the defaults of `TrainConfig` without it.
+    config : the training configuration. Defaults to `TrainConfig()`.
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
-    law : extinction law of the contrastive term, stored with the model; Zhang & Yuan (2023) without it.
-    distance_prior : see `redflower.catalogue.read_distance_prior`; the mock Galaxy's without it.
+    law : extinction law of the contrastive term, stored with the model. Defaults to Zhang & Yuan (2023).
+    distance_prior : see `redflower.catalogue.read_distance_prior`. Defaults to the mock Galaxy's.
     photometry : photometric scale of a table that states none. The model records the scale of its stars; with `start_from`
         they are moved to the scale of that model.
     selection : selection function of the sample (`redflower.catalogue.read_selection`), used here and stored in the model
-        for inference; 1 everywhere without it.
-    start_from : a model to go on from, with its emulator.
+        for inference. If None, it is 1 everywhere.
+    start_from : a model to start from, with its emulator. If None, training starts from random weights.
     keep_coverage : serve all (R, Z) at which `start_from` had stars, and not those of these stars alone. What these stars
         teach is then carried to places where nothing checks it: for a few real stars, of one field, that correct a flow's
         colours.

@@ -48,8 +48,8 @@ def validate(
     ----------
     stars : a prepared table of stars free of dust, or the path of one; none of them used in training.
     model : a model, the name of a shipped one, or the path of a model file.
-    n_stars : how many of them to take, at random; all without it.
-    n_bands : numbers of leading bands to try; 8 and 11, as far as the model has them, without it.
+    n_stars : number of stars to take, at random. Defaults to all.
+    n_bands : numbers of leading bands to test. Defaults to 8 and 11, dropping any that the model lacks.
     resample : draw noise again around the observed magnitudes and parallaxes, as the paper does; see
         `redflower.validate.redden`.
     settings : of the inference; its seed also chooses the stars and the random reddenings.
@@ -105,7 +105,7 @@ def validate(
         part = Table({"source_id": ids})
         part["trial"] = np.full(len(ids), trial.name, dtype="<U12")
         part["n_bands"] = np.full(len(ids), trial.n_bands)
-        part["true_ebv"] = Column(trial.true_ebv_mag, unit="mag", description="reddening put in")
+        part["true_ebv"] = Column(trial.true_ebv_mag, unit="mag", description="injected reddening")
         for name, values in columns.items():
             unit, text = OUTPUT_COLUMNS.get(name, (None, ""))
             part[name] = Column(values, unit=unit, description=text)
@@ -146,7 +146,7 @@ def _add_to(progress: Callable[[int], None], before: int, done: int) -> None:
 
 
 def _intrinsic_colour(stars: Table, magnitude_mag: np.ndarray) -> np.ndarray:
-    """BP - RP of stars free of dust: the true one of a mock table, else the observed one. [mag]"""
+    """Return BP - RP of dust-free stars: the true colour of a mock table, else the observed one. [mag]"""
     if {"true_x_BP", "true_x_RP"} <= set(stars.colnames):
         return np.asarray(stars["true_x_BP"], dtype=float) - np.asarray(stars["true_x_RP"], dtype=float)
     return magnitude_mag[:, BP] - magnitude_mag[:, RP]
@@ -155,7 +155,7 @@ def _intrinsic_colour(stars: Table, magnitude_mag: np.ndarray) -> np.ndarray:
 def _known_distance(
     stars: Table, columns: dict[str, np.ndarray], rows: np.ndarray, ebv_mag: np.ndarray
 ) -> np.ndarray:
-    """Distances known from elsewhere; NaN where there are none. [pc]"""
+    """Return distances known from elsewhere; NaN where there are none. [pc]"""
     for name in ("true_distance", "r_med_geo"):
         if name in stars.colnames:
             known = np.asarray(stars[name], dtype=float)[rows]

@@ -28,7 +28,7 @@ class OffsetFit:
 
     Attributes
     ----------
-    offset_mag : sample less model of every band of the model, in the frame in which they are smallest; 0 for a band that
+    offset_mag : sample minus model of every band of the model, in the frame in which they are smallest; 0 for a band that
         was not fitted. [mag]
     covariance_mag2 : of them. [mag^2]
     fitted : which bands were fitted: those that at least `MIN_STARS_PER_BAND` stars have.
@@ -40,12 +40,12 @@ class OffsetFit:
     """
 
     offset_mag: Float[np.ndarray, " band"]
-    covariance_mag2: Float[np.ndarray, " band band"]
+    covariance_mag2: Float[np.ndarray, "band band"]
     fitted: Bool[np.ndarray, " band"]
     used: Bool[np.ndarray, " star"]
     before: Pulls
     after: Pulls
-    observed: Bool[np.ndarray, " star band"]
+    observed: Bool[np.ndarray, "star band"]
     passes: int
     converged: bool
 
@@ -121,7 +121,7 @@ def fit_offsets(
 
 
 def _weights(
-    found: Pulls, observed: Bool[np.ndarray, " star band"]
+    found: Pulls, observed: Bool[np.ndarray, "star band"]
 ) -> tuple[Float[np.ndarray, " star"], float]:
     """Return each star's probability of being of the population, and the ln evidence of the sample.
 
@@ -137,14 +137,14 @@ def _weights(
 
 
 def star_weights(
-    residual: Float[np.ndarray, " star colour"], observed: Bool[np.ndarray, " star band"]
+    residual: Float[np.ndarray, "star colour"], observed: Bool[np.ndarray, "star band"]
 ) -> Float[np.ndarray, " star"]:
     """Return each star's probability of being of the population. Equation: CA1."""
     return 1.0 / (1.0 + np.exp(np.clip(_log_odds(residual, observed), -700.0, 700.0)))
 
 
 def _log_odds(
-    residual: Float[np.ndarray, " star colour"], observed: Bool[np.ndarray, " star band"]
+    residual: Float[np.ndarray, "star colour"], observed: Bool[np.ndarray, "star band"]
 ) -> Float[np.ndarray, " star"]:
     """Return ln odds that a star is not of the population."""
     n = observed[:, 1:].sum(axis=1)
@@ -155,11 +155,11 @@ def _log_odds(
 
 def scoring_step(
     pull: Float[np.ndarray, " band"],
-    information: Float[np.ndarray, " band band"],
+    information: Float[np.ndarray, "band band"],
     offset: Float[np.ndarray, " band"],
     prior_mag: float,
     dust: Float[np.ndarray, " band"] | None,
-) -> tuple[Float[np.ndarray, " band"], Float[np.ndarray, " band band"]]:
+) -> tuple[Float[np.ndarray, " band"], Float[np.ndarray, "band band"]]:
     """Return a step of Fisher scoring from some offsets, and the covariance of the offsets that it leads to.
 
     Equation: CA3.
@@ -187,16 +187,16 @@ def scoring_step(
     return covariance @ (-pull - held @ offset), covariance
 
 
-def _held(n: int, prior_mag: float) -> Float[np.ndarray, " band band"]:
+def _held(n: int, prior_mag: float) -> Float[np.ndarray, "band band"]:
     """Return the information of the prior: every band by itself, and a common shift not at all."""
     return np.eye(n) / prior_mag**2 + np.ones((n, n)) / (n * COMMON_MAG**2)
 
 
 def sparsest(
     offset: Float[np.ndarray, " band"],
-    covariance: Float[np.ndarray, " band band"],
+    covariance: Float[np.ndarray, "band band"],
     dust: Float[np.ndarray, " band"] | None,
-) -> tuple[Float[np.ndarray, " band"], Float[np.ndarray, " band band"]]:
+) -> tuple[Float[np.ndarray, " band"], Float[np.ndarray, "band band"]]:
     """Return offsets in the frame in which they are smallest, so that a single band that is off reads as it is.
 
     A shift common to all bands is free, and with ``dust`` a multiple of it too. Of all frames the one is taken that has the

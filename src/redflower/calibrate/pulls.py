@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from redflower.flow.emulator import Noise
 from redflower.posterior.batches import batches, map_stars, take
@@ -37,7 +37,7 @@ def _batch(
     fast: FastTarget,
     stars: Star,
     noise: Noise,
-    keys: PRNGKeyArray,
+    keys: Key[Array, " star"],
     ebv_mag: Float[Array, " star"],
     ebv_error_mag: Float[Array, " star"],
 ) -> Pulls:

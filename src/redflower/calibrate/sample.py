@@ -67,7 +67,7 @@ def choose_stars(
     max_stars: int,
     seed: int,
 ) -> Int[np.ndarray, " some"]:
-    """Return rows of stars that calibrate: usable, behind little dust, at most so many at random.
+    """Return rows of stars that calibrate: usable, behind little dust, and no more than `max_stars`, chosen at random.
 
     Raises
     ------

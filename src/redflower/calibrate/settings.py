@@ -1,4 +1,4 @@
-"""What a user may choose of a calibration."""
+"""Settings of a calibration."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
-#: A band counts as off where its mean residual is beyond this, and beyond so many errors. [sigma, -]
+#: A band counts as off where its mean residual is larger than this, and than this many errors. [sigma, -]
 RESIDUAL_WORTH: Final = 0.25
 RESIDUAL_SIGNIFICANCE: Final = 5.0
-#: A parallax residual's mean counts beyond this [sigma].
+#: A parallax residual's mean counts from this size on. [sigma]
 PARALLAX_WORTH: Final = 0.15
 #: Largest shares of the inferred stars on a model's own sky: of poor fits (0.01 expected), of stars at the lower end of the
 #: reddening prior (dust-free stars scatter there), of stars for the slowest engine.

@@ -46,7 +46,7 @@ class Join:
 
     @property
     def needs(self) -> str:
-        """The alias of the table that it is joined to."""
+        """Return the alias of the table that it is joined to."""
         return next(alias for alias, _ in self.key_columns() if alias != self.alias)
 
     def key_columns(self) -> tuple[tuple[str, str], ...]:

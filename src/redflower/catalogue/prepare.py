@@ -85,7 +85,7 @@ def prepare(
     photometry : the release that each survey's magnitudes are from, for instance ``"ps1=pre-release,gaia=dr2"``. Defaults to
         what the table or its column map states, else to the archives' current releases; see
         `redflower.photometric_scales`.
-    limits : of the quality cuts; those of O'Callaghan et al. 2025, section 3, without it.
+    limits : of the quality cuts. Defaults to those of O'Callaghan et al. 2025, section 3.
     zero_point : see `redflower.catalogue.quality.zero_point.parallax_zero_point`.
     ebv_map : HEALPix FITS map of E(B-V), or ``dustmaps:sfd`` and the like. Its value for each star becomes the column
         ``ebv_map``; only for training are stars cut by it.
@@ -266,7 +266,7 @@ def _selection_counts(
     keep: Bool[np.ndarray, " star"],
     limits: QualityLimits,
 ) -> SelectionCounts:
-    """Counts of the stars that are meant and of those that are kept."""
+    """Count the stars of the parent sample and those that are kept."""
     parent = np.ones(len(raw), dtype=bool)
     for name, _, meets in conditions:
         if name in _CUTS_OF_THE_PARENT:
@@ -293,7 +293,7 @@ def _selection_counts(
 def _parallaxes(
     raw: Table, zero: ParallaxZeroPoint
 ) -> tuple[Float[np.ndarray, " star"], Float[np.ndarray, " star"]]:
-    """Parallaxes with the zero point removed, and their errors; NaN in both where there is no parallax."""
+    """Remove the zero point from the parallaxes; return them and their errors, NaN in both where there is no parallax."""
     parallax_mas, error_mas = as_floats(raw, "parallax"), as_floats(raw, "parallax_error")
     gone = zero.status == ZeroPointStatus.NO_PARALLAX
     parallax_mas, error_mas = parallax_mas - zero.zero_point_mas, error_mas.copy()
@@ -302,7 +302,7 @@ def _parallaxes(
 
 
 def _without_used_up(raw: Table) -> Table:
-    """The raw columns that the prepared table still takes: of millions of stars the others weigh gigabytes."""
+    """Keep the raw columns that the prepared table still needs: the others weigh gigabytes for millions of stars."""
     return Table(
         [
             raw[name]
@@ -323,7 +323,7 @@ def _assembled(
     zero: ParallaxZeroPoint,
     ebv_map_mag: Float[np.ndarray, " star"] | None,
 ) -> Table:
-    """The prepared table of the stars that are kept."""
+    """Assemble the prepared table of the stars that are kept."""
     table = Table()
 
     def add(name: str, values: Any, unit: str | None, description: str) -> None:

@@ -22,7 +22,7 @@ ALREADY_PREPARED: Final = (
 
 
 def prepared_error_name(band: Band) -> str:
-    """The prepared column of a band's magnitude error; the magnitude's is the band's own name."""
+    """Return the prepared column of a band's magnitude error; the magnitude's is the band's own name."""
     return f"{band.name}_error"
 
 
@@ -37,7 +37,7 @@ PREPARED_NAMES: Final = frozenset(
 
 
 def is_prepared(table: Table) -> bool:
-    """Whether a table came from `prepare`: by its provenance, or by its columns where a CSV has lost that."""
+    """Tell whether a table came from `prepare`: by its provenance, or by its columns where a CSV has lost that."""
     stage = table.meta.get(META_KEY, {}).get("stage")
     if stage is not None:
         return bool(stage == STAGE_PREPARED)
@@ -61,7 +61,7 @@ def require_prepared(table: Table, what: str = "this table") -> None:
 
 
 def is_simulated(names: Iterable[str]) -> bool:
-    """Whether columns are those of stars that `redflower simulate` made."""
+    """Tell whether columns are those of stars that `redflower simulate` made."""
     return set(names) >= _TRUTHS
 
 

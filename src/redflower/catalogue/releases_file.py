@@ -49,7 +49,7 @@ def read_releases(path: Path) -> ReleaseTable:
 
 
 class _Entries:
-    """Entries of a TOML table, taken one by one, of which none may be left over."""
+    """Entries of a TOML table, taken one by one; none may be left over."""
 
     def __init__(self, content: Any, where: str) -> None:
         if not isinstance(content, dict):

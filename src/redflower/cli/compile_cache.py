@@ -25,13 +25,13 @@ def keep_compiled_programs() -> None:
 
 
 def cache_folder() -> Path:
-    """The folder: one for each kind of processor, for a home may be shared between machines."""
+    """Return the folder: one for each kind of processor, for a home may be shared between machines."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return root / "redflower" / f"compiled-{processor()}"
 
 
 def processor() -> str:
-    """A short digest of the processor's architecture and features, which compiled programs depend on."""
+    """Return a short digest of the processor's architecture and features, which compiled programs depend on."""
     features = platform.machine() + platform.processor()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -116,7 +116,7 @@ def demo(
 
 
 def cloud_rows(numbers: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The clouds of the most probable number as rows of text."""
+    """Return the clouds of the most probable number as rows of text."""
     return [
         (
             f"{c['distance_pc_q50']:.0f}",
@@ -129,7 +129,7 @@ def cloud_rows(numbers: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def profile_of(posteriors: "Table", edges_pc: "np.ndarray") -> "Profile":
-    """The binned profile of a table of posteriors with densities."""
+    """Return the binned profile of a table of posteriors with densities."""
     import numpy as np
 
     from redflower.api.posteriors import ebv_prior_mag
@@ -141,7 +141,7 @@ def profile_of(posteriors: "Table", edges_pc: "np.ndarray") -> "Profile":
 
 
 def found(good: "Table", posteriors: "Table") -> str:
-    """The sentence that says what the stars show, beside what was simulated."""
+    """Return the sentence that says what the stars show, beside what was simulated."""
     import numpy as np
 
     (near_pc, near_mag), (far_pc, far_mag) = CLOUDS

@@ -66,7 +66,7 @@ def fetch(
         float | None, typer.Option(help="Ask only for stars brighter than this G [mag]")
     ] = None,
     max_stars: Annotated[
-        int | None, typer.Option(help="Stop after so many stars, a fair sample of the region")
+        int | None, typer.Option(help="Stop after this many stars, a fair sample of the region")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the order of tiles")] = 0,
     tile_rows: Annotated[int, typer.Option(help="Split tiles with more stars than this")] = TILE_ROWS_MAX,
@@ -75,7 +75,7 @@ def fetch(
         bool, typer.Option("--dry-run", help="Print the ADQL and an estimate; ask nothing")
     ] = False,
 ) -> None:
-    """Fetch stars of a region; a stopped run goes on where it was. `fetch prior FILE` gets the distance prior.
+    """Fetch stars of a region. The same command resumes a stopped run. `fetch prior FILE` gets the distance prior.
 
     Tiles are kept in OUT.tiles with a manifest until you remove it. Credentials, if the service wants any, come from
     the environment alone: REDFLOWER_TAP_USER and REDFLOWER_TAP_PASSWORD, or REDFLOWER_TAP_AUTHORIZATION (the header).
@@ -157,7 +157,7 @@ def _source(
     patience: "Patience",
     out: Path,
 ) -> "Source":
-    """The source of tiles; a service that has a new release is asked first whether its names are as expected."""
+    """Open the source of tiles; a service with a new release is asked first whether its names are as expected."""
     from redflower.catalogue.archive import TapService, TapSource, check_names
 
     if hats is not None:
@@ -178,7 +178,7 @@ def _show(
     tap: str,
     release: "GaiaRelease",
 ) -> None:
-    """The query of the first tile and what the whole would come to, without asking anyone."""
+    """Print the query of the first tile and an estimate of the whole, without asking anyone."""
     from redflower.catalogue.archive import count_query, expected_stars, tile_query
 
     stars = expected_stars(tiles)
@@ -192,7 +192,7 @@ def _show(
 
 
 def _rough(value: float) -> str:
-    """Two digits are all that the estimate is good for."""
+    """Format a number with two digits: the estimate is good for no more."""
     return f"{float(f'{value:.2g}'):,.0f}" if value >= 10 else f"{value:.1f}"
 
 

@@ -25,7 +25,7 @@ def infer(
     engine: Annotated[
         str,
         typer.Option(
-            help="fast (milliseconds a star; hard stars go on to importance weights and NUTS by themselves) or nuts"
+            help="fast (milliseconds per star; hard stars are passed to importance weights and NUTS) or nuts"
         ),
     ] = "fast",
     density: Annotated[
@@ -51,13 +51,13 @@ def infer(
     max_shift: Annotated[
         float,
         typer.Option(
-            help="A star goes on to slower engines when its exact weights shift a mean by more than this, in sigmas"
+            help="Pass a star to slower engines when its exact weights shift a mean by more than this, in sigmas"
         ),
     ] = FastSettings().max_shift,
     hand_on: Annotated[
         bool,
         typer.Option(
-            help="Hand stars that the fast engine cannot settle on to NUTS; without, their status is low_ess"
+            help="Pass stars that the fast engine cannot settle to NUTS; with --no-hand-on their status is low_ess"
         ),
     ] = True,
     outlier_share: Annotated[
@@ -69,8 +69,8 @@ def infer(
     ebv_limit: Annotated[
         float | None,
         typer.Option(
-            help="All the dust towards the stars [mag], to flag those that dust may have dimmed into the sample; "
-            "else that of the map given to prepare, else --ebv-max"
+            help="Total dust towards the stars [mag], to flag those that dust may have dimmed into the sample; by "
+            "default that of the map given to prepare, else --ebv-max"
         ),
     ] = None,
     chains: Annotated[int, typer.Option(help="NUTS: chains per star")] = NutsSettings().n_chains,
@@ -87,7 +87,7 @@ def infer(
         int, typer.Option(help="Rows read, inferred and written at a time", min=1)
     ] = PART_ROWS,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the parts of a run that was stopped")
+        bool, typer.Option("--resume", help="Continue an interrupted run from its finished parts")
     ] = False,
 ) -> None:
     """Infer E(B-V) and distance of every star: means, deviations, quantiles, evidence, status, flags."""

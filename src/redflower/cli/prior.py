@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 def prior_for(
     distance_prior: Path | None, stars: Path, model: str | Path | None = None
 ) -> "DistancePrior | None":
-    """The prior of ``--distance-prior``, a file or the name of a simulated population.
+    """Return the prior of ``--distance-prior``, a file or the name of a simulated population.
 
     Without one a packaged prior, with a warning unless the stars are simulated: that of the model, or the mock Galaxy's.
     """

@@ -17,13 +17,13 @@ LINE_EVERY_S = 10.0
 
 
 def say(text: str) -> None:
-    """A line for the reader, on stderr, so that stdout stays for results."""
+    """Print a line for the reader on stderr, so that stdout stays for results."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 @contextmanager
 def counter(what: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """A function to call with the number done so far, and the total where it is not known at the start."""
+    """Show progress; give a function to call with the number done so far, and the total where it is not known at the start."""
     if sys.stderr.isatty():
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:

@@ -10,7 +10,7 @@ from redflower.errors import InputError
 
 
 def parse_clouds(text: str) -> list[tuple[float, float]]:
-    """Clouds from ``distance:ebv,distance:ebv``; an empty text means no cloud."""
+    """Return the clouds from ``distance:ebv,distance:ebv``; an empty text means no cloud."""
     clouds = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         try:

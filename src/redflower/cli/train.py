@@ -42,13 +42,13 @@ def train(
         Path | None, typer.Option(help="Selection function that `prepare --selection` wrote for these stars")
     ] = None,
     start_from: Annotated[
-        str | None, typer.Option(help="Model to go on from: a shipped name or a file")
+        str | None, typer.Option(help="Model to start from: a shipped name or a file")
     ] = None,
     keep_coverage: Annotated[
         bool,
         typer.Option(
             "--keep-coverage",
-            help="Serve all (R, Z) of the model started from, also where these stars are not and nothing checks the result",
+            help="Keep the (R, Z) coverage of --start-from, including regions without new stars, where the result is unchecked",
         ),
     ] = False,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time, keeping the best")] = None,
@@ -60,7 +60,7 @@ def train(
     """Train the flow on stars believed free of dust.
 
     A Parquet table may be larger than memory. Beside MODEL stands a folder MODEL.report with curves, figures and one
-    page. A checkpoint is written after every epoch: the same command with --resume goes on from it, to the same model.
+    page. A checkpoint is written after every epoch; the same command with --resume continues from it, to the same model.
     """
     from redflower.api.training import train as train_model
     from redflower.catalogue.maps.selection_file import read_selection
@@ -138,7 +138,7 @@ def train(
 
 
 class StepLines:
-    """A line every half minute within an epoch: for samples of which an epoch takes long."""
+    """Print a line every half minute during long epochs."""
 
     def __init__(self) -> None:
         self._started = self._last = time.monotonic()
@@ -154,14 +154,14 @@ class StepLines:
 
 
 def duration(seconds: float) -> str:
-    """A time span in the unit that suits it."""
+    """Return a time span in the unit that suits it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def with_suffix(model: Path) -> Path:
-    """The file that will be written."""
+    """Return the file that will be written."""
     from redflower.flow.model import SUFFIX
 
     return model if model.suffix == SUFFIX else model.with_name(model.name + SUFFIX)

@@ -18,7 +18,7 @@ def validate(
     ],
     model: Annotated[str, typer.Option(help="Name of a shipped model (redflower models) or a file")],
     n_stars: Annotated[
-        int | None, typer.Option("--stars", help="Take so many stars at random; else all")
+        int | None, typer.Option("--stars", help="Number of stars to take, at random; by default all")
     ] = None,
     distance_prior: Annotated[
         Path | None,

@@ -14,7 +14,7 @@ from redflower.flow.bnaf import MIN_SLOPE
 from redflower.flow.conditional import PreparedFlow
 
 #: What enters each layer of the network: the units of the bands so far, and zero in those of the bands to come.
-Inputs = list[Float[Array, "_"]]
+Inputs = list[Float[Array, " _"]]
 
 
 class Image(NamedTuple):

@@ -33,14 +33,14 @@ class DenseWeights(NamedTuple):
 
     matrices: tuple[Float[Array, "_ _"], ...]
     diagonals: tuple[Float[Array, "_ _"], ...]
-    biases: tuple[Float[Array, "_"], ...]
+    biases: tuple[Float[Array, " _"], ...]
     condition: Float[Array, "_ cond"]
 
 
 def dense_forward(
     weights: DenseWeights, x: Float[Array, " dim"], condition: Float[Array, " cond"]
 ) -> tuple[Float[Array, " dim"], Float[Array, " dim"]]:
-    """The map u = f(x, condition) and the diagonal of its Jacobian, du_k/dx_k > 0.
+    """Evaluate the map u = f(x, condition) and the diagonal of its Jacobian, du_k/dx_k > 0.
 
     Equation: E7 (docs/explanation/model.md). Source: De Cao et al. (2019); O'Callaghan et al. (2025), eqs 7-8.
     """
@@ -62,7 +62,7 @@ def dense_forward(
 
 
 def leading_weights(weights: DenseWeights, dim: int, n_leading: int) -> DenseWeights:
-    """Weights of the network that maps the first `n_leading` of `dim` inputs alone: exact, and smaller."""
+    """Return the weights of the network of the first `n_leading` of `dim` inputs alone: exact, and smaller."""
 
     def top(array: Array, axes: int) -> Array:
         return array[tuple(slice(n // dim * n_leading) for n in array.shape[:axes])]
@@ -76,7 +76,7 @@ def leading_weights(weights: DenseWeights, dim: int, n_leading: int) -> DenseWei
 
 
 def block_masks(dim: int, out_block: int, in_block: int) -> tuple[Array, Array]:
-    """Masks of the diagonal blocks, and of the blocks strictly below them."""
+    """Return masks of the diagonal blocks, and of the blocks strictly below them."""
     rows = jnp.repeat(jnp.arange(dim), out_block)[:, None]
     columns = jnp.repeat(jnp.arange(dim), in_block)[None, :]
     return rows == columns, rows > columns
@@ -98,8 +98,8 @@ class BlockAutoregressiveNetwork(AbstractBijection):
     """
 
     weights: tuple[Float[Array, "_ _"], ...]
-    log_norms: tuple[Float[Array, "_"], ...]
-    biases: tuple[Float[Array, "_"], ...]
+    log_norms: tuple[Float[Array, " _"], ...]
+    biases: tuple[Float[Array, " _"], ...]
     condition: Float[Array, "_ _"]
     dim: int = eqx.field(static=True)
     depth: int = eqx.field(static=True)
@@ -138,7 +138,7 @@ class BlockAutoregressiveNetwork(AbstractBijection):
         self.shape, self.cond_shape = (dim,), (cond_dim,)
 
     def materialise(self) -> DenseWeights:
-        """The effective weights: positive on the diagonal blocks, zero above them, rows of the learnt norm."""
+        """Compute the effective weights: positive on the diagonal blocks, zero above them, with rows of the learnt norm."""
         matrices, diagonals = [], []
         for weight, log_norm in zip(self.weights, self.log_norms, strict=True):
             diagonal_mask, below_mask = block_masks(
@@ -160,7 +160,7 @@ class BlockAutoregressiveNetwork(AbstractBijection):
 
 
 def weights_of_flowjax(network) -> DenseWeights:
-    """Effective weights of flowjax's `BlockAutoregressiveNetwork`, for comparison in tests and benchmarks.
+    """Return the effective weights of flowjax's `BlockAutoregressiveNetwork`, for comparison in tests and benchmarks.
 
     Parameters
     ----------

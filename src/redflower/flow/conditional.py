@@ -29,7 +29,7 @@ class ConditionalFlow(eqx.Module):
         return self.network.dim
 
     def prepared(self) -> "PreparedFlow":
-        """The flow with its effective weights computed, for use in an inner loop."""
+        """Return the flow with its effective weights computed, for use in an inner loop."""
         return PreparedFlow(self.network.materialise(), self.standardisation)
 
 
@@ -46,7 +46,7 @@ class PreparedFlow(eqx.Module):
     def forward(
         self, x: Float[Array, " band"], condition: Float[Array, " cond"]
     ) -> tuple[Float[Array, " band"], Float[Array, " band"]]:
-        """u(x) and the diagonal of the Jacobian du_k/dx_k [1/mag]. Equation: E7."""
+        """Evaluate u(x) and the diagonal of the Jacobian du_k/dx_k [1/mag]. Equation: E7."""
         u, slope = dense_forward(
             self.weights, self.standardisation.x(x), self.standardisation.condition(condition)
         )
@@ -55,7 +55,7 @@ class PreparedFlow(eqx.Module):
     def log_prob_terms(
         self, x: Float[Array, " band"], condition: Float[Array, " cond"]
     ) -> Float[Array, " band"]:
-        """ln p(x_k | x_1..x_(k-1), R, Z) for every k; their sum over k < n is ln p of the first n bands.
+        """Evaluate ln p(x_k | x_1..x_(k-1), R, Z) for every k; their sum over k < n is ln p of the first n bands.
 
         Equation: E8 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 8.
         """
@@ -63,11 +63,11 @@ class PreparedFlow(eqx.Module):
         return -0.5 * u * u - LOG_SQRT_2PI + jnp.log(slope)  # E8
 
     def log_prob(self, x: Float[Array, " band"], condition: Float[Array, " cond"]) -> Float[Array, ""]:
-        """ln p(x | R, Z), per mag of every coordinate. Equation: E8."""
+        """Evaluate ln p(x | R, Z), per mag of every coordinate. Equation: E8."""
         return jnp.sum(self.log_prob_terms(x, condition))
 
     def leading(self, n_leading: int) -> "PreparedFlow":
-        """The exact marginal flow of the first `n_leading` bands."""
+        """Return the exact marginal flow of the first `n_leading` bands."""
         s = self.standardisation
         return PreparedFlow(
             leading_weights(self.weights, self.n_bands, n_leading),
@@ -85,7 +85,7 @@ class PreparedFlow(eqx.Module):
         high_mag: Float[Array, ""],
         condition: Float[Array, " cond"],
     ) -> Float[Array, ""]:
-        """ln P(low < M_G < high | R, Z), exactly: the first coordinate's map is its own quantile function.
+        """Return ln P(low < M_G < high | R, Z), exact because the first coordinate's map gives its distribution function.
 
         Equation: E9b (docs/explanation/model.md).
         """
@@ -96,15 +96,15 @@ class PreparedFlow(eqx.Module):
     def log_mass_below(
         self, high_mag: Float[Array, ""], condition: Float[Array, " cond"]
     ) -> Float[Array, ""]:
-        """ln P(M_G < high | R, Z), exactly. Equation: E9b (docs/explanation/model.md)."""
+        """Return ln P(M_G < high | R, Z), exactly. Equation: E9b (docs/explanation/model.md)."""
         return log_ndtr(self.leading(1).forward(high_mag[None], condition)[0][0])  # E9b
 
     def sample(self, key: PRNGKeyArray, condition: Float[Array, " cond"]) -> Float[Array, " band"]:
-        """One draw of x given the condition, by bisection band by band; exact to float32."""
+        """Draw one x given the condition, by bisection band by band; exact to float32."""
         return self.inverse(jax.random.normal(key, (self.n_bands,)), condition)
 
     def inverse(self, u: Float[Array, " band"], condition: Float[Array, " cond"]) -> Float[Array, " band"]:
-        """The x with forward(x) = u."""
+        """Solve forward(x) = u for x."""
         s = self.standardisation
         standard_condition = s.condition(condition)
 
@@ -133,7 +133,7 @@ class PreparedFlow(eqx.Module):
 
 
 def log_normal_mass(low: Float[Array, "*shape"], high: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """ln(Phi(high) - Phi(low)) for low < high, with finite gradients in both tails."""
+    """Return ln(Phi(high) - Phi(low)) for low < high, with finite gradients in both tails."""
     # In the upper tail both ndtr are near 1: use the mirror image, where they are small.
     mirror = low + high > 0
     upper, lower = jnp.where(mirror, -low, high), jnp.where(mirror, -high, low)
@@ -144,10 +144,10 @@ def log_normal_mass(low: Float[Array, "*shape"], high: Float[Array, "*shape"]) -
 
 
 def needed_bands(observed: Bool[Array | np.ndarray, " band"]) -> Bool[Array, " band"]:
-    """Bands up to the last observed one: those whose flow factors do not integrate to one."""
+    """Mark the bands up to the last observed one: those whose flow factors do not integrate to one."""
     return jnp.cumsum(jnp.asarray(observed)[::-1])[::-1] > 0
 
 
 def leading_observed(observed: Bool[Array, " band"]) -> Bool[Array, " band"]:
-    """Which bands come before the first one that is missing: those whose marginal density is exact."""
+    """Mark the bands before the first missing one: those whose marginal density is exact."""
     return jnp.cumprod(observed) > 0

@@ -24,7 +24,7 @@ class Coverage(eqx.Module):
     counts: Float[Array, "r_cell z_cell"]
 
     def contains(self, condition: Float[Array, "*star cond"]) -> Bool[Array, "*star"]:
-        """Whether the cell of a position (log10 R/pc, log10 Z/pc), or one beside it, held training stars."""
+        """Tell whether the cell of a position (log10 R/pc, log10 Z/pc), or a neighbouring cell, held training stars."""
         cells = []
         for value, edges in zip(
             (condition[..., 0], condition[..., 1]), (self.log10_r_edges, self.log10_z_edges), strict=True
@@ -42,6 +42,6 @@ class Coverage(eqx.Module):
 
 
 def fit_coverage(condition: np.ndarray) -> Coverage:
-    """Coverage of a sample of positions, an array (star, 2) of (log10 R/pc, log10 Z/pc)."""
+    """Compute the coverage of a sample of positions, an array (star, 2) of (log10 R/pc, log10 Z/pc)."""
     counts, r_edges, z_edges = np.histogram2d(condition[:, 0], condition[:, 1], bins=N_CELLS)
     return Coverage(*(jnp.asarray(a, dtype=jnp.float32) for a in (r_edges, z_edges, counts)))

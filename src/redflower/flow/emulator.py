@@ -94,7 +94,7 @@ class Emulator(eqx.Module):
         return PopulationMoments(*(np.asarray(a) for a in (self.intercept, self.slope, self.covariance)))
 
     def with_masks_applied(self) -> "Emulator":
-        """The same emulator with the masks multiplied into the weights, so that inner loops need not."""
+        """Return the same emulator with the masks multiplied into the weights, so that inner loops need not."""
         masks = density_masks(self.n_bands, self.structure)
         applied = tuple(w * m for w, m in zip(self.density.weights, masks, strict=True))
         return eqx.tree_at(lambda e: e.density.weights, self, applied)
@@ -106,7 +106,7 @@ class Emulator(eqx.Module):
         condition: Float[Array, "cond *node"],
         noise: Noise,
     ) -> Seen:
-        """The features of a star: y = noisy (M_G, colours) less ``reference`` * E."""
+        """Compute the features of a star: y = noisy (M_G, colours) minus ``reference`` * E."""
 
         def column(values: Array | np.ndarray) -> Array:
             return column_for(values, y)
@@ -152,7 +152,7 @@ class Emulator(eqx.Module):
     def log_factors(
         self, seen: Seen, noise: Noise, masks: tuple[np.ndarray, ...] | None = None
     ) -> Float[Array, "colour *node"]:
-        """ln p(y_k | y_1..y_(k-1), E, R, Z, errors) of every band after G; 0 where a band is missing.
+        """Evaluate ln p(y_k | y_1..y_(k-1), E, R, Z, errors) of every band after G; 0 where a band is missing.
 
         Equation: EF1 (docs/explanation/model.md).
         """
@@ -169,7 +169,7 @@ class Emulator(eqx.Module):
     def expected_state(
         self, y: Float[Array, "band *node"], seen: Seen, noise: Noise
     ) -> Float[Array, "band *node"]:
-        """The filter's expectation of the noise-free state: (noise of G, magnitudes less the observed G). [mag]"""
+        """Return the filter's expectation of the noise-free state: (noise of G, magnitudes minus the observed G). [mag]"""
         innovation_mag = jnp.where(column_for(noise.observed[1:], y), seen.innovation_mag, 0.0)
         linear = column_for(self.intercept, y) + column_for(self.slope, y) * y[0]
         return jnp.concatenate([jnp.zeros_like(y[:1]), linear]) + _apply(
@@ -179,7 +179,8 @@ class Emulator(eqx.Module):
     def propose(
         self, y: Float[Array, "band *node"], seen: Seen, noise: Noise, normal: Float[Array, "band draw *node"]
     ) -> tuple[Float[Array, "band draw *node"], Float[Array, "band draw *node"]]:
-        """Noise-free magnitudes (still less ``reference`` * E and the distance modulus) and ln of their density.
+        """Draw noise-free magnitudes (still minus ``reference`` * E and the distance modulus); return them and ln of their
+        density.
 
         Equation: EF3 (docs/explanation/model.md). The density is given factor by factor: the sum over the first k is that of the
         first k bands.
@@ -208,7 +209,7 @@ class Emulator(eqx.Module):
         noise: Noise,
         magnitude_mag: Float[Array, "band *node"],
     ) -> Float[Array, "band *node"]:
-        """ln density, factor by factor, of given noise-free magnitudes under `propose`. Equation: EF3."""
+        """Evaluate ln density, factor by factor, of given noise-free magnitudes under `propose`. Equation: EF3."""
         n = self.n_bands
         out = self.denoiser(seen.features, None)
         state = jnp.concatenate([y[:1] - magnitude_mag[:1], magnitude_mag[1:] - y[0]])
@@ -220,7 +221,7 @@ class Emulator(eqx.Module):
         return -0.5 * jnp.stack(normal) ** 2 - LOG_SQRT_2PI - self._log_scale(out, noise)  # EF3
 
     def _log_scale(self, out: Float[Array, "out *node"], noise: Noise) -> Float[Array, "band *node"]:
-        """ln of the diagonal of the proposal's factor. [ln mag]"""
+        """Return ln of the diagonal of the proposal's factor. [ln mag]"""
         own = out[self.n_bands : 2 * self.n_bands]
         return column_for(jnp.log(jnp.diagonal(noise.filter.factor_mag)), own) + own
 
@@ -233,7 +234,7 @@ def _apply(
 
 
 def _row(out: Float[Array, "out *node"], n: int, k: int) -> list[Float[Array, "*node"]]:
-    """Row k of the denoiser's strictly lower triangular factor."""
+    """Return row k of the denoiser's strictly lower triangular factor."""
     start = 2 * n + k * (k - 1) // 2
     return [out[start + j] for j in range(k)]
 
@@ -243,7 +244,7 @@ def make_noise(
     error_mag: Float[np.ndarray, "star band"],
     observed: Bool[np.ndarray, "star band"],
 ) -> Noise:
-    """`Noise` of every star of a batch, as host arrays."""
+    """Make the `Noise` of every star of a batch, as host arrays."""
     low, high = np.asarray(emulator.log_error_low), np.asarray(emulator.log_error_high)
     error_mag = np.where(observed, error_mag, 1.0)
     scaled = np.where(observed, (np.log(error_mag) - low) / (high - low), 0.0)
@@ -256,7 +257,7 @@ def make_noise(
 
 
 def empty_emulator(n_bands: int, structure: EmulatorStructure) -> Emulator:
-    """An emulator of the right shapes, for reading one from a file."""
+    """Make an emulator of the right shapes, for reading one from a file."""
     density, denoiser = initial_networks(jax.random.key(0), n_bands, structure)
     band, colour, scalar = jnp.zeros(n_bands), jnp.zeros(n_bands - 1), jnp.zeros(())
     return Emulator(

@@ -13,7 +13,7 @@ class Network(eqx.Module):
     """A residual multilayer perceptron whose weights are multiplied by fixed masks."""
 
     weights: tuple[Float[Array, "_ _"], ...]
-    biases: tuple[Float[Array, "_"], ...]
+    biases: tuple[Float[Array, " _"], ...]
 
     def __call__(
         self, features: Float[Array, "feature *node"], masks: tuple[np.ndarray, ...] | None
@@ -42,12 +42,12 @@ class EmulatorStructure(NamedTuple):
 def column_for(
     values: Shaped[Array | np.ndarray, " row"], like: Shaped[Array, "_ *node"]
 ) -> Shaped[Array, "row *one"]:
-    """A vector with as many axes as another array, to stand for all its nodes."""
+    """Give a vector as many axes as another array, so that it broadcasts over all nodes."""
     return jnp.asarray(values).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def density_masks(n_bands: int, structure: EmulatorStructure) -> tuple[np.ndarray, ...]:
-    """Masks that let the factor of a band see only the bands before it (Germain et al. 2015)."""
+    """Make masks that let the factor of a band see only the bands before it (Germain et al. 2015)."""
     bands = np.arange(1, n_bands + 1)
     feature = np.concatenate([bands, bands[1:], bands, bands, np.zeros(3)])
     hidden = np.sort(1 + np.arange(structure.hidden) % (n_bands - 1))
@@ -61,7 +61,7 @@ def density_masks(n_bands: int, structure: EmulatorStructure) -> tuple[np.ndarra
 def initial_networks(
     key: PRNGKeyArray, n_bands: int, structure: EmulatorStructure
 ) -> tuple[Network, Network]:
-    """Untrained networks of the density and of the denoiser."""
+    """Make untrained networks of the density and of the denoiser."""
     masks = density_masks(n_bands, structure)
     density_key, denoiser_key = jax.random.split(key)
     n_out, width = n_bands * (n_bands - 1) // 2 + 2 * n_bands, structure.denoiser_hidden

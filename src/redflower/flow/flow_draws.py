@@ -62,7 +62,7 @@ def _first(flow: PreparedFlow, m_g_mag: Array, condition: Array) -> Array:
 def _invert(
     flow: PreparedFlow, u: Float[Array, "star band"], condition: Float[Array, "star cond"]
 ) -> Float[Array, "star band"]:
-    """Standardised y with forward(y) = u by bisection; each band with the part of the network up to it."""
+    """Solve forward(y) = u for standardised y by bisection; each band uses the part of the network up to it."""
     standard = jax.vmap(flow.standardisation.condition)(condition)
     y = jnp.zeros_like(u)
     for k in range(flow.n_bands):

@@ -172,7 +172,7 @@ def load_model(name_or_path: str | Path) -> Model:
 
 
 def shipped_models() -> dict[str, Path]:
-    """Names and files of the models that come with the package."""
+    """List the names and files of the models that come with the package."""
     folder = resources.files("redflower") / "data" / "models"
     paths = (Path(str(entry)) for entry in folder.iterdir()) if folder.is_dir() else ()
     return {path.stem: path for path in sorted(paths) if path.suffix == SUFFIX}
@@ -206,7 +206,7 @@ def _version_of(model: Model) -> int:
 
 
 def _structure_of(sizes: dict[str, int]) -> EmulatorStructure:
-    """Sizes of an emulator; before format 4 the denoiser's were those of the density."""
+    """Return the sizes of an emulator; before format 4 the denoiser's were those of the density."""
     before = {"denoiser_hidden": sizes["hidden"], "denoiser_layers": sizes["layers"]}
     return EmulatorStructure(**(before | sizes))
 
@@ -214,7 +214,7 @@ def _structure_of(sizes: dict[str, int]) -> EmulatorStructure:
 def _reordered(
     arrays: dict[str, np.ndarray], structure: EmulatorStructure, n_bands: int
 ) -> dict[str, np.ndarray]:
-    """Arrays of a file before format 4, the emulator's outputs in the order of today: kind, component, band.
+    """Reorder a file's arrays from before format 4: the emulator's outputs are now kind, component, band.
 
     They were band by band, then by component, then by kind.
     """

@@ -1,4 +1,4 @@
-"""The linear answer to noise: a Gaussian filter over the bands, worked out once per star.
+"""The linear answer to noise: a Gaussian filter over the bands, computed once per star.
 
 Taking the dust-free population as one normal distribution, the noisy magnitudes of a star can be predicted band by
 band from those before it, each weighted by its own error, and the noise-free ones from all of them. A star's position on
@@ -29,9 +29,9 @@ class PopulationMoments(NamedTuple):
 class NoiseFilter(NamedTuple):
     """What the filter says of a star, as linear maps of its noisy colour-magnitude vector y.
 
-    With z = y[1:] - intercept - slope * y[0], ``innovation @ z`` is each colour less its prediction from the bands before
+    With z = y[1:] - intercept - slope * y[0], ``innovation @ z`` is each colour minus its prediction from the bands before
     it, and ``smoother @ innovation @ z`` shifts the noise-free state. The state is (noise of G, magnitudes of the other
-    bands less the *observed* G).
+    bands minus the *observed* G).
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ def make_noise_filter(
     error_mag: Float[np.ndarray, "star band"],
     observed: Bool[np.ndarray, "star band"],
 ) -> NoiseFilter:
-    """The filter of every star of a batch.
+    """Make the noise filter of every star of a batch.
 
     Equation: EF2 (docs/explanation/model.md): Kalman's filter with one scalar measurement per band.
 
@@ -93,7 +93,7 @@ def make_noise_filter(
 
 
 def population_moments(y: Float[np.ndarray, "star band"]) -> PopulationMoments:
-    """Moments of a sample of noise-free colour-magnitude vectors, without the stars far off. [mag]"""
+    """Compute moments of a sample of noise-free colour-magnitude vectors, leaving out stars far off. [mag]"""
     y = np.asarray(y, dtype=np.float64)
     near = (np.abs(y - np.median(y, axis=0)) < 5.0).all(axis=1)
     covariance = np.cov(y[near].T)

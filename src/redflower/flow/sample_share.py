@@ -30,7 +30,7 @@ SELECTION_STEP_MAG = 0.25
 def prior_nodes(
     star: Star, prior_log_range: Float[Array, " 2"]
 ) -> tuple[Float[Array, " node"], Float[Array, " node"]]:
-    """ln of the normaliser's distances, d in pc, uniform in ln d, and ln of their weights p(d) d, which add up to one.
+    """Return ln of the normaliser's distances, d in pc, uniform in ln d, and ln of their weights p(d) d, which add up to one.
 
     Each star's nodes are shifted by a share of their spacing of its own. At one star's, all stars fainter than the limit at
     a node and brighter than that at the next count alike; the flow learns from many stars, for which they fill the gaps.
@@ -51,7 +51,7 @@ def prior_nodes(
 
 
 def _shift_of(star: Star) -> Float[Array, ""]:
-    """A number from 0 to 1 by the digits of the star's position, so that it depends on nothing else."""
+    """Return a number from 0 to 1 from the digits of the star's position, so that it depends on nothing else."""
     l_bits, b_bits = (
         jax.lax.bitcast_convert_type(jnp.asarray(a, jnp.float32), jnp.uint32)
         for a in (star.l_deg, star.b_deg)

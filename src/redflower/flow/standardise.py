@@ -39,15 +39,15 @@ class Standardisation(eqx.Module):
 
     @property
     def slope(self) -> Float[Array, " band"]:
-        """Diagonal of the Jacobian of the standardisation of x. [1/mag]"""
+        """Return the diagonal of the Jacobian of the standardisation of x. [1/mag]"""
         return jnp.diagonal(self.x_inverse_cholesky)
 
 
 def fit_standardisation(x: np.ndarray, observed: np.ndarray, condition: np.ndarray) -> Standardisation:
-    """Standardisation of a sample, robust to outliers, with colours that some stars lack.
+    """Fit a standardisation to a sample, robust to outliers, with colours that some stars lack.
 
     Coordinate k is regressed on the coordinates before it, over the stars that have all of them, twice, the
-    second time without the residuals beyond four robust standard deviations.
+    second time without the residuals larger than four robust standard deviations.
 
     Parameters
     ----------

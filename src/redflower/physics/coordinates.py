@@ -22,7 +22,7 @@ RADIUS_SOFTENING_PC: Final = 1.0
 def distance_modulus(
     distance_pc: AnyShape,
 ) -> Float[Array, "*shape"]:
-    r"""Distance modulus of a distance.
+    r"""Return the distance modulus of a distance.
 
     .. math:: \mu = 5 \log_{10}(d / 10\,\mathrm{pc})
 
@@ -43,7 +43,7 @@ def distance_modulus(
 def distance_pc_of_modulus(
     distance_modulus_mag: AnyShape,
 ) -> Float[Array, "*shape"]:
-    r"""Distance of a distance modulus, :math:`d = 10\,\mathrm{pc} \times 10^{\mu/5}`.
+    r"""Return the distance of a distance modulus, :math:`d = 10\,\mathrm{pc} \times 10^{\mu/5}`.
 
     Equation: EP1 (docs/explanation/model.md).
 
@@ -59,7 +59,7 @@ def distance_pc_of_modulus(
 
 
 def height_pc(distance_pc: AnyShape, b_deg: ScalarLike) -> Float[Array, "*shape"]:
-    r"""Height above the Galactic plane as the model means it, alike for both hemispheres.
+    r"""Return the height above the Galactic plane as the model defines it, alike for both hemispheres.
 
     .. math:: Z = d\,|\sin b| + Z_\odot
 
@@ -81,7 +81,7 @@ def height_pc(distance_pc: AnyShape, b_deg: ScalarLike) -> Float[Array, "*shape"
 def _radius_squared_pc2(
     distance_pc: AnyShape, l_deg: ScalarLike, b_deg: ScalarLike
 ) -> Float[Array, "*shape"]:
-    """Square of the cylindrical Galactocentric radius, as a sum of two terms that are never negative."""
+    """Return the squared cylindrical Galactocentric radius as a sum of two terms that are never negative."""
     projected_pc = distance_pc * jnp.cos(jnp.deg2rad(b_deg))
     # The cosine rule as printed subtracts numbers of 1e8 pc^2 from each other near the Galactic centre, where
     # float32 would leave an error of 3 pc and sometimes a negative square. This is the same by
@@ -94,7 +94,7 @@ def _radius_squared_pc2(
 def galactocentric_radius_pc(
     distance_pc: AnyShape, l_deg: ScalarLike, b_deg: ScalarLike
 ) -> Float[Array, "*shape"]:
-    r"""Cylindrical distance from the Galactic axis.
+    r"""Return the cylindrical distance from the Galactic axis.
 
     .. math:: R = \sqrt{R_\odot^2 + d^2 \cos^2 b - 2 R_\odot d \cos b \cos l}
 
@@ -118,7 +118,7 @@ def galactocentric_radius_pc(
 def flow_condition(
     distance_pc: AnyShape, l_deg: ScalarLike, b_deg: ScalarLike
 ) -> Float[Array, "condition=2 *shape"]:
-    r"""What the flow is conditioned on, before standardisation: the logarithms of R and Z.
+    r"""Return the flow's condition, before standardisation: the logarithms of R and Z.
 
     .. math:: \Phi = (\log_{10} R/\mathrm{pc},\ \log_{10} Z/\mathrm{pc})
 

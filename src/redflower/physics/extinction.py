@@ -15,7 +15,7 @@ N_NEWTON_STEPS: Final = 4
 
 
 def extinction_mag(law: ExtinctionLaw, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
-    r"""Extinction of every band, :math:`A = R(E, C)\,E`.
+    r"""Return the extinction of every band, :math:`A = R(E, C)\,E`.
 
     Equation: EP8 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), section 2.8.
 
@@ -35,7 +35,7 @@ def extinction_mag(law: ExtinctionLaw, ebv_mag: ScalarLike, bp_rp_mag: ScalarLik
 def intrinsic_bp_rp(
     law: ExtinctionLaw, observed_bp_rp_mag: ScalarLike, ebv_mag: ScalarLike
 ) -> Float[Array, ""]:
-    r"""Intrinsic BP-RP of a star of known reddening from its observed BP-RP.
+    r"""Solve for the intrinsic BP-RP of a star of known reddening, given its observed BP-RP.
 
     .. math:: C + [R_\mathrm{BP}(E, C) - R_\mathrm{RP}(E, C)]\,E = C_\mathrm{obs}
 
@@ -59,7 +59,7 @@ def intrinsic_bp_rp(
 def unredden(
     law: ExtinctionLaw, observed_bp_rp_mag: ScalarLike, ebv_mag: ScalarLike
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Intrinsic BP-RP, and by how much the reddened colour changes with it: `intrinsic_bp_rp` for parameters.
+    """Return the intrinsic BP-RP, and the derivative of the reddened colour with respect to it.
 
     Returns
     -------

@@ -35,7 +35,7 @@ _TEFF_UNIT_K: Final = 1000.0
 
 
 def effective_temperature_k(bp_rp_intrinsic_mag: ScalarLike) -> Float[Array, ""]:
-    """Effective temperature of a star from its colour free of reddening.
+    """Return the effective temperature of a star from its colour free of reddening.
 
     Equation: EP5 (docs/explanation/model.md). Source: the public code of Zhang & Yuan (2023), a polynomial of fourth
     degree; 4000 K beyond BP-RP = 1.61.
@@ -66,15 +66,15 @@ class ExtinctionLaw(eqx.Module):
 
     @abc.abstractmethod
     def coefficients(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
-        """R of every band at a reddening and an *intrinsic* BP-RP; dimensionless."""
+        """Return R of every band at a reddening and an *intrinsic* BP-RP; dimensionless."""
 
     @abc.abstractmethod
     def in_range(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Bool[Array, " band"]:
-        """Whether each band's coefficient is published there, and not the value at the nearest edge."""
+        """Tell whether each band's coefficient is published there, rather than taken from the nearest edge."""
 
     @abc.abstractmethod
     def to_spec(self) -> dict[str, Any]:
-        """The law as a dictionary of JSON values, from which `make_law` makes it again."""
+        """Return the law as a dictionary of JSON values, from which `make_law` makes it again."""
 
 
 class Zhang23Table(NamedTuple):
@@ -111,7 +111,7 @@ def zhang23_table() -> Zhang23Table:
 
 @functools.cache
 def _zhang23_shifted() -> np.ndarray:
-    """The cubics about 6000 K in units of 1000 K, worked out in float64: (4, band), highest power first.
+    """Expand the cubics about 6000 K in units of 1000 K, in float64: (4, band), highest power first.
 
     In powers of Teff/K the terms reach 100 and cancel to 3; about the pivot none exceeds 5.
     """
@@ -239,7 +239,7 @@ class TableLaw(ExtinctionLaw):
 
 
 def make_law(spec: Any) -> ExtinctionLaw:
-    """The extinction law of a specification, as `ExtinctionLaw.to_spec` writes it.
+    """Make an extinction law from a specification written by `ExtinctionLaw.to_spec`.
 
     Parameters
     ----------
@@ -271,7 +271,7 @@ def make_law(spec: Any) -> ExtinctionLaw:
 
 
 def _horner(powers: Sequence[Any], x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Polynomial by Horner's scheme, highest power first, in the precision of x."""
+    """Evaluate a polynomial by Horner's scheme, highest power first, in the precision of x."""
     total = jnp.asarray(powers[0], dtype=x.dtype)
     for power in powers[1:]:
         total = total * x + jnp.asarray(power, dtype=x.dtype)
@@ -289,7 +289,7 @@ def _floats(values: Any, what: str) -> np.ndarray:
 
 
 def _band_row(values: Any, what: str) -> tuple[float, ...]:
-    """One coefficient per band, checked."""
+    """Return one coefficient per band, checked."""
     numbers = _floats(values, what)
     labels = " ".join(band.label for band in BANDS)
     if numbers.shape != (N_BANDS,):

@@ -22,7 +22,7 @@ def log_photometric_likelihood(
     observed: Bool[ArrayLike, " band"],
     model_magnitude_mag: Float[Array | np.ndarray, " band"],
 ) -> Float[Array, ""]:
-    r"""Log likelihood of the observed apparent magnitudes.
+    r"""Evaluate the log likelihood of the observed apparent magnitudes.
 
     .. math:: \ln p(\hat m \mid x, E, d) = \sum_{i\ \mathrm{observed}} \ln N(\hat m_i \mid m_i, \sigma_i^2),
        \qquad m = \Lambda^{-1} x + R(E, C) E + \mu(d)
@@ -53,7 +53,7 @@ def log_photometric_likelihood(
 def log_parallax_likelihood(
     parallax_mas: ScalarLike, parallax_error_mas: ScalarLike, distance_pc: ScalarLike
 ) -> Float[Array, ""]:
-    r"""Log likelihood of the parallax given the distance.
+    r"""Evaluate the log likelihood of the parallax given the distance.
 
     .. math:: \ln p(\varpi \mid d) = \ln N(\varpi \mid 1000\,\mathrm{pc}/d,\ \sigma_\varpi^2)\ \text{in mas}
 

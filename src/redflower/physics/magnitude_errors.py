@@ -15,7 +15,7 @@ else:
 
 
 def magnitude_error_mag(flux: AnyArray, flux_error: AnyArray, floor_mag: float | AnyArray) -> AnyArray:
-    r"""Standard error of a magnitude from a flux and its error, with a floor in quadrature.
+    r"""Compute the standard error of a magnitude from a flux and its error, with a floor in quadrature.
 
     .. math:: \sigma_m = \sqrt{\left(\frac{2.5}{\ln 10}\,\frac{\sigma_F}{F}\right)^2 + \sigma_0^2}
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 
 def absolute_to_colour(absolute_mag: Float[Array | np.ndarray, "band *shape"]) -> Float[Array, "band *shape"]:
-    r"""The colour-magnitude vector of the flow: M_G, then every other magnitude less M_G.
+    r"""Convert absolute magnitudes to the flow's vector: M_G, then every other magnitude minus M_G.
 
     .. math:: x = \Lambda M,\qquad
        \Lambda = \begin{bmatrix}1 & 0 & \cdots\\ -1 & 1 & \\ \vdots & & \ddots\end{bmatrix}
@@ -25,7 +25,7 @@ def absolute_to_colour(absolute_mag: Float[Array | np.ndarray, "band *shape"]) -
 
 
 def colour_to_absolute(x: Float[Array, " band"]) -> Float[Array, " band"]:
-    r"""The absolute magnitudes of a colour-magnitude vector, :math:`M = \Lambda^{-1} x`.
+    r"""Convert a colour-magnitude vector back to absolute magnitudes, :math:`M = \Lambda^{-1} x`.
 
     Equations: E3, E4 (docs/explanation/model.md).
 
@@ -41,7 +41,7 @@ def colour_to_absolute(x: Float[Array, " band"]) -> Float[Array, " band"]:
 
 
 def colour_covariance(magnitude_error_mag: Float[Array, " band"]) -> Float[Array, "band band"]:
-    r"""Error covariance of the colour-magnitude vector: the colours share the error of G.
+    r"""Return the error covariance of the colour-magnitude vector: the colours share the error of G.
 
     .. math:: \Lambda \Sigma \Lambda^T,\qquad \Sigma = \mathrm{diag}(\sigma^2)
 

@@ -35,7 +35,7 @@ class DistancePosterior(NamedTuple):
 def log_distance_prior(
     distance_pc: ScalarLike, log_length_pc: ScalarLike, alpha: ScalarLike, beta: ScalarLike
 ) -> Float[Array, ""]:
-    r"""Log density of the generalised gamma distance prior, per pc.
+    r"""Evaluate the log density of the generalised gamma distance prior, per pc.
 
     .. math:: \ln p(d) = \ln\alpha - \ln\Gamma\!\left(\tfrac{\beta+1}{\alpha}\right)
        - \ln L + \beta\,(\ln d - \ln L) - e^{\alpha(\ln d - \ln L)}
@@ -62,7 +62,7 @@ def log_distance_prior(
 def distance_prior_cdf(
     distance_pc: ScalarLike, log_length_pc: ScalarLike, alpha: ScalarLike, beta: ScalarLike
 ) -> Float[Array, ""]:
-    r"""Probability of the distance prior within a distance.
+    r"""Return the probability that the distance prior gives to distances below a given one.
 
     .. math:: P(d' < d) = \gamma\!\left(\tfrac{\beta+1}{\alpha}, (d/L)^\alpha\right)
        / \Gamma\!\left(\tfrac{\beta+1}{\alpha}\right)
@@ -86,7 +86,7 @@ def distance_prior_cdf(
 def distance_prior_quantile(
     level: ScalarLike, log_length_pc: ScalarLike, alpha: ScalarLike, beta: ScalarLike
 ) -> Float[Array, ""]:
-    """Distance within which the distance prior holds the probability ``level``.
+    """Return the distance below which the distance prior holds the probability ``level``.
 
     Equation: E13 (docs/explanation/model.md), integrated and inverted on the grid of `distance_posterior_quantiles`.
 
@@ -109,7 +109,7 @@ def distance_prior_quantile(
 def log_reddening_prior(
     ebv_mag: ScalarLike, ebv_min_mag: ScalarLike = EBV_MIN_MAG, ebv_max_mag: ScalarLike = EBV_MAX_MAG
 ) -> Float[Array, ""]:
-    r"""Log density of the reddening prior, uniform between two limits.
+    r"""Evaluate the log density of the reddening prior, uniform between two limits.
 
     .. math:: p(E) = \frac{1}{E_\max - E_\min}\ \text{if}\ E_\min \le E \le E_\max,\ 0\ \text{otherwise}
 
@@ -138,7 +138,7 @@ def distance_posterior_quantiles(
     alpha: ScalarLike,
     beta: ScalarLike,
 ) -> DistancePosterior:
-    r"""Quantiles of the distance from parallax and distance prior, and the evidence of the parallax.
+    r"""Compute quantiles of the distance given parallax and distance prior, and the evidence of the parallax.
 
     .. math:: p(d \mid \varpi) = \frac{p(\varpi \mid d)\,p(d)}{Z},\qquad
        Z = \int p(\varpi \mid d)\,p(d)\,\mathrm{d}d
@@ -167,11 +167,11 @@ def distance_posterior_quantiles(
     negative = parallax_mas < 0.0
 
     def log_density(log_distance_pc: Float[Array, " node"]) -> Float[Array, " node"]:
-        """Posterior density per log distance, but for the factors that hold no distance."""
+        """Evaluate the posterior density per log distance, without the factors that hold no distance."""
         distance_pc = jnp.exp(log_distance_pc)
         model_mas = PARALLAX_DISTANCE_MAS_PC / distance_pc
         prior = jax.vmap(log_distance_prior, (0, None, None, None))(distance_pc, log_length_pc, alpha, beta)
-        # -z^2/2, less its value at infinite distance where the parallax is negative: that value may be 1e5
+        # -z^2/2, minus its value at infinite distance where the parallax is negative: that value may be 1e5
         # and would leave no digits of the rest in float32.
         nearest = -0.5 * ((parallax_mas - model_mas) / error_mas) ** 2
         farthest = model_mas * (parallax_mas - 0.5 * model_mas) / error_mas**2
@@ -216,7 +216,7 @@ def log_parallax_evidence(
     alpha: ScalarLike,
     beta: ScalarLike,
 ) -> Float[Array, ""]:
-    r"""Log evidence of the parallax, :math:`\ln \int p(\varpi \mid d)\,p(d)\,\mathrm{d}d`.
+    r"""Compute the log evidence of the parallax, :math:`\ln \int p(\varpi \mid d)\,p(d)\,\mathrm{d}d`.
 
     Equation: EP7 (docs/explanation/model.md). Parameters as in `distance_posterior_quantiles`.
 
@@ -233,7 +233,7 @@ def log_parallax_evidence(
 def _inverse_cdf(
     level: Float[Array, ""], height: Float[Array, " node"], mass: Float[Array, " node"]
 ) -> Float[Array, ""]:
-    """Place, in cells from the first node, where the area under a piecewise linear density reaches a level.
+    """Return the place, in cells from the first node, where the area under a piecewise linear density reaches a level.
 
     ``mass`` is the area up to each node, in units of the cell's width.
     """

@@ -17,7 +17,7 @@ EDGE_WIDTH_MAG: Final = 0.01
 def log_within_limits(
     magnitude_mag: ScalarLike, bright_mag: ScalarLike, faint_mag: ScalarLike
 ) -> Float[Array, ""]:
-    r"""Log of the Malmquist term: about 0 between the limits, falling without bound beyond them.
+    r"""Evaluate the log of the Malmquist term: about 0 between the limits, falling without bound outside them.
 
     .. math:: \ln I(M \mid \mu) = \ln \mathcal N\!\left(\frac{m - m_\mathrm{bright}}{w}\right)
        + \ln \mathcal N\!\left(\frac{m_\mathrm{faint} - m}{w}\right),\qquad m = M + \mu,
@@ -66,7 +66,7 @@ class SelectionFunction(eqx.Module):
 def log_subsample_selection(
     log_selection_within_parent: ScalarLike, log_parent_selection: ScalarLike
 ) -> Float[Array, ""]:
-    r"""Log of the probability that a star is in a subsample of a catalogue.
+    r"""Return the log of the probability that a star is in a subsample of a catalogue.
 
     .. math:: \ln\mathfrak S^\mathrm{subsample}(q) = \ln\mathfrak S(q \mid q \in \mathrm{parent})
        + \ln\mathfrak S^\mathrm{parent}(q)
@@ -88,13 +88,13 @@ def log_subsample_selection(
 def log_selection(
     selection: SelectionFunction, pixel: Int[ArrayLike, ""], g_mag: ScalarLike, g_rp_mag: ScalarLike
 ) -> Float[Array, ""]:
-    r"""Log of the probability that a star with this photometry and place would be in the sample.
+    r"""Return the log of the probability that a star with this photometry and position would be in the sample.
 
     .. math:: \ln P(S = 1 \mid m^\mathrm{unext}, l, b) = \ln\mathfrak S(m^\mathrm{unext}, l, b)
 
     Equation: E12 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 12.
 
-    Bilinear in G and G - RP between the centres of the cells, so that samplers get a gradient, and constant beyond the
+    Bilinear in G and G - RP between the centres of the cells, so that samplers get a gradient, and constant outside the
     outermost centres; constant within a pixel, for the position of a star is exact.
 
     Parameters
@@ -119,7 +119,7 @@ def log_selection(
 def log_mean_selection(
     selection: SelectionFunction, pixel: Int[Array, ""] | int, g_mag: ScalarLike
 ) -> Float[Array, ""]:
-    r"""Log of `log_selection`'s probability averaged over the colours that the parent's stars have there.
+    r"""Return the log of `log_selection`'s probability averaged over the colours of the parent's stars there.
 
     Equation: E12b (docs/explanation/model.md). What the normaliser of E24 needs: it integrates over colour, for which the
     parent's own counts stand.
@@ -138,12 +138,12 @@ def log_mean_selection(
 
 
 def selection_to_parts(selection: SelectionFunction) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A selection function as arrays and JSON-able settings, for files."""
+    """Split a selection function into arrays and JSON-able settings, for files."""
     return {name: np.asarray(getattr(selection, name)) for name in _ARRAYS}, {"nside": selection.nside}
 
 
 def selection_from_parts(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> SelectionFunction:
-    """The inverse of `selection_to_parts`.
+    """Make a selection function from the parts of `selection_to_parts`.
 
     Raises
     ------
@@ -169,7 +169,7 @@ _ARRAYS: Final = ("log_probability", "log_mean_probability", "uncertainty", "g_c
 
 
 def _between(centre: Float[Array, " n"], value: ScalarLike) -> tuple[Int[Array, ""], Float[Array, ""]]:
-    """The centre at or below a value, and how far the value is on the way to the next, 0 to 1."""
+    """Return the centre at or below a value, and how far the value is on the way to the next, 0 to 1."""
     n = centre.shape[0]
     if n == 1:
         return jnp.zeros((), jnp.int32), jnp.zeros(())

@@ -8,7 +8,7 @@ from redflower.plot.style import style
 
 
 def colour_magnitude_figure(prepared: Table, posteriors: Table) -> Figure:
-    """Observed G against BP - RP of the stars, coloured by their posterior mean E(B-V).
+    """Draw observed G against BP - RP of the stars, coloured by their posterior mean E(B-V).
 
     Parameters
     ----------

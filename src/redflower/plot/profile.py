@@ -13,7 +13,7 @@ from redflower.sightline import Profile
 def reddening_distance_figure(
     posteriors: Table, profile: Profile, clouds: Sequence[tuple[float, float]] = ()
 ) -> Figure:
-    """Posterior mean E(B-V) against posterior mean distance, with the profile and, for a mock, its clouds.
+    """Draw posterior mean E(B-V) against distance, with the profile and, for a mock, its clouds.
 
     Parameters
     ----------

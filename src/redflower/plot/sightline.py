@@ -23,7 +23,7 @@ def sightline_figure(
     *,
     log: bool,
 ) -> Figure:
-    """Reddening against distance: the stars, the counts per 500 pc, the fitted profile and the clouds.
+    """Draw reddening against distance: the stars, the counts per 500 pc, the fitted profile and the clouds.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def sightline_figure(
 
 
 def _zero_point_mag(numbers: dict[str, Any], distance_pc: np.ndarray) -> np.ndarray:
-    """Foreground and zero point at given distances: what the profile leaves out and the stars hold. [mag]"""
+    """Return foreground and zero point at given distances: in the stars' reddening, but not in the profile. [mag]"""
     near_pc, far_pc = numbers["searched_pc"]
     behind_mag = 5.0 * np.log10(np.clip(distance_pc, near_pc, far_pc) / near_pc)
     return numbers["foreground_mag"] + numbers["drift_mag_per_mag"] * behind_mag
@@ -121,7 +121,7 @@ def cloud_posterior_figure(draws: Table, numbers: dict[str, Any]) -> Figure:
 
 
 def odds_figure(numbers: dict[str, Any]) -> Figure:
-    """Probability of each number of clouds."""
+    """Draw the probability of each number of clouds."""
     with style():
         figure = Figure(figsize=(3.6, 2.8))
         axes = figure.subplots()
@@ -134,7 +134,7 @@ def odds_figure(numbers: dict[str, Any]) -> Figure:
 
 
 def reddening_histogram_figure(stars: Table) -> Figure:
-    """Distribution of the posterior means of the stars, as Figure 16 of the paper."""
+    """Draw the distribution of the stars' posterior means, as Figure 16 of the paper."""
     with style():
         figure = Figure(figsize=(3.6, 2.8))
         axes = figure.subplots()
@@ -146,7 +146,7 @@ def reddening_histogram_figure(stars: Table) -> Figure:
 
 
 def sky_figure(stars: Table) -> Figure:
-    """The stars on the sky, coloured by their posterior mean reddening."""
+    """Draw the stars on the sky, coloured by their posterior mean reddening."""
     with style():
         figure = Figure(figsize=(4.4, 3.6))
         axes = figure.subplots()
@@ -165,7 +165,7 @@ def sky_figure(stars: Table) -> Figure:
 
 
 def _compare(axes: Axes, comparisons: Table) -> None:
-    """Reddening from elsewhere: profiles as lines with their errors, stars as crosses, a map's whole column as a level."""
+    """Draw reddening from elsewhere: profiles as lines with their errors, stars as crosses, a map's column as a level."""
     names = dict.fromkeys(np.asarray(comparisons["name"]).astype(str).tolist())
     for k, name in enumerate(names):
         colour = SERIES[(3 + k) % len(SERIES)]
@@ -195,7 +195,7 @@ def _log_distance(axes: Axes, limits: tuple[float, float], ticks_pc: tuple[int, 
 
 
 def _counts(axes: Axes, bins: Table, far: float, top: float) -> None:
-    """Edges, counts and means of the bins of distance."""
+    """Return the edges, counts and means of the bins of distance."""
     for row in bins:
         low, high = float(row["distance_low"]), float(row["distance_high"])
         if high > far:

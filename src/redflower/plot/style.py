@@ -16,7 +16,7 @@ SERIES = (MEAN, SMOOTH, TRUTH, "#6b4c9a", "#4d7d3a", "#8c564b", "#444444", "#c26
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib settings within which every figure is drawn and saved: its own, and never those of the user.
+    """Apply the project's own matplotlib settings, whatever the user's are.
 
     A matplotlibrc with ``text.usetex`` would ask for TeX, and fail where there is none.
     """

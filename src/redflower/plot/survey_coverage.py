@@ -26,7 +26,7 @@ def coverage_figure(
     sightlines: Mapping[str, tuple[float, float]] = CLOUD_SIGHTLINES,
     reach_pc: float = 3000.0,
 ) -> Figure:
-    """Number of stars in cells of R and Z, with sightlines to be inferred (Figure 5).
+    """Draw the number of stars in cells of R and Z, with sightlines to be inferred (Figure 5).
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def malmquist_figure(
     latitudes_deg: Sequence[float] = (30.0, 50.0, 80.0),
     width_deg: float = 2.0,
 ) -> Figure:
-    """Absolute magnitude against height at three latitudes, between what the limits in G let through (Figure 7).
+    """Draw absolute magnitude against height at three latitudes, between the limits in G (Figure 7).
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def malmquist_figure(
 def _cylindrical(
     distance_pc: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """R and Z of each star. [pc]"""
+    """Return R and Z of each star. [pc]"""
     if len(distance_pc) == 0:
         return np.zeros(0), np.zeros(0)
     d, lon, lat = (jnp.asarray(values) for values in (distance_pc, l_deg, b_deg))

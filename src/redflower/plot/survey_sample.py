@@ -15,7 +15,7 @@ SHOWN_MAX: Final = 40_000
 
 
 def sample_distance_pc(prepared: Table) -> np.ndarray:
-    """A distance for figures: the geometric one where there is one, else from a parallax of 3 sigma; NaN otherwise."""
+    """Return a distance for figures: the geometric one, else from a parallax of 3 sigma; NaN otherwise."""
     distance = np.full(len(prepared), np.nan)
     if {"parallax", "parallax_error"} <= set(prepared.colnames):
         parallax, error = _floats(prepared, "parallax"), _floats(prepared, "parallax_error")
@@ -28,7 +28,7 @@ def sample_distance_pc(prepared: Table) -> np.ndarray:
 
 
 def colour_relations_figure(prepared: Table, *, seed: int = 0) -> Figure:
-    """Colour-colour and colour-magnitude relations, coloured by G and by the density of stars (Figure 2).
+    """Draw colour-colour and colour-magnitude relations, coloured by G and by the density of stars (Figure 2).
 
     With 2MASS the second colour is G - Ks, else G - y of Pan-STARRS1.
 
@@ -76,7 +76,7 @@ def colour_relations_figure(prepared: Table, *, seed: int = 0) -> Figure:
 
 
 def ruwe_figure(prepared: Table, *, limit: float | None = 2.0, usual: float = 1.4) -> Figure:
-    """Distribution of RUWE with the cut that was made and the usual, stricter one (Figure 6).
+    """Draw the distribution of RUWE with the cut that was made and the usual, stricter one (Figure 6).
 
     Parameters
     ----------
@@ -105,14 +105,14 @@ def ruwe_figure(prepared: Table, *, limit: float | None = 2.0, usual: float = 1.
 
 
 def _floats(table: Table, name: str) -> np.ndarray:
-    """A column as float64, NaN where missing or absent."""
+    """Return a column as float64, NaN where missing or absent."""
     if name not in table.colnames:
         return np.full(len(table), np.nan)
     return np.ma.filled(np.ma.asarray(table[name], dtype=float), np.nan)
 
 
 def _box(x: np.ndarray, y: np.ndarray) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Limits that hold all but the outermost thousandth of points."""
+    """Return limits that hold all but the outermost thousandth of points."""
     limits = []
     for values in (x, y):
         low, high = np.percentile(values, [0.1, 99.9])

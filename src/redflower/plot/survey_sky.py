@@ -30,7 +30,7 @@ class LooksUpDust(Protocol):
     def lookup(
         self, ra_deg: np.ndarray, dec_deg: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
     ) -> np.ndarray:
-        """E(B-V) of each position. [mag]"""
+        """Look up E(B-V) at each position. [mag]"""
         ...
 
 
@@ -43,7 +43,7 @@ def sky_figure(
     g_mag: float = 20.0,
     g_rp_mag: float = 0.7,
 ) -> Figure:
-    """The selection function of a sample (left) and the dust where its stars are (right), in Galactic coordinates.
+    """Draw a sample's selection function (left) and the dust where its stars are (right), in Galactic coordinates.
 
     Left: the probability of a star of one magnitude and colour, and without a selection function the density of the
     sample's stars. Right: E(B-V) where it is below the limit, black where the map has more, white where it has none.
@@ -115,7 +115,7 @@ def sky_figure(
 
 
 def _galactic(axes: Axes) -> None:
-    """Longitude to the left, the anticentre at the sides."""
+    """Draw longitude to the left, with the anticentre at the sides."""
     axes.grid(lw=0.3, color="grey")
     ticks = np.arange(-150, 180, 60)
     axes.set_xticks(np.radians(ticks), [f"{-t % 360:g}°" for t in ticks], fontsize=7)

@@ -14,7 +14,7 @@ _LOW_QUANTILE = 0.02
 
 
 def training_curves_figure(history: Sequence[Epoch]) -> Figure:
-    """Evidence of training and held-out stars against epoch; with a contrastive term, its density and lambda too."""
+    """Draw evidence of training and held-out stars against epoch; with a contrastive term, its density and lambda too."""
     contrast = any(epoch.contrast_strength > 0 for epoch in history)
     number = np.arange(1, len(history) + 1)
     with style():
@@ -57,7 +57,7 @@ def training_curves_figure(history: Sequence[Epoch]) -> Figure:
 
 
 def density_diagram_figure(diagnostics: Diagnostics) -> Figure:
-    """Colour-magnitude diagram of the sample, coloured by the flow's density; after figure 4 of the paper."""
+    """Draw the sample's colour-magnitude diagram, coloured by the flow's density; after figure 4 of the paper."""
     with style():
         figure = Figure(figsize=(5.2, 5.6))
         axes = figure.subplots()
@@ -74,7 +74,7 @@ def density_diagram_figure(diagnostics: Diagnostics) -> Figure:
 
 
 def coverage_figure(diagnostics: Diagnostics) -> Figure:
-    """Number of training stars over (R, Z); after figure 5 of the paper. Outside it the flow must not be used."""
+    """Draw the number of training stars over (R, Z), outside which the flow must not be used; after figure 5 of the paper."""
     with style():
         figure = Figure(figsize=(5.6, 4.4))
         axes = figure.subplots()
@@ -98,7 +98,7 @@ def coverage_figure(diagnostics: Diagnostics) -> Figure:
 
 
 def sky_density_figure(diagnostics: Diagnostics) -> Figure:
-    """Mean log density of the flow over the sky; after figure 9 of the paper. Structure hints at bad photometry."""
+    """Draw the flow's mean log density over the sky; after figure 9 of the paper. Structure hints at bad photometry."""
     with style():
         figure = Figure(figsize=(7.2, 3.8))
         axes = figure.add_subplot(projection="mollweide")
@@ -117,7 +117,7 @@ def sky_density_figure(diagnostics: Diagnostics) -> Figure:
 
 
 def ruwe_figure(diagnostics: Diagnostics) -> Figure:
-    """Distribution of RUWE in the sample; after figure 6 of the paper."""
+    """Draw the distribution of RUWE in the sample; after figure 6 of the paper."""
     with style():
         figure = Figure(figsize=(5.2, 3.4))
         axes = figure.subplots()
@@ -133,5 +133,5 @@ def ruwe_figure(diagnostics: Diagnostics) -> Figure:
 
 
 def _scale(values: np.ndarray) -> tuple[float, float]:
-    """Ends of the colour scale."""
+    """Return the ends of the colour scale."""
     return float(np.quantile(values, _LOW_QUANTILE)), float(np.max(values))

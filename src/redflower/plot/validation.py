@@ -15,7 +15,7 @@ _PLACES = ("< 5 %", "5-16 %", "16-50 %", "50-84 %", "84-95 %", "> 95 %")
 
 
 def posterior_examples_figure(rows: Table) -> Figure:
-    """Posteriors of a few stars for every reddening, above their places in the diagram (Figures 10 and 13).
+    """Draw posteriors of a few stars for every reddening, above their places in the diagram (Figures 10 and 13).
 
     Where the joint densities were kept, the marginal density of E(B-V) is drawn; else its median and its 68 % and 90 %
     intervals.
@@ -55,7 +55,7 @@ def posterior_examples_figure(rows: Table) -> Figure:
 
 
 def residual_figure(rows: Table) -> Figure:
-    """Residuals against the reddening that was put in, and sigma over the diagram (Figures 11 and 14)."""
+    """Draw residuals against the injected reddening, and sigma over the diagram (Figures 11 and 14)."""
     usable = rows[np.asarray(rows["usable"]).astype(bool)]
     fixed = usable[np.asarray(usable["trial"]).astype(str) != RANDOM]
     with style():
@@ -105,7 +105,7 @@ def residual_figure(rows: Table) -> Figure:
 
 
 def residual_distance_figure(rows: Table) -> Figure:
-    """Residuals against posterior mean distance, with error bars, for a subsample (Figures 12 and 15)."""
+    """Draw residuals against posterior mean distance, with error bars, for a subsample (Figures 12 and 15)."""
     usable = rows[np.asarray(rows["usable"]).astype(bool)]
     steps = sorted(
         set(np.asarray(usable["true_ebv"], dtype=float)[np.asarray(usable["trial"]).astype(str) != RANDOM])
@@ -130,7 +130,7 @@ def residual_distance_figure(rows: Table) -> Figure:
 
 
 def calibration_figure(numbers: dict[str, Any]) -> Figure:
-    """Where the truth lies among the quantiles, and how far in units of sigma, for each number of bands."""
+    """Draw where the truth lies among the quantiles, and how far in units of sigma, for each number of bands."""
     bands = list(numbers["bands"])
     with style():
         figure = Figure(figsize=(7.0, 3.0))
@@ -164,7 +164,7 @@ def calibration_figure(numbers: dict[str, Any]) -> Figure:
 
 
 def _examples(rows: Table, n_steps: int) -> list[int]:
-    """Stars that have a posterior for every reddening, spread over the diagram in absolute magnitude."""
+    """Choose stars that have a posterior for every reddening, spread over the diagram in absolute magnitude."""
     fine = rows[np.isfinite(np.asarray(rows["ebv_mean"], dtype=float))]
     ids, counts = np.unique(np.asarray(fine["source_id"]), return_counts=True)
     complete = ids[counts == n_steps]
@@ -194,7 +194,7 @@ def _posterior(axes: Any, row: Any, colour: str, level: int) -> None:
 def _diagram(
     axes: Any, rows: Table, value: np.ndarray, label: str, low: float, high: float, cmap: str
 ) -> None:
-    """The mean of a value over the intrinsic colour-magnitude diagram."""
+    """Average a value in cells of the intrinsic colour-magnitude diagram."""
     hexes = axes.hexbin(
         np.asarray(rows["bp_rp_0"], dtype=float), np.asarray(rows["m_g_0"], dtype=float), C=value, gridsize=28,
         cmap=cmap, vmin=low, vmax=high, mincnt=2, lw=0,

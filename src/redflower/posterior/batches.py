@@ -14,7 +14,7 @@ def map_stars(
 ) -> Any:
     """Map a single-star function over a batch: in groups that fit a CPU core's cache, or all at once on a GPU.
 
-    Of the groups after the first ``n_wanted`` stars, which are padding, a CPU computes nothing.
+    A CPU skips the groups after the first ``n_wanted`` stars, which are padding.
     """
     many = jax.vmap(one)
     if jax.default_backend() != "cpu":

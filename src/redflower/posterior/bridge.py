@@ -38,7 +38,7 @@ def log_evidence_by_bridge(
     normal: Float[np.ndarray, "star half theta"],
     density_fn: Callable[[np.ndarray], np.ndarray],
 ) -> Float[np.ndarray, " star"]:
-    """ln of the integral of each star's density, given draws from it.
+    """Estimate ln of the integral of each star's density from draws of it, by bridge sampling.
 
     Equation: E16c (docs/explanation/model.md). Source: Meng & Wong (1996), Statistica Sinica 6, 831, eq. 4.1: the optimal
     bridge to a normal distribution fitted to the first half of the draws and judged by the second, iterated to its fixed

@@ -73,7 +73,7 @@ OUTPUT_COLUMNS: dict[str, tuple[str | None, str]] = {
     ),
     "parallax_residual": (
         None,
-        "parallax less that of one posterior draw, in its errors; standard normal on the model's own sky",
+        "parallax minus that of one posterior draw, in its errors; standard normal on the model's own sky",
     ),
     "p_outlier": (
         None,
@@ -101,7 +101,7 @@ PRIOR_FIELDS = {
 
 
 def quantile_columns(values: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-    """Arrays of quantiles spread over their columns."""
+    """Spread arrays of quantiles over their columns."""
     out: dict[str, np.ndarray] = {}
     for name, array in values.items():
         if name.endswith("_quantiles"):

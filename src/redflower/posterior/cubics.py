@@ -8,9 +8,9 @@ from jaxtyping import Float
 
 @functools.cache
 def cubic_matrix(n_nodes: int, n_fine: int) -> Float[np.ndarray, "fine node"]:
-    """The matrix from values at uniform nodes to those at ``n_fine`` places from the first to the last node.
+    """Return the matrix that takes values at uniform nodes to ``n_fine`` places from the first to the last node.
 
-    Exact for parabolas, and so for the logarithm of a normal density; beyond the ends the values go on straight.
+    Exact for parabolas, and so for the logarithm of a normal density; outside the ends the values continue in a straight line.
     """
     place = np.linspace(0.0, n_nodes - 1.0, n_fine)
     cell = np.minimum(place.astype(int), n_nodes - 2)

@@ -1,7 +1,7 @@
 """The joint density of reddening and distance modulus of many stars, compact enough to keep for millions.
 
 Each star has a box in (E(B-V), distance modulus) that holds its posterior, with a uniform grid of one size for all
-stars. The log density on it, less its highest value, is stored in steps of 0.1 nat as one byte: 352 bytes a star before
+stars. The log density on it, relative to its highest value, is stored in steps of 0.1 nat as one byte: 352 bytes a star before
 compression.
 """
 
@@ -44,16 +44,16 @@ class JointDensity:
     steps_below_peak: UInt8[np.ndarray, "star modulus ebv"]
 
     def log_density(self) -> Float[np.ndarray, "star modulus ebv"]:
-        """Natural log of the density relative to its peak on the grid; -inf where nothing is stored."""
+        """Return the natural log of the density relative to its peak on the grid; -inf where nothing is stored."""
         steps = self.steps_below_peak
         return np.where(steps == EMPTY, -np.inf, -STEP_NAT * steps.astype(np.float32))
 
     def ebv_nodes_mag(self) -> Float[np.ndarray, "star ebv"]:
-        """Nodes of E(B-V) of every star. [mag]"""
+        """Return the nodes of E(B-V) of every star. [mag]"""
         return self.ebv_start_mag[:, None] + self.ebv_step_mag[:, None] * np.arange(N_EBV_NODES)
 
     def modulus_nodes_mag(self) -> Float[np.ndarray, "star modulus"]:
-        """Nodes of the distance modulus of every star. [mag]"""
+        """Return the nodes of the distance modulus of every star. [mag]"""
         return self.modulus_start_mag[:, None] + self.modulus_step_mag[:, None] * np.arange(N_MODULUS_NODES)
 
     def rows(self, index: np.ndarray) -> "JointDensity":
@@ -64,7 +64,7 @@ class JointDensity:
 def quantise_log_density(
     log_density: Float[np.ndarray, "star modulus ebv"],
 ) -> UInt8[np.ndarray, "star modulus ebv"]:
-    """Steps of `STEP_NAT` below each star's peak; `EMPTY` beyond 25 nat, or where a value is not finite."""
+    """Store log densities in steps of `STEP_NAT` below each star's peak; `EMPTY` below 25 nat or where not finite."""
     finite = np.where(np.isfinite(log_density), log_density, -np.inf)
     peak = finite.max(axis=(1, 2), keepdims=True)
     with np.errstate(invalid="ignore"):
@@ -73,14 +73,14 @@ def quantise_log_density(
 
 
 def empty_density(n_stars: int) -> dict[str, np.ndarray]:
-    """Density columns of stars that have none."""
+    """Return the density columns of stars that have no density."""
     columns: dict[str, np.ndarray] = {name: np.full(n_stars, np.nan, np.float32) for name in DENSITY_COLUMNS}
     columns["density"] = np.full((n_stars, N_MODULUS_NODES, N_EBV_NODES), EMPTY, np.uint8)
     return columns
 
 
 def density_of_grid(grid: Any, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Density columns of some rows of a batch of grids (`redflower.posterior.fast.grid.Grid`), by cubics between their nodes."""
+    """Return the density columns of some rows of a batch of grids, interpolated by cubics between their nodes."""
     log_density = np.asarray(grid.log_density)[rows]
     peak = log_density.max(axis=(1, 2), keepdims=True)
     # Empty nodes must not throw the cubics beside them.
@@ -105,7 +105,7 @@ def density_of_draws(
     *,
     n_together: int = 1,
 ) -> dict[str, np.ndarray]:
-    """Density columns from draws, by a normal kernel mirrored at the ends of the reddening prior.
+    """Return density columns made from draws, by a normal kernel mirrored at the ends of the reddening prior.
 
     The kernel is Scott's, the draws' own covariance times n^(-1/3) for n effective draws, so that it is as narrow across a
     ridge as the ridge is: it widens the density by 7 % at 400 draws, in E at fixed distance as much as in E. Draws that lie
@@ -130,7 +130,9 @@ def kernel_density(
     log_weight: Float[np.ndarray, " draw"],
     ebv_limits_mag: tuple[float, float],
 ) -> tuple[tuple[np.ndarray, np.ndarray], Float[np.ndarray, "modulus ebv"]]:
-    """Nodes of distance modulus and E, and on them the log density, not normalised, of one star's draws."""
+    """Estimate the log density (not normalised) of one star's draws on nodes of distance modulus and E; return nodes and
+    density.
+    """
     order = np.argsort(ebv_mag)
     e, mu = (np.asarray(a, float)[order] for a in (ebv_mag, modulus_mag))
     weight = np.exp(log_weight[order] - np.max(log_weight))
@@ -150,7 +152,7 @@ def kernel_density(
         max(e[kept].min() - 3 * width_e, low), min(e[kept].max() + 3 * width_e, high), N_EBV_NODES
     )
     across, density = mu - slope * e, np.zeros((N_MODULUS_NODES, N_EBV_NODES))
-    # What lies beyond an end of the prior is folded back, the ridge with it.
+    # Kernel mass outside an end of the prior is folded back, the ridge with it.
     for places in (ebv, *(2.0 * end - ebv for end in ebv_limits_mag if np.isfinite(end))):
         first, last = (np.searchsorted(e, places + sign * _REACH * width_e) for sign in (-1.0, 1.0))
         for k, at in enumerate(places):

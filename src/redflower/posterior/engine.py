@@ -74,7 +74,7 @@ def infer_stars(
         else:
             results.columns["status"][rows[~led]] = Status.NO_BANDS.value
         unsettled = quadrature(request, fast, rows[led], results)
-        rows = importance(request, fast, unsettled, results, outliers)  # none left where nothing is handed on
+        rows = importance(request, fast, unsettled, results, outliers)  # none left where nothing is passed on
     chains(request, rows, results)
     outliers.judge(results.columns)
     if judged is not None:

@@ -20,12 +20,12 @@ from redflower.star import Star
 
 MIN_BANDS = 3
 #: A star is called unlike the training stars when its median squared length in the flow's normal coordinates is
-#: beyond this quantile of chi-squared: one star of the trained population in ten thousand.
+#: above this quantile of chi-squared: one star of the trained population in ten thousand.
 UNLIKELY_QUANTILE = 0.9999
 
 
 def covered_by_training(model: Model, stars: Star, modulus_mag: np.ndarray) -> np.ndarray:
-    """Whether each star's (R, Z) at a distance modulus [mag] is where the model had training stars."""
+    """Tell whether each star's (R, Z) at a distance modulus [mag] is where the model had training stars."""
     return np.asarray(_covered(model.coverage, np.asarray(modulus_mag, np.float32), stars.l_deg, stars.b_deg))
 
 
@@ -37,7 +37,7 @@ def _covered(coverage: Coverage, modulus_mag: Array, l_deg: Array, b_deg: Array)
 def shares_near_ends(
     target: Target, ebv_mag: np.ndarray, unreddened_g_mag: np.ndarray, weight: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior shares near the bright limit, and near an end of the reddening prior, of draws in a row per star."""
+    """Return the posterior shares near the bright limit and near an end of the reddening prior, from a row of draws per star."""
 
     def share(there: np.ndarray) -> np.ndarray:
         return np.asarray(np.average(there, axis=1, weights=weight))
@@ -54,7 +54,7 @@ def status_words(
     bright_share: np.ndarray,
     edge_share: np.ndarray,
 ) -> np.ndarray:
-    """The first condition that holds is the word; the others are in flags and columns.
+    """Choose each star's status word: the first condition that holds. The others are in flags and columns.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def flag_bits(
     covered: np.ndarray,
     ebv_limit_mag: np.ndarray,
 ) -> np.ndarray:
-    """The column ``flags`` of a batch.
+    """Compute the column ``flags`` of a batch.
 
     Parameters
     ----------
@@ -120,14 +120,14 @@ def flag_bits(
 def _of_law(
     law: ExtinctionLaw, ebv_mag: Array, ebv_limit_mag: Array, bp_rp_mag: Array, observed: Array
 ) -> tuple[Array, Array, Array]:
-    """Which coefficients are in range, that of G at the limit of E, and the number of bands that count."""
+    """Return which coefficients are in range, that of G at the limit of E, and the number of bands that count."""
     in_range = jax.vmap(law.in_range)(ebv_mag, bp_rp_mag)
     g_coefficient = jax.vmap(law.coefficients)(ebv_limit_mag, bp_rp_mag)[:, G]
     return in_range, g_coefficient, jax.vmap(needed_bands)(observed).sum(axis=1)
 
 
 def unusable_status(model: Model, stars: Star) -> np.ndarray:
-    """A status word for every star that cannot be inferred at all; empty for the others."""
+    """Return a status word for every star that cannot be inferred at all, and empty text for the others."""
     n = model.n_bands
     observed = np.asarray(stars.observed)[:, :n]
     magnitude_mag, error_mag = (

@@ -7,7 +7,7 @@ from redflower.random_streams import Stream, stream_key
 
 
 def star_keys(source_id: np.ndarray, seed: int, stream: Stream = Stream.CHAINS) -> jax.Array:
-    """One random key per star for a use, from its source_id alone, so that order and partitioning do not matter."""
+    """Make one random key per star for a use, from its source_id alone, so that order and partitioning do not matter."""
     ids = np.asarray(source_id).astype(np.int64).view(np.uint64)
     high, low = (ids >> np.uint64(32)).astype(np.uint32), (ids & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     return _folded(stream_key(seed, stream), high, low)

@@ -51,7 +51,7 @@ class Target(eqx.Module):
 
 
 def make_target(model: Model, *, ebv_min_mag: float, ebv_max_mag: float) -> Target:
-    """The target of a model with given ends of the uniform reddening prior [mag]."""
+    """Make the target of a model with given ends of the uniform reddening prior [mag]."""
     return Target(
         flow=model.flow.prepared(),
         law=model.law,
@@ -67,7 +67,7 @@ def make_target(model: Model, *, ebv_min_mag: float, ebv_max_mag: float) -> Targ
 def log_in_sample(
     target: Target, star: Star, g_mag: Float[Array, ""], g_rp_mag: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """ln I(M | mu) + ln P(S = 1) of G and G - RP without dust (D12). Equations: E9, E12 (docs/explanation/model.md)."""
+    """Return ln I(M | mu) + ln P(S = 1) of G and G - RP without dust (D12). Equations: E9, E12 (docs/explanation/model.md)."""
     log_limits = log_within_limits(g_mag, target.g_bright_mag, target.g_faint_mag)
     if target.selection is None:
         return log_limits
@@ -75,10 +75,10 @@ def log_in_sample(
 
 
 def brightening(extinction_mag: Float[Array, "*node"]) -> Float[Array, "*node"]:
-    """What of an extinction stays on a star whose magnitudes without dust are asked for: none, or all of a negative one.
+    """Return the part of an extinction that stays in magnitudes "without dust": none of it, or all of it where it is negative.
 
-    A negative reddening is an error that the prior allows for, of the colours or of their zero points, and no dust that could be
-    taken away: a star cannot have come into the sample by being brighter than without it.
+    A negative reddening stands for an error of the colours or of their zero points, which the prior allows for. It is not dust
+    that could be taken away: no star has entered the sample by being brighter than without dust.
 
     Equation: D12 (docs/explanation/model.md).
     """
@@ -86,7 +86,7 @@ def brightening(extinction_mag: Float[Array, "*node"]) -> Float[Array, "*node"]:
 
 
 def log_parallax_of(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
-    """ln of the parallax likelihood, 0 without a parallax. Equation: E6 (docs/explanation/model.md)."""
+    """Return ln of the parallax likelihood, 0 without a parallax. Equation: E6 (docs/explanation/model.md)."""
     return jnp.where(
         star.has_parallax,
         log_parallax_likelihood(star.parallax_mas, star.parallax_error_mas, distance_pc),
@@ -95,7 +95,7 @@ def log_parallax_of(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, "
 
 
 def log_prior_of_modulus(target: Target, star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
-    """ln of the star's distance prior, per mag of distance modulus: p(d) dd/dmu.
+    """Return ln of the star's distance prior, per mag of distance modulus: p(d) dd/dmu.
 
     Equation: E13b (docs/explanation/model.md), where the prior is that of the stars to a limit in G.
     """
@@ -120,7 +120,7 @@ def log_posterior(
     distance_modulus_mag: ScalarLike,
     absolute_mag: Float[Array, " band"],
 ) -> Float[Array, ""]:
-    """ln of the unnormalised posterior density in (E(B-V), distance modulus, intrinsic absolute magnitudes).
+    """Return ln of the unnormalised posterior density in (E(B-V), distance modulus, intrinsic absolute magnitudes).
 
     Equation: E16, D11 (docs/explanation/model.md), with p(d) dd/dmu for p(d). Source: O'Callaghan et al. (2025), eq. 16.
 

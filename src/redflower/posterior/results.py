@@ -85,7 +85,7 @@ class Results:
         return np.flatnonzero(self.columns["status"] == "")
 
     def store(self, rows: np.ndarray, values: dict[str, np.ndarray], engine: str) -> None:
-        """Fill the columns of some rows, and say which engine settled them."""
+        """Fill the columns of some rows, and record which engine settled them."""
         self.store_columns(rows, values)
         self.columns["engine"][rows] = engine
 
@@ -118,7 +118,7 @@ class Results:
         )
 
     def done(self, n_stars: int) -> None:
-        """Report so many more stars as done."""
+        """Report a number of further stars as done."""
         self._n_done += n_stars
         if self._progress is not None:
             self._progress(self._n_done)

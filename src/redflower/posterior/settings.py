@@ -18,7 +18,7 @@ class FastSettings:
     Attributes
     ----------
     check_nodes, check_draws_per_node : importance weights of every star; pairs, so an even number per node.
-    refine_nodes, refine_draws_per_node : the same for a round of step 2, to which stars go that step 1 does not settle.
+    refine_nodes, refine_draws_per_node : the same for a round of step 2, for stars that step 1 does not settle.
     refine_rounds : most rounds of step 2.
     min_check_ess : least effective number of the check's draws, as a share of them.
     max_shift : largest correction of the mean of E or of the distance modulus, in deviations.
@@ -46,7 +46,7 @@ class FastSettings:
 
     @classmethod
     def first_step_only(cls) -> "FastSettings":
-        """Settings with which every star that the first step can infer stays with it, to test or time that step alone."""
+        """Return settings that keep every star that the first step can infer in that step, to test or time it alone."""
         return cls(
             min_check_ess=0.0,
             max_shift=np.inf,
@@ -85,17 +85,17 @@ class InferenceSettings:
     Attributes
     ----------
     ebv_min_mag, ebv_max_mag : ends of the uniform reddening prior. [mag]
-    engine : ``fast``, which hands hard stars, and those without G, on to NUTS by itself, or ``nuts`` for all.
+    engine : ``fast``, which passes hard stars, and those without G, to NUTS by itself, or ``nuts`` for all.
     nuts : length of the chains.
-    fast : how much the fast engine checks, and when it hands on.
+    fast : how much the fast engine checks, and when it passes stars on.
     ebv_limit_mag : all the dust towards the stars, for the flag of stars that extinction may have brought into the sample;
         None for that of the dust map the table was prepared with, else the end of the prior.
-    hand_on : whether stars that the fast engine cannot settle go on to NUTS; otherwise they keep what it found, with the
-        status ``low_ess``, or ``no_bands`` without G, of which it can say nothing.
-    outlier_share : share of the stars that are not of the model's population (quasars, galaxies, bad matches), before their data
-        are looked at. 0 takes all of them for stars of it.
+    hand_on : whether stars that the fast engine cannot settle are passed to NUTS. If False, they keep the fast engine's result
+        with status ``low_ess``. Stars without G, which it cannot treat, get ``no_bands``.
+    outlier_share : prior share of stars outside the model's population (quasars, galaxies, bad matches). 0 takes all stars to
+        belong to it.
     density : whether to add the joint density in (E, distance modulus).
-    batch_size : stars sampled side by side by NUTS; results do not depend on it beyond rounding.
+    batch_size : stars that NUTS samples side by side; results do not depend on it, except by rounding.
     fast_batch_size : the same for the fast engine.
     seed : added to each star's own seed, which comes from its source_id.
     """
@@ -109,7 +109,7 @@ class InferenceSettings:
     hand_on: bool = True
     outlier_share: float = OUTLIER_SHARE
     density: bool = False
-    # As fast per star as 16 on a CPU core, and few stars handed on are not padded to many.
+    # As fast per star as 16 on a CPU core, and a few passed-on stars are not padded to many.
     batch_size: int = field(default_factory=lambda: 4 if compute_platform() == "cpu" else 256)
     fast_batch_size: int = field(default_factory=lambda: 128 if compute_platform() == "cpu" else 4096)
     seed: int = 0

@@ -13,11 +13,11 @@ ENGINE_MESSAGES: Final[dict[str, str]] = {
     NUTS: "chains of the exact density",
 }
 
-#: So near an end of the reddening prior the prior shapes the posterior. [mag]
+#: Within this distance of either end of the reddening prior, the prior shapes the posterior. [mag]
 EDGE_MAG: Final = 0.01
-#: So near the bright limit the truncation shapes the posterior. [mag]
+#: Within this distance of the bright limit, the truncation shapes the posterior. [mag]
 BRIGHT_EDGE_MAG: Final = 0.05
-#: Share of the posterior near or beyond an edge from which on the status or a flag says so.
+#: From this share of the posterior near or outside an edge, the status or a flag says so.
 MAX_EDGE_SHARE: Final = 0.10
 
 
@@ -51,7 +51,7 @@ STATUS_MESSAGES: dict[Status, str] = {
     Status.OUTSIDE_COVERAGE: "the star's (R, Z) is where the model had no training stars",
     Status.NONFINITE: "data or density are not finite; nothing was inferred",
     Status.NO_BANDS: (
-        "fewer than three bands of the model, or no G where stars are not handed on to NUTS; nothing was inferred"
+        "fewer than three bands of the model, or no G where stars are not passed to NUTS; nothing was inferred"
     ),
     Status.FAILED: "an error stopped the part of the table that holds the star; nothing was inferred",
     Status.OUTLIER: (

@@ -45,7 +45,7 @@ class Whitening(eqx.Module):
     def __call__(
         self, target: Target, star: Star, theta: Float[Array, " theta"]
     ) -> tuple[Position, Float[Array, ""]]:
-        """The position and ln |d position / d theta|. Equation: E16b (docs/explanation/model.md)."""
+        """Return the position and ln |d position / d theta|. Equation: E16b (docs/explanation/model.md)."""
         width_mag = target.ebv_max_mag - target.ebv_min_mag
         ebv_mag = target.ebv_min_mag + width_mag * jax.nn.sigmoid(theta[0])
         log_jacobian = jnp.log(width_mag) + jax.nn.log_sigmoid(theta[0]) + jax.nn.log_sigmoid(-theta[0])
@@ -59,7 +59,9 @@ class Whitening(eqx.Module):
         return Position(ebv_mag, modulus_mag, absolute_mag), log_jacobian
 
     def _unreddened(self, target: Target, star: Star, ebv_mag: Float[Array, ""]) -> Float[Array, " band"]:
-        """Observed magnitudes without the extinction of a star of a likely colour: the centre, not a model."""
+        """Remove the extinction of a star of a likely colour from the observed magnitudes: this sets the centre, it is no
+        model.
+        """
         has_colour = star.observed[BP] & star.observed[RP]
         colour_mag = jnp.where(has_colour, star.magnitude_mag[BP] - star.magnitude_mag[RP], TYPICAL_BP_RP_MAG)
         # Between the ends of the reddening prior the predicted colour runs as a parabola through three values.
@@ -78,7 +80,7 @@ def make_whitening(
     modulus_centre_mag: Float[Array, ""],
     modulus_scale_mag: Float[Array, ""],
 ) -> Whitening:
-    """The whitening of one star; centre and scale of the distance modulus come from its distance posterior."""
+    """Make the whitening of one star; centre and scale of the distance modulus come from its distance posterior."""
     n = target.n_bands
     observed, error_mag = star.observed[:n], star.magnitude_error_mag[:n]
     standard = target.flow.standardisation
@@ -99,7 +101,7 @@ def make_whitening(
     offset_mag = mean_mag - predict @ mean_mag
 
     def predicted_bp_rp(ebv_mag: Float[Array, ""]) -> Float[Array, ""]:
-        """The colour that the observed bands have once the extinction of a star of that colour is taken off."""
+        """Solve for the intrinsic colour: the observed bands' colour, minus the extinction of a star of that same colour."""
         bp_rp_mag = jnp.asarray(TYPICAL_BP_RP_MAG)
         for _ in range(3):
             reddening_mag = extinction_mag(target.law, ebv_mag, bp_rp_mag)[:n]
@@ -122,7 +124,7 @@ def make_whitening(
 def log_whitened(
     target: Target, star: Star, whitening: Whitening, theta: Float[Array, " theta"]
 ) -> Float[Array, ""]:
-    """ln posterior density in theta, with a standard normal for coordinates that nothing constrains."""
+    """Evaluate ln posterior density in theta, with a standard normal for coordinates that nothing constrains."""
     position, log_jacobian = whitening(target, star, theta)
     value = log_posterior(
         target, star, position.ebv_mag, position.distance_modulus_mag, position.absolute_mag

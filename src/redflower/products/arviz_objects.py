@@ -38,12 +38,12 @@ _SAMPLE_STATS: Final = ("lp", "diverging", "n_steps")
 
 
 def cloud_inference_data(fit: SightlineFit, n_clouds: int | None = None) -> Any:
-    """The draws of a sightline's dust for one number of clouds, as an `arviz.InferenceData`.
+    """Return the draws of a sightline's dust for one number of clouds, as an `arviz.InferenceData`.
 
     Parameters
     ----------
     fit : from `redflower.sightline(...).fit`.
-    n_clouds : the number of clouds; the most probable one without it.
+    n_clouds : the number of clouds. Defaults to the most probable one.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def star_inference_data(
     chains: dict[str, Shaped[np.ndarray, "star chain draw"]],
     attrs: dict[str, Any],
 ) -> Any:
-    """The chains of stars as an `arviz.InferenceData` with the dimension ``star``, whose coordinate is ``source_id``.
+    """Return the chains of stars as an `arviz.InferenceData`; the coordinate of the dimension ``star`` is ``source_id``.
 
     Parameters
     ----------

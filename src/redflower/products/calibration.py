@@ -29,7 +29,7 @@ def offsets_table(numbers: dict[str, Any]) -> Table:
     """Return the offsets as a table, a row per band."""
     table = Table({"band": numbers["bands"]})
     for name, text in (
-        ("offset_mag", "sample less model"),
+        ("offset_mag", "sample minus model"),
         ("error_mag", "standard error"),
     ):
         table[name] = Column(np.array(numbers[name]), unit="mag", description=text)

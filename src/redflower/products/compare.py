@@ -22,7 +22,7 @@ _SKY: Final = ("l", "b")
 
 
 def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_deg: float) -> Table:
-    """One source of reddening to draw beside a sightline.
+    """Read one source of reddening to draw beside a sightline.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
 
 
 def join(parts: Sequence[Table]) -> Table:
-    """All comparisons in one table; empty columns where there are none."""
+    """Join all comparisons in one table; empty columns where there are none."""
     return vstack(list(parts)) if parts else _rows("", PROFILE, np.zeros(0), np.zeros(0), np.zeros(0), "")
 
 
 def _table(path: Path) -> Table | None:
-    """The file as a table with the columns that are needed, or None if it is a map."""
+    """Read the file as a table with the columns that are needed, or return None if it is a map."""
     if not path.exists():
         raise InputError(f"--compare: {path} does not exist.")
     if path.suffix not in (".fits", ".gz", ".hpx"):
@@ -133,7 +133,7 @@ def _from_table(
 
 
 def _in_unit(column: Column, unit: u.UnitBase) -> np.ndarray:
-    """A column's values in a unit; without a unit they are taken to be in it."""
+    """Convert a column's values to a unit; a column without a unit is taken to be in it."""
     values = as_floats(Table([column], copy=False), str(column.name))
     if column.unit is None:
         return values

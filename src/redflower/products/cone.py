@@ -9,8 +9,8 @@ from redflower.catalogue.io.columns import as_floats
 def cone_of(stars: Table) -> tuple[tuple[float | None, float | None], float]:
     """Return l and b of the stars' mean direction, and the radius of the circle about it that holds them all. [deg]
 
-    The mean is that of the directions and not of the angles, so that it is right about a pole and across l = 0. Stars
-    without a position are left out; without any, and where the directions cancel out, there is none.
+    The mean is that of the directions, not of the angles, so that it holds near a pole and across l = 0. Stars without a
+    position are left out. Where no star has one, or the directions cancel out, there is no mean.
     """
     if not {"l", "b"} <= set(stars.colnames):
         return (None, None), 0.0

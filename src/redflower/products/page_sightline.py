@@ -15,7 +15,7 @@ from redflower.plot.sightline import (
     sky_figure,
 )
 
-#: A scatter beyond this share of what the prior allows is said to be at its limit.
+#: A scatter above this share of what the prior allows is said to be at its limit.
 _AT_LIMIT = 0.7
 _COMPARED_PC = (200, 300, 500, 800, 1200, 2000, 3000, 4000)
 
@@ -30,7 +30,7 @@ def sightline_page(
     draws: Table,
     comparisons: Table,
 ) -> dict[str, Any]:
-    """Title, summary, figures and tables of a sightline's page, from what was saved."""
+    """Make title, summary, figures and tables of a sightline's page from the saved results."""
     figures = {
         "reddening-distance": (
             "Reddening against distance, logarithmic: posterior means of the stars; fitted clouds averaged over their "
@@ -118,8 +118,10 @@ def sightline_page(
 def _compared(
     profile: Table, comparisons: Table, numbers: dict[str, Any]
 ) -> tuple[str, tuple[str, ...], list[Any]]:
-    """This fit beside the others at a few distances; of stars the median within 20 %. What the fit calls a drift of the
-    zero point is of its stars, not of the dust, and is left out."""
+    """Compare this fit with the others at a few distances; for stars, use the median within 20 %.
+
+    What the fit calls a drift of the zero point belongs to its stars, not to the dust, and is left out.
+    """
     of_row = np.asarray(comparisons["name"]).astype(str)
     parts = {name: comparisons[of_row == name] for name in dict.fromkeys(of_row.tolist())}
     nodes = np.asarray(profile["distance"], dtype=float)
@@ -150,7 +152,7 @@ def _compared(
 
 
 def sentence(numbers: dict[str, Any]) -> str:
-    """What was found, in words."""
+    """Say in words what was found."""
     best = int(numbers["most_probable_number"])
     share = numbers["probability"][str(best)]
     text = f"{numbers['n_stars']} of {numbers['n_stars_given']} stars were fitted. "
@@ -186,8 +188,8 @@ def sentence(numbers: dict[str, Any]) -> str:
     allowed_mag = numbers["provenance"]["prior"]["scatter_mag"][1]
     if numbers["scatter_mag"] > _AT_LIMIT * allowed_mag:
         text += (
-            f". The stars scatter by {numbers['scatter_mag']:.3f} mag beyond their errors, about all that the prior allows "
-            f"({allowed_mag:g} mag): allow more (--scatter), and believe the odds less"
+            f". The stars scatter by {numbers['scatter_mag']:.3f} mag more than their errors, about all that the prior allows "
+            f"({allowed_mag:g} mag): raise the limit with --scatter, and treat the odds with caution"
         )
     return (
         text + f". Outliers: {100 * numbers['outlier_share']:.1f} ± "
@@ -196,7 +198,7 @@ def sentence(numbers: dict[str, Any]) -> str:
 
 
 def _probability(value: float) -> str:
-    """Two digits, also next to 0 and 1."""
+    """Format a probability with two digits, also next to 0 and 1."""
     if value > 0.995:
         return f"1 - {1 - value:.0e}" if value < 1.0 - 1e-12 else "1"
     if value >= 0.005:

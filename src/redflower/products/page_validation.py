@@ -21,7 +21,7 @@ _BIAS_SIGNIFICANCE, _BIAS_MAG = 3.0, 0.02
 
 
 def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
-    """Title, summary, figures and tables of the experiment's page, from what was saved."""
+    """Make title, summary, figures and tables of the experiment's page from the saved results."""
     figures: dict[str, Any] = {}
     tables: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = []
     for k, n in enumerate(numbers["bands"]):
@@ -91,7 +91,7 @@ _HEADER = (
 
 
 def biased_cells(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """Cells of the diagram whose mean residual is significant and larger than 0.02 mag, the largest first."""
+    """Find cells of the diagram whose mean residual is significant and larger than 0.02 mag, the largest first."""
     found = [
         cell
         for cell in entry.get("diagram", [])
@@ -101,7 +101,7 @@ def biased_cells(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def sentence(numbers: dict[str, Any]) -> str:
-    """What came out, in words, beside the paper's numbers."""
+    """Say in words how the results compare with the paper's."""
     parts = []
     for n, entry in numbers["bands"].items():
         together = entry.get("fixed steps together")

@@ -19,7 +19,7 @@ _N_SAVED_DRAWS: Final = 500
 
 
 def add_photometry(stars: Table, prepared: Table) -> None:
-    """G, BP and RP of the stars, found by their identifiers; NaN where they are missing."""
+    """Add G, BP and RP of the stars, found by their identifiers; NaN where they are missing."""
     ids = np.asarray(prepared["source_id"])
     order = np.argsort(ids)
     wanted = np.asarray(stars["source_id"])
@@ -63,7 +63,7 @@ def summary_of_fit(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) 
 
 
 def cloud_table(fit: SightlineFit) -> Table:
-    """The clouds of the most probable number of clouds."""
+    """Tabulate the clouds of the most probable number of clouds."""
     rows = cloud_summary(fit.best)
     table = Table()
     table["cloud"] = Column(np.arange(1, len(rows) + 1), description="in the order of distance")
@@ -104,7 +104,7 @@ def profile_table(fit: SightlineFit, stars: Table) -> Table:
 
 
 def bin_table(stars: Table, density: JointDensity, ebv_range_mag: tuple[float, float]) -> Table:
-    """Stars in bins of posterior mean distance, as in Figures 17 and 18 of the paper.
+    """Average stars in bins of posterior mean distance, as in Figures 17 and 18 of the paper.
 
     Parameters
     ----------

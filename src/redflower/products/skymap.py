@@ -23,14 +23,14 @@ _VERDICT: Final = "redflower:"
 
 @dataclass(frozen=True)
 class SkyMap:
-    """Mean E(B-V) out to chosen distances, in the pixels that have stars enough.
+    """Mean E(B-V) out to chosen distances, in the pixels that have enough stars.
 
     Attributes
     ----------
     nside : of the HEALPix grid, nested, Galactic.
     pixel : pixels of the map.
     distance_pc : the distances, rising. [pc]
-    ebv_mag, ebv_std_mag : posterior mean and standard deviation, foreground and zero point included; NaN beyond the
+    ebv_mag, ebv_std_mag : posterior mean and standard deviation, foreground and zero point included; NaN outside the
         distances that a pixel's stars reach. [mag]
     n_stars : stars of each pixel.
     verdict : whether the model was right for the stars; None where their table did not say.
@@ -45,7 +45,7 @@ class SkyMap:
     verdict: Verdict | None = None
 
     def query(self, coordinates: SkyCoord) -> np.ndarray:
-        """E(B-V) towards and out to coordinates, as the maps of the package dustmaps are asked. [mag]
+        """Return E(B-V) towards (and out to) the given coordinates, with the calling convention of dustmaps. [mag]
 
         Parameters
         ----------

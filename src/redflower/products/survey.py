@@ -14,7 +14,7 @@ ENDINGS: Final = ("png", "pdf")
 
 
 def figure_files() -> list[str]:
-    """The names of all files that `write_figures` may write."""
+    """List the names of all files that `write_figures` may write."""
     return [*(f"{name}.{ending}" for name in FIGURES for ending in ENDINGS), TABLE]
 
 
@@ -25,7 +25,7 @@ def write_figures(
     ebv_max_mag: float,
     selection: SelectionFunction | None,
 ) -> None:
-    """The sample's figures (the paper, Figures 2, 5, 6, 7 and 8) and its Table 1, each as PNG and PDF, and ECSV."""
+    """Write the sample's figures (the paper, Figures 2, 5, 6, 7 and 8) as PNG and PDF, and its Table 1 as ECSV."""
     folder.mkdir(parents=True, exist_ok=True)
     table = prepared.table
     drawn = (

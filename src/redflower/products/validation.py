@@ -21,7 +21,7 @@ _MIN_IN_CELL: Final = 8
 
 
 def summarise(rows: Table) -> dict[str, Any]:
-    """All scores of the experiment, as plain numbers.
+    """Compute all scores of the experiment, as plain numbers.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def _columns(rows: Table) -> dict[str, np.ndarray]:
 
 
 def _both(rows: Table) -> dict[str, Any]:
-    """Scores of all stars with a posterior, and of those that `redflower.usable_rows` keeps."""
+    """Score all stars with a posterior, and those that `redflower.usable_rows` keeps."""
     columns, truth = _columns(rows), np.asarray(rows["true_ebv"], dtype=float)
     everyone = np.ones(len(rows), dtype=bool)
     return {
@@ -77,7 +77,7 @@ def _by_distance(rows: Table) -> list[dict[str, Any]]:
 
 
 def _by_diagram(rows: Table) -> list[dict[str, Any]]:
-    """Scores in cells of the intrinsic colour-magnitude diagram, where there are stars enough."""
+    """Score cells of the intrinsic colour-magnitude diagram that have enough stars."""
     columns, truth = _columns(rows), np.asarray(rows["true_ebv"], dtype=float)
     colour, magnitude = (np.asarray(rows[name], dtype=float) for name in ("bp_rp_0", "m_g_0"))
     usable = np.asarray(rows["usable"]).astype(bool)

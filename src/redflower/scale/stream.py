@@ -72,7 +72,7 @@ def infer_file(
     part_rows: int = PART_ROWS,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> StreamReport:
-    """Infer every star of a prepared table and write the posteriors, a part at a time.
+    """Infer every star of a prepared table and write the posteriors, one part at a time.
 
     Finished parts wait in the folder ``OUT.parts`` beside the output, so that a killed run loses at most one. At the end
     they become the one output table, and the folder goes. A part that raises an error keeps its rows, with NaN and the
@@ -83,7 +83,7 @@ def infer_file(
     stars : file of a prepared table; Parquet is never held in memory whole.
     out : file to write.
     model, settings, distance_prior, photometry, offsets : as in `redflower.infer`.
-    resume : go on with the parts of an earlier run.
+    resume : continue with the parts of an earlier run.
     part_rows : rows of a part.
     progress : called with the number of stars done, and of all stars where it is known.
 
@@ -161,12 +161,12 @@ def _judged(paths: list[Path]) -> tuple[Verdict, dict[str, Any]]:
 def _shifted(
     progress: Callable[[int, int | None], None] | None, base: int, n_total: int | None
 ) -> Callable[[int], None] | None:
-    """Progress within a part, as progress of the whole."""
+    """Report progress within a part as progress of the whole."""
     return None if progress is None else lambda done: progress(base + done, n_total)
 
 
 def _parts(stars: Path, part_rows: int, *, say: bool) -> Iterator[Table]:
-    """The parts of a prepared table, made right."""
+    """Read the parts of a prepared table and clean them."""
     for part in read_table_parts(stars, part_rows):
         yield clean_prepared(part, "infer's input", say=say)
 
@@ -185,7 +185,7 @@ def _failed_part(
     prior: DistancePrior,
     photometry: PhotometricScale | str | None,
 ) -> Table:
-    """The part's rows with nothing inferred: made from the same code by hiding every magnitude."""
+    """Return the part's rows with nothing inferred: made by the same code with every magnitude hidden."""
     hidden = part.copy()
     for name in model.band_names:
         if name in hidden.colnames:

@@ -1,8 +1,8 @@
 """Joint densities of stars on one common grid of cells in (distance modulus, E(B-V)).
 
-A star's log density is interpolated to a finer grid, between whose nodes the density, taken as linear, is integrated over
-every cell exactly. What follows is
-linear algebra: the likelihood of any reddening model that is constant within a cell is a matrix product.
+A star's log density is interpolated to a finer grid. Between its nodes the density is taken as linear and integrated over
+every cell exactly. The rest is linear algebra: the likelihood of any reddening model that is constant within a cell is a
+matrix product.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class CellGrid:
 def make_grid(
     ebv_range_mag: tuple[float, float], modulus_range_mag: tuple[float, float] = MODULUS_RANGE_MAG
 ) -> CellGrid:
-    """Cells of 0.1 mag in distance modulus, and of 0.01 mag or 5 % in E(B-V), whichever is larger.
+    """Make cells of 0.1 mag in distance modulus, and of 0.01 mag or 5 % in E(B-V), whichever is larger.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def make_grid(
 
 
 def usable_densities(density: JointDensity) -> Bool[np.ndarray, " star"]:
-    """Which stars have a density at all: a grid with finite, rising nodes and a value on it."""
+    """Tell which stars have a density: a grid with finite, rising nodes and a value on it."""
     start_step = (
         density.ebv_start_mag,
         density.ebv_step_mag,
@@ -94,7 +94,7 @@ def star_cells(
     log_weight: Float[np.ndarray, "star modulus"] | None = None,
     p_outlier: Float[np.ndarray, " star"] | None = None,
 ) -> Float[np.ndarray, "star modulus_cell ebv_cell"]:
-    """Probability of every star in every cell, times the width of the reddening prior over that of the cell.
+    """Compute each star's probability in every cell, times the width of the reddening prior over that of the cell.
 
     The result is p(cell) / p(E) as it enters ES1: for a kernel with mass w in the cells of E at each distance, the
     star's likelihood is the sum of result times w. A star without a usable density has zeros.
@@ -102,7 +102,7 @@ def star_cells(
     Parameters
     ----------
     density : of the stars.
-    grid : the common cells. What lies beyond their distances counts in the first or last cell.
+    grid : the common cells. Probability at distances outside them counts in the first or last cell.
     log_weight : natural log of a factor on every node of the stars' own distance moduli, e.g. another distance prior
         over the star's own.
     p_outlier : probability that each star is not of the population: its reddening then says nothing (E28). If None, 0.
@@ -151,7 +151,7 @@ def flat_distance_log_weight(
     alpha: Float[np.ndarray, " star"],
     beta: Float[np.ndarray, " star"],
 ) -> Float[np.ndarray, "star modulus"]:
-    """What turns each star's own distance prior into one that is uniform in distance modulus: 1 / p(mu), as a log.
+    """Return log weights 1 / p(mu) that turn each star's distance prior into one uniform in distance modulus.
 
     Equation: ES1 (docs/explanation/model.md). For `star_cells`; stars without a grid have zeros.
 
@@ -172,14 +172,14 @@ def flat_distance_log_weight(
 def on_finer_nodes(
     log_value: Float[np.ndarray, "star modulus ebv"],
 ) -> Float[np.ndarray, "star finer_modulus finer_ebv"]:
-    """Log densities with the spacing of the nodes halved `_REFINEMENTS` times on both axes."""
+    """Interpolate log densities onto nodes whose spacing is halved `_REFINEMENTS` times on both axes."""
     for _ in range(_REFINEMENTS):
         log_value = np.swapaxes(_refined(np.swapaxes(_refined(log_value), 1, 2)), 1, 2)
     return log_value
 
 
 def _refined(values: Float[np.ndarray, "star row node"]) -> Float[np.ndarray, "star row finer"]:
-    """The same values with one more in the middle of each interval of the last axis, by cubic interpolation."""
+    """Insert a value in the middle of each interval of the last axis, by cubic interpolation."""
     middle = np.empty((*values.shape[:2], values.shape[2] - 1))
     v = [values[:, :, k : values.shape[2] - 3 + k] for k in range(4)]
     middle[:, :, 1:-1] = (9.0 * (v[1] + v[2]) - v[0] - v[3]) / 16.0
@@ -196,7 +196,7 @@ def _cell_weights(
     n_nodes: int,
     edges: Float[np.ndarray, " edge"],
 ) -> Float[np.ndarray, "star cell node"]:
-    """Integral over each cell of the piecewise linear function that is one at a node and zero at the others."""
+    """Integrate over each cell the piecewise linear function that is one at a node and zero at the others."""
     # In steps from each node; nothing lies outside the first and last node.
     place = np.clip((edges[None, :] - start[:, None]) / step[:, None], 0.0, n_nodes - 1.0)
     t = np.clip(place[:, :, None] - np.arange(n_nodes), -1.0, 1.0)

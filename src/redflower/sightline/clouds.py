@@ -18,7 +18,7 @@ _JUMP_PRIOR_SHARE: Final = 0.2
 
 
 def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
-    """The posterior of a foreground and a number of clouds as a problem on the unit cube.
+    """Pose the posterior of a foreground and a number of clouds as a problem on the unit cube.
 
     The cube holds what all stars share (`DustPrior.n_shared` numbers) and three numbers per cloud: distance, E(B-V),
     patchiness. Clouds are kept in the order of distance; the prior is that of unordered clouds.
@@ -34,7 +34,7 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
         return np.asarray((np.diff(points[:, columns], axis=1) >= 0).all(axis=1))
 
     def make_jump(points: Points) -> Jump:
-        """One cloud is drawn anew, from where the clouds of all particles are or from the prior."""
+        """Make a proposal that redraws one cloud, from where the clouds of all particles are or from the prior."""
         boxes = _CloudBoxes(points[:, shared:])
 
         def jump(points: Points, rng: np.random.Generator) -> tuple[Points, Float[np.ndarray, " particle"]]:
@@ -60,7 +60,7 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
 
 
 def clouds_of(points: Points, prior: DustPrior, grid: CellGrid, n_clouds: int) -> Dust:
-    """The clouds at points of the unit cube. Equation: ES5 (docs/explanation/model.md), by its inverse distribution functions."""
+    """Map points of the unit cube to clouds, by inverse distribution functions. Equation: ES5 (docs/explanation/model.md)."""
     foreground, scatter, outliers, drift = _shared(points, prior, grid)
     near, far = prior.modulus_mag
     place, height, patch = (points[:, prior.n_shared + k :: 3][:, :n_clouds] for k in range(3))
@@ -85,7 +85,7 @@ PROFILE_SCALE_MAG: Final = 0.1
 
 
 def profile_problem(stars: StarSet, prior: DustPrior) -> Problem:
-    """The posterior of a profile that never falls, without clouds: steps at fixed distances (ES8)."""
+    """Pose the posterior of a profile that never falls, without clouds: steps at fixed distances (ES8)."""
     n_dim = prior.n_shared + 1 + len(profile_edges_mag(prior))
     return Problem(
         n_dim,
@@ -96,13 +96,13 @@ def profile_problem(stars: StarSet, prior: DustPrior) -> Problem:
 
 
 def profile_edges_mag(prior: DustPrior) -> Float[np.ndarray, " step"]:
-    """Distance moduli of the steps of the non-decreasing profile. [mag]"""
+    """Return the distance moduli of the steps of the non-decreasing profile. [mag]"""
     near, far = prior.modulus_mag
     return np.arange(near + 0.5 * PROFILE_STEP_MAG, far, PROFILE_STEP_MAG)
 
 
 def profile_of(points: Points, prior: DustPrior, grid: CellGrid) -> Dust:
-    """The profile at points of the unit cube. Equation: ES8 (docs/explanation/model.md)."""
+    """Map points of the unit cube to profiles. Equation: ES8 (docs/explanation/model.md)."""
     foreground, scatter, outliers, drift = _shared(points, prior, grid)
     place, heights = points[:, prior.n_shared, None], points[:, prior.n_shared + 1 :]
     edges = np.broadcast_to(profile_edges_mag(prior), heights.shape)
@@ -122,7 +122,7 @@ def profile_of(points: Points, prior: DustPrior, grid: CellGrid) -> Dust:
 
 
 def _shared(points: Points, prior: DustPrior, grid: CellGrid) -> tuple[np.ndarray, ...]:
-    """Foreground, scatter, outlier share and drift. Equation: ES5."""
+    """Map the shared coordinates: foreground, scatter, outlier share and drift. Equation: ES5."""
     low, high = prior.scatter_mag
     floor = ndtr(grid.ebv_range_mag[0] / prior.foreground_std_mag)
     foreground = prior.foreground_std_mag * ndtri(
@@ -137,7 +137,7 @@ def _shared(points: Points, prior: DustPrior, grid: CellGrid) -> tuple[np.ndarra
 
 
 def _sorted_clouds(points: Points, n_clouds: int) -> Points:
-    """The same points with each one's clouds in the order of distance."""
+    """Sort each point's clouds by distance."""
     shared = points.shape[1] - 3 * n_clouds
     clouds = points[:, shared:].reshape(len(points), n_clouds, 3)
     order = np.argsort(clouds[:, :, 0], axis=1)
@@ -152,10 +152,10 @@ def log_evidence_of_one_more(
     more: Float[np.ndarray, "more_particle more_dim"],
     rng: np.random.Generator,
 ) -> tuple[float, float, float]:
-    """Ratio of the evidences of N + 1 and N clouds, by bridge sampling between their posteriors.
+    """Estimate the evidence ratio of N + 1 and N clouds, by bridge sampling between their posteriors.
 
-    Equation: ES7 (docs/explanation/model.md). A draw of N clouds gets one more, drawn from where those of N + 1 are or
-    from the prior; a draw of N + 1 loses one of them, whichever.
+    Equation: ES7 (docs/explanation/model.md). A draw of N clouds gains one, drawn from where those of N + 1 are or
+    from the prior; a draw of N + 1 loses one of its clouds at random.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def log_evidence_of_one_more(
         return stars.log_likelihood(clouds_of(points, prior, grid, n))
 
     at_more = log_like(with_one, n_more) - log_like(left, n_more - 1) - proposal.log_density(out)
-    # To N clouds: one is put in.
+    # To N clouds: one is inserted.
     new = np.concatenate([proposal.draw(len(without), rng), rng.random((len(without), 1))], axis=1)
     grown = _sorted_clouds(np.concatenate([without, new], axis=1), n_more)
     at_fewer = log_like(grown, n_more) - log_like(without, n_more - 1) - proposal.log_density(new)
@@ -207,11 +207,11 @@ class _CloudBoxes:
         self._cumulative = np.cumsum(self.density.ravel() / self.density.size)
 
     def log_density(self, clouds: Float[np.ndarray, "draw coordinate"]) -> Float[np.ndarray, " draw"]:
-        """Natural log, relative to uniform."""
+        """Evaluate ln density relative to uniform."""
         at = [np.minimum((clouds[:, k] * m).astype(int), m - 1) for k, m in enumerate(_JUMP_BINS)]
         return np.log(self.density[at[0], at[1]])
 
     def draw(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "draw 2"]:
-        """Places of clouds."""
+        """Draw places of clouds."""
         box = np.minimum(np.searchsorted(self._cumulative, rng.random(n)), self.density.size - 1)
         return (np.stack(np.unravel_index(box, self.density.shape), axis=1) + rng.random((n, 2))) / _JUMP_BINS

@@ -67,7 +67,7 @@ class Dust:
     ----------
     foreground_mag : reddening in front of the first step, zero point included. [mag]
     scatter_mag : scatter that all stars share. [mag]
-    outlier_share : share of the stars whose reddening says nothing.
+    outlier_share : share of the stars whose reddening carries no information.
     modulus_mag : distance modulus of each step. [mag]
     ebv_mag : height of each step. [mag]
     patchiness : relative scatter of each step's height from star to star.
@@ -85,19 +85,19 @@ class Dust:
     drifts_between_mag: tuple[float, float]
 
     def levels_mag(self) -> Float[np.ndarray, "sightline segment"]:
-        """Mean reddening in front of the first step and behind each. Equation: ES3. [mag]"""
+        """Return the mean reddening in front of the first step and behind each. Equation: ES3. [mag]"""
         behind = np.cumsum(self.ebv_mag, axis=1)
         return self.foreground_mag[:, None] + np.concatenate(
             [np.zeros((len(behind), 1)), behind], axis=1
         )  # ES3
 
     def scatters_mag(self) -> Float[np.ndarray, "sightline segment"]:
-        """Scatter of the stars' reddening in front of the first step and behind each. Equation: ES3. [mag]"""
+        """Return the scatter of the stars' reddening in front of the first step and behind each. Equation: ES3. [mag]"""
         patches = np.cumsum((self.patchiness * self.ebv_mag) ** 2, axis=1)
         patches = np.concatenate([np.zeros((len(patches), 1)), patches], axis=1)
         return np.sqrt(self.scatter_mag[:, None] ** 2 + patches)  # ES3
 
     def profile_mag(self, modulus_mag: Float[np.ndarray, " node"]) -> Float[np.ndarray, "sightline node"]:
-        """Mean reddening at given distance moduli, without the foreground: what the steps add up to. [mag]"""
+        """Return the mean reddening at given distance moduli, without the foreground: what the steps add up to. [mag]"""
         passed = self.modulus_mag[:, :, None] <= modulus_mag
         return np.sum(passed * self.ebv_mag[:, :, None], axis=1)

@@ -130,7 +130,7 @@ def fit_sightline(
 def _within_reach(
     distance_pc: tuple[float, float], cells: np.ndarray, modulus_edges_mag: np.ndarray
 ) -> tuple[float, float]:
-    """The prior's distances, drawn in to where the stars are."""
+    """Restrict the prior's distances to where the stars are."""
     per_star = cells.sum(axis=2, dtype=np.float64)
     total = per_star.sum(axis=1, keepdims=True)
     pooled = np.concatenate([[0.0], np.cumsum((per_star / np.where(total > 0, total, 1.0)).sum(axis=0))])

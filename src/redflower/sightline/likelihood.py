@@ -39,7 +39,7 @@ class StarSet:
         np.cumsum(np.moveaxis(cells[:, start:stop], 0, 2), axis=0, dtype=np.float64, out=self._up_to[1:])
 
     def log_likelihood(self, dust: Dust) -> Float[np.ndarray, " sightline"]:
-        r"""Natural log of the likelihood of a batch of sightlines.
+        r"""Evaluate ln likelihood of a batch of sightlines.
 
         .. math:: \ln \mathcal L = \sum_s \ln\left[(1 - \epsilon)\, \ell_s + \epsilon\right]
 
@@ -52,7 +52,7 @@ class StarSet:
         return np.log(mixed).sum(axis=1, dtype=np.float64)  # ES4
 
     def _still(self, dust: Dust) -> Float[np.ndarray, "sightline star"]:
-        """Likelihood of every star where the zero point does not drift. Equation: ES1."""
+        """Evaluate every star's likelihood where the zero point does not drift. Equation: ES1."""
         kernel = kernel_cells(dust, self.grid)
         n_steps = dust.modulus_mag.shape[1]
         # The last segment everywhere, then at each step what lies in front of it is exchanged.
@@ -62,7 +62,7 @@ class StarSet:
         return inlier
 
     def _drifting(self, dust: Dust) -> Float[np.ndarray, "sightline star"]:
-        """The same where it does: in bins of distance, each with the drift of its middle. Equations: ES1, ES3."""
+        """Evaluate every star's likelihood where the zero point drifts, in bins of distance. Equations: ES1, ES3."""
         (near, far), edges = dust.drifts_between_mag, self.grid.modulus_edges_mag
         n_bins = max(1, round((far - near) / DRIFT_STEP_MAG))
         # One more bin in front and one behind, where the zero point does not change.
@@ -98,7 +98,7 @@ class StarSet:
         return inlier
 
     def _place(self, modulus_mag: Float[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
-        """Cells of distance, and how far into them."""
+        """Return cells of distance, and how far into them."""
         edges = self.grid.modulus_edges_mag
         place = np.clip((modulus_mag - edges[0]) / (edges[1] - edges[0]), 0.0, len(edges) - 1.0)
         cell = np.minimum(place.astype(int), len(edges) - 2)
@@ -120,7 +120,7 @@ class StarSet:
 
 
 def kernel_cells(dust: Dust, grid: CellGrid) -> Float[np.ndarray, "sightline segment ebv_cell"]:
-    """Probability that a star's reddening lies in each cell of E(B-V), in front of the first step and behind each.
+    """Return the probability of reddening in each cell of E(B-V), in front of the first step and behind each.
 
     Equation: ES2 (docs/explanation/model.md): a normal distribution about the mean reddening, cut at the limits of the stars'
     reddening prior and normalised between them.
@@ -133,7 +133,7 @@ def _kernel(
     scatter_mag: Float[np.ndarray, "sightline segment"],
     grid: CellGrid,
 ) -> Float[np.ndarray, "sightline segment ebv_cell"]:
-    """Equation: ES2."""
+    """Evaluate the kernel of the stars' reddening. Equation: ES2."""
     below = ndtr((grid.ebv_edges_mag - level_mag[:, :, None]) / scatter_mag[:, :, None])
     inside = below[:, :, -1:] - below[:, :, :1]
     kernel = np.diff(below, axis=2) / np.maximum(inside, _KERNEL_MASS_MIN)  # ES2

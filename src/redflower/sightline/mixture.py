@@ -11,7 +11,7 @@ _DEGREES = 6.0
 
 
 def make_mixture_jump(points: Points, rng: np.random.Generator) -> Jump:
-    """Proposals from Student mixtures fitted to the particles in probit coordinates.
+    """Make proposals from Student mixtures fitted to the particles in probit coordinates.
 
     Each half of the particles is proposed to from the mixture of the other half, and never from itself.
     """
@@ -73,7 +73,7 @@ class StudentMixture:
         return np.stack(self.mean)[which] + np.einsum("nij,nj->ni", np.stack(self.factor)[which], z)
 
     def log_density(self, y: Points) -> np.ndarray:
-        """Natural log."""
+        """Evaluate ln density of the mixture."""
         dim = y.shape[1]
         parts = []
         for weight, mean, factor, inverse in zip(

@@ -49,10 +49,10 @@ class Profile:
 
 
 def mean_reddening(density: JointDensity, ebv_range_mag: tuple[float, float]) -> MeanReddening:
-    """The mean reddening of stars from their joint densities, the uniform prior of each divided out.
+    """Compute the mean reddening of stars from their joint densities, with each star's uniform prior divided out.
 
-    Equation: ES9 (docs/explanation/model.md). A mean of posterior means is another thing: each of them is drawn into the
-    limits of its prior, and stars without dust, near the lower one, come out too red by some 0.01 mag.
+    Equation: ES9 (docs/explanation/model.md). It differs from the mean of posterior means. The prior's limits pull each
+    posterior mean inwards, so that dust-free stars, near the lower limit, come out about 0.01 mag too red.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def binned_profile(
     distance_pc: Float[np.ndarray, " star"],
     edges_pc: Float[np.ndarray, " edge"],
 ) -> Profile:
-    """`mean_reddening` of the stars between consecutive edges of distance.
+    """Compute `mean_reddening` of the stars between consecutive edges of distance.
 
     Parameters
     ----------

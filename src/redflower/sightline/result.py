@@ -58,7 +58,7 @@ class SightlineFit:
         return max(self.models, key=lambda model: model.probability)
 
     def probability_of_clouds_above(self, ebv_mag: float) -> list[float]:
-        """Probabilities of 0, 1, 2, ... clouds of at least a given E(B-V), whatever the number of weaker ones.
+        """Return the probabilities of 0, 1, 2, ... clouds with at least a given E(B-V), summed over all weaker clouds.
 
         Parameters
         ----------
@@ -74,7 +74,7 @@ class SightlineFit:
     def profile(
         self, distance_pc: Float[np.ndarray, " node"], *, with_foreground: bool = False
     ) -> dict[str, np.ndarray]:
-        """Reddening behind the foreground, averaged over the numbers of clouds with their probabilities.
+        """Return the reddening behind the foreground, averaged over the numbers of clouds with their probabilities.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class SightlineFit:
         return _summary(np.concatenate(values), np.concatenate(weights))
 
     def monotone_profile(self, distance_pc: Float[np.ndarray, " node"]) -> dict[str, np.ndarray]:
-        """The same for the non-decreasing profile without clouds. [mag]"""
+        """Return the same for the non-decreasing profile without clouds. [mag]"""
         if self.monotone is None:
             raise InputError("this fit was made without the non-decreasing profile; fit with monotone=True.")
         values = self.monotone.profile_mag(5.0 * np.log10(np.asarray(distance_pc) / 10.0))
@@ -103,9 +103,9 @@ class SightlineFit:
 
 
 def cloud_summary(model: CloudModel) -> list[dict[str, float]]:
-    """Mean, standard deviation and quantiles of each cloud's distance [pc], E(B-V) [mag] and patchiness, by distance.
+    """Summarise each cloud's distance [pc], E(B-V) [mag] and patchiness: mean, deviation, quantiles, by rising distance.
 
-    Clouds are told apart by their order in distance, in every draw.
+    In every draw, clouds are identified by their order in distance.
     """
     rows = []
     for k in range(model.n_clouds):
@@ -123,7 +123,7 @@ def cloud_summary(model: CloudModel) -> list[dict[str, float]]:
 
 
 def thinned(dust: Dust, n_draws: int) -> Dust:
-    """Evenly chosen draws, at most ``n_draws``."""
+    """Keep evenly spaced draws, at most ``n_draws``."""
     rows = np.linspace(0, len(dust.foreground_mag) - 1, min(n_draws, len(dust.foreground_mag))).astype(int)
     values = {field.name: getattr(dust, field.name) for field in fields(Dust)}
     chosen = {name: value[rows] for name, value in values.items() if isinstance(value, np.ndarray)}

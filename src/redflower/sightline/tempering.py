@@ -41,9 +41,9 @@ class Sampled:
 
     Attributes
     ----------
-    points : draws of the posterior, equally weighted, particle after particle: what is fitted to the first half of them is
-        judged by other particles in the second. Draws of the same particles resemble those that were fitted, and the
-        evidence would be too low, the more so the more dimensions.
+    points : draws of the posterior, equally weighted, particle after particle. A fit to the first half of them is judged by
+        other particles, in the second. Using later draws of the fitted particles instead would bias the evidence low,
+        increasingly so in higher dimensions.
     log_likelihood : of each.
     log_evidence, log_evidence_error : natural log of the mean likelihood under the prior, by bridge sampling, and its
         standard error as if draws were independent: a lower bound.
@@ -97,7 +97,7 @@ def sample(problem: Problem, rng: np.random.Generator, settings: TemperingSettin
 def _bridge(
     problem: Problem, draws: Points, log_like: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Evidence by bridge sampling between the second half of the particles and a mixture fitted to the first.
+    """Estimate the evidence by bridge sampling between half of the particles and a mixture fitted to the other half.
 
     Equation: ES7 (docs/explanation/model.md). The error is that of independent draws, a lower bound.
     """
@@ -117,7 +117,7 @@ def _bridge(
 
 
 def _next_step(log_like: np.ndarray, left: float, target: float) -> float:
-    """Rise of the power that brings the effective number of particles down to the target; at most what is left."""
+    """Return the step of the power that brings the effective number of particles down to the target, at most to the end."""
 
     def effective(step: float) -> float:
         log_weight = step * log_like
@@ -133,7 +133,7 @@ def _next_step(log_like: np.ndarray, left: float, target: float) -> float:
 
 
 def _systematic(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices of a systematic resampling."""
+    """Draw indices by systematic resampling."""
     place = (rng.random() + np.arange(len(weight))) / len(weight)
     return np.minimum(np.searchsorted(np.cumsum(weight), place), len(weight) - 1)
 
@@ -147,7 +147,7 @@ def _move(
     jump: Jump | None,
     rng: np.random.Generator,
 ) -> tuple[Points, np.ndarray, float]:
-    """One Metropolis step of every particle: a far jump, or along the difference of two other particles."""
+    """Move every particle by one Metropolis step: a far jump, or along the difference of two other particles."""
     n, dim = points.shape
     log_ratio = np.zeros(n)
     if jump is not None:

@@ -39,7 +39,7 @@ class LinearEndSpline:
 
 
 def metallicity_weight(bp_rp_mag: np.ndarray) -> np.ndarray:
-    """How much of the dwarfs' [Fe/H] terms applies: 1 for F to K dwarfs, fading to 0 for A and M dwarfs.
+    """Return how much of the dwarfs' [Fe/H] terms applies: 1 for F to K dwarfs, fading to 0 for A and M dwarfs.
 
     The spectroscopic [Fe/H] of the hottest and coolest stars of the fit is not trustworthy, so it is not used.
     """
@@ -48,7 +48,7 @@ def metallicity_weight(bp_rp_mag: np.ndarray) -> np.ndarray:
 
 
 def metal_terms(feh_dex: np.ndarray, bp_rp_mag: np.ndarray, *, fades: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The two functions of [Fe/H] that the colours of the population ``sky`` go with.
+    """Return the two functions of [Fe/H] on which the colours of the population ``sky`` depend.
 
     (10^(0.3 [Fe/H]) - 1) / (0.3 ln 10) is [Fe/H] near the Sun's and flattens below, as the lines of metals fade; and
     its square.
@@ -76,7 +76,7 @@ class ColourClass:
     fades: bool
 
     def colours(self, bp_rp_mag: np.ndarray, feh_dex: np.ndarray) -> np.ndarray:
-        """Colours (band - G) in the one band order; the first column, G - G, is zero."""
+        """Return the colours (band - G) in the one band order; the first column, G - G, is zero."""
         if isinstance(self.feh2_mag, LinearEndSpline):
             first, second = metal_terms(feh_dex, bp_rp_mag, fades=self.fades)
             metal = first[..., None] * self.feh(bp_rp_mag) + second[..., None] * self.feh2_mag(bp_rp_mag)
@@ -103,7 +103,7 @@ class ColourRelations:
         feh_dex: Float[np.ndarray, " star"],
         giant_weight: Float[np.ndarray, " star"],
     ) -> Float[np.ndarray, "star band"]:
-        """Mean colours (band - G) of stars of given BP - RP, [Fe/H] and luminosity class.
+        """Return the mean colours (band - G) of stars of given BP - RP, [Fe/H] and luminosity class.
 
         Parameters
         ----------
@@ -151,13 +151,13 @@ def _class_of(entry: dict[str, Any], *, fades: bool) -> ColourClass:
 
 @cache
 def mock_coefficients() -> dict[str, Any]:
-    """Everything that ``scripts/fit_colour_relations.py`` fitted, read once."""
+    """Read everything that ``scripts/fit_colour_relations.py`` fitted, once."""
     text = (resources.files("redflower") / "data" / "mock_colours.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
 def colour_relations(content: dict[str, Any]) -> ColourRelations:
-    """The relations of a set of coefficients, as `mock_coefficients` gives one."""
+    """Return the relations of a set of coefficients, as `mock_coefficients` gives one."""
     scatter = content["scatter"]
     return ColourRelations(
         _class_of(content["classes"]["dwarf"], fades=True),
@@ -169,18 +169,18 @@ def colour_relations(content: dict[str, Any]) -> ColourRelations:
 
 @cache
 def sky_coefficients() -> dict[str, Any]:
-    """Everything that ``scripts/fit_sky_population.py`` fitted, read once."""
+    """Read everything that ``scripts/fit_sky_population.py`` fitted, once."""
     text = (resources.files("redflower") / "data" / "sky_colours.json").read_text(encoding="utf-8")
     return json.loads(text)
 
 
 @cache
 def sky_colour_relations() -> ColourRelations:
-    """The relations of the population ``sky``."""
+    """Return the relations of the population ``sky``."""
     return colour_relations(sky_coefficients())
 
 
 @cache
 def load_colour_relations() -> ColourRelations:
-    """The packaged relations."""
+    """Load the packaged relations."""
     return colour_relations(mock_coefficients())

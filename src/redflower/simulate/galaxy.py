@@ -39,16 +39,16 @@ class Component:
     age_range_gyr: tuple[float, float]
 
     def density(self, radius_pc: np.ndarray, height_pc: np.ndarray) -> np.ndarray:
-        """Stars per volume, in units of all components' density at the Sun's radius in the plane."""
+        """Return the number of stars per volume, in units of all components' density at the Sun's radius in the plane."""
         exponent = -(radius_pc - R_SUN_PC) / self.scale_length_pc - height_pc / self.scale_height_pc
         return self.local_fraction * np.exp(exponent)
 
     def draw_feh_dex(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, " star"]:
-        """[Fe/H] of stars at the Sun's radius and Z = 0. [dex]"""
+        """Draw [Fe/H] of stars at the Sun's radius and Z = 0. [dex]"""
         return self.feh_mean_dex + self.feh_std_dex * rng.standard_normal(n)
 
     def feh_shift_dex(self, radius_pc: np.ndarray, height_pc: np.ndarray) -> np.ndarray:
-        """Change of the mean [Fe/H] from the Sun's radius in the plane to (R, Z); no further beyond 2 kpc. [dex]"""
+        """Return the change of the mean [Fe/H] from the Sun's radius in the plane to (R, Z), constant from 2 kpc on. [dex]"""
         upward = np.clip(height_pc / 1e3, 0.0, 2.0) * self.feh_height_gradient_dex_per_kpc
         return (
             upward + np.clip((radius_pc - R_SUN_PC) / 1e3, -2.0, 2.0) * self.feh_radius_gradient_dex_per_kpc
@@ -74,7 +74,7 @@ def _vectorised() -> Callable[[Any, Any, Any], Any]:
 def galactic_position(
     distance_pc: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """R and Z of points on sightlines, as the model has them (E1, E2), for arrays that broadcast. [pc]
+    """Return R and Z of points on sightlines as the model defines them (E1, E2), for arrays that broadcast. [pc]
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def log_number_density(
     b_deg: float,
     components: tuple[Component, ...] = COMPONENTS,
 ) -> Float[np.ndarray, " distance"]:
-    """Natural log of the stars per distance and solid angle, d^2 rho(R, Z), up to one constant for the whole sky.
+    """Return ln of the stars per distance and solid angle, d^2 rho(R, Z), up to one constant for the whole sky.
 
     Every star of the luminosity function counts, before any magnitude limit: this is the density for which the
     distance prior (E13) stands.

@@ -55,13 +55,13 @@ class MixedComponent(Component):
     feh_parts: tuple[tuple[float, float, float], ...] = ()
 
     def density(self, radius_pc: np.ndarray, height_pc: np.ndarray) -> np.ndarray:
-        """Stars per volume, in units of all components' density at the Sun's radius in the plane."""
+        """Return the number of stars per volume, in units of all components' density at the Sun's radius in the plane."""
         above = np.hypot(height_pc, DISC_CORE_PC) - DISC_CORE_PC
         exponent = -(radius_pc - R_SUN_PC) / self.scale_length_pc - above / self.scale_height_pc
         return self.local_fraction * np.exp(exponent)
 
     def draw_feh_dex(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, " star"]:
-        """[Fe/H] of stars at the Sun's radius and Z = 0. [dex]"""
+        """Draw [Fe/H] of stars at the Sun's radius and Z = 0. [dex]"""
         share, mean, std = np.array(self.feh_parts).T
         part = rng.choice(len(share), size=n, p=share / share.sum())
         return mean[part] + std[part] * rng.standard_normal(n)
@@ -72,7 +72,7 @@ class Halo(MixedComponent):
     """The stellar halo: a broken power law of an ellipsoidal radius; its scale height and length are not used."""
 
     def density(self, radius_pc: np.ndarray, height_pc: np.ndarray) -> np.ndarray:
-        """Stars per volume, in units of all components' density at the Sun's radius in the plane."""
+        """Return the number of stars per volume, in units of all components' density at the Sun's radius in the plane."""
         ellipsoidal = np.maximum(np.hypot(radius_pc, height_pc / HALO_FLATTENING), _HALO_CORE_PC)
         inner = (R_SUN_PC / np.minimum(ellipsoidal, HALO_BREAK_PC)) ** HALO_POWER
         outer = (HALO_BREAK_PC / np.maximum(ellipsoidal, HALO_BREAK_PC)) ** HALO_OUTER_POWER

@@ -19,7 +19,7 @@ def star_magnitudes(
     age_gyr: Float[np.ndarray, " star"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "star band"]:
-    """Absolute magnitudes of single stars, with the intrinsic scatter of luminosity and colours. [mag]"""
+    """Return the absolute magnitudes of single stars, with the intrinsic scatter of luminosity and colours. [mag]"""
     relations = load_colour_relations()
     place = place_stars(mass_msun, phase, feh_dex, age_gyr)
     # Clipped, so that the padded limits of the sky's proposals hold all of it.
@@ -35,7 +35,7 @@ def system_magnitudes(
     feh_dex: Float[np.ndarray, " star"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "star band"]:
-    """Absolute magnitudes of systems of a library, at metallicities that may differ from the library's. [mag]"""
+    """Return the absolute magnitudes of systems of a library, at metallicities that may differ from the library's. [mag]"""
     age = library.age_gyr[row]
     total = star_magnitudes(library.mass_msun[row], library.phase[row], feh_dex, age, rng)
     double = np.flatnonzero(library.companion_mass_msun[row] > 0)

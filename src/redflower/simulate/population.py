@@ -58,7 +58,7 @@ POPULATIONS: Final[dict[str, Population]] = {
 
 
 def find_population(name: str) -> Population:
-    """The population of a name.
+    """Find a population by its name.
 
     Raises
     ------

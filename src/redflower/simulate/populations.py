@@ -83,7 +83,7 @@ class Library:
     companion_phase: np.ndarray
 
     def share_below(self, m_g_mag: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Share of the systems with M_G below given values."""
+        """Return the share of the systems with M_G below given values."""
         index = np.searchsorted(self.m_g_mag, m_g_mag)
         return np.where(index > 0, self.cumulative[index - 1], 0.0)
 
@@ -93,19 +93,19 @@ class Library:
         faint_mag: Float[np.ndarray, " n"],
         rng: np.random.Generator,
     ) -> Int[np.ndarray, " n"]:
-        """Rows drawn by weight, each with M_G between its own limits."""
+        """Draw rows by weight, each with M_G between its own limits."""
         low, high = self.share_below(bright_mag), self.share_below(faint_mag)
         row = np.searchsorted(self.cumulative, low + rng.random(len(low)) * (high - low), side="right")
         return np.minimum(row, len(self.cumulative) - 1)
 
 
 def initial_mass_density(mass_msun: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Mass function dN/dm up to a constant: slopes -1.3 below and -2.3 above 0.5 (Kroupa 2001, MNRAS 322, 231)."""
+    """Return the mass function dN/dm up to a constant: slopes -1.3 below and -2.3 above 0.5 (Kroupa 2001, MNRAS 322, 231)."""
     return np.where(mass_msun < 0.5, mass_msun**-1.3, 0.5 * mass_msun**-2.3)
 
 
 def main_sequence_lifetime_gyr(mass_msun: np.ndarray, feh_dex: np.ndarray) -> np.ndarray:
-    """Main-sequence lifetime, shorter for heavier and for metal-poor stars. [Gyr]"""
+    """Return the main-sequence lifetime, shorter for heavier and for metal-poor stars. [Gyr]"""
     return LIFETIME_GYR * mass_msun**-LIFETIME_SLOPE * _lifetime_factor(feh_dex)
 
 
@@ -116,7 +116,7 @@ def _lifetime_factor(feh_dex: np.ndarray) -> np.ndarray:
 def zero_age_place(
     mass_msun: Float[np.ndarray, " star"], feh_dex: Float[np.ndarray, " star"], ridge: dict[str, Any]
 ) -> tuple[Float[np.ndarray, " star"], Float[np.ndarray, " star"]]:
-    """M_G and BP - RP of unevolved dwarfs.
+    """Return M_G and BP - RP of unevolved dwarfs.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def zero_age_place(
 
 @cache
 def _giant_branch() -> tuple[np.ndarray, np.ndarray, float]:
-    """Ridge of the giant branch: M_G, BP - RP at solar [Fe/H], and its slope with [Fe/H]; M67 gives the tip."""
+    """Return the ridge of the giant branch: M_G and BP - RP at solar [Fe/H], and its slope with [Fe/H]; M67 gives the tip."""
     fit = mock_coefficients()["giant_branch"]
     m_g = np.concatenate([[-3.5, -2.5], fit["m_g_mag"]])
     return m_g, np.concatenate([[2.6, 2.1], fit["bp_rp_mag"]]), fit["slope_mag_per_dex"]
@@ -152,7 +152,7 @@ def place_stars(
     feh_dex: Float[np.ndarray, " star"],
     age_gyr: Float[np.ndarray, " star"],
 ) -> StarPlace:
-    """M_G and BP - RP of single stars.
+    """Return M_G and BP - RP of single stars.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def _place_evolved(
     turn_off_m_g: np.ndarray,
     turn_off_colour: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """M_G, BP - RP and giant weight of stars past the main sequence."""
+    """Return M_G, BP - RP and giant weight of stars past the main sequence."""
     # Subgiants cross to the foot of the giant branch: heavy stars level, light ones a little upward.
     foot_m_g = np.minimum(turn_off_m_g - 0.15, 3.6)
     across = np.clip((phase - 1.0) / (SUBGIANT_END - 1.0), 0.0, 1.0)
@@ -217,7 +217,7 @@ def _place_evolved(
 
 
 def white_dwarf_place(cooling_gyr: Float[np.ndarray, " star"]) -> tuple[np.ndarray, np.ndarray]:
-    """M_G and BP - RP of white dwarfs that have cooled for a time. [Gyr]"""
+    """Return M_G and BP - RP of white dwarfs that have cooled for a time. [Gyr]"""
     m_g = np.interp(np.log10(np.maximum(cooling_gyr, 1e-3)), _WD_LOG_AGE_GYR, _WD_AGE_M_G_MAG)
     return m_g, np.interp(m_g, _WD_M_G_MAG, _WD_BP_RP_MAG)
 

@@ -26,7 +26,7 @@ class Cone:
     radius_deg: float
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Positions uniform in solid angle: l and b. [deg]"""
+        """Draw positions uniform in solid angle: l and b. [deg]"""
         centre = SkyCoord(self.l_deg * u.deg, self.b_deg * u.deg, frame="galactic")
         cos_offset = 1.0 - rng.random(n) * (1.0 - np.cos(np.radians(self.radius_deg)))
         angle = rng.uniform(0.0, 360.0, n)
@@ -53,7 +53,7 @@ class HighLatitudeSky:
         self._stars = RegularGridInterpolator((b_deg, l_deg), stars.reshape(grid_b.shape))
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Positions: l and b. [deg]"""
+        """Draw positions: l and b. [deg]"""
         found: list[np.ndarray] = []
         missing = n
         while missing > 0:
@@ -76,7 +76,7 @@ class HighLatitudeSky:
 def star_density(
     l_deg: np.ndarray, b_deg: np.ndarray, components: tuple[Component, ...], window: np.ndarray
 ) -> np.ndarray:
-    """Stars per unit of distance modulus on each sightline that pass the limits: (star, distance node)."""
+    """Return the stars that pass the limits, per unit of distance modulus on each sightline: (sightline, distance node)."""
     distance_pc = 10.0 ** (1.0 + MU_NODES_MAG / 5.0)
     radius, height = galactic_position(distance_pc[None, :], l_deg[:, None], b_deg[:, None])
     total = np.zeros(radius.shape)
@@ -93,7 +93,7 @@ def draw_distances(
     window: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A distance modulus and a component for a star on each of the sightlines.
+    """Draw a distance modulus and a component for a star on each of the sightlines.
 
     The density in the modulus is linear between its nodes, and drawn from exactly.
 

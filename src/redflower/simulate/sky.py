@@ -147,7 +147,7 @@ def simulate_stars(
 
 
 def _place(preset: str, l_deg: float | None, b_deg: float | None, radius_deg: float | None) -> Cone | None:
-    """The cone that was asked for, or None for the high-latitude sky."""
+    """Return the requested cone, or None for the high-latitude sky."""
     if preset not in PRESETS:
         raise InputError(f"simulate_stars(preset) needs one of {', '.join(PRESETS)}; got {preset!r}.")
     given = (l_deg, b_deg, radius_deg)
@@ -179,7 +179,7 @@ def _checked_clouds(clouds: Sequence[tuple[float, float]]) -> tuple[tuple[float,
 
 
 def _window(libraries: list[Library], padded_limits: tuple[float, float]) -> np.ndarray:
-    """Share of each component's systems inside the padded limits, at every node of the distance modulus."""
+    """Return each component's share of systems inside the padded limits, at every node of the distance modulus."""
     bright, faint = (limit - MU_NODES_MAG for limit in padded_limits)
     return np.stack([library.share_below(faint) - library.share_below(bright) for library in libraries])
 
@@ -196,7 +196,7 @@ def _observe(
     cloud_scatter: float,
     rng: np.random.Generator,
 ) -> MockStars:
-    """One star on each sightline, observed; those outside the limits are left out."""
+    """Observe one star on each sightline; those outside the limits are left out."""
     n = len(l_deg)
     mu, component = draw_distances(l_deg, b_deg, population.components, window, rng)
     distance_pc = 10.0 ** (1.0 + mu / 5.0)
@@ -242,6 +242,6 @@ def _observe(
 
 @cache
 def _extinction() -> Any:
-    """Extinction of every band for arrays of stars."""
+    """Return the extinction of every band for arrays of stars."""
     law = Zhang23Law()
     return jax.jit(jax.vmap(lambda ebv_mag, bp_rp_mag: extinction_mag(law, ebv_mag, bp_rp_mag)))

@@ -24,7 +24,7 @@ from redflower.simulate.populations import (
 from redflower.simulate.tracks import Corner, load_tracks, overall_metallicity_dex
 
 #: Share of systems that are unresolved binaries, against the primary's mass: Raghavan et al. (2010, ApJS 190, 1) and
-#: Winters et al. (2019, AJ 157, 216), less the sixth of them that Gaia resolves. Mass ratios are uniform.
+#: Winters et al. (2019, AJ 157, 216), without the sixth of them that Gaia resolves. Mass ratios are uniform.
 _BINARY_MASS_MSUN: Final = (0.1, 0.3, 0.6, 1.0, 1.5)
 _BINARY_SHARE: Final = (0.17, 0.23, 0.30, 0.37, 0.46)
 #: Scatter of M_G about the isochrones: rotation, helium, alpha elements. [mag]
@@ -48,7 +48,7 @@ class SkyLibrary(Library):
 
 
 def system_mass_density(mass_msun: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Mass function of systems dN/dm, per cubic parsec near the Sun (Chabrier 2003, PASP 115, 763, for systems).
+    """Return the mass function of systems dN/dm, per cubic parsec near the Sun (Chabrier 2003, PASP 115, 763, for systems).
 
     That of primaries: with the mass function of single stars, F to K dwarfs are too few for the M dwarfs by a factor
     of 1.7.
@@ -59,7 +59,7 @@ def system_mass_density(mass_msun: Float[np.ndarray, " n"]) -> Float[np.ndarray,
 
 
 def binary_share(mass_msun: Float[np.ndarray, " star"]) -> Float[np.ndarray, " star"]:
-    """Share of systems of a primary's mass that are unresolved binaries."""
+    """Return the share of systems of a primary's mass that are unresolved binaries."""
     return np.interp(np.log(mass_msun), np.log(_BINARY_MASS_MSUN), _BINARY_SHARE)
 
 
@@ -69,7 +69,7 @@ def place_stars(
     age_gyr: Float[np.ndarray, " star"],
     variety: Float[np.ndarray, " star"],
 ) -> StarPlace:
-    """M_G and BP - RP of single stars, without scatter.
+    """Return M_G and BP - RP of single stars, without scatter.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def star_magnitudes(
     variety: Float[np.ndarray, " star"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "star band"]:
-    """Absolute magnitudes of single stars, with the intrinsic scatter of luminosity and colours. [mag]"""
+    """Return the absolute magnitudes of single stars, with the intrinsic scatter of luminosity and colours. [mag]"""
     relations = sky_colour_relations()
     place = place_stars(stage, feh_dex, age_gyr, variety)
     # Clipped, so that the padded limits of the sky's proposals hold all of it.
@@ -126,7 +126,7 @@ def system_magnitudes(
     feh_dex: Float[np.ndarray, " star"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "star band"]:
-    """Absolute magnitudes of systems of a library, at metallicities that may differ from the library's. [mag]"""
+    """Return the absolute magnitudes of systems of a library, at metallicities that may differ from the library's. [mag]"""
     assert isinstance(library, SkyLibrary)
     age, variety = library.age_gyr[row], library.variety[row]
     total = star_magnitudes(library.phase[row], feh_dex, age, variety, rng)
@@ -141,7 +141,7 @@ def system_magnitudes(
 def stage_of_mass(
     corner: Corner, mass_msun: Float[np.ndarray, " star"], oldest_mass_msun: Float[np.ndarray, " star"]
 ) -> Float[np.ndarray, " star"]:
-    """The stage of stars of given initial mass, dead ones included."""
+    """Return the stage of stars of given initial mass, dead ones included."""
     cooled = 1.0 - (np.maximum(mass_msun, oldest_mass_msun) / oldest_mass_msun) ** -_LIFETIME_SLOPE
     return np.where(
         mass_msun > oldest_mass_msun,

@@ -54,7 +54,7 @@ _PARALLAX_SCATTER: Final = 0.18
 def catalogue_errors(
     magnitude_mag: Float[np.ndarray, "star band"], rng: np.random.Generator
 ) -> Float[np.ndarray, "star band"]:
-    """Catalogue errors of stars of given noise-free apparent magnitudes, with their scatter. [mag]
+    """Draw catalogue errors of stars of given noise-free apparent magnitudes, with their scatter. [mag]
 
     The scatter is independent of the star; half of its variance is common to the bands of a survey.
     """
@@ -77,7 +77,7 @@ def _log_interpolated(x: np.ndarray, nodes: tuple[float, ...], values: tuple[flo
 def ps1_drift_mag(
     magnitude_mag: Float[np.ndarray, "star band"], drift: Mapping[str, Any]
 ) -> Float[np.ndarray, "star band"]:
-    """How much Pan-STARRS1's magnitudes differ from the truth: a broken line per band, nought at its second node. [mag]
+    """Return how much Pan-STARRS1's magnitudes differ from the truth: a broken line per band, zero at its second node. [mag]
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def listed(
     error_mag: Float[np.ndarray, "star band"],
     dec_deg: Float[np.ndarray, " star"],
 ) -> Bool[np.ndarray, "star band"]:
-    """Which bands a cross-matched catalogue would list.
+    """Return which bands a cross-matched catalogue would list.
 
     Gaia always; Pan-STARRS1 north of its edge, between saturation and limit; 2MASS where all three of its bands reach the
     quality 'A', because only 'AAA' sources are used.
@@ -117,13 +117,13 @@ def listed(
 def parallax_errors(
     g_mag: Float[np.ndarray, " star"], rng: np.random.Generator
 ) -> Float[np.ndarray, " star"]:
-    """Parallax errors of stars of given noise-free G, with scatter. [mas]"""
+    """Draw parallax errors of stars of given noise-free G, with scatter. [mas]"""
     median = _log_interpolated(g_mag, *_PARALLAX_NODES)
     return median * np.exp(_PARALLAX_SCATTER * rng.standard_normal(len(g_mag)))
 
 
 def effective_wavenumber(bp_rp_mag: Float[np.ndarray, " star"]) -> Float[np.ndarray, " star"]:
-    """Effective wavenumber of a colour (Lindegren et al. 2021, A&A 649, A2, eq. 3). [1/um]"""
+    """Return the effective wavenumber of a colour (Lindegren et al. 2021, A&A 649, A2, eq. 3). [1/um]"""
     c = np.clip(bp_rp_mag, -0.5, 7.0)
     return 2.0 - 1.8 / np.pi * np.arctan(0.331 + 0.572 * c - 0.014 * c**2 + 0.045 * c**3)
 
@@ -133,7 +133,7 @@ def parallax_zero_point(
     nu_eff_per_um: Float[np.ndarray, " star"],
     ecl_lat_deg: Float[np.ndarray, " star"],
 ) -> Float[np.ndarray, " star"]:
-    """Parallax zero point of 5-parameter solutions (Lindegren et al. 2021, A&A 649, A4). [mas]
+    """Return the parallax zero point of 5-parameter solutions (Lindegren et al. 2021, A&A 649, A4). [mas]
 
     Outside the relation's range, 6 < G < 21 and 1.1 < nu_eff < 1.9, its value at the edge.
     """

@@ -39,11 +39,11 @@ class MockStars:
     g_observations: np.ndarray
 
     def at(self, keep: np.ndarray | slice) -> "MockStars":
-        """The chosen stars."""
+        """Return the chosen stars."""
         return MockStars(*(getattr(self, field.name)[keep] for field in fields(self)))
 
     def room(self, n_stars: int) -> "MockStars":
-        """Columns of so many stars, of the same kinds, to be filled by `put`."""
+        """Make empty columns for a number of stars, of the same kinds, to be filled by `put`."""
         return MockStars(
             *(
                 np.empty((n_stars, *a.shape[1:]), a.dtype)
@@ -59,7 +59,7 @@ class MockStars:
 
 
 def catalogue_table(stars: MockStars, *, include_truth: bool, scale: PhotometricScale) -> QTable:
-    """The table that `simulate_stars` returns, its magnitudes said to be on a photometric scale."""
+    """Make the table that `simulate_stars` returns, with its photometric scale stated."""
     table = QTable()
     galactic = SkyCoord(stars.l_deg * u.deg, stars.b_deg * u.deg, frame="galactic")
     icrs = galactic.icrs
@@ -97,7 +97,7 @@ def catalogue_table(stars: MockStars, *, include_truth: bool, scale: Photometric
 
 
 def _add_astrometry(table: QTable, stars: MockStars, ecl_lat_deg: np.ndarray) -> None:
-    """Parallax with zero point and noise, and the columns that its correction needs."""
+    """Add the parallax with zero point and noise, and the columns that its correction needs."""
     n_stars = len(stars.l_deg)
     nu_eff = survey.effective_wavenumber(stars.observed_mag[:, BP] - stars.observed_mag[:, RP])
     zero_point = survey.parallax_zero_point(stars.observed_mag[:, G], nu_eff, ecl_lat_deg)
@@ -114,7 +114,7 @@ def _add_astrometry(table: QTable, stars: MockStars, ecl_lat_deg: np.ndarray) ->
 
 
 def _add_photometry(table: QTable, stars: MockStars) -> None:
-    """Magnitudes, and fluxes or errors as each survey gives them; what was not seen is NaN."""
+    """Add magnitudes, and fluxes or errors as each survey gives them; NaN where nothing was seen."""
     for i, band in enumerate(BANDS):
         magnitude, error = stars.observed_mag[:, i], stars.error_mag[:, i]
         table[band.magnitude_column] = magnitude * u.mag
@@ -129,13 +129,13 @@ def _add_photometry(table: QTable, stars: MockStars) -> None:
 
 
 def _describe(table: QTable) -> None:
-    """Descriptions of the columns whose names do not say it all."""
+    """Describe the columns whose names do not say it all."""
     words = {
         "source_id": "unique identifier, encoded as in Gaia",
         "parallax": "parallax with the zero point of Lindegren et al. (2021) still in it",
-        "true_ebv": "reddening E(B-V) put in",
-        "true_distance": "distance put in",
-        "true_x_G": "intrinsic absolute magnitude in G put in",
+        "true_ebv": "injected reddening E(B-V)",
+        "true_distance": "injected distance",
+        "true_x_G": "injected intrinsic absolute magnitude in G",
     }
     for name, text in words.items():
         if name in table.colnames:
@@ -143,4 +143,4 @@ def _describe(table: QTable) -> None:
     for band in BANDS[1:]:
         name = f"true_x_{band.label}"
         if name in table.colnames:
-            table[name].info.description = f"intrinsic colour {band.label} - G put in"
+            table[name].info.description = f"injected intrinsic colour {band.label} - G"

@@ -1,4 +1,4 @@
-"""Where a star of given age and metallicity stands: isochrones on one grid, looked up at a stage of evolution.
+"""Where a star of given age and metallicity is: isochrones on one grid, looked up at a stage of evolution.
 
 ``scripts/fit_sky_population.py`` resamples the isochrones of PARSEC 1.2S (Bressan et al. 2012, MNRAS 427, 127; Chen
 et al. 2014, MNRAS 444, 2525) to the same number of nodes between the same stages (turn-off, foot and tip of the giant
@@ -51,7 +51,7 @@ class Tracks:
         return self.log_mass.shape[-1]
 
     def corner(self, mh_dex: Float[np.ndarray, " star"], age_gyr: Float[np.ndarray, " star"]) -> Corner:
-        """Where stars lie on the grid; outside it, at its edge."""
+        """Find where stars lie on the grid; outside it, at its edge."""
         metal, metal_share = _cell(self.mh_dex, mh_dex)
         age, age_share = _cell(self.log_age_yr, np.log10(age_gyr) + 9.0)
         return Corner(metal, age, metal_share, age_share)
@@ -70,7 +70,7 @@ class Tracks:
         return total
 
     def mass_per_stage(self, corner: Corner, stage: np.ndarray) -> np.ndarray:
-        """d(log mass)/d(stage): how much of the mass function a step of the stage holds."""
+        """Return d(log mass)/d(stage): how much of the mass function a step of the stage holds."""
         node = np.minimum((np.clip(stage, 0.0, 1.0) * (self.n_nodes - 1)).astype(int), self.n_nodes - 2)
         total = np.zeros(len(stage))
         for i, metal_weight in ((0, 1.0 - corner.metal_share), (1, corner.metal_share)):
@@ -81,7 +81,7 @@ class Tracks:
         return total * (self.n_nodes - 1)
 
     def stage_of_mass(self, corner: Corner, log_mass: np.ndarray) -> np.ndarray:
-        """The stage at which a star of given initial mass stands, by bisection; 0 or 1 outside the masses alive."""
+        """Find the stage at which a star of given initial mass is, by bisection; 0 or 1 outside the masses alive."""
         low, high = np.zeros(len(log_mass)), np.ones(len(log_mass))
         for _ in range(22):
             middle = 0.5 * (low + high)
@@ -91,14 +91,14 @@ class Tracks:
 
 
 def _cell(nodes: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the node below, and the share of the way to the next one; at the edge outside the nodes."""
+    """Return the index of the node below, and the share of the way to the next one; clipped to the edge."""
     inside = np.clip(value, nodes[0], nodes[-1])
     index = np.clip(np.searchsorted(nodes, inside, side="right") - 1, 0, len(nodes) - 2)
     return index, (inside - nodes[index]) / (nodes[index + 1] - nodes[index])
 
 
 def overall_metallicity_dex(feh_dex: Float[np.ndarray, " star"]) -> Float[np.ndarray, " star"]:
-    """[M/H] of stars of given [Fe/H]: metal-poor stars have more alpha elements.
+    """Convert [Fe/H] to [M/H]: metal-poor stars have more alpha elements.
 
     [alpha/Fe] rises from 0 at the Sun's [Fe/H] to 0.3 at -0.75 and below, about the mean of the discs and the halo
     (Hayden et al. 2015, ApJ 808, 132); [M/H] after Salaris et al. (1993, ApJ 414, 580).
@@ -109,7 +109,7 @@ def overall_metallicity_dex(feh_dex: Float[np.ndarray, " star"]) -> Float[np.nda
 
 @cache
 def load_tracks() -> Tracks:
-    """The packaged grid."""
+    """Load the packaged grid."""
     file = resources.files("redflower") / "data" / "sky_tracks.npz"
     with resources.as_file(file) as path, np.load(path, allow_pickle=False) as content:
         arrays = {name: content[name] for name in content.files}

@@ -1,4 +1,4 @@
-"""The state of a training run, and its file: written whole after every epoch, read to go on bit for bit."""
+"""The state of a training run, and its file: written whole after every epoch, read to resume bit for bit."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def run_fingerprint(
     selection: SelectionFunction | None = None,
     prior_limit_mag: float | None = None,
 ) -> str:
-    """What a checkpoint must share with the run that goes on from it: configuration, bands, sample and selection."""
+    """Return what a checkpoint must share with the run that resumes it: configuration, bands, sample and selection."""
     star = data.star
     sums = [float(np.sum(a, dtype=np.float64)) for a in (star.magnitude_mag, star.parallax_mas)]
     if selection is not None:
@@ -102,7 +102,7 @@ def save_checkpoint(path: Path, state: State, opt_leaves: list[Array], fingerpri
 
 
 def load_checkpoint(path: Path | None, state: State, config: TrainConfig, fingerprint: str) -> State:
-    """The state of a file; `state` gives the shapes and the standardisation.
+    """Load the state from a file; `state` gives the shapes and the standardisation.
 
     Raises
     ------

@@ -131,7 +131,7 @@ class TrainConfig(_Section):
 
 
 def read_config(path: str | Path | None) -> TrainConfig:
-    """The configuration of a TOML file; the defaults without one.
+    """Read the configuration from a TOML file, or return the defaults if None.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def make_training_star(star: Star, parallax_min_mas: float | Array = NO_PARALLAX
 
 
 def tabulate(stars: Star, parallax_min_mas: float = NO_PARALLAX_CUT_MAS) -> TrainingStar:
-    """`make_training_star` over a batch, in chunks of one size, kept in host memory."""
+    """Apply `make_training_star` to a batch, in chunks of one size, kept in host memory."""
     n_stars = len(stars.parallax_mas)
     parts = []
     for start in range(0, n_stars, CHUNK):
@@ -95,7 +95,7 @@ class TabulatedStars:
                 np.ascontiguousarray(leaf).tofile(file)
 
     def stars(self) -> TrainingStar:
-        """All of them."""
+        """Return all stars added so far as one batch."""
         if self._folder is None:
             leaves = [np.concatenate(parts) for parts in zip(*self._parts, strict=True)]
         elif self._n_stars == 0:
@@ -111,7 +111,7 @@ class TabulatedStars:
 def point_estimates(
     data: TrainingStar, n_bands: int
 ) -> tuple[Float[np.ndarray, "star band"], np.ndarray, Float[np.ndarray, "star cond"]]:
-    """Noisy colour-magnitude vectors at the median distance, which coordinates exist, and (log10 R, log10 Z)."""
+    """Return noisy colour-magnitude vectors at the median distance, which coordinates exist, and (log10 R, log10 Z)."""
     parts = []
     for start in range(0, len(data.geometric_distance_pc), CHUNK):
         rows = slice(start, start + CHUNK)
@@ -125,7 +125,7 @@ def point_estimates(
 
 
 def conditions(data: TrainingStar) -> Float[np.ndarray, "star cond"]:
-    """(log10 R/pc, log10 Z/pc) of every star at its median distance."""
+    """Return (log10 R/pc, log10 Z/pc) of every star at its median distance."""
     return point_estimates(data, 1)[2]
 
 

@@ -52,7 +52,7 @@ class DistilStep(NamedTuple):
 
 
 def structure_of(config: EmulatorConfig) -> EmulatorStructure:
-    """Sizes of the networks of a configuration."""
+    """Return the sizes of a configuration's networks."""
     return EmulatorStructure(*(getattr(config, name) for name in EmulatorStructure._fields))
 
 
@@ -63,7 +63,7 @@ def distil(
     start_from: Emulator | None = None,
     progress: Callable[[DistilStep], None] | None = None,
 ) -> Emulator:
-    """The emulator of a model's flow, for `redflower.posterior`'s fast engine.
+    """Distil the emulator of a model's flow, for `redflower.posterior`'s fast engine.
 
     Equations: EF1, EF3 (docs/explanation/model.md).
 
@@ -71,7 +71,7 @@ def distil(
     ----------
     model : with a trained flow, coverage, limits and law.
     config : sizes and lengths.
-    start_from : an emulator to go on from, of a flow that was near this one; one of another size or range is not used.
+    start_from : an emulator to start from, of a flow that was near this one. One of another size or range is not used.
     progress : called every few hundred steps.
 
     Raises
@@ -148,7 +148,7 @@ def _with_networks(emulator: Emulator, networks: Any) -> Emulator:
 
 
 def _serves(emulator: Emulator, model: Model, config: EmulatorConfig) -> bool:
-    """Whether an emulator has the sizes and the range of reddening of a configuration."""
+    """Tell whether an emulator has the sizes and the range of reddening of a configuration."""
     limits = np.array([emulator.ebv_low_mag, emulator.ebv_high_mag])
     return (
         emulator.structure == structure_of(config)

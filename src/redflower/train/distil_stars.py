@@ -52,14 +52,14 @@ class Batch(NamedTuple):
 
 
 def error_ranges_mag(n_bands: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest error of every band in training. [mag]"""
+    """Return the lowest and highest training error of every band. [mag]"""
     ranges = [ERROR_RANGE_MAG.get(band.name) or ERROR_RANGE_MAG[band.survey] for band in BANDS[:n_bands]]
     low, high = np.array(ranges).T
     return low, high
 
 
 def draw_errors(n: int, n_bands: int, rng: np.random.Generator) -> Float[np.ndarray, "pattern band"]:
-    """Errors that know nothing of a star: log-uniform, correlated between the bands of a survey. [mag]"""
+    """Draw errors independently of the star: log-uniform, correlated between the bands of a survey. [mag]"""
     low, high = np.log(error_ranges_mag(n_bands))
     surveys = [band.survey for band in BANDS[:n_bands]]
     level = rng.random((n, 1))
@@ -70,7 +70,7 @@ def draw_errors(n: int, n_bands: int, rng: np.random.Generator) -> Float[np.ndar
 
 
 def draw_observed(n: int, n_bands: int, rng: np.random.Generator) -> Bool[np.ndarray, "pattern band"]:
-    """Which bands are there: the surveys' patterns, and gaps. G always is."""
+    """Draw which bands are observed: the surveys' patterns, and gaps. G always is."""
     surveys = np.array([band.survey for band in BANDS[:n_bands]])
     patterns = np.stack([np.isin(surveys, names) for names, _ in SURVEY_PATTERNS])
     shares = np.array([share for _, share in SURVEY_PATTERNS])
@@ -84,7 +84,7 @@ def draw_observed(n: int, n_bands: int, rng: np.random.Generator) -> Bool[np.nda
 def draw_population(
     model: Model, n: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "star band"], Float[np.ndarray, "star cond"]]:
-    """Noise-free stars of the model: x = (M_G, colours) and (log10 R/pc, log10 Z/pc).
+    """Draw noise-free stars of the model: x = (M_G, colours) and (log10 R/pc, log10 Z/pc).
 
     Positions follow the square root of the coverage. Half of the stars have M_G from the flow and half spread evenly
     over what the limits allow there, so that rare stars are learnt as well: all factors of the emulator are conditional
@@ -129,7 +129,7 @@ def reddened_magnitudes(
     x: Float[Array, " band"],
     ebv_mag: Float[Array, ""],
 ) -> Float[Array, " band"]:
-    """Absolute magnitudes with extinction, less ``reference`` * E: what the emulator calls noise-free. [mag]"""
+    """Return absolute magnitudes with extinction, minus ``reference`` * E: the emulator's noise-free magnitudes. [mag]"""
     absolute_mag = colour_to_absolute(x)
     extinction = extinction_mag(law, ebv_mag, absolute_mag[BP] - absolute_mag[RP])[: len(x)]
     return absolute_mag + extinction - reference * ebv_mag

@@ -93,14 +93,14 @@ def train_flow(
     config : the stages.
     n_bands : how many leading bands the flow models.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
-    selection : its selection function, in whose pixels the stars are; 1 everywhere without it.
-    prior_limit_mag : limit in G of the stars whose distances the prior gives (E13b); of all stars without it. [mag]
-    law : extinction law of the contrastive term; Zhang & Yuan (2023) without it.
-    names : what messages call each star; its row without it.
-    start_from : a flow with the same bands to go on from; otherwise the network starts at random.
+    selection : its selection function, in whose pixels the stars are. If None, it is 1 everywhere.
+    prior_limit_mag : limit in G of the stars whose distances the prior gives (E13b). If None, the prior is of all stars. [mag]
+    law : extinction law of the contrastive term. Defaults to Zhang & Yuan (2023).
+    names : identifiers used in messages. Defaults to row numbers.
+    start_from : a flow with the same bands to start from. If None, the network starts at random.
     max_minutes : stop after this time, keeping the best flow so far.
     checkpoint : file that holds the state after every epoch; the caller removes it when the model is complete.
-    resume : go on from that file.
+    resume : continue from that file.
     progress : called after every epoch.
     step_progress : called after every step with the steps done and the steps of the epoch.
 
@@ -306,7 +306,7 @@ def _with_outliers(
 
 
 def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> ConditionalFlow:
-    """A random network behind a standardisation fitted to the sample, or to `STANDARDISE_STARS` of it."""
+    """Make a random network behind a standardisation fitted to the sample, or to `STANDARDISE_STARS` of it."""
     n_stars = len(data.star.parallax_mas)
     few = np.sort(np.random.default_rng(config.seed).permutation(n_stars)[:STANDARDISE_STARS])
     x, observed, condition = point_estimates(jax.tree.map(lambda a: a[few], data), n_bands)
@@ -321,7 +321,7 @@ def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> Condi
 
 
 def _seconds_left(config: TrainConfig, stage: int, epoch: int, seconds: float) -> float:
-    """Time until all stages are done, from that of one epoch and the draws of each."""
+    """Estimate the time until all stages are done, from that of one epoch and the draws of each."""
     left = seconds * (config.stages[stage].max_epochs - epoch - 1)
     for later in config.stages[stage + 1 :]:
         left += seconds * later.max_epochs * later.n_draws / config.stages[stage].n_draws

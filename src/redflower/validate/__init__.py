@@ -1,4 +1,4 @@
-"""Does the inference find the reddening that was put in? The experiment of section 5.1 of the paper, and its scores."""
+"""Does the inference recover injected reddening? The experiment of section 5.1 of the paper, and its scores."""
 
 from typing import TYPE_CHECKING
 

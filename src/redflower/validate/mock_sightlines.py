@@ -81,7 +81,7 @@ def mock_sightline(
     gradient: float = 0.0,
     error_factor: float = 1.0,
 ) -> MockSightline:
-    """Stars behind clouds, and the joint density of each.
+    """Simulate stars behind clouds, and the joint density of each.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def mock_sightline(
     seen_mu = modulus + sigma_mu * z_mu + shifted * other_mu
 
     def log_posterior(e: np.ndarray, mu: np.ndarray) -> np.ndarray:
-        """Likelihood of the data times the distance prior, on grids (star, modulus, ebv)."""
+        """Evaluate likelihood times distance prior on grids (star, modulus, ebv)."""
         parts = []
         for weight, de, dmu in (
             (1.0 - second, 0.0, np.zeros(n_stars)),
@@ -200,7 +200,7 @@ def mock_sightline(
 def _box(
     nodes: np.ndarray, high: np.ndarray, n_nodes: int, limits: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """First node and spacing of a grid that covers the nodes where the density is high, and one more at either end."""
+    """Return first node and spacing of a grid over the nodes where the density is high, plus one node at either end."""
     last = nodes.shape[1] - 1
     first = np.maximum(high.argmax(axis=1) - 1, 0)
     final = np.minimum(last - high[:, ::-1].argmax(axis=1) + 1, last)

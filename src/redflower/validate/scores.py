@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from redflower.quantiles import QUANTILES
 
-#: The share of the stars whose truth belongs between two neighbouring quantiles, or beyond the first or last.
+#: The share of the stars whose truth belongs between two neighbouring quantiles, or outside the first or last.
 INTERVAL_SHARES: Final = (0.05, 0.11, 0.34, 0.34, 0.11, 0.05)
 
 
@@ -19,7 +19,7 @@ class Scores:
     Attributes
     ----------
     n_stars, n_used : stars given, and those with a usable posterior, over which all else is taken.
-    residual_mean, residual_median, residual_rms : posterior mean less truth. At one reddening near an end of the uniform prior
+    residual_mean, residual_median, residual_rms : posterior mean minus truth. At one reddening near an end of the uniform prior
         they hold its pull inward, some 0.01 mag at none, by design; at reddenings drawn from the prior they do not. [mag]
     sigma_mean : mean posterior standard deviation. [mag]
     z_mean, z_std : of the residual over the standard deviation.
@@ -41,14 +41,14 @@ class Scores:
     intervals: tuple[float, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """As plain numbers."""
+        """Return the scores as plain numbers."""
         return asdict(self)
 
 
 def truth_interval(
     columns: dict[str, np.ndarray], name: str, truth: Float[np.ndarray, " star"]
 ) -> Int[np.ndarray, " star"]:
-    """Between which of the quantiles q05 q16 q50 q84 q95 the truth lies: 0 below all, 5 above all."""
+    """Return which interval of the quantiles q05 q16 q50 q84 q95 holds the truth: 0 below all, 5 above all."""
     levels = np.stack([np.asarray(columns[f"{name}_{label}"], dtype=float) for label in QUANTILES], axis=1)
     return (np.asarray(truth)[:, None] > levels).sum(axis=1)
 
@@ -56,7 +56,7 @@ def truth_interval(
 def score(
     columns: dict[str, np.ndarray], truth_mag: Float[np.ndarray, " star"], used: Bool[np.ndarray, " star"]
 ) -> Scores:
-    """Scores of the reddenings of a set of stars.
+    """Score the reddenings of a set of stars.
 
     Parameters
     ----------

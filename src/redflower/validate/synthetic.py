@@ -29,7 +29,7 @@ class Trial:
     n_bands : leading bands that are kept.
     stars : reddened stars, a row each.
     rows : of the stars that were given.
-    true_ebv_mag : what was put in. [mag]
+    true_ebv_mag : injected reddening. [mag]
     """
 
     name: str
@@ -46,7 +46,7 @@ def redden(
     bp_rp_mag: Float[np.ndarray, " star"],
     rng: np.random.Generator | None = None,
 ) -> Star:
-    """Stars as they would be seen behind dust.
+    """Redden stars as they would be seen behind dust.
 
     Equation: EP8 (docs/explanation/model.md). The observed magnitudes of a star free of dust get the extinction added: their
     noise is in them once. With ``rng`` noise is drawn again around them and around the parallaxes, as the paper does; the stars
@@ -88,9 +88,9 @@ def trials(
     random_max_mag: float = 0.4,
     resample: bool = False,
 ) -> Iterator[Trial]:
-    """Every set of stars of the experiment: each number of bands with each reddening, then with random ones.
+    """Yield every set of stars of the experiment: each number of bands with each reddening, then with random ones.
 
-    A star enters with those numbers of bands of which it has every band.
+    A star enters with every number of leading bands that it has complete.
 
     Parameters
     ----------

@@ -175,7 +175,7 @@ def test_a_service_that_stalls_is_given_up_in_time(server, archive, tmp_path, fa
     assert time.monotonic() - began < 120
 
 
-def test_tiles_that_fail_for_good_are_named_kept_apart_and_had_at_the_next_run(server, archive, tmp_path):
+def test_permanently_failing_tiles_are_reported_and_retried_on_the_next_run(server, archive, tmp_path):
     out = tmp_path / "stars.parquet"
     server.faults.extend([Fault.CUT_XML] * QUICK.attempts)
     first = fetch(server, out)

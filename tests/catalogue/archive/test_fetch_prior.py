@@ -107,7 +107,7 @@ def test_the_fallback_names_itself(tmp_path, caplog) -> None:
     with caplog.at_level(logging.WARNING):
         prior = distance_prior_or_fallback()
     assert prior.sha256 == default_distance_prior().sha256
-    assert "mock_distance_prior.csv stands in" in caplog.text
+    assert "mock_distance_prior.csv is used" in caplog.text
     assert "redflower fetch prior" in caplog.text
     caplog.clear()
     (tmp_path / "p.csv").write_bytes(prior_table())

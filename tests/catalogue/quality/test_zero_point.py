@@ -99,7 +99,7 @@ def test_every_kind_of_star_of_a_table_gets_its_status():
     assert (zero.zero_point_mas[[0, 1, 3]] < 0).all()
     assert "removed from 3 of 4 parallaxes" in zero.description
     assert "1 of them outside its range" in zero.description
-    assert "none removed from 1 for want of G or colour" in zero.description
+    assert "none removed from 1 which lack G or colour" in zero.description
 
 
 def test_the_kind_of_solution_is_read_off_the_colours_where_it_is_not_given():

@@ -21,7 +21,7 @@ NEIGHBOUR_HELPER: Final = "dr3_angular_distance"
 
 
 def parse_surveys(text: str | None, release: GaiaRelease | None = None) -> tuple[str, ...]:
-    """Surveys from a list with commas, in the release's order, Gaia always among them; all of the release for None.
+    """Parse surveys from a comma-separated list into the release's order, with Gaia always; None means all of the release.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def tile_query(
     g_faint_mag: float | None = None,
     release: GaiaRelease | None = None,
 ) -> str:
-    """The query for the stars of a tile, one row each but for `TMASS_HELPERS` and `NEIGHBOUR_HELPER`."""
+    """Write the query for the stars of a tile, one row each except for `TMASS_HELPERS` and `NEIGHBOUR_HELPER`."""
     release = release or default_release()
     joins = release.joins_for(surveys)
     columns = [f"g.{name}" for name in release.columns]
@@ -65,13 +65,13 @@ def tile_query(
 
 
 def count_query(tile: Tile, g_faint_mag: float | None = None, release: GaiaRelease | None = None) -> str:
-    """The query for the number of stars in a tile."""
+    """Write the query for the number of stars in a tile."""
     release = release or default_release()
     return f"SELECT COUNT(*) AS n FROM {release.table} AS g\n{_where(tile, g_faint_mag, release)}"
 
 
 def asked_columns(release: GaiaRelease, surveys: tuple[str, ...]) -> dict[str, list[str]]:
-    """Every column that `tile_query` names, in lower case, by its table as the query spells it."""
+    """Return every column that `tile_query` names, in lower case, by its table as the query spells it."""
     joins = release.joins_for(surveys)
     tables = {"g": str(release.table)} | {join.alias: join.table for join in joins}
     pairs = [("g", name) for name in release.columns]

@@ -1,4 +1,4 @@
-"""What is asked, and how much at a time, if nothing else is said."""
+"""Default services and sizes of requests."""
 
 from typing import Final
 

@@ -100,7 +100,7 @@ class EpochCrossmatch(_algorithm_base()):  # type: ignore[misc]
             )
 
     def perform_crossmatch(self, crossmatch_args: Any) -> tuple[np.ndarray, np.ndarray, "pd.DataFrame"]:
-        """Indices of matched rows on both sides, and no further columns."""
+        """Return the indices of matched rows on both sides, and no further columns."""
         import pandas as pd
 
         left, right = crossmatch_args.left_df, crossmatch_args.right_df
@@ -133,7 +133,7 @@ def match_at_epoch(
     radius_arcsec: float,
     gaia_epoch_yr: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The nearest counterpart of each Gaia star, moved to the counterpart's epoch.
+    """Find the nearest counterpart of each Gaia star, moved to the counterpart's epoch.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def match_at_epoch(
 def _moved(
     ra_deg: np.ndarray, dec_deg: np.ndarray, pmra: np.ndarray, pmdec: np.ndarray, years: Any
 ) -> np.ndarray:
-    """Unit vectors of stars after so many years of straight motion, right at the poles too."""
+    """Return unit vectors of stars after a number of years of straight motion; correct at the poles too."""
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=-1)
     north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=-1)
@@ -190,12 +190,12 @@ def _unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
 
 
 def float_column(frame: "pd.DataFrame", name: str) -> np.ndarray:
-    """A column as float64, NaN where it is missing."""
+    """Return a column as float64, NaN where it is missing."""
     return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _epochs_yr(frame: "pd.DataFrame", survey: MatchedSurvey) -> np.ndarray:
-    """Julian year of each object; the survey's usual one where it is missing or a sentinel."""
+    """Return the Julian year of each object; the survey's usual one where it is missing or a sentinel."""
     if survey.epoch is None:
         return np.full(len(frame), survey.usual_epoch_yr)
     days = float_column(frame, survey.epoch)

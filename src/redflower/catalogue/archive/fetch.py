@@ -26,7 +26,7 @@ from redflower.seeds import check_seed
 
 _LOG: Final = logging.getLogger(__name__)
 
-#: When so many tiles fail one after the other, the service is down and the run stops.
+#: When this many tiles fail in a row, the service is down and the run stops.
 FAILURES_IN_A_ROW_MAX: Final = 5
 #: ``meta["redflower"]["stage"]`` of a fetched table.
 STAGE_FETCHED: Final = "fetched"
@@ -47,7 +47,7 @@ class Source(Protocol):
     def tile(
         self, tile: Tile, surveys: tuple[str, ...], g_faint_mag: float | None, rows_max: int, scratch: Path
     ) -> tuple[Table, list[str]]:
-        """All stars of a tile, one row each, in archive columns, and what is to be noted.
+        """Fetch all stars of a tile, one row each, in archive columns, with notes.
 
         Raises `RowLimitError` if they are more than ``rows_max`` or were cut, `RefusedError` if asking again is
         no use, and another `FetchError` if it may be.
@@ -88,7 +88,7 @@ def fetch_tiles(
     tile_rows_max: int = TILE_ROWS_MAX,
     progress: Callable[[int], None] | None = None,
 ) -> FetchResult:
-    """Fetch tiles into one table; a run that was stopped goes on where it was.
+    """Fetch tiles into one table, and resume a run that was stopped.
 
     The tiles come in an order drawn from ``seed``, so whatever has come so far is a fair sample of the region. Each is
     counted first and must come with that many stars; the folder ``OUT.tiles`` keeps them, with a manifest, until it
@@ -101,7 +101,7 @@ def fetch_tiles(
     source : to ask, such as `redflower.catalogue.archive.TapSource`.
     surveys, g_faint_mag : see `redflower.catalogue.archive.adql.tile_query`.
     request : what the user asked, for the manifest.
-    max_stars : stop after so many stars; the last tile is thinned at random.
+    max_stars : stop after this many stars; the last tile is thinned at random.
     seed : of the order of tiles.
     tile_rows_max : a tile with more stars is split.
     progress : called with the number of tiles done.
@@ -172,7 +172,7 @@ def _fetched(
     tile_rows_max: int,
     failed: dict[str, str],
 ) -> Iterator[tuple[str, int]]:
-    """Name and rows of a tile, or of the parts that it had to be fetched in."""
+    """Yield name and rows of a tile, or of the parts in which it had to be fetched."""
     known = manifest.rows(tile.name)
     if known is not None:
         yield tile.name, known
@@ -220,7 +220,7 @@ def _fetch_one(
 
 
 def _combine(files: dict[Path, np.ndarray | None], out: Path, meta: dict[str, Any]) -> None:
-    """The tiles, or the named rows of them, in one table; Parquet is written tile by tile, in bounded memory."""
+    """Combine the tiles, or the named rows of them, in one table; Parquet is written tile by tile, in bounded memory."""
     if out.suffix != ".parquet":
         parts = [
             read_parquet(path) if rows is None else read_parquet(path)[rows] for path, rows in files.items()
@@ -244,7 +244,7 @@ def _combine(files: dict[Path, np.ndarray | None], out: Path, meta: dict[str, An
 
 
 def _thinned(rows: dict[str, int], surplus: int, seed: int) -> dict[str, np.ndarray]:
-    """Which rows of each part of a tile stay when ``surplus`` of all of them go at random; none where none go."""
+    """Choose which rows of each part of a tile stay when ``surplus`` of all of them go at random; none where none go."""
     if surplus <= 0:
         return {}
     names = np.repeat(list(rows), list(rows.values()))

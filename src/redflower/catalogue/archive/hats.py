@@ -42,12 +42,12 @@ PUBLIC: Final[dict[str, str]] = {
 
 
 def hats_surveys(release: GaiaRelease) -> tuple[str, ...]:
-    """What HATS catalogues can give with a release."""
+    """Return the surveys that HATS catalogues can give with a release."""
     return tuple(name for name in release.surveys if name == GAIA or name in MATCHED)
 
 
 def parse_catalogues(text: str, release: GaiaRelease | None = None) -> dict[str, str]:
-    """Catalogues from ``public`` or from ``gaia=PATH,ps1=PATH,...``.
+    """Parse catalogues from ``public`` or from ``gaia=PATH,ps1=PATH,...``.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _wanted_columns(name: str, release: GaiaRelease) -> list[str]:
 def _stars_of_tile(
     frame: "pd.DataFrame", tile: Tile, g_faint_mag: float | None, release: GaiaRelease
 ) -> "pd.DataFrame":
-    """The rows of a partition that a tile asks for."""
+    """Select the rows of a partition that belong to a tile."""
     ids = frame[release.theirs("source_id")].to_numpy(dtype=np.int64)
     wanted = np.zeros(len(frame), dtype=bool)
     for first, last in tile.ranges:
@@ -203,7 +203,7 @@ def _stars_of_tile(
 
 
 def _archive_table(frame: "pd.DataFrame", surveys: tuple[str, ...], release: GaiaRelease) -> Table:
-    """The matched stars in the archive's column names and redflower's units."""
+    """Return the matched stars in the archive's column names and redflower's units."""
     table = Table()
     for name in release.columns:
         table[name] = _column(frame[name], release.ours(name))
@@ -224,7 +224,7 @@ def _archive_table(frame: "pd.DataFrame", surveys: tuple[str, ...], release: Gai
 
 
 def _mates(identifier: "pd.Series") -> Column:
-    """How many other stars of the tile have the same counterpart; missing where there is none."""
+    """Count the other stars of the tile with the same counterpart; missing where there is no counterpart."""
     there = identifier.notna().to_numpy()
     keys = identifier.astype(str).to_numpy()
     _, inverse, counts = np.unique(keys[there], return_inverse=True, return_counts=True)

@@ -46,11 +46,11 @@ class Manifest:
         return dict(self._request)
 
     def file(self, name: str) -> Path:
-        """The file of a tile."""
+        """Return the file of a tile."""
         return self.folder / f"tile-{name}.parquet"
 
     def rows(self, name: str) -> int | None:
-        """Rows of a finished tile whose file is whole; None for a tile that has yet to be fetched."""
+        """Return the rows of a finished tile whose file is whole; None for a tile that has yet to be fetched."""
         tile = self._tiles.get(name)
         if tile is not None and tile["state"] == EMPTY:
             return 0
@@ -62,7 +62,7 @@ class Manifest:
         return int(tile["rows"])
 
     def is_split(self, name: str) -> bool:
-        """Whether a tile was found too large and is fetched in parts."""
+        """Tell whether a tile was found too large and is fetched in parts."""
         return self._tiles.get(name, {}).get("state") == SPLIT
 
     def finish(self, name: str, rows: int, notes: list[str]) -> None:
@@ -89,13 +89,13 @@ class Manifest:
         self._write()
 
     def notes(self) -> list[str]:
-        """What was noted of the tiles."""
+        """Return the notes on all tiles."""
         return [
             f"tile {name}: {note}" for name, tile in self._tiles.items() for note in tile.get("notes", ())
         ]
 
     def checksums(self) -> dict[str, str]:
-        """Checksum of each finished tile."""
+        """Return the checksum of each finished tile."""
         return {name: tile["sha256"] for name, tile in sorted(self._tiles.items()) if tile["state"] == DONE}
 
     def _load(self) -> None:
@@ -114,7 +114,7 @@ class Manifest:
             )
             raise InputError(
                 f"{self.folder} holds the download of another request (it differs in {', '.join(differing)}). Ask for "
-                "the same again to go on with it, choose another OUT, or remove the folder."
+                "the same again to resume it, choose another OUT, or remove the folder."
             )
         self._tiles = tiles
 

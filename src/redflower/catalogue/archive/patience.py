@@ -57,12 +57,12 @@ class Patience:
             raise InputError(f"a service needs at least one attempt and positive times; got {self}.")
 
     def wait_s(self, failures: int) -> float:
-        """Pause after so many failures in a row. [s]"""
+        """Return the pause after a number of failures in a row. [s]"""
         return min(self.backoff_s * 2.0 ** (failures - 1), self.backoff_max_s) * random.uniform(1.0, 1.25)
 
 
 def make_session(request_s: float) -> Any:
-    """A requests session whose every request has a time limit."""
+    """Make a requests session whose every request has a time limit."""
     import requests
 
     class Session(requests.Session):
@@ -77,7 +77,7 @@ def make_session(request_s: float) -> Any:
 
 
 def save_body(response: Any, path: Path, deadline: float, url: str) -> None:
-    """The body of a response as a file; a body shorter than announced, or too slow, is a failure."""
+    """Save the body of a response as a file; a body shorter than announced, or too slow, is a failure."""
     received = 0
     with path.open("wb") as file:
         for chunk in response.iter_content(_CHUNK_BYTES):
@@ -88,7 +88,7 @@ def save_body(response: Any, path: Path, deadline: float, url: str) -> None:
 
 
 def judged(problem: Exception, url: str) -> FetchError:
-    """A failure of the service as one that may pass or one that will not."""
+    """Classify a failure of the service as one that may pass or one that will not."""
     response = getattr(problem, "response", None)
     code = getattr(response, "status_code", None) or getattr(problem, "code", None)
     text = f"{url}: {brief(problem)}."

@@ -16,7 +16,7 @@ from redflower.files import written_whole
 
 _LOG: Final = logging.getLogger(__name__)
 
-#: The table as it lies beside the authors' notebook (BSD-3-Clause).
+#: The table as published with the authors' notebook (BSD-3-Clause).
 PRIOR_URL: Final = (
     "https://raw.githubusercontent.com/ElisaHaas25/Interactive-Distance-Estimation/main/prior_summary.csv"
 )

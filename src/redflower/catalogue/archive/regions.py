@@ -24,7 +24,7 @@ _SOURCE_ID_BITS: Final = 35
 
 #: Level of a tile unless asked otherwise: 3.4 square degrees.
 TILE_ORDER: Final = 5
-#: No tile is split beyond this level (0.013 square degrees).
+#: No tile is split further than this level (0.013 square degrees).
 FINEST_ORDER: Final = 9
 #: Cells by which a dust limit is drawn are not finer than this (7 arcmin).
 _CELL_ORDER_MAX: Final = 9
@@ -99,7 +99,7 @@ class Tile:
         return f"{self.order}-{self.pixel}"
 
     def split(self) -> "tuple[Tile, ...]":
-        """The same stars in up to four smaller tiles."""
+        """Split a tile into up to four smaller tiles with the same stars."""
         children = []
         for pixel in range(4 * self.pixel, 4 * self.pixel + 4):
             low, high = id_range(self.order + 1, pixel)
@@ -114,13 +114,13 @@ class Tile:
 
 
 def id_range(order: int, pixel: int) -> tuple[int, int]:
-    """The first and last source_id of a nested pixel."""
+    """Return the first and last source_id of a nested pixel."""
     shift = _SOURCE_ID_BITS + 2 * (SOURCE_ID_ORDER - order)
     return pixel << shift, ((pixel + 1) << shift) - 1
 
 
 def parse_region(text: str) -> "Cone | str":
-    """A region from its name or from ``cone:L,B,RADIUS``.
+    """Parse a region from its name or from ``cone:L,B,RADIUS``.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def parse_region(text: str) -> "Cone | str":
 
 
 def cone_tiles(cone: Cone) -> tuple[Tile, ...]:
-    """Tiles that cover a cone; few where it is small."""
+    """Cover a cone with tiles; with few where it is small."""
     pixel_deg = math.degrees(math.sqrt(4 * math.pi / 12))
     order = int(np.clip(math.floor(math.log2(pixel_deg / (2 * cone.radius_deg))), TILE_ORDER, 7))
     ra_deg, dec_deg = cone.centre
@@ -164,9 +164,9 @@ def zero_extinction_tiles(
     latitude_min_deg: float = LATITUDE_MIN_DEG,
     dec_min_deg: float = PS1_DEC_MIN_DEG,
 ) -> tuple[Tile, ...]:
-    """Tiles of the sky where a dust map is below a limit.
+    """Return the tiles of the sky where a dust map is below a limit.
 
-    A tile lists the cells, down to 7 arcmin, of which any part meets the limits, so it holds somewhat more stars than
+    A tile lists the cells, down to 7 arcmin, that meet the limits in any part, so it holds somewhat more stars than
     do; `redflower.catalogue.prepare` cuts star by star.
 
     Parameters
@@ -225,7 +225,7 @@ def zero_extinction_tiles(
 
 
 def _runs(cells: np.ndarray) -> list[tuple[int, int]]:
-    """First and last of each run of neighbouring numbers, the smallest gaps filled where there are too many."""
+    """Find first and last of each run of neighbouring numbers; fill the smallest gaps where there are too many."""
     breaks = np.flatnonzero(np.diff(cells) > 1)
     if len(breaks) >= _RANGES_MAX:
         gaps = np.diff(cells)[breaks]
@@ -236,7 +236,7 @@ def _runs(cells: np.ndarray) -> list[tuple[int, int]]:
 
 
 def expected_stars(tiles: "tuple[Tile, ...]") -> float:
-    """A rough number of Gaia stars (G < 21) in tiles, right to a factor of about two.
+    """Estimate the number of Gaia stars (G < 21) in tiles, right to a factor of about two.
 
     2,300 per square degree at the Galactic poles and rising as (sin |b|)^-1.6, which follows the counts of Gaia DR3 at
     |b| > 20 deg away from the Magellanic Clouds. For planning only.

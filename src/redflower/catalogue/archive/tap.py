@@ -67,7 +67,7 @@ class TapService:
         self._logged_in = False
 
     def table(self, adql: str, *, max_rows: int, scratch: Path) -> Table:
-        """The whole result of a query, by an asynchronous job.
+        """Fetch the whole result of a query, by an asynchronous job.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class TapService:
         return self._patiently(lambda: self._attempt(adql, max_rows, scratch))
 
     def count(self, adql: str) -> int:
-        """The single number that a query answers with, by a synchronous request.
+        """Fetch the single number that a query answers with, by a synchronous request.
 
         Raises
         ------

@@ -82,7 +82,7 @@ def _plain(name: str) -> str:
 
 
 def _alike(name: str, known: Iterable[str]) -> str:
-    """Names that the missing one may have become, in brackets."""
+    """Suggest, in brackets, names that the missing one may have become."""
     bare = name.rpartition(".")[2]
     known = sorted(known)
     same = [other for other in known if other.rpartition(".")[2] == bare]

@@ -55,7 +55,7 @@ class TapSource:
 
 
 def _one_row_each(table: Table, release: GaiaRelease, notes: list[str]) -> Table:
-    """One row per star: the 2MASS entry that is the archive's own match, the nearest neighbour in DR3."""
+    """Keep one row per star: the 2MASS entry that is the archive's own match, the nearest neighbour in DR3."""
     ids = np.asarray(table[release.theirs("source_id")])
     unmatched, distance = np.zeros(len(table), dtype=bool), np.zeros(len(table))
     if set(TMASS_HELPERS) <= set(table.colnames):

@@ -10,7 +10,7 @@ from redflower.errors import TableError
 def column_from_arrow(
     name: str, chunks: pa.ChunkedArray, row_shape: tuple[int, ...] | None = None
 ) -> Column | None:
-    """The column of an Arrow array; None if it is of a kind that tables do not hold.
+    """Convert an Arrow array to a column; None if it is of a kind that tables do not hold.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def column_from_arrow(
 
 
 def _list_size(array: pa.Array) -> int | None:
-    """How many values each row of an array of lists has; None if it is none, or its rows differ."""
+    """Return the common length of the rows of an array of lists; None if it is no such array, or lengths differ."""
     if pa.types.is_fixed_size_list(array.type):
         return int(array.type.list_size)
     if not (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)) or not len(array):
@@ -69,7 +69,7 @@ def _list_size(array: pa.Array) -> int | None:
 
 
 def _from_decimals(array: pa.Array) -> pa.Array:
-    """Decimals as whole numbers if all of them are, so that no digit of an identifier is lost; else as floats."""
+    """Convert decimals to whole numbers if all of them are, so that identifiers keep every digit; else to floats."""
     try:
         return array.cast(pa.int64())
     except pa.ArrowInvalid:

@@ -12,7 +12,7 @@ from redflower.catalogue.io.words import numbers_of
 
 
 def as_floats(stars: Table, name: str) -> Float[np.ndarray, " star"]:
-    """A column as float64 with NaN where it is missing or absent."""
+    """Return a column as float64, with NaN where it is missing or absent."""
     if name not in stars.colnames:
         return np.full(len(stars), np.nan)
     column = stars[name]
@@ -24,7 +24,7 @@ def as_floats(stars: Table, name: str) -> Float[np.ndarray, " star"]:
 
 
 def column_like(column: Column, values: np.ndarray) -> Column:
-    """A column with new values and the old mask, unit and description."""
+    """Make a column with new values and the old mask, unit and description."""
     kept = {"name": column.name, "unit": _known_unit(column.unit), "description": column.description}
     mask = np.ma.getmaskarray(column) if isinstance(column, MaskedColumn) else None
     if mask is None or not mask.any():
@@ -35,7 +35,7 @@ def column_like(column: Column, values: np.ndarray) -> Column:
 
 
 def apply_masks(table: Table) -> Table:
-    """The table with every column ``NAME.mask`` made the mask of the column ``NAME``: astropy writes masks so."""
+    """Turn every column ``NAME.mask`` into the mask of the column ``NAME``: astropy writes masks so."""
     for name, mask_name in mask_names(table.colnames).items():
         column, mask = table[name], table[mask_name]
         said = np.asarray(mask)
@@ -49,7 +49,7 @@ def apply_masks(table: Table) -> Table:
 
 
 def _known_unit(unit: Any) -> Any:
-    """The unit as astropy parses it; where it cannot, as the file spells it."""
+    """Return the unit as astropy parses it; where it cannot, as the file spells it."""
     try:
         return parse_unit(unit)
     except ValueError:

@@ -44,7 +44,7 @@ def read_fits(path: Path) -> Table:
 
 
 def read_fits_table(hdu: fits.BinTableHDU | fits.TableHDU, where: object) -> Table:
-    """The table of one extension of a FITS file."""
+    """Read the table of one extension of a FITS file."""
     header = hdu.header
     # As the header spells them: astropy renames or drops one of two columns of a name.
     plain_names([str(header.get(f"TTYPE{i}", f"col{i}")) for i in range(1, header["TFIELDS"] + 1)], where)
@@ -86,7 +86,7 @@ def write_fits(table: Table, path: Path) -> None:
 
 
 def _unit_text(unit: object) -> str:
-    """A unit in the FITS spelling where there is one, else in astropy's own (electron / s has none)."""
+    """Spell a unit as FITS does where it can, else as astropy does (electron / s has no FITS spelling)."""
     try:
         return u.Unit(unit).to_string("fits")
     except ValueError:
@@ -122,7 +122,7 @@ def read_votable(path: Path) -> Table:
 
 
 def _query_status(file: Any) -> str:
-    """The last QUERY_STATUS of a VOTable; servers append OVERFLOW after the table."""
+    """Return the last QUERY_STATUS of a VOTable; servers append OVERFLOW after the table."""
     status = "OK"
     for resource in file.resources:
         for info in [*resource.infos, *(i for t in resource.tables for i in t.infos)]:
@@ -150,7 +150,7 @@ def write_votable(table: Table, path: Path) -> None:
 
 
 def _bare(table: Table) -> Table:
-    """A shallow copy without meta, and with empty text where text is missing: FITS and VOTable mask none."""
+    """Return a shallow copy without meta, and with empty text where text is missing: FITS and VOTable mask none."""
     bare = table.copy(copy_data=False)
     bare.meta.clear()
     for name in bare.colnames:
@@ -161,7 +161,7 @@ def _bare(table: Table) -> Table:
 
 
 def provenance_json(table: Table) -> str:
-    """The provenance of a table as JSON.
+    """Return the provenance of a table as JSON.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Names of columns as they should be: without what editors, programs and cross-matches leave on them."""
+"""Names of columns without the marks that editors, programs and cross-matches leave on them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _SUFFIXES: Final = (
 
 
 def plain_name(name: str) -> str:
-    """A column's name without byte order marks, `#`, quotes and blanks around it; unchanged if nothing is left."""
+    """Strip byte order marks, `#`, quotes and blanks around a column's name; unchanged if nothing is left."""
     plain, before = name, None
     while plain != before:
         before = plain
@@ -31,7 +31,7 @@ def plain_name(name: str) -> str:
 
 
 def plain_names(names: Sequence[str], where: object) -> list[str]:
-    """The names of a table's columns without marks around them, each of them once.
+    """Strip the names of a table's columns of such marks, keeping each name unique.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def plain_names(names: Sequence[str], where: object) -> list[str]:
 
 
 def without_decoration(name: str) -> str:
-    """A name in lower case without the suffix, the table's name before a dot, or the unit in brackets behind it."""
+    """Return a name in lower case without its suffix, the table's name before a dot, or a unit in brackets."""
     bare = plain_name(name).lower()
     for opening in "[(":
         head, found, _ = bare.partition(opening)
@@ -66,7 +66,7 @@ def without_decoration(name: str) -> str:
 
 
 def mask_names(names: Iterable[str]) -> dict[str, str]:
-    """The columns ``NAME.mask`` that tell where the column ``NAME`` is missing: their names by those of the columns."""
+    """Find the columns ``NAME.mask`` that tell where the column ``NAME`` is missing: their names, by column."""
     names = set(names)
     return {
         name.removesuffix(MASK_SUFFIX): name

@@ -10,7 +10,7 @@ from redflower.errors import TableError
 
 
 def plain_objects(column: Column) -> Column:
-    """A column of Python objects as whole numbers, floats, true and false, text, or arrays of one shape.
+    """Convert a column of Python objects to whole numbers, floats, true and false, text, or arrays of one shape.
 
     None, masked and NaN become masked values. Whole numbers that fit no 64 bits, and texts among numbers, make a column of
     text, so that no digit is lost.

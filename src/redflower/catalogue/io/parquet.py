@@ -1,6 +1,6 @@
 """Parquet tables with units, descriptions, missing values and provenance.
 
-Units and descriptions stand twice in a file: in the fields' own metadata, for any reader of Arrow, and in the
+Units and descriptions are in a file twice: in the fields' own metadata, for any reader of Arrow, and in the
 YAML header that ``astropy.table.Table.read`` looks for. Plain files, as pandas writes them, are read as well.
 """
 
@@ -28,7 +28,7 @@ _SHAPE_KEY: Final = b"shape"
 
 
 def parquet_column_names(path: Path) -> list[str]:
-    """The names of a Parquet file's columns, from its footer, without those that only mask another.
+    """Read the names of a Parquet file's columns from its footer, without those that only mask another.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def parquet_column_names(path: Path) -> list[str]:
 
 
 def parquet_row_count(path: Path) -> int:
-    """The number of rows of a Parquet file, from its footer.
+    """Read the number of rows of a Parquet file from its footer.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
             absent = [name for name in names if name not in there]
             if absent:
                 raise TableError(f"{path} has no column {absent[0]!r}.")
-            # A column at a time: Arrow's copy of the whole table would stand beside ours.
+            # A column at a time, or Arrow's copy of the whole table would be held together with ours.
             for name in names:
                 field = schema.field(there.index(name))
                 _add_column(table, field, file.read(columns=[field.name]).column(field.name), path, name)
@@ -88,7 +88,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
 def iter_parquet(
     path: Path, columns: Sequence[str] | None = None, *, n_rows: int = 65_536
 ) -> Iterator[Table]:
-    """A Parquet file as tables of at most so many rows, in its order, so that it need not fit in memory.
+    """Read a Parquet file as tables of a limited number of rows, in its order, so that it need not fit in memory.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def join_parquet(parts: Sequence[Path], path: Path, provenance: dict[str, Any] |
 
 
 def table_of_arrow(arrow: pa.Table, where: object) -> Table:
-    """The astropy table of an Arrow one, with units, descriptions and header.
+    """Convert an Arrow table to an astropy one, with units, descriptions and header.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def table_of_arrow(arrow: pa.Table, where: object) -> Table:
 
 
 def _with_masks(columns: Sequence[str], there: Sequence[str]) -> list[str]:
-    """The columns asked for, each with the one that masks it, if there is one."""
+    """Return the requested columns, each with the one that masks it, if there is one."""
     masks = mask_names(there)
     return [one for name in columns for one in (name, masks.get(name)) if one is not None]
 
@@ -199,7 +199,7 @@ def write_parquet(table: Table, path: Path) -> None:
 
 
 def with_meta(schema: pa.Schema, meta: dict[str, Any]) -> pa.Schema:
-    """A schema that `write_parquet` made, with another ``meta`` of the whole table."""
+    """Return a schema that `write_parquet` made, with another ``meta`` of the whole table."""
     metadata = dict(schema.metadata or {})
     header: dict[str, Any] = get_header_from_yaml(metadata[_YAML_KEY].decode().split("\n"))
     template = Table(meta=meta)
@@ -213,10 +213,10 @@ def with_meta(schema: pa.Schema, meta: dict[str, Any]) -> pa.Schema:
 
 
 def _take_astropy_header(table: Table, text: str) -> None:
-    """Units, descriptions and meta from the YAML header that astropy writes."""
+    """Take units, descriptions and meta from the YAML header that astropy writes."""
     header: dict[str, Any] = get_header_from_yaml(text.split("\n"))
     table.meta.update(header.get("meta") or {})
-    # How astropy took masked columns and quantities apart; masks are put back, and units stand in the columns.
+    # How astropy took masked columns and quantities apart; masks are restored, and units are in the columns.
     table.meta.pop("__serialized_columns__", None)
     for entry in header["datatype"]:
         name = plain_name(entry["name"])

@@ -25,7 +25,7 @@ _IN_MEMORY: Final = "a table in memory"
 
 
 def as_table(source: TableSource, what: str = _IN_MEMORY) -> Table:
-    """A plain table of a file, an astropy table, a data frame, an Arrow table, a FITS table, an array or a dictionary.
+    """Make a plain table of a file, an astropy table, a data frame, an Arrow table, a FITS table, an array or a dictionary.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def as_table(source: TableSource, what: str = _IN_MEMORY) -> Table:
 
 
 def _without_objects(table: Table, what: str) -> Table:
-    """The table without columns such as SkyCoord or Time, which are no numbers or text; a warning names them."""
+    """Drop columns such as SkyCoord or Time, which are neither numbers nor text; a warning names them."""
     plain = Table(table, copy=False)
     others = [name for name in plain.colnames if not isinstance(plain[name], Column)]
     for name in others:
@@ -96,7 +96,7 @@ def _table_of(source: TableSource, what: str) -> Table | None:
 
 
 def _from_pandas(frame: Any, what: str) -> Table:
-    """The table of a data frame; an index with a name is a column like the others."""
+    """Convert a data frame to a table; a named index becomes a column like the others."""
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
     if named:
         frame = frame.reset_index(level=named)
@@ -130,5 +130,5 @@ def _column_of_series(series: Any, name: str) -> Column:
 
 
 def _value(value: Any) -> Any:
-    """A value of a column of objects; pandas' own words for "no value" as None."""
+    """Return a value of a column of objects, with pandas' own words for "no value" as None."""
     return None if type(value).__name__ in ("NAType", "NaTType") else value

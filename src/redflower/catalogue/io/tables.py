@@ -65,7 +65,7 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
     Parameters
     ----------
     path : a file that ends in one of `ENDINGS`.
-    columns : names of the columns to keep; all without it. Only Parquet spares the reading of the others.
+    columns : names of the columns to keep. Defaults to all. Only Parquet saves reading the others.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
 
 
 def read_table_parts(path: "str | Path", n_rows: int) -> Iterator[Table]:
-    """A table as parts of at most ``n_rows`` rows. Parquet is read part by part, other formats whole at once.
+    """Read a table in parts of at most ``n_rows`` rows. Parquet is read part by part, other formats whole at once.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def read_table_parts(path: "str | Path", n_rows: int) -> Iterator[Table]:
 
 
 def count_rows(path: "str | Path") -> int | None:
-    """Rows of a Parquet file, from its footer; None for other formats, which would have to be read."""
+    """Read the row count of a Parquet file from its footer; None for other formats, which would have to be read whole."""
     path = Path(path)
     if _ending(path, reading=True) != ".parquet":
         return None
@@ -159,7 +159,7 @@ def join_tables(parts: Sequence[Path], path: "str | Path", provenance: dict[str,
 
 
 def column_names(path: "str | Path") -> list[str] | None:
-    """The names of a file's columns if they can be had without reading it whole (Parquet), else None."""
+    """Read a file's column names if that needs no reading of the whole file (Parquet), else return None."""
     path = Path(path)
     if _ending(path, reading=True) != ".parquet":
         return None
@@ -224,7 +224,7 @@ def check_writable(path: "str | Path", *, overwrite: bool = False) -> None:
 
 
 def plain_table(table: Table) -> Table:
-    """The same table with plain columns (quantities turned into columns with units), data shared.
+    """Turn quantities into columns with units; the data are shared.
 
     Raises
     ------
@@ -246,7 +246,9 @@ def plain_table(table: Table) -> Table:
 
 
 def tidied(table: Table, where: object) -> Table:
-    """Plain names, native byte order, text as str, NaN under the mask of floats, no mask where nothing is missing."""
+    """Tidy a table: plain names, native byte order, text as str, NaN under the mask of floats, no mask where nothing is
+    missing.
+    """
     table = Table(table, copy=False)
     plain = plain_names(table.colnames, where)
     if plain != table.colnames:

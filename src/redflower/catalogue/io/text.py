@@ -69,7 +69,7 @@ def read_csv(path: Path) -> Table:
 
 
 def _csv_head(path: Path) -> tuple[list[str], int, bool]:
-    """The names of a CSV's columns, which of its lines that are not blank holds them, and whether it is ECSV.
+    """Read the names of a CSV's columns, the number of the line that holds them, and whether it is ECSV.
 
     Comments may stand before the names, and the names may be the last comment.
     """
@@ -112,14 +112,14 @@ def _check_not_cut_short(path: Path, n_cells: int) -> None:
 
 @contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
-    """A text file, packed or not, without a byte order mark."""
+    """Read a text file, packed or not, without a byte order mark."""
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8-sig", errors="replace") as file:
         yield file
 
 
 def _typed(column: Column) -> Column:
-    """A column of text in a CSV as what it holds: numbers among words for "no value", true and false, or text."""
+    """Convert a CSV's text column to what it holds: numbers among words for "no value", true and false, or text."""
     values, missing = np.asarray(column), np.ma.getmaskarray(column)
     missing = missing | missing_words(values)
     there = values[~missing]
@@ -131,7 +131,7 @@ def _typed(column: Column) -> Column:
     elif not isinstance(whole := whole_numbers_of(there), str):
         kept = np.zeros(len(values), dtype=np.int64)
         kept[~missing] = whole
-    elif whole.lstrip("+-").isdigit():  # beyond 64 bits: as text no digit is lost
+    elif whole.lstrip("+-").isdigit():  # more than 64 bits: as text no digit is lost
         return column
     else:
         try:

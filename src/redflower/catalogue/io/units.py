@@ -20,7 +20,7 @@ _SPELLINGS: Final = {
 
 
 def parse_unit(text: str | AnyUnit | None) -> AnyUnit | None:
-    """The unit that a file states, or None where it states none.
+    """Parse the unit that a file states; None where it states none.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def parse_unit(text: str | AnyUnit | None) -> AnyUnit | None:
 
 
 def factor_to(unit: AnyUnit, wanted: str) -> float:
-    """The number by which values in ``unit`` are multiplied to be in ``wanted``.
+    """Return the factor that converts values in ``unit`` to ``wanted``.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def factor_to(unit: AnyUnit, wanted: str) -> float:
 
 
 def wrong_unit(name: str, theirs: str, unit: object, wanted: str) -> InputError:
-    """The error for a column whose unit cannot be turned into the one that redflower works in."""
+    """Make the error for a column whose unit cannot be converted to redflower's."""
     source = name if theirs == name else f"{name} (column {theirs!r} of the table)"
     return InputError(
         f"column {source} must be in {wanted} or a unit that converts to it; the table says {str(unit)!r}. "
@@ -101,7 +101,7 @@ def check_plausible_median(
 
 
 def _likely_unit(median: float, unit: str, plausible: tuple[float, float]) -> str | None:
-    """The commonest other unit of the same kind in which the median would be possible."""
+    """Return the commonest other unit of the same kind in which the median would be possible."""
     others = {"mas": ("arcsec", "uas"), "pc": ("kpc",), "mag": ("mmag",), "1 / um": ("1 / nm",)}
     for guess in others.get(unit, ()):
         if plausible[0] <= median * float(u.Unit(guess).to(u.Unit(unit))) <= plausible[1]:

@@ -1,4 +1,4 @@
-"""Numbers in columns of text, and the words that stand there for "no value"."""
+"""Numbers in columns of text, and the words used for "no value"."""
 
 from typing import Final
 
@@ -26,7 +26,7 @@ MISSING_SPELLINGS: Final = tuple(
 
 
 def missing_words(text: Shaped[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
-    """Which texts are a word for "no value"."""
+    """Tell which texts are a word for "no value"."""
     words, place = np.unique(text, return_inverse=True)
     return np.array([str(word).strip().lower() in MISSING_WORDS for word in words], dtype=bool)[place]
 
@@ -34,7 +34,7 @@ def missing_words(text: Shaped[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
 def numbers_of(
     text: Shaped[np.ndarray, " row"], missing: Bool[np.ndarray, " row"] | None, name: str, theirs: str
 ) -> Float[np.ndarray, " row"]:
-    """The numbers that a column of text spells, NaN where it says "no value".
+    """Parse a column of text as numbers, with NaN where it says "no value".
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def numbers_of(
 
 
 def whole_numbers_of(text: Shaped[np.ndarray, " row"]) -> Int[np.ndarray, " row"] | str:
-    """The whole numbers that texts spell, every digit kept; or else the first text that is none."""
+    """Parse texts as whole numbers, every digit kept; or return the first text that is none."""
     words = np.char.strip(text)
     for word in words:
         bare = word[1:] if word[:1] in ("+", "-") else word

@@ -20,7 +20,7 @@ _LOG: Final = logging.getLogger(__name__)
 _BAILER_JONES_ROWS: Final = 12_288
 #: Bailer-Jones et al. (2021) fitted their prior to the stars of a mock Gaia catalogue to this limit in G. [mag]
 BAILER_JONES_LIMIT_MAG: Final = 20.7
-#: Checksum of the table that lies beside the authors' notebook.
+#: Checksum of the table published with the authors' notebook.
 BAILER_JONES_SHA256: Final = "19e849119beaeeeede430d8dc5c4390928883f19e8c3ae0b705822bb60be2f8a"
 #: The priors that come with redflower, by the population of `redflower.simulate` that each was made from.
 PACKAGED: Final = {"mock": "mock_distance_prior.csv", "sky": "sky_distance_prior.csv"}
@@ -68,7 +68,7 @@ class DistancePrior:
                 )
 
     def as_dict(self) -> dict[str, Any]:
-        """Name, checksum and, if it is of a catalogue, limit, as a model keeps them."""
+        """Return name, checksum and, for the prior of a catalogue, its limit, as a model keeps them."""
         limit = {} if self.g_limit_mag is None else {"g_limit_mag": self.g_limit_mag}
         return {"name": self.name, "sha256": self.sha256, **limit}
 
@@ -80,14 +80,14 @@ class DistancePrior:
     def pixel(
         self, ra_deg: Float[np.ndarray, " star"], dec_deg: Float[np.ndarray, " star"]
     ) -> Int[np.ndarray, " star"]:
-        """The nested HEALPix pixel of each ICRS position, which must be finite."""
+        """Return the nested HEALPix pixel of each ICRS position, which must be finite."""
         grid = HEALPix(self.nside, order="nested")
         return np.asarray(grid.lonlat_to_healpix(np.asarray(ra_deg) * u.deg, np.asarray(dec_deg) * u.deg))
 
     def lookup(
         self, ra_deg: Float[np.ndarray, " star"], dec_deg: Float[np.ndarray, " star"]
     ) -> tuple[Float[np.ndarray, " star"], Float[np.ndarray, " star"], Float[np.ndarray, " star"]]:
-        """The natural log of the length in pc, alpha and beta at ICRS positions; NaN where those are not finite."""
+        """Return the natural log of the length in pc, alpha and beta at ICRS positions; NaN where those are not finite."""
         ra_deg, dec_deg = np.asarray(ra_deg, float), np.asarray(dec_deg, float)
         finite = np.isfinite(ra_deg) & np.isfinite(dec_deg)
         found = [np.full(ra_deg.shape, np.nan) for _ in range(3)]
@@ -138,7 +138,7 @@ def read_distance_prior(path: "str | Path") -> DistancePrior:
             f"this file has {len(rows)}. Fetch it again."
         )
     if not np.array_equal(np.sort(pixels), np.arange(len(rows))):
-        raise InputError(f"distance prior {path}: every HEALPix pixel must stand in it exactly once.")
+        raise InputError(f"distance prior {path}: every HEALPix pixel must appear exactly once.")
     values = values[np.argsort(pixels)]
     length = values[:, 0]
     if bailer_jones:
@@ -151,7 +151,7 @@ def read_distance_prior(path: "str | Path") -> DistancePrior:
 
 
 def default_distance_prior(population: str = "mock") -> DistancePrior:
-    """The prior that comes with redflower, made from a simulated Galaxy; for real stars prefer Bailer-Jones et al. 2021.
+    """Read a prior that comes with redflower, of a simulated Galaxy; for real stars prefer Bailer-Jones et al. 2021.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def default_distance_prior(population: str = "mock") -> DistancePrior:
 
 
 def packaged_distance_prior(sha256: str | None) -> DistancePrior:
-    """The packaged prior with a checksum, or the default one where none has it or no checksum is known."""
+    """Read the packaged prior with a checksum, or the default one where none has it or no checksum is known."""
     for population in PACKAGED:
         prior = default_distance_prior(population)
         if prior.sha256 == sha256:
@@ -182,7 +182,7 @@ def packaged_distance_prior(sha256: str | None) -> DistancePrior:
 def distance_prior_or_fallback(
     path: "str | Path | None" = None, *, sha256: str | None = None
 ) -> DistancePrior:
-    """A user's prior, or a packaged one with a warning that names it: that of the checksum, or the default.
+    """Read a user's prior, or a packaged one with a warning that names it: that of the checksum, or the default.
 
     The packaged priors were fitted to redflower's simulated Galaxies, smooth discs and halo. They are right for simulated stars
     and a stand-in for real ones: they know no dust, no Magellanic Clouds, and not Gaia's true completeness.
@@ -196,7 +196,7 @@ def distance_prior_or_fallback(
         return read_distance_prior(path)
     prior = packaged_distance_prior(sha256)
     _LOG.warning(
-        "no distance prior is given: %s stands in, made from a Galaxy that redflower simulates. For real stars give the table of "
+        "no distance prior is given: %s is used, made from a Galaxy that redflower simulates. For real stars give the table of "
         "Bailer-Jones et al. 2021 (redflower fetch prior FILE, then --distance-prior FILE).",
         prior.name,
     )

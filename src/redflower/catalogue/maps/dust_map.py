@@ -80,7 +80,7 @@ class DustMap:
         l_deg: Float[np.ndarray, " star"],
         b_deg: Float[np.ndarray, " star"],
     ) -> Float[np.ndarray, " star"]:
-        """E(B-V) of the pixel of each star, NaN where the map or the position has none. [mag]"""
+        """Look up E(B-V) in the pixel of each star, NaN where the map or the position has none. [mag]"""
         lon, lat = (l_deg, b_deg) if self.frame == "galactic" else (ra_deg, dec_deg)
         found = np.full(len(lon), np.nan)
         finite = np.isfinite(lon) & np.isfinite(lat)
@@ -99,7 +99,7 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
     path : a FITS file with a HEALPix table. Of several columns the one called E(B-V) is the map, or the one named behind the
         file, as ``map.fits[EBV]``.
     scale : factor from the map's values to E(B-V) on the scale of Schlegel et al. (1998), such as 1 / 7.78e21 for a column
-        density of hydrogen; beyond that of a map that is known by its published name
+        density of hydrogen; on top of that of a map known by its published name
         (`redflower.catalogue.maps.map_scales`).
     checksum : MD5 or SHA-256 of the file as its publisher states it, in hexadecimal digits.
 
@@ -171,7 +171,7 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
 def _map_table(
     path: Path, asked: str | None, scale: float
 ) -> tuple[fits.Header, np.ndarray | None, np.ndarray, str]:
-    """Header, pixel numbers if they are listed, values, and which column they are, of the table that holds the map."""
+    """Read the table that holds the map: header, pixel numbers if listed, values, and the name of their column."""
     with fits.open(path, memmap=False) as file:
         tables = [part for part in file if isinstance(part, fits.BinTableHDU)]
         if not tables:
@@ -221,7 +221,7 @@ def _frame(path: Path, header: fits.Header, notes: list[str]) -> Frame:
 def _pixels(
     path: Path, header: fits.Header, index: np.ndarray | None, listed: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """All pixels of the sky in the map's order, and nside, checked against the header."""
+    """Return all pixels of the sky in the map's order, and nside, checked against the header."""
     stated = header.get("NSIDE")
     if index is not None:
         nside = int(stated)

@@ -52,7 +52,7 @@ class QueriedMap:
         l_deg: Float[np.ndarray, " star"],
         b_deg: Float[np.ndarray, " star"],
     ) -> Float[np.ndarray, " star"]:
-        """E(B-V) towards each star, NaN where the map or the position has none. [mag]"""
+        """Look up E(B-V) towards each star, NaN where the map or the position has none. [mag]"""
         found = np.full(len(l_deg), np.nan)
         finite = np.isfinite(l_deg) & np.isfinite(b_deg)
         places = SkyCoord(l_deg[finite], b_deg[finite], unit="deg", frame="galactic")
@@ -63,7 +63,7 @@ class QueriedMap:
 def open_dust_map(
     source: "str | Path", *, scale: float = 1.0, checksum: str | None = None
 ) -> "DustMap | QueriedMap":
-    """A dust map from a HEALPix file, or one of dustmaps named as ``dustmaps:sfd``; parameters as in `read_dust_map`.
+    """Open a dust map from a HEALPix file, or one of dustmaps named as ``dustmaps:sfd``; parameters as in `read_dust_map`.
 
     Raises
     ------
@@ -86,12 +86,12 @@ def open_dust_map(
 
 
 def map_names() -> list[str]:
-    """The maps of the whole column that are known, as they are named where a file could stand."""
+    """List the known whole-column maps, as they are named in place of a file."""
     return [PREFIX + name for name in _MAPS]
 
 
 def open_query(source: str, class_name: str, keywords: dict[str, Any]) -> Any:
-    """The object of dustmaps that answers for a map named as ``dustmaps:sfd``.
+    """Open the dustmaps object that answers for a map named as ``dustmaps:sfd``.
 
     Raises
     ------

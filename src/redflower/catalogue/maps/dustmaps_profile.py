@@ -76,12 +76,12 @@ class DustProfile:
 
 
 def profile_names() -> list[str]:
-    """The three-dimensional maps that are known, as they are named where a file could stand."""
+    """List the known three-dimensional maps, as they are named in place of a file."""
     return [PREFIX + name for name in _MAPS]
 
 
 def read_dust_profile(source: str, l_deg: float, b_deg: float, radius_deg: float) -> DustProfile:
-    """The profile of a three-dimensional map of dustmaps over a circle.
+    """Read the profile of a three-dimensional map of dustmaps over a circle.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def read_dust_profile(source: str, l_deg: float, b_deg: float, radius_deg: float
 def places_in_circle(
     l_deg: float, b_deg: float, radius_deg: float
 ) -> tuple[Float[np.ndarray, " place"], Float[np.ndarray, " place"]]:
-    """Places spread evenly over a circle, by the golden angle. [deg]"""
+    """Spread places evenly over a circle, by the golden angle. [deg]"""
     number = np.arange(N_PLACES) + 0.5
     centre = SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic")
     angle = np.pi * (1.0 + np.sqrt(5.0)) * number
@@ -136,7 +136,7 @@ def places_in_circle(
 def _summed(
     ask: Callable[[np.ndarray], np.ndarray], distance_pc: Float[np.ndarray, " node"]
 ) -> Float[np.ndarray, "place node"]:
-    """A density per kpc summed from the Sun on, NaN from where the map ends."""
+    """Sum a density per kpc outwards from the Sun; NaN from where the map ends."""
     edges = np.arange(0.0, distance_pc[-1] + _STEP_PC, _STEP_PC)
     within = np.cumsum(ask(0.5 * (edges[1:] + edges[:-1])) * _STEP_PC / 1000.0, axis=1)
     total = np.concatenate([np.zeros((len(within), 1)), within], axis=1)

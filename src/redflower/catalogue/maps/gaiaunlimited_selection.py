@@ -19,7 +19,7 @@ G_RP_NAME: Final = "g_rp_"
 
 
 def counts_from_gaiaunlimited(function: Any) -> SelectionCounts:
-    """The counts behind a ``gaiaunlimited`` SubsampleSelectionFunction, binned in position, G and G - RP.
+    """Take the counts behind a ``gaiaunlimited`` SubsampleSelectionFunction, in bins of position, G and G - RP.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ _PIXEL_NAMES: Final = (
 
 
 def split_column(source: "str | Path") -> tuple[Path, str | None]:
-    """The file and the column of a map named as ``FILE.fits[COLUMN]``; a file that is so named is meant itself."""
+    """Split a map named as ``FILE.fits[COLUMN]`` into file and column; a file that has such a name is meant itself."""
     path = Path(source)
     found = re.fullmatch(r"(.+)\[([^\[\]]+)\]", str(source))
     if found is None or path.exists():
@@ -56,12 +56,12 @@ def split_column(source: "str | Path") -> tuple[Path, str | None]:
 
 
 def pixel_column(names: Sequence[str]) -> str:
-    """The column of pixel numbers of a map that lists its pixels: the one that is named so, or else the first."""
+    """Find the column of pixel numbers of a map that lists its pixels: the one with that name, or else the first."""
     return next((name for name in names if _plain(name) in _PIXEL_NAMES), names[0])
 
 
 def value_column(path: Path, names: Sequence[str], asked: str | None, scale: float) -> tuple[str, str]:
-    """The column that holds E(B-V), and a sentence that says which.
+    """Find the column that holds E(B-V), and a sentence that says which.
 
     Parameters
     ----------
@@ -98,13 +98,13 @@ def value_column(path: Path, names: Sequence[str], asked: str | None, scale: flo
 
 
 def is_ebv(name: str) -> bool:
-    """Whether a column's name says that it is E(B-V), and not its error."""
+    """Tell whether a column's name says that it is E(B-V), and not its error."""
     plain = _plain(name)
     return plain.startswith(_EBV_BEGIN) and not any(word in plain for word in _NOT_THE_VALUE)
 
 
 def factor_to_mag(path: Path, name: str, unit: str | None, scale: float) -> float:
-    """The factor from a column's unit to mag; 1 where no unit is stated, or the user gives the whole factor.
+    """Return the factor from a column's unit to mag; 1 where no unit is stated, or the user gives the whole factor.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def _plain(name: str) -> str:
 
 
 def _is_other(name: str) -> bool:
-    """Whether a name is another quantity's, or an error's: TAU353, A_V, N_HI, EBV_ERR; not AVERAGE or TEMPERATURE."""
+    """Tell whether a name is another quantity's, or an error's: TAU353, A_V, N_HI, EBV_ERR; not AVERAGE or TEMPERATURE."""
     plain = _plain(name)
     words = re.split(r"[^a-z0-9]+", name.lower())
     other = "|".join(_OTHERS)

@@ -33,7 +33,7 @@ SFD_HYDROGEN: Final = LENZ_HYDROGEN * LENZ_PER_SFD
 MAP_SCALES: Final[dict[str, MapScale]] = {
     "sfd": MapScale(1.0, "E(B-V) of Schlegel et al. (1998), the scale itself"),
     "csfd": MapScale(
-        1.0, "E(B-V) on the scale of Schlegel et al. (1998), less the light of galaxies (Chiang 2023)"
+        1.0, "E(B-V) on the scale of Schlegel et al. (1998), with the light of galaxies removed (Chiang 2023)"
     ),
     "lenz2017": MapScale(
         1.0 / LENZ_PER_SFD,
@@ -56,12 +56,12 @@ UNKNOWN: Final = MapScale(
 
 
 def scale_of_file(name: str) -> MapScale:
-    """The scale of a map's file, known by its published name or else assumed."""
+    """Return the scale of a map's file, known by its published name or else assumed."""
     return MAP_SCALES[FILE_NAMES[name]] if name in FILE_NAMES else UNKNOWN
 
 
 def describe_scale(name: str, known: MapScale, asked: float) -> str:
-    """A note of what a map's values are and what was done with them."""
+    """Describe what a map's values are and what was done with them."""
     total = known.factor * asked
     by_user = f", a factor of {asked:.4g} of it as asked" if asked != 1.0 else ""
     return f"{name}: {known.source}; its values are multiplied by {total:.4g}{by_user}"

@@ -2,8 +2,8 @@
 
 The subsample method (Rix et al. 2021, AJ 162, 142; Castro-Ginard et al. 2023, A&A 677, A37): of n stars of the parent
 catalogue in a cell of position, magnitude and colour, k are in the sample; given the probability p, k is binomial, so p
-has a beta posterior. Empty and sparse cells lean on the same magnitude and colour over the whole sky and on all stars of the
-same pixel, where the method as published leans on 1/2, which no survey is like.
+has a beta posterior. Empty and sparse cells are shrunk towards the same magnitude and colour over the whole sky and towards all
+stars of the same pixel, whereas the published method shrinks them towards 1/2, a poor guess for any real survey.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ def build_selection(
     prior_stars: float = 2.0,
     log_parent: Float[np.ndarray, "pixel g"] | None = None,
 ) -> SelectionFunction:
-    """The selection function from counts: posterior mean and standard deviation of the binomial probability.
+    """Build the selection function from counts: posterior mean and standard deviation of the binomial probability.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def build_selection(
         sky (that one on its magnitude, and that on everything), its odds moved by those of all stars of the pixel;
         ``flat`` is (k + 1) / (n + 2), as gaiaunlimited has it.
     prior_stars : weight of the sky's mean, in stars.
-    log_parent : log of the parent's own completeness in each pixel and magnitude; 0 without it (E11).
+    log_parent : log of the parent's own completeness in each pixel and magnitude (E11). If None, it is 0.
 
     Raises
     ------
@@ -88,7 +88,7 @@ class SelectionCheck:
     mean : over the stars of the parent.
     quantiles : 5, 50 and 95 % over the stars of the parent.
     share_above_09 : share of them with a probability above 0.9.
-    scatter_over_sky : standard deviation over pixels of the probability at fixed magnitude and colour, beyond what the
+    scatter_over_sky : standard deviation over pixels of the probability at fixed magnitude and colour, in excess of what the
         counts' own noise makes. Only what differs between stars of one density can matter to the model.
     scatter_over_magnitudes : standard deviation over magnitudes and colours of the mean over the sky.
     """
@@ -100,7 +100,7 @@ class SelectionCheck:
     scatter_over_magnitudes: float
 
     def text(self) -> str:
-        """One sentence for the user."""
+        """Say it in one sentence for the user."""
         low, middle, high = self.quantiles
         return (
             f"selection function: mean {self.mean:.3f}, 5-50-95 % of the parent's stars at {low:.3f}, {middle:.3f}, "
@@ -110,7 +110,7 @@ class SelectionCheck:
 
 
 def check_selection(selection: SelectionFunction, counts: SelectionCounts) -> SelectionCheck:
-    """How far a selection function is from 1 for the stars of its parent catalogue."""
+    """Check how far a selection function is from 1 for the stars of its parent catalogue."""
     p = np.exp(np.asarray(selection.log_probability, dtype=float))
     sigma = np.asarray(selection.uncertainty, dtype=float)
     weight = counts.parent.astype(float)
@@ -136,7 +136,7 @@ def check_selection(selection: SelectionFunction, counts: SelectionCounts) -> Se
 
 
 def _sky_star(n: np.ndarray) -> np.ndarray:
-    """One star for every pixel, shared out over magnitudes and colours as those of the whole sky; shape (1, g, g_rp).
+    """Spread one star per pixel over magnitudes and colours as those of the whole sky; shape (1, g, g_rp).
 
     Where a pixel has no stars of a magnitude, the sky's mixture of colours stands there; where it has some, they outvote
     it. At a magnitude that no star of the sky has, all colours count alike.
@@ -150,7 +150,7 @@ def _leaning(k: np.ndarray, n: np.ndarray, towards: Any, stars: float) -> np.nda
 
 
 def _moved(by_cell: np.ndarray, k_pixel: np.ndarray, n: np.ndarray, stars: float) -> np.ndarray:
-    """The sky's probability of each cell with its odds moved to those of the pixel; shape (pixel, g, g_rp)."""
+    """Move the odds of the sky's probability in each cell to those of the pixel; shape (pixel, g, g_rp)."""
     n_pixel = n.sum(axis=(1, 2))
     everywhere = (n * by_cell).sum(axis=(1, 2))
     q = np.where(n_pixel > 0, everywhere / np.maximum(n_pixel, 1.0), by_cell.mean())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from redflower.physics import SelectionFunction
 
 
-#: Edges unless asked otherwise; colours beyond count in the outermost cells. [mag]
+#: Default edges; colours outside count in the outermost cells. [mag]
 G_RP_EDGES_MAG: Final = (-0.2, 0.3, 0.5, 0.7, 0.9, 1.1, 1.4)
 G_STEP_MAG: Final = 0.5
 #: HEALPix level of the positions unless asked otherwise: 54 square degrees.
@@ -72,7 +72,7 @@ def count_stars(
     g_bright_mag, g_faint_mag : limits of the sample in G, between which there are cells. [mag]
     order : HEALPix level of the positions.
     g_step_mag : width of the cells in G, stretched to fit between the limits. [mag]
-    g_rp_edges_mag : edges in G - RP; stars beyond the outermost count in the cells there. [mag]
+    g_rp_edges_mag : edges in G - RP; stars outside them count in the outermost cells. [mag]
     """
     if not g_bright_mag < g_faint_mag:
         raise InputError(f"the limits in G must rise: {g_bright_mag}, {g_faint_mag}.")
@@ -98,7 +98,7 @@ def count_stars(
 def selection_pixels(
     selection: "SelectionFunction", ra_deg: Float[np.ndarray, " star"], dec_deg: Float[np.ndarray, " star"]
 ) -> Int[np.ndarray, " star"]:
-    """The pixel of each star in a selection function; 0 where a position is not finite."""
+    """Return the pixel of each star in a selection function; 0 where a position is not finite."""
     finite = np.isfinite(ra_deg) & np.isfinite(dec_deg)
     grid = HEALPix(selection.nside, order="nested")
     pixels = grid.lonlat_to_healpix(

@@ -37,7 +37,7 @@ Condition = tuple[str, str, str, Bool[np.ndarray, "star band"]]
 def band_conditions(
     stars: Table, magnitude_mag: Float[np.ndarray, "star band"], limits: QualityLimits
 ) -> Iterator[Condition]:
-    """The cuts on bands that the table's columns allow: name, condition, survey, and where it is *not* met."""
+    """Yield the cuts on bands that the table's columns allow: name, condition, survey, and where it is *not* met."""
     ps1 = np.array([band.survey == "ps1" for band in BANDS])
     tmass = np.array([band.survey == "2mass" for band in BANDS])
     everywhere = np.zeros(magnitude_mag.shape, dtype=bool)
@@ -77,5 +77,5 @@ def band_conditions(
 
 
 def _bits(stars: Table, name: str) -> np.ndarray:
-    """Flags as integers; a missing value has no bit, so it vouches for nothing."""
+    """Return the flags as integers; a missing value has no bit, so it vouches for nothing."""
     return np.nan_to_num(as_floats(stars, name), nan=0.0).astype(np.int64)

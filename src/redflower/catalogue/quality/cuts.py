@@ -51,7 +51,7 @@ class Photometry:
 
 
 def photometry(stars: Table, limits: QualityLimits) -> Photometry:
-    """Magnitudes and their errors, with the survey floors, of the bands that pass their own quality cuts."""
+    """Compute magnitudes and their errors, with the survey floors, of the bands that pass their own quality cuts."""
     shape = (len(stars), len(BANDS))
     magnitude, error = np.full(shape, np.nan), np.full(shape, np.nan)
     notes: list[str] = []
@@ -83,7 +83,7 @@ def quality_cuts(
     limits: QualityLimits,
     purpose: Purpose,
 ) -> Iterator[tuple[str, str, Bool[np.ndarray, " star"]]]:
-    """The cuts of a purpose that the table's columns allow: name, condition, and which stars meet it.
+    """Yield the cuts of a purpose that the table's columns allow: name, condition, and which stars meet it.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def quality_cuts(
 def _band(
     stars: Table, band: Band, notes: list[str]
 ) -> tuple[Float[np.ndarray, " star"], Float[np.ndarray, " star"]]:
-    """Magnitude and error of one band; NaN in both where either is missing."""
+    """Return the magnitude and error of one band; NaN in both where either is missing."""
     magnitude = as_floats(stars, band.magnitude_column)
     sources = error_sources(band, stars.colnames)
     if not sources or band.magnitude_column not in stars.colnames:

@@ -33,7 +33,7 @@ class CutReport:
     cuts : in the order in which they were made.
     bands : label of each band -> number of the remaining stars that have it.
     zero_point : what was done about the parallax zero point.
-    notes : what was assumed, set missing, or could not be done for want of a column.
+    notes : what was assumed, set missing, or could not be done because a column is missing.
     band_cuts : the cuts that set bands missing, made before the others.
     summary : counts and median errors of the remaining stars.
     """
@@ -57,7 +57,7 @@ class CutReport:
         return self.cuts[-1].after
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as plain lists and dictionaries."""
+        """Return the report as plain lists and dictionaries."""
         content = asdict(self)
         lists = {name: list(content[name]) for name in ("cuts", "notes", "band_cuts")}
         return {**content, **lists, "summary": self.summary.as_dict() if self.summary else None}
@@ -78,7 +78,7 @@ class CutReport:
             raise TableError(f"the report {path} cannot be written: {problem.strerror or problem}.") from None
 
     def rich_table(self) -> RichTable:
-        """The cuts as a table for the terminal."""
+        """Lay out the cuts as a table for the terminal."""
         table = RichTable(title=f"Stars for {self.purpose}")
         table.add_column("cut")
         table.add_column("stars must have")
@@ -89,7 +89,7 @@ class CutReport:
         return table
 
     def text(self) -> str:
-        """The whole report as lines of text."""
+        """Write out the whole report as lines of text."""
         both: list[BandCut | Cut] = [*self.band_cuts, *self.cuts]
         width = max(len(cut.name) for cut in both)
         lines = [

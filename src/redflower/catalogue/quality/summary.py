@@ -27,11 +27,11 @@ class SampleSummary:
     medians: dict[str, float | None]
 
     def as_dict(self) -> dict[str, Any]:
-        """Counts and medians as plain dictionaries."""
+        """Return the counts and medians as plain dictionaries."""
         return {"counts": dict(self.counts), "median_errors": dict(self.medians)}
 
     def table(self) -> Table:
-        """The medians as a table of quantity, median error and unit, the counts in its meta."""
+        """Return the medians as a table of quantity, median error and unit, the counts in its meta."""
         names = list(self.medians)
         out = Table(meta={"counts": dict(self.counts)})
         out["quantity"] = names
@@ -41,7 +41,7 @@ class SampleSummary:
         return out
 
     def text(self) -> str:
-        """The summary as lines of text."""
+        """Write out the summary as lines of text."""
         lines = ["stars: " + ", ".join(f"{name} {count:,}" for name, count in self.counts.items())]
         parts = []
         for name, value in self.medians.items():
@@ -52,7 +52,7 @@ class SampleSummary:
 
 
 def summarise(prepared: Table) -> SampleSummary:
-    """Counts and median errors of a prepared table.
+    """Count the stars and compute the median errors of a prepared table.
 
     Raises
     ------

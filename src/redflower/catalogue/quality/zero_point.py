@@ -70,7 +70,7 @@ class ParallaxZeroPoint:
 def parallax_zero_point(
     stars: Table, zero_point: ZeroPoint = "auto", release: GaiaRelease | None = None
 ) -> ParallaxZeroPoint:
-    """The parallax zero point of each star.
+    """Choose the parallax zero point of each star.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _own_bias(
     has_parallax: Bool[np.ndarray, " star"],
     status: Int[np.ndarray, " star"],
 ) -> ParallaxZeroPoint:
-    """The bias that a release gives for each star, after a look at its sign, its size and its gaps."""
+    """Take the bias that a release gives for each star, after a check of its sign, its size and its gaps."""
     name, rule, n = release.theirs("parallax_bias"), release.zero_point, int(has_parallax.sum())
     nothing = np.zeros(len(stars))
     if "parallax_bias" not in stars.colnames:
@@ -211,12 +211,12 @@ def _lindegren21(
     if at_edge.any():
         description += f"; {at_edge.sum()} of them outside its range, with the value at the edge"
     if known.sum() < has_parallax.sum():
-        description += f"; none removed from {has_parallax.sum() - known.sum()} for want of G or colour"
+        description += f"; none removed from {has_parallax.sum() - known.sum()} which lack G or colour"
     return ParallaxZeroPoint(zero_point_mas, status, description)
 
 
 def solution_kind(stars: Table) -> Int[np.ndarray, " star"]:
-    """The kind of astrometric solution of each star: 3, 31 or 95; 0 where the table does not tell.
+    """Return the kind of astrometric solution of each star: 3, 31 or 95; 0 where the table does not tell.
 
     Two bits of ``astrometric_params_solved`` tell: that of a parallax, and that of a pseudocolour. What else was solved for
     (accelerations and orbits in Gaia DR4) makes no other kind. Where the column is absent, the colours tell: the archive gives
@@ -241,7 +241,7 @@ def lindegren21_zero_point_mas(
     ecl_lat_deg: Float[np.ndarray, " star"],
     solved: Int[np.ndarray, " star"],
 ) -> tuple[Float[np.ndarray, " star"], Bool[np.ndarray, " star"]]:
-    """Zero points of Gaia (E)DR3 parallaxes, solutions with five and six parameters mixed at will.
+    """Compute zero points of Gaia (E)DR3 parallaxes, for five- and six-parameter solutions mixed freely.
 
     Source: Lindegren et al. (2021), A&A 649, A4, section 5 and tables 9, 10, through ``gaiadr3-zeropoint``.
 
@@ -267,7 +267,7 @@ def lindegren21_zero_point_mas(
     at_edge = (g != g_mag) | np.where(six, pseudocolour != pseudocolour_per_um, nu_eff != nu_eff_per_um)
     value_mas = np.empty(len(g))
     with warnings.catch_warnings():
-        # The package warns at the very edges; what lies beyond has been moved to them and is flagged.
+        # The package warns at the very edges; values outside have been moved to them and are flagged.
         warnings.simplefilter("ignore")
         for start in range(0, len(g), _ROWS_AT_ONCE):
             rows = slice(start, start + _ROWS_AT_ONCE)
@@ -284,7 +284,7 @@ def lindegren21_zero_point_mas(
 def ecliptic_latitude_deg(
     ra_deg: Float[np.ndarray, " star"], dec_deg: Float[np.ndarray, " star"]
 ) -> Float[np.ndarray, " star"]:
-    """Ecliptic latitude at J2000 of equatorial positions. [deg]"""
+    """Convert equatorial positions to ecliptic latitude at J2000. [deg]"""
     obliquity, ra, dec = np.deg2rad(_OBLIQUITY_DEG), np.deg2rad(ra_deg), np.deg2rad(dec_deg)
     sine = np.sin(dec) * np.cos(obliquity) - np.cos(dec) * np.sin(obliquity) * np.sin(ra)
     return np.rad2deg(np.arcsin(np.clip(sine, -1.0, 1.0)))
@@ -305,7 +305,7 @@ def _checked_constant(zero_point: Any) -> float:
 
 @cache
 def _lindegren_package() -> Any:
-    """The package of the published function, with its tables of coefficients loaded into it."""
+    """Load the package of the published function, with its tables of coefficients."""
     from zero_point import zpt
 
     zpt.load_tables()

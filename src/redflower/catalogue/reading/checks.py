@@ -31,7 +31,7 @@ N_PS1_FLAGS: Final = sum(spec.without == PS1_FLAGS_LOST for spec in INPUT_COLUMN
 
 
 def error_sources(band: Band, names: Iterable[str]) -> list[str]:
-    """The forms in which a table gives a band's errors, best first: ``fluxes``, ``ratio``, ``magnitude``."""
+    """List the forms in which a table gives a band's errors, best first: ``fluxes``, ``ratio``, ``magnitude``."""
     names = set(names)
     found = []
     if band.flux_column in names and band.flux_error_column in names:
@@ -152,7 +152,7 @@ def check_magnitudes_match_fluxes(stars: Table, band: Band) -> None:
 
 
 def notes_on_absent_columns(names: Iterable[str], rule: Rule) -> list[str]:
-    """What is lost for want of optional columns, one sentence each.
+    """Describe, one sentence each, what the missing optional columns cost.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
     notes: list[str] = []
 
     values[~np.isfinite(values)] = np.nan
-    # On the values as they stand in the file, before any unit is converted.
+    # On the values as the file has them, before any unit is converted.
     marked = _marked(values, spec.sentinels)
     values[marked] = np.nan
     if marked.any():
@@ -89,7 +89,7 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
 
 
 def clean_identifiers(column: Column, notes: list[str]) -> Column:
-    """Identifiers as int64, every digit kept.
+    """Convert identifiers to int64, every digit kept.
 
     Raises
     ------
@@ -147,7 +147,7 @@ _READ_WHOLE: Final = (
 
 
 def clean_text(column: Column) -> Column:
-    """Text as str, empty where missing; a column of quality flags read as numbers (222) is text again."""
+    """Convert text to str, empty where missing; quality flags read as numbers (222) become text again."""
     if isinstance(column, MaskedColumn):
         missing = np.ma.getmaskarray(column)
         return Column(np.where(missing, "", np.asarray(column).astype(str)))
@@ -155,7 +155,7 @@ def clean_text(column: Column) -> Column:
 
 
 def _marked(values: Float[np.ndarray, " star"], sentinels: tuple[float, ...]) -> Bool[np.ndarray, " star"]:
-    """Which values are one of the marks of a missing value."""
+    """Tell which values are one of the marks of a missing value."""
     if not sentinels:
         return np.zeros(values.shape, dtype=bool)
     marks = np.sort(sentinels)
@@ -169,7 +169,7 @@ def _marked(values: Float[np.ndarray, " star"], sentinels: tuple[float, ...]) ->
 
 
 def _unit_of(column: Column, spec: InputColumn, stated_unit: str | None) -> AnyUnit | None:
-    """The unit of a column: what the table says, or else the column map; the two must not differ."""
+    """Return the unit of a column from the table, or else from the column map; the two must not differ."""
     if spec.unit is None:
         return None
     stated = parse_unit(stated_unit)
@@ -196,7 +196,7 @@ def _can_be_flux(unit: AnyUnit) -> bool:
 
 
 def _as_floats(column: Column, name: str) -> Float[np.ndarray, " star"]:
-    """A new float64 array of the column, NaN where masked."""
+    """Copy the column to a new float64 array, with NaN where masked."""
     missing = np.ma.getmaskarray(column) if isinstance(column, MaskedColumn) else None
     values = np.asarray(column)
     if values.dtype.kind == "U":
@@ -214,7 +214,7 @@ def _as_floats(column: Column, name: str) -> Float[np.ndarray, " star"]:
 def _within_range(
     values: Float[np.ndarray, " star"], spec: InputColumn
 ) -> tuple[Float[np.ndarray, " star"], int]:
-    """Values outside the range of the column set to NaN, and their number; impossible angles are refused."""
+    """Set values outside the column's range to NaN and count them; impossible angles are refused."""
     if spec.valid is None:
         return values, 0
     low, high = spec.valid

@@ -215,7 +215,7 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
 
 
 def check_lookalikes(names: Sequence[str], choice: ColumnChoice, column_map: ColumnMap, where: str) -> None:
-    """Refuse a table of which a column that looks like one of ours would be dropped, while ours is absent.
+    """Refuse a table with a column that looks like one of ours and would be dropped, while ours is absent.
 
     Raises
     ------
@@ -238,12 +238,12 @@ def check_lookalikes(names: Sequence[str], choice: ColumnChoice, column_map: Col
 
 
 def _known_names() -> set[str]:
-    """Every name and alias of the schema, in lower case."""
+    """Return every name and alias of the schema, in lower case."""
     return {spelling.lower() for name, spec in INPUT_COLUMNS.items() for spelling in (name, *spec.aliases)}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the nearest known name, with a leading space; empty if none is near."""
+    """Suggest the nearest known name in a sentence with a leading space; empty if none is near."""
     known = list(known)
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if not nearest:

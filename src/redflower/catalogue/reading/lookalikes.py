@@ -57,7 +57,7 @@ def refuse_lookalikes(
 
 
 def decorated(names: Sequence[str], spellings: Sequence[str]) -> list[str]:
-    """The names that are one of the spellings with a suffix or the name of another table before it."""
+    """Find the names that are one of the spellings with a suffix, or with another table's name before it."""
     return [theirs for theirs in names if _decorated(theirs, spellings)]
 
 
@@ -67,7 +67,7 @@ def refuse_case_twins(names: Sequence[str], settled: Iterable[str], where: str, 
     Parameters
     ----------
     names : the table's columns whose names, in any case, are known.
-    settled : those of which it is said what they are.
+    settled : those whose meaning is stated.
 
     Raises
     ------

@@ -30,7 +30,7 @@ _RENAME: Final = "Rename it to {name!r}; if it is another thing, give it another
 
 
 def _specs() -> dict[str, InputColumn]:
-    """What the numbers of a prepared table are: as those they came from, but believed, for `prepare` has judged them."""
+    """Specify a prepared table's numbers: as the raw ones, but believed, for `prepare` has judged them."""
     specs = {
         name: INPUT_COLUMNS[name]
         for name in (
@@ -66,7 +66,7 @@ _PAIRS: Final = (("parallax", "parallax_error"), *((band.name, prepared_error_na
 
 
 def open_prepared(source: TableSource, what: str) -> Table:
-    """A prepared table of any source, made right; see `clean_prepared`.
+    """Open a prepared table of any source and clean it; see `clean_prepared`.
 
     Parameters
     ----------
@@ -79,17 +79,17 @@ def open_prepared(source: TableSource, what: str) -> Table:
 def clean_prepared(
     table: Table, what: str, all_names: Sequence[str] | None = None, *, say: bool = True
 ) -> Table:
-    """A prepared table with its own names, whole identifiers, units as written, and NaN for what is missing.
+    """Clean a prepared table: its own names, whole identifiers, units as written, and NaN for missing values.
 
     Programs through which the table went may have turned identifiers into floats, names into capitals, NaN into 99, and
-    numbers into text. What can be told is mended, and a warning says so; what cannot is refused.
+    numbers into text. What is unambiguous is repaired with a warning; the rest is refused.
 
     Parameters
     ----------
     table : read by `redflower.catalogue.io.tables` or `redflower.catalogue.io.sources`.
     what : how messages call it.
     all_names : the names of all columns, where only some were read.
-    say : whether to warn of what was mended; not of a part that was looked at before.
+    say : whether to warn of repairs. Not for a part that was checked before.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def clean_prepared(
 
 def _refuse_lookalikes(names: Sequence[str], what: str) -> None:
     have = {name.lower() for name in names}
-    if len(have & _KNOWN) < len(_KNOWN) / 4:  # another kind of table, of which `require_prepared` tells
+    if len(have & _KNOWN) < len(_KNOWN) / 4:  # another kind of table, which `require_prepared` reports
         return
     wanted = PREPARED_NAMES - have
     unused = [name for name in names if name.lower() not in _KNOWN]

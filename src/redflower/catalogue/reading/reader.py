@@ -105,7 +105,7 @@ def read_stars(
     table.keep_columns([name for name in table.colnames if name in uses])
 
     def take(theirs: str) -> Column:
-        """A column of the source, let go with its last use: millions of stars should not be held twice."""
+        """Take a column of the source and free it with its last use: millions of stars should not be held twice."""
         column = table[theirs]
         uses[theirs] -= 1
         if not uses[theirs]:
@@ -224,7 +224,7 @@ def _stage(table: Table) -> str | None:
 
 
 def _opened(source: Any, column_map: ColumnMap) -> tuple[Table, list[str], ColumnChoice, dict[str, Any]]:
-    """The source as a plain table of at least the wanted columns, all its names, the choice, the origin."""
+    """Open the source as a plain table of at least the wanted columns, with all its names, the choice and the origin."""
     if isinstance(source, (str, Path)):
         path = Path(source)
         names = column_names(path)

@@ -35,7 +35,7 @@ class InputColumn:
     valid : the range of possible values, ends excluded except for angles; None for text.
     sentinels : values that mean "missing".
     plausible_median : the range in which the median of a whole table lies if the unit is right.
-    required : whether no table can do without it.
+    required : whether every table must have it.
     without : what is lost where the column is absent.
     aliases : other names under which surveys publish the same column; those of Gaia's releases come on top.
     serves : the rule of the parallax zero point that it serves (`redflower.catalogue.gaia_release.Rule`); None for other uses.
@@ -140,17 +140,17 @@ _DISTANCES = tuple(
 
 
 def magnitude_error_column(band: Band) -> str:
-    """The input column of a band's magnitude error; for Gaia the one used where fluxes are absent."""
+    """Return the input column of a band's magnitude error; for Gaia the one used where fluxes are absent."""
     return band.error_column or f"{band.magnitude_column}_error"
 
 
 def flux_over_error_column(band: Band) -> str | None:
-    """The Gaia archive's column of flux over flux error; None for surveys that publish magnitudes."""
+    """Return the Gaia archive's column of flux over flux error; None for surveys that publish magnitudes."""
     return f"{band.flux_column}_over_error" if band.flux_column else None
 
 
 def _band_columns(band: Band) -> tuple[InputColumn, ...]:
-    """The input columns of one band: magnitude, and its error in each form that catalogues publish."""
+    """Return the input columns of one band: its magnitude, and its error in each form that catalogues publish."""
     lost = f"band {band.label} is missing for every star"
     other = names_of_band(band)
     error_text = f"standard error of the {band.label} magnitude"

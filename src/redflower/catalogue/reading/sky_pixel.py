@@ -69,7 +69,7 @@ def check_positions_in_pixels(
             raise InputError(
                 f"{pair} must be of the star that source_id names: for {off.sum()} of {off.size} stars, such "
                 f"as source_id {ids[off][0]}, they are elsewhere on the sky than the pixel in the identifier. Rows of two "
-                "tables may be joined wrongly; mend or remove them."
+                "tables may be joined wrongly; correct or remove them."
             )
         return None
     tried = np.flatnonzero(possible)[:: max(1, int(possible.sum()) // _N_TRIED)]
@@ -96,7 +96,7 @@ def check_positions_in_pixels(
 
 
 def _look_like_gaias(ids: Int[np.ndarray, " star"], possible: Bool[np.ndarray, " star"]) -> bool:
-    """Whether identifiers have the form of Gaia's: multiples of 128 in pixels of the sky, of which there are several."""
+    """Tell whether identifiers have the form of Gaia's: multiples of 128 in several pixels of the sky."""
     formed = possible & (ids >= _PIXEL_UNIT) & (ids % _RUNNING_UNIT == 0)
     if len(ids) < _LOOK_MIN or formed.mean() < _NEARLY_ALL:
         return False
@@ -104,7 +104,7 @@ def _look_like_gaias(ids: Int[np.ndarray, " star"], possible: Bool[np.ndarray, "
 
 
 def _other_readings(names: tuple[str, ...]) -> Iterator[tuple[str, Callable[..., np.ndarray]]]:
-    """What positions may be instead, in words, and the unit vectors in ICRS if they are."""
+    """Say in words what the positions may be instead, with unit vectors in ICRS for each reading."""
     own, other = ("icrs", "galactic") if names[0] == "ra" else ("galactic", "icrs")
     theirs = "l and b" if own == "icrs" else "ra and dec"
     yield f"in hours ({names[0]}) and degrees ({names[1]})", lambda lon, lat: _icrs(15 * lon, lat, own)
@@ -130,7 +130,7 @@ def _other_readings(names: tuple[str, ...]) -> Iterator[tuple[str, Callable[...,
 
 
 def _icrs(lon: np.ndarray, lat: np.ndarray, frame: str) -> np.ndarray:
-    """Unit vectors in ICRS of positions in a frame; NaN where the latitude is none. [deg]"""
+    """Return unit vectors in ICRS of positions in a frame; NaN where the latitude is impossible. [deg]"""
     lat = np.where(np.abs(lat) <= 90.0, lat, np.nan)
     if frame == "icrs":
         return _vectors(lon, lat)

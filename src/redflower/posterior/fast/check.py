@@ -56,10 +56,10 @@ def weighted_draws(
     n_per_node: int,
     spread: bool = False,
 ) -> WeightedDraws:
-    """`n_nodes` nodes by systematic sampling of the grid's mass, ``n_per_node`` magnitudes at each, in mirrored pairs.
+    """Draw `n_nodes` nodes by systematic sampling of the grid's mass, with ``n_per_node`` magnitudes at each, in mirrored pairs.
 
-    With ``spread`` a draw lies anywhere in its node's cell, so that the grid is a density, constant in every cell, and not
-    a set of points: what it does not resolve is then in the weights.
+    With ``spread`` a draw lies anywhere in its node's cell. The grid then acts as a density, constant in every cell, and not as
+    a set of points, and the weights correct for what it does not resolve.
 
     Equation: EF5 (docs/explanation/model.md).
     """
@@ -108,7 +108,7 @@ def weighted_draws(
 def within_cells(
     key: PRNGKeyArray, nodes: Float[Array, " node"], chosen: Int[Array, " draw"]
 ) -> Float[Array, " draw"]:
-    """A uniform draw within half a spacing of each chosen node; those at the ends have half a cell."""
+    """Draw uniformly within half a spacing of each chosen node; the end nodes have half a cell."""
     half = 0.5 * (nodes[1] - nodes[0])
     low, high = jnp.maximum(nodes[chosen] - half, nodes[0]), jnp.minimum(nodes[chosen] + half, nodes[-1])
     return low + (high - low) * jax.random.uniform(key, chosen.shape)
@@ -128,7 +128,7 @@ class Check(NamedTuple):
 
 
 def check_of(draws: WeightedDraws) -> Check:
-    """The check of one star's draws."""
+    """Summarise the weights of one star's draws."""
     peak = jnp.max(draws.log_weight)
     weight = jnp.exp(draws.log_weight - peak)
     total = jnp.sum(weight)

@@ -27,7 +27,7 @@ from redflower.star import Star
 PULL_DRAWS: Final = 16
 #: A star fits poorly below this tail probability.
 POOR_FIT: Final = 0.01
-#: A residual in float32 cannot be told from infinity beyond this many sigmas.
+#: A residual in float32 cannot be told from infinity from this many sigmas on.
 RESIDUAL_MAX: Final = 5.0
 
 
@@ -37,8 +37,8 @@ class Fit(NamedTuple):
     Attributes
     ----------
     residual : standard normal residual of each band after G given the bands before it; 0 where the band is missing.
-    residual_mag : each band less what the bands before it predict; 0 where it is missing. [mag]
-    parallax_residual : parallax less that of the drawn distance, in its errors; 0 without a parallax.
+    residual_mag : each band minus what the bands before it predict; 0 where it is missing. [mag]
+    parallax_residual : parallax minus that of the drawn distance, in its errors; 0 without a parallax.
     """
 
     residual: Float[Array, "*star colour"]
@@ -47,7 +47,7 @@ class Fit(NamedTuple):
 
 
 def tail_probability(
-    residual: Float[np.ndarray, " star colour"], observed: Bool[np.ndarray, " star band"]
+    residual: Float[np.ndarray, "star colour"], observed: Bool[np.ndarray, "star band"]
 ) -> Float[np.ndarray, " star"]:
     """Return ``p_fit``: the tail probability of the stars' residuals; NaN for stars without a colour."""
     n = observed[:, 1:].sum(axis=1)
@@ -107,10 +107,10 @@ def band_residuals(
 class _Draws(NamedTuple):
     """Places drawn from a star's quadrature by its mass."""
 
-    modulus_mag: Float[Array, "draw"]
-    ebv_mag: Float[Array, "draw"]
-    g_extinction_mag: Float[Array, "draw"]
-    distance_pc: Float[Array, "draw"]
+    modulus_mag: Float[Array, " draw"]
+    ebv_mag: Float[Array, " draw"]
+    g_extinction_mag: Float[Array, " draw"]
+    distance_pc: Float[Array, " draw"]
     condition: Float[Array, "cond draw"]
 
 
@@ -145,7 +145,7 @@ def fit_of(fast: FastTarget, star: Star, noise: Noise, grid: Grid, key: PRNGKeyA
 
 def pull_of(
     fast: FastTarget, star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray
-) -> Float[Array, "band"]:
+) -> Float[Array, " band"]:
     """Return d ln evidence / d magnitude of every band, by draws of a star's quadrature; 0 where a band is missing. [1 / mag]
 
     Equation: CA2 (docs/explanation/model.md).

@@ -79,7 +79,7 @@ def noisy_y(
     ebv_mag: Float[Array, "*node"],
     modulus_mag: Float[Array, "*node"],
 ) -> Float[Array, "band *node"]:
-    """The star's noisy (M_G, colours) at reddenings and distance moduli, as the emulator wants them. [mag]"""
+    """Return the star's noisy (M_G, colours) at reddenings and distance moduli, in the emulator's form. [mag]"""
     observed, magnitude_mag, reference = (
         column_for(a, ebv_mag[None])
         for a in (noise.observed, star.magnitude_mag[: emulator.n_bands], emulator.reference)
@@ -99,7 +99,7 @@ class Expected(NamedTuple):
 def expected_of(
     fast: FastTarget, star: Star, noise: Noise, ebv_mag: Float[Array, ""], modulus_mag: Float[Array, ""]
 ) -> Expected:
-    """Intrinsic colours and the extinction that follows from them."""
+    """Return the expected intrinsic colours, and the extinction that follows from them."""
     emulator = fast.emulator
     y = noisy_y(emulator, star, noise, ebv_mag, modulus_mag)
     seen = emulator.see(y, ebv_mag, jnp.zeros(2), noise)
@@ -108,7 +108,7 @@ def expected_of(
     reddened_mag = state[BP] - state[RP] + ebv_mag * (reference[BP] - reference[RP])
     bp_rp_mag = intrinsic_bp_rp(fast.exact.law, reddened_mag, ebv_mag)
     extinction = extinction_mag(fast.exact.law, ebv_mag, bp_rp_mag)
-    # The state is the noise of G, and the other magnitudes less the observed G.
+    # The state is the noise of G, and the other magnitudes minus the observed G.
     reddened_g_rp_mag = -state[G] - state[RP] + ebv_mag * (reference[G] - reference[RP])
     of_dust = jnp.maximum(extinction, 0.0)  # D12
     return Expected(bp_rp_mag, reddened_g_rp_mag - of_dust[G] + of_dust[RP], extinction[G])
@@ -121,7 +121,7 @@ def log_grid(
     modulus_mag: Float[Array, " modulus"],
     ebv_mag: Float[Array, " ebv"],
 ) -> Grid:
-    """ln of equation E16 with the intrinsic magnitudes integrated out, on the product of two axes.
+    """Evaluate ln of equation E16, with the intrinsic magnitudes integrated out, on the product of two axes.
 
     Equation: EF4 (docs/explanation/model.md).
     """
@@ -164,14 +164,14 @@ def log_grid(
 
 
 def axes_of(box: Box, n_modulus: int, n_ebv: int) -> tuple[Float[Array, " modulus"], Float[Array, " ebv"]]:
-    """Uniform axes of a box, ends included."""
+    """Return uniform axes of a box, ends included."""
     modulus = jnp.linspace(0.0, 1.0, n_modulus) * (box.modulus_high_mag - box.modulus_low_mag)
     ebv = jnp.linspace(0.0, 1.0, n_ebv) * (box.ebv_high_mag - box.ebv_low_mag)
     return box.modulus_low_mag + modulus, box.ebv_low_mag + ebv
 
 
 def whole_box(fast: FastTarget, star: Star) -> Box:
-    """Everything that the reddening prior, the parallax and the distance prior allow."""
+    """Return the box of everything that the reddening prior, the parallax and the distance prior allow."""
     levels = jnp.array([TAIL_LEVEL, 1.0 - TAIL_LEVEL])
     quantiles_pc = distance_posterior_quantiles(
         levels, star.parallax_mas, star.parallax_error_mas, star.has_parallax,
@@ -185,7 +185,7 @@ def whole_box(fast: FastTarget, star: Star) -> Box:
 
 
 def box_of(grid: Grid) -> Box:
-    """The smallest box of whole cells around all nodes within `BOX_DROP` of the peak, a cell wider on each side."""
+    """Return the smallest box of whole cells around all nodes within `BOX_DROP` of the peak, plus a cell on each side."""
     kept = grid.log_density > jnp.max(grid.log_density) - BOX_DROP
 
     def ends(nodes: Array, there: Array) -> tuple[Array, Array]:
@@ -197,7 +197,7 @@ def box_of(grid: Grid) -> Box:
 
 
 def posterior_grid(fast: FastTarget, star: Star, noise: Noise) -> Grid:
-    """The two passes."""
+    """Evaluate the posterior on a coarse grid, then on a fine grid over the box that holds it."""
     coarse = log_grid(
         fast, star, noise, *axes_of(whole_box(fast, star), COARSE_MODULUS_NODES, COARSE_EBV_NODES)
     )
@@ -205,12 +205,12 @@ def posterior_grid(fast: FastTarget, star: Star, noise: Noise) -> Grid:
 
 
 def zoomed_grid(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Grid:
-    """A grid of the same size over what is left of a first one within `BOX_DROP` of its peak."""
+    """Evaluate a grid of the same size over the part of a first one that is within `BOX_DROP` of its peak."""
     return log_grid(fast, star, noise, *axes_of(box_of(grid), *grid.log_density.shape))
 
 
 def interpolated_grid(grid: Grid, factor: int) -> Grid:
-    """A grid with ``factor`` times as many cells on each axis, its log density by Catmull-Rom cubics."""
+    """Interpolate the log density by Catmull-Rom cubics onto ``factor`` times as many cells on each axis."""
     # A floor, or nodes without any density would throw the cubics beside them.
     floored = jnp.maximum(grid.log_density, jnp.max(grid.log_density) - INTERPOLATION_FLOOR)
     n_modulus, n_ebv = grid.log_density.shape

@@ -25,7 +25,7 @@ class GridSummary(NamedTuple):
     correlation : of E and distance.
     log_evidence : ln of the integral of the density.
     resolution_shift : largest change of the mean of E or of the distance, in units of its deviation, when every other
-        node of either axis is left out: what the grid does not resolve of the posterior is far smaller.
+        node of either axis is left out. The error of the full grid is far smaller.
     """
 
     ebv_mean_mag: Float[Array, ""]
@@ -40,12 +40,12 @@ class GridSummary(NamedTuple):
 
 
 def trapezium(n: int) -> Float[Array, " node"]:
-    """Weights of the trapezium rule in units of the spacing; exponentially accurate inside, second order at an edge."""
+    """Return the trapezium rule's weights in units of the spacing; exponentially accurate inside, second order at an edge."""
     return jnp.ones(n).at[0].set(0.5).at[-1].set(0.5)
 
 
 def node_masses(grid: Grid) -> tuple[Float[Array, "modulus ebv"], Float[Array, ""]]:
-    """Probability of every node, and ln of the integral of the density."""
+    """Return the probability of every node, and ln of the integral of the density."""
     peak = jnp.max(grid.log_density)
     weight = jnp.outer(trapezium(len(grid.modulus_mag)), trapezium(len(grid.ebv_mag)))
     mass = jnp.exp(grid.log_density - peak) * weight
@@ -66,7 +66,7 @@ def drawn_nodes(
 
 
 def summarise_grid(grid: Grid) -> GridSummary:
-    """All summaries of a star's grid."""
+    """Compute all summaries of a star's grid."""
     mass, log_evidence = node_masses(grid)
     of_ebv, of_modulus = mass.sum(axis=0), mass.sum(axis=1)
     distance_pc = distance_pc_of_modulus(grid.modulus_mag)
@@ -102,7 +102,7 @@ def summarise_grid(grid: Grid) -> GridSummary:
 def quantiles(
     nodes: Float[Array, " node"], density: Float[Array, " node"], levels: Float[Array, " level"]
 ) -> Float[Array, " level"]:
-    """Quantiles of a density on uniform nodes, its logarithm interpolated by cubics between them."""
+    """Compute quantiles of a density on uniform nodes, with its logarithm interpolated by cubics between them."""
     fine_nodes, fine_density = refined(nodes, density)
     mass = 0.5 * (fine_density[1:] + fine_density[:-1])
     cumulative = jnp.concatenate([jnp.zeros(1), jnp.cumsum(mass)])
@@ -112,7 +112,7 @@ def quantiles(
 def refined(
     nodes: Float[Array, " node"], density: Float[Array, " node"]
 ) -> tuple[Float[Array, " fine"], Float[Array, " fine"]]:
-    """A density on `REFINEMENT` times as many cells, by Catmull-Rom cubics of its logarithm: exact for a normal one."""
+    """Interpolate a density onto `REFINEMENT` times as many cells, by cubics of its logarithm: exact for a normal density."""
     n = len(nodes)
     log_density = jnp.log(jnp.maximum(density / jnp.max(density), 1e-12))
     fine_log = cubic_matrix(n, (n - 1) * REFINEMENT + 1) @ log_density
@@ -123,7 +123,7 @@ def refined(
 def mass_beyond(
     nodes: Float[Array, " node"], density: Float[Array, " node"], limit: Float[Array, ""]
 ) -> Float[Array, ""]:
-    """Share of a density above a limit; all of it or none where the limit is beyond the nodes."""
+    """Return the share of a density above a limit; all or none of it where the limit is outside the nodes."""
     fine_nodes, fine_density = refined(nodes, density)
     mass = 0.5 * (fine_density[1:] + fine_density[:-1])
     cumulative = jnp.concatenate([jnp.zeros(1), jnp.cumsum(mass)]) / jnp.maximum(jnp.sum(mass), 1e-30)

@@ -1,4 +1,4 @@
-"""The fast engine on any number of stars: what each of its steps settles is stored, the rest is passed on."""
+"""The fast engine on any number of stars: each step stores the stars that it settles and passes the rest on."""
 
 from typing import Final, NamedTuple
 
@@ -154,7 +154,7 @@ class _Block:
         return part, jax.tree.map(jnp.asarray, noise_of(self.fast.emulator, part)), take(self.grids, padded)
 
     def _zoom(self, stars: np.ndarray) -> None:
-        """Replace the grids by those over the part that counts."""
+        """Replace the grids by grids over the part that holds the density."""
         for batch, padded in batches(stars, self.size):
             zoomed = zoomed_batch(self.fast, *self._inputs(padded))
             for old, new in zip(self.grids, zoomed, strict=True):
@@ -208,7 +208,7 @@ class _Block:
 def _columns_of_grid(
     request: Request, part: Star, result: FastResult, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Columns of a padded batch by its grids, on the host."""
+    """Return the columns of a padded batch from its grids, on the host."""
     s = result.summary
     columns = quantile_columns(
         {
@@ -235,7 +235,7 @@ def _columns_of_grid(
 def _columns_of_draws(
     request: Request, draws: WeightedDraws, grids: Grid, rows: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Columns of a batch by its weighted draws on the host; ``grids`` and ``rows`` are padded."""
+    """Return the columns of a batch from its weighted draws, on the host; ``grids`` and ``rows`` are padded."""
     columns = quantile_columns(weighted_summary(draws, np.array(LEVELS)))
     by_node = log_node_weights(np.asarray(draws.log_weight), request.settings.fast.refine_draws_per_node)
     columns["ess"], columns["pareto_k"] = effective_number(by_node), pareto_k(by_node)
@@ -259,7 +259,7 @@ def _columns_of_draws(
 def _judged(
     request: Request, part: Star, columns: dict[str, np.ndarray], rows: np.ndarray, typical: _Typical
 ) -> dict[str, np.ndarray]:
-    """Columns of a batch with ``status`` and ``flags``. What is compiled sees the padded size alone."""
+    """Add ``status`` and ``flags`` to the columns of a batch. Compiled functions see the padded size alone."""
     n_stars, size = len(columns["ebv_mean"]), len(rows)
     covered = covered_by_training(request.model, part, typical.modulus_mag)
     flags = flag_bits(
@@ -278,6 +278,6 @@ def _judged(
 
 
 def _peak_modulus_mag(grids: Grid) -> np.ndarray:
-    """Distance modulus of the peak of every grid. [mag]"""
+    """Return the distance modulus at the peak of every grid. [mag]"""
     peak = np.argmax(np.asarray(grids.log_density).max(axis=2), axis=1)
     return np.asarray(grids.modulus_mag)[np.arange(len(peak)), peak]

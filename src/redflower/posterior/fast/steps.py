@@ -76,7 +76,7 @@ class FastResult(NamedTuple):
 
 
 def make_fast_target(model: Model, exact: Target) -> FastTarget:
-    """The fast engine's target.
+    """Make the fast engine's target.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def make_fast_target(model: Model, exact: Target) -> FastTarget:
 
 
 def noise_of(emulator: Emulator, stars: Star) -> Noise:
-    """The filter of every star of a batch, on the host."""
+    """Compute the noise filter of every star of a batch, on the host."""
     n = emulator.n_bands
     error_mag = np.asarray(stars.magnitude_error_mag, dtype=np.float64)[:, :n]
     return make_noise(emulator, error_mag, np.asarray(stars.observed)[:, :n])
@@ -140,8 +140,8 @@ def quadrature_batch(
     fast: FastTarget,
     stars: Star,
     noise: Noise,
-    keys: PRNGKeyArray,
-    fit_keys: PRNGKeyArray,
+    keys: Key[Array, " star"],
+    fit_keys: Key[Array, " star"],
     n_nodes: int,
     n_per_node: int,
 ) -> FastResult:
@@ -157,7 +157,7 @@ def quadrature_batch(
 
 @eqx.filter_jit
 def zoomed_batch(fast: FastTarget, stars: Star, noise: Noise, grids: Grid) -> Grid:
-    """The grids of step 2 for a batch, from those of step 1; compiled like step 1."""
+    """Compute the grids of step 2 for a batch from those of step 1; compiled like step 1."""
     return map_stars(
         lambda star, noise, grid: zoomed_grid(fast, star, noise, grid),
         stars, noise, grids, at_once=QUADRATURE_AT_ONCE,
@@ -176,7 +176,7 @@ def refined_batch(
     n_nodes: int,
     n_per_node: int,
 ) -> tuple[WeightedDraws, Float[Array, " star"]]:
-    """A round of step 2 for the first stars of a batch: weighted draws from their grids, interpolated, and ln evidence."""
+    """Run a round of step 2 for the first stars of a batch: weighted draws from their interpolated grids, and ln evidence."""
 
     def one(
         star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray
@@ -192,7 +192,7 @@ def refined_batch(
 
 
 def unsettled(result: FastResult, settings: FastSettings) -> np.ndarray:
-    """Which stars of a batch the first step has not settled."""
+    """Tell which stars of a batch the first step has not settled."""
     n_draws = settings.check_nodes * settings.check_draws_per_node
     bad = np.asarray(result.check.ess < settings.min_check_ess * n_draws)
     bad |= np.asarray(result.tilt.shift > settings.max_shift)

@@ -2,7 +2,7 @@
 
 The ratio of exact to emulated density varies smoothly over a posterior. Fitted by a polynomial of second degree to the
 weights at the nodes drawn, it corrects mean and width of the whole grid with far less noise than the weighted draws
-themselves have: for moments it is control variates at work. Coefficients have a prior about zero, so that noise alone moves
+themselves have; for the moments this acts as a control variate. Coefficients have a prior about zero, so that noise alone moves
 little.
 """
 
@@ -21,8 +21,8 @@ LINEAR_PRIOR: Final = 0.3
 QUADRATIC_PRIOR: Final = 0.1
 #: Node weights further than this from their median do not pull the fit. [nat]
 CLIP_NAT: Final = 3.0
-#: Standardised coordinates end here, and the correction beyond is that at the end. In a long tail, towards a second mode or
-#: an end of the prior, few nodes support the fit, and a parabola that goes on would multiply the tail by noise.
+#: Standardised coordinates end here, and the correction is constant from there on. In a long tail, towards a second mode or
+#: an end of the prior, few nodes support the fit, and a parabola that continued would multiply the tail by noise.
 COORDINATE_CLIP: Final = 2.0
 
 
@@ -40,7 +40,7 @@ class Tilt(NamedTuple):
 
     @property
     def shift(self) -> Float[Array, "*star"]:
-        """By how much the correction moves the mean, in deviations, to first order; the larger coordinate."""
+        """Return how far the correction moves the mean, in deviations, to first order; the larger of the two coordinates."""
         return jnp.max(jnp.abs(self.coefficients[..., 1:3]), axis=-1)
 
 
@@ -55,7 +55,7 @@ class Frame(NamedTuple):
 
 
 def frame_of(grid: Grid) -> Frame:
-    """Moments of a grid in (E, distance modulus)."""
+    """Return the moments of a grid in (E, distance modulus)."""
     mass = node_masses(grid)[0]
     of_e, of_m = mass.sum(axis=0), mass.sum(axis=1)
     mean_e, mean_m = of_e @ grid.ebv_mag, of_m @ grid.modulus_mag
@@ -69,7 +69,7 @@ def frame_of(grid: Grid) -> Frame:
 def features(
     frame: Frame, ebv_mag: Float[Array, "*node"], modulus_mag: Float[Array, "*node"]
 ) -> Float[Array, "*node coefficient"]:
-    """The polynomials of `Tilt`, orthonormal if the posterior is normal."""
+    """Evaluate the polynomials of `Tilt`, which are orthonormal if the posterior is normal."""
     a = (ebv_mag - frame.ebv_mean_mag) / frame.ebv_std_mag
     m = (modulus_mag - frame.modulus_mean_mag) / frame.modulus_std_mag
     b = (m - frame.correlation * a) / jnp.sqrt(1.0 - frame.correlation**2)
@@ -79,7 +79,7 @@ def features(
 
 
 def fit_tilt(grid: Grid, draws: WeightedDraws, n_per_node: int) -> Tilt:
-    """The correction from one star's draws.
+    """Fit the correction to one star's draws.
 
     Equation: EF6 (docs/explanation/model.md): ridge regression of the log of each node's mean weight.
     """
@@ -103,7 +103,7 @@ def fit_tilt(grid: Grid, draws: WeightedDraws, n_per_node: int) -> Tilt:
 
 
 def tilted(grid: Grid, tilt: Tilt) -> Grid:
-    """The grid with the correction applied."""
+    """Apply the correction to the grid."""
     modulus_mag, ebv_mag = jnp.meshgrid(grid.modulus_mag, grid.ebv_mag, indexing="ij")
     x = features(frame_of(grid), ebv_mag, modulus_mag)
     correction = jnp.clip(x @ tilt.coefficients, -2.0 * CLIP_NAT, 2.0 * CLIP_NAT)
@@ -111,7 +111,7 @@ def tilted(grid: Grid, tilt: Tilt) -> Grid:
 
 
 def widening(before: Grid, after: Grid) -> Float[Array, ""]:
-    """By how much the correction changed ln of a deviation, of E or of the distance modulus, whichever changed more."""
+    """Return how much the correction changed ln of a standard deviation: of E or of the distance modulus, the larger."""
     old, new = frame_of(before), frame_of(after)
     return jnp.maximum(
         jnp.abs(jnp.log(new.ebv_std_mag / old.ebv_std_mag)),
@@ -120,7 +120,7 @@ def widening(before: Grid, after: Grid) -> Float[Array, ""]:
 
 
 def solve_spd(matrix: Float[Array, "n n"], vector: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Solution of a small positive definite system by elimination, unrolled: no LAPACK in compiled code."""
+    """Solve a small positive definite system by unrolled elimination: no LAPACK in compiled code."""
     n = len(vector)
     rows = [jnp.concatenate([matrix[i], vector[i : i + 1]]) for i in range(n)]
     for i in range(n):

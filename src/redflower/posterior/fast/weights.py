@@ -10,7 +10,7 @@ from redflower.posterior.fast.check import WeightedDraws
 
 
 def pareto_k(log_weight: Float[np.ndarray, "star draw"]) -> Float[np.ndarray, " star"]:
-    """Shape k of a generalised Pareto distribution fitted to each star's largest weights.
+    """Fit the shape k of a generalised Pareto distribution to each star's largest weights.
 
     Source: Vehtari et al. (2024, JMLR 25, 72), with the estimator of Zhang & Stephens (2009, Technometrics 51, 316) and its
     weak prior towards 0.5. Below 0.7 means of the weighted draws are reliable. NaN where weights are not finite.
@@ -48,7 +48,7 @@ class Refined:
 
     Parameters
     ----------
-    n_stars : how many stars.
+    n_stars : number of stars.
     n_per_node : draws of a node, side by side.
     """
 
@@ -68,13 +68,13 @@ class Refined:
         return effective_number(log_node_weights(np.stack(by_star), self._n_per_node))
 
     def draws(self, stars: np.ndarray) -> Any:
-        """All draws of stars with equally many rounds, a row per star, on the host."""
+        """Return all draws of stars with equally many rounds, a row per star, on the host."""
         rows: list[Any] = [jax.tree.map(lambda *a: np.concatenate(a), *self._draws[star]) for star in stars]
         arrays: list[Any] = [np.stack(parts) for parts in zip(*rows, strict=True)]
         return WeightedDraws(*arrays)
 
     def log_evidence(self, stars: np.ndarray) -> np.ndarray:
-        """ln of the mean evidence of the rounds, of stars with equally many."""
+        """Return ln of the mean evidence of the rounds, for stars with equally many."""
         rounds = np.array([self._log_evidence[i] for i in stars])
         return np.logaddexp.reduce(rounds, axis=1) - np.log(rounds.shape[1])
 
@@ -85,14 +85,14 @@ class Refined:
 
 
 def normalised_weights(draws: WeightedDraws) -> np.ndarray:
-    """Weights that add up to one, a row per star."""
+    """Normalise weights to add up to one, a row per star."""
     log_weight = np.asarray(draws.log_weight, dtype=np.float64)
     weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
 def weighted_summary(draws: WeightedDraws, levels: np.ndarray) -> dict[str, np.ndarray]:
-    """Moments and quantiles of weighted draws, a row per star."""
+    """Compute moments and quantiles of weighted draws, a row per star."""
     weight = normalised_weights(draws)
     ebv = np.asarray(draws.ebv_mag, dtype=np.float64)
     distance = 10.0 ** (1.0 + np.asarray(draws.modulus_mag, dtype=np.float64) / 5.0)
@@ -118,16 +118,15 @@ def weighted_summary(draws: WeightedDraws, levels: np.ndarray) -> dict[str, np.n
 def log_node_weights(
     log_weight: Float[np.ndarray, "star draw"], n_per_node: int
 ) -> Float[np.ndarray, "star node"]:
-    """ln of the summed weights of each node's draws.
+    """Return ln of the summed weights of each node's draws.
 
-    The draws of a node share its place, and with it what the grid does not know of the density there: they are one opinion
-    and not ``n_per_node``.
+    The draws of a node share its place, and so the grid's error there. They count as one draw, not as ``n_per_node``.
     """
     by_node = np.asarray(log_weight, dtype=np.float64).reshape(len(log_weight), -1, n_per_node)
     return np.asarray(np.logaddexp.reduce(by_node, axis=2))
 
 
 def effective_number(log_weight: Float[np.ndarray, "star weight"]) -> Float[np.ndarray, " star"]:
-    """(sum w)^2 / sum w^2 of every star's weights, of nodes or of draws."""
+    """Return (sum w)^2 / sum w^2 of each star's weights, of nodes or of draws."""
     weight = np.exp(np.asarray(log_weight, np.float64) - log_weight.max(axis=1, keepdims=True))
     return np.asarray(weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1))

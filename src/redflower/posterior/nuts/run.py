@@ -35,7 +35,7 @@ class Chains(NamedTuple):
 def two_tries(request: Request, rows: np.ndarray) -> Iterator[Chains]:
     """Sample some rows batch by batch; then once more, with more pilots, those whose chains failed.
 
-    What the second try of a star yields stands in place of the first.
+    The second try of a star replaces its first.
     """
     for n_pilots in (FIRST_TRY_PILOTS, SECOND_TRY_PILOTS):
         failed = [rows[:0]]

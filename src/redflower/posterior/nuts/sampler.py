@@ -63,7 +63,7 @@ class Draws(eqx.Module):
 
 
 def whitening_of(target: Target, star: Star) -> tuple[Whitening, Float[Array, " level"]]:
-    """The whitening of a star, and quantiles of its distance modulus given parallax and prior alone [mag]."""
+    """Return the whitening of a star, and quantiles of its distance modulus given parallax and prior alone [mag]."""
     levels = (jnp.arange(START_DISTANCE_LEVELS) + 0.5) / START_DISTANCE_LEVELS
     quantiles_pc = distance_posterior_quantiles(
         levels,
@@ -87,7 +87,7 @@ def starting_points(
     moduli_mag: Float[Array, " level"],
     keys: Key[Array, " key"],
 ) -> Float[Array, "chain theta"]:
-    """One point per key, drawn from the tempered density on a grid of (E, distance modulus) with zero noise."""
+    """Draw one point per key from the tempered density on a grid of (E, distance modulus) with zero noise."""
     levels = (jnp.arange(START_EBV_LEVELS) + 0.5) / START_EBV_LEVELS
     logits = jnp.log(levels) - jnp.log1p(-levels)
     scaled = (moduli_mag - whitening.modulus_centre_mag) / whitening.modulus_scale_mag
@@ -108,7 +108,7 @@ class Frame(eqx.Module):
     factor: Float[Array, "*star theta theta"]
 
     def theta_of(self, phi: Float[Array, " theta"]) -> Float[Array, " theta"]:
-        """Out of the frame."""
+        """Transform a point of the frame back to theta."""
         return self.centre + self.factor @ phi
 
 
@@ -121,7 +121,7 @@ def sample_chain(
     key: PRNGKeyArray,
     settings: NutsSettings,
 ) -> tuple[Array, Array, Array, Array]:
-    """One chain of one star by NUTS, in a given frame with a diagonal mass matrix.
+    """Run one chain of one star by NUTS, in a given frame with a diagonal mass matrix.
 
     Equation: E16, E16b (docs/explanation/model.md).
 
@@ -160,7 +160,7 @@ def sample_chain(
 def describe(
     target: Target, star: Star, whitening: Whitening, theta: Float[Array, " theta"]
 ) -> tuple[Position, Float[Array, ""]]:
-    """A draw in magnitudes, and its squared length in the flow's normal coordinates."""
+    """Return a draw in magnitudes, and its squared length in the flow's normal coordinates."""
     position = whitening(target, star, theta)[0]
     condition = flow_condition(distance_pc_of_modulus(position.distance_modulus_mag), star.l_deg, star.b_deg)
     u = target.flow.forward(absolute_to_colour(position.absolute_mag), condition)[0]
@@ -174,7 +174,7 @@ def sample_stars(
     settings: NutsSettings,
     n_pilots: int = FIRST_TRY_PILOTS,
 ) -> Draws:
-    """Posterior draws of a batch of stars: pilot runs, then the chains in the frame of their covariance.
+    """Draw from the posteriors of a batch of stars: pilot runs, then the chains in the frame of their covariance.
 
     Every pilot after the first runs in the frame of the one before; more than one is for stars whose chains did not
     converge. Compiled once per batch size, structure of the target, and settings.
@@ -188,7 +188,7 @@ def sample_stars(
 
 
 def _frame_of(draws: Draws) -> Frame:
-    """The frame of the mean and the covariance of each star's draws.
+    """Return the frame of the mean and the covariance of each star's draws.
 
     The linear algebra is numpy's, in float64. (A dense mass matrix inside the compiled program would do as well, but XLA's
     batched LAPACK calls have been seen to wait for themselves for ever on two threads.)

@@ -27,7 +27,7 @@ MAX_DIVERGENT_SHARE = 0.01
 def log_evidences(
     target: Target, stars: Star, draws: Draws, keys: Key[Array, " key"]
 ) -> Float[np.ndarray, " star"]:
-    """ln evidence of every star of a batch, by bridge sampling. Equation: E16c."""
+    """Estimate ln evidence of every star of a batch, by bridge sampling. Equation: E16c."""
     n_stars, n_chains, n_draws, dim = draws.theta.shape
     n_kept = n_chains * n_draws // 2 * 2
     theta = np.asarray(draws.theta).reshape(n_stars, -1, dim)[:, :n_kept]
@@ -58,7 +58,7 @@ def summarise(
     ebv_limit_mag: Float[np.ndarray, " star"],
     diagnosed: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Columns of the output table, but for the identifiers and the evidence, as arrays over the batch.
+    """Compute the columns of the output table, except identifiers and evidence, as arrays over the batch.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def summarise(
 
 
 def diagnostics(draws: Draws) -> dict[str, np.ndarray]:
-    """``ess`` (the smaller of E's and the distance's), ``r_hat`` (split, the larger) and ``divergences`` of each star."""
+    """Compute each star's ``ess`` (the smaller of E's and the distance's), ``r_hat`` (split, the larger) and ``divergences``."""
     # numpyro's diagnostics want (chain, draw, ...).
     parts = (draws.ebv_mag, draws.distance_modulus_mag)
     by_chain = [np.moveaxis(np.asarray(values, dtype=np.float64), 0, -1) for values in parts]
@@ -125,7 +125,7 @@ def diagnostics(draws: Draws) -> dict[str, np.ndarray]:
 
 
 def chain_failures(columns: dict[str, np.ndarray], n_draws: int) -> dict[Status, Bool[np.ndarray, " star"]]:
-    """What is wrong with which star's chains, from their `diagnostics` and the draws of all chains of a star."""
+    """Tell what is wrong with which star's chains, from their `diagnostics` and the draws of all chains of a star."""
     return {
         Status.NOT_CONVERGED: ~(columns["r_hat"] <= MAX_R_HAT),
         Status.DIVERGENT: columns["divergences"] / n_draws > MAX_DIVERGENT_SHARE,
@@ -134,7 +134,7 @@ def chain_failures(columns: dict[str, np.ndarray], n_draws: int) -> dict[Status,
 
 
 def chains_failed(columns: dict[str, np.ndarray], n_draws: int) -> Bool[np.ndarray, " star"]:
-    """Whether anything is: see `chain_failures`."""
+    """Tell whether anything is wrong with each star's chains: see `chain_failures`."""
     return np.any(list(chain_failures(columns, n_draws).values()), axis=0)
 
 

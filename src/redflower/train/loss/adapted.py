@@ -34,7 +34,7 @@ def draw_adapted(
     noise: Float[Array, " band"],
     levels: Float[Array, " band"],
 ) -> tuple[Float[Array, " band"], Float[Array, ""]]:
-    """One colour-magnitude vector, its first coordinate as given, the others drawn.
+    """Draw one colour-magnitude vector: its first coordinate is given, the others are drawn.
 
     Equation: EA3c (docs/explanation/model.md).
 

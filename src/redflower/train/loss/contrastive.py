@@ -23,7 +23,7 @@ from redflower.train.loss.training_star import TrainingStar
 
 
 def redden(law: ExtinctionLaw, star: Star, ebv_mag: Float[Array, ""]) -> Star:
-    """The star behind dust: A(E, C) added to every band, with C its own BP-RP. Equation: E21 (docs/explanation/model.md)."""
+    """Put the star behind dust: add A(E, C) to every band, with C its own BP-RP. Equation: E21 (docs/explanation/model.md)."""
     bp_rp_mag = star.magnitude_mag[BP] - star.magnitude_mag[RP]
     shifted = star.magnitude_mag + extinction_mag(law, ebv_mag, bp_rp_mag)  # E21
     return eqx.tree_at(lambda s: s.magnitude_mag, star, shifted)
@@ -39,7 +39,7 @@ def log_contrast(
     config: ContrastConfig,
     n_draws: int,
 ) -> tuple[Float[Array, ""], Bool[Array, ""]]:
-    """ln C_s without its normaliser, the mean over `config.negatives` reddened copies of one star.
+    """Evaluate ln C_s without its normaliser, the mean over `config.negatives` reddened copies of one star.
 
     Equations: E20, E21 (docs/explanation/model.md). The normaliser of E21 is that of the star itself, which the caller has.
 
@@ -74,7 +74,7 @@ def log_contrast(
 
 
 def contrast_strength(config: ContrastConfig, steps_done: float) -> float:
-    """lambda after a number of rising epochs: nothing during the first `start_epochs`, then linear to its end.
+    """Return lambda after a number of rising epochs: zero during the first `start_epochs`, then linear to its end.
 
     Equation: E22 (docs/explanation/model.md).
     """
@@ -82,7 +82,7 @@ def contrast_strength(config: ContrastConfig, steps_done: float) -> float:
 
 
 def next_contrast_steps(config: ContrastConfig, steps: float, evidence: float, highest: float) -> float:
-    """Steps of lambda's rise after an epoch: one more, or one back if the held-out evidence has worsened.
+    """Return the steps of lambda's rise after an epoch: one more, or one back if the held-out evidence has worsened.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ from redflower.train.loss.training_star import TrainingStar
 def log_flow_density(
     flow: PreparedFlow, data: TrainingStar, draws: Draws, *, integrate_gaps: bool
 ) -> Float[Array, " imp"]:
-    """ln p(x | R, Z) of every draw, over the coordinates that count; missing ones over their proposal.
+    """Evaluate ln p(x | R, Z) of every draw, over the coordinates that count; missing ones over their proposal.
 
     Equation: E8, EA3b (docs/explanation/model.md).
     """

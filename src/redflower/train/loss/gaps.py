@@ -1,8 +1,8 @@
 """Bands that a star lacks though it has later ones: drawn from the flow's own conditional density.
 
 The map of the flow is triangular, so that a missing coordinate k is drawn by solving u_k(x_k) = u for a normal u, with
-the coordinates before it as given. Its proposal is then the flow itself at the present weights, and the weight that is
-left to it, p_theta(x_k | x_<k) / p_theta0(x_k | x_<k) at theta = theta0, is one: only its gradient is not nothing.
+the coordinates before it as given. Its proposal is then the flow itself at the present weights, and the
+remaining weight, p_theta(x_k | x_<k) / p_theta0(x_k | x_<k) at theta = theta0, equals one; only its gradient is non-zero.
 """
 
 import jax
@@ -26,7 +26,7 @@ def fill_gaps(
     condition: Float[Array, " cond"],
     levels: Float[Array, " band"],
 ) -> tuple[Float[Array, " band"], Float[Array, ""]]:
-    """The colour-magnitude vector with every missing coordinate drawn from p(x_k | x_1..x_(k-1), R, Z).
+    """Draw every missing coordinate of the colour-magnitude vector from p(x_k | x_1..x_(k-1), R, Z).
 
     Equation: EA3b (docs/explanation/model.md).
 

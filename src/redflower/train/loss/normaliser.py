@@ -14,7 +14,7 @@ from redflower.train.loss.training_star import TrainingStar
 
 
 def log_parallax_pass(data: TrainingStar, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
-    """ln of the probability that a star at this distance, measured with this star's error, passes the cut on parallax.
+    """Return ln of the probability that a star at this distance, measured with this star's error, passes the parallax cut.
 
     Equation: E24b (docs/explanation/model.md).
     """
@@ -30,7 +30,7 @@ def log_selected_fraction(
     selection: SelectionFunction | None = None,
     prior_limit_mag: float | None = None,
 ) -> Float[Array, ""]:
-    """Return ln of the share of all stars of this sightline that is in the training sample, a cut on parallax included.
+    """Compute ln of the share of this sightline's stars that lie within the magnitude limits and are selected.
 
     Equation: E24, E24b (docs/explanation/model.md). See `redflower.flow.sample_share.log_sample_share`.
     """
@@ -43,7 +43,7 @@ def log_selected_fraction(
 def log_selected_by_draws(
     data: TrainingStar, log_density: Float[Array, " imp"], log_within: Float[Array, " imp"], draws: Draws
 ) -> Float[Array, ""]:
-    """ln of the normaliser as the paper estimates it, from the draws of the numerator.
+    """Estimate ln of the normaliser as in the paper, from the draws of the numerator.
 
     Equation: EA6 (docs/explanation/model.md). For comparison: where the errors are small against the population, which they
     are, its draws miss nearly all of the integral.

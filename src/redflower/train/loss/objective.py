@@ -32,7 +32,7 @@ class Objective:
     config : proposal, normaliser, contrastive term, seed.
     law : the extinction law of the reddened copies.
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
-    selection : its selection function; 1 everywhere without it.
+    selection : its selection function. If None, it is 1 everywhere.
     prior_limit_mag : see `redflower.train.loss.estimator.Estimator`. [mag]
     """
 
@@ -73,7 +73,7 @@ class Objective:
         contrast: bool,
         magnitudes: str | None = None,
     ) -> tuple[Float[Array, " star"], Float[Array, " star"]]:
-        """ln L_s and ln C_s of a batch (docs/explanation/model.md, E19 and E21); the second is zero unless asked for.
+        """Return ln L_s and ln C_s of a batch (docs/explanation/model.md, E19 and E21); the second is zero unless asked for.
 
         `rows` and `stream` make the random keys: the draws of a star depend on nothing else.
         """
@@ -136,7 +136,7 @@ def log_mixture(
 
 
 def stage_optimiser(stage: StageConfig, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Adam with decoupled weight decay, clipped gradients, and the stage's learning rate."""
+    """Make the stage's optimiser: Adam with decoupled weight decay and clipped gradients, at the stage's learning rate."""
     rate: Any = stage.learning_rate
     if stage.final_rate_fraction < 1.0:
         rate = optax.cosine_decay_schedule(
@@ -151,7 +151,7 @@ def stage_optimiser(stage: StageConfig, steps_per_epoch: int) -> optax.GradientT
 def make_step(
     objective: Objective, optimiser: optax.GradientTransformation, stage: StageConfig, *, contrast: bool
 ) -> Callable:
-    """One step of the optimiser over stars without gaps and stars with gaps.
+    """Compile one optimiser step over stars without gaps and stars with gaps.
 
     The step returns the new flow and optimiser, the two means, and whether all was finite; if it was not, the flow
     and the optimiser are those that it was given. The evidence of a star is that of E27, with the share of stars that are not of

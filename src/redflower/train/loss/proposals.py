@@ -24,7 +24,7 @@ from redflower.train.loss.training_star import POSTERIOR_SCORES, TrainingStar
 def draw_from_posterior(
     data: TrainingStar, key: PRNGKeyArray, n_draws: int
 ) -> tuple[Float[Array, " imp"], Float[Array, " imp"]]:
-    """Distances [pc] from p(d | parallax) by stratified inverse CDF, and their log weights, all equal.
+    """Draw distances [pc] from p(d | parallax) by stratified inverse CDF; their log weights are all equal.
 
     Equation: EA3 with q(d) proportional to p(parallax | d) p(d); nothing is left to vary.
     """
@@ -39,7 +39,7 @@ def draw_from_posterior(
 def draw_from_gaussian(
     data: TrainingStar, key: PRNGKeyArray, n_draws: int
 ) -> tuple[Float[Array, " imp"], Float[Array, " imp"]]:
-    """Distances [pc] from the Gaussian of appendix A, truncated to d > 0, and their log weights.
+    """Draw distances [pc] from the Gaussian of appendix A, truncated to d > 0, with their log weights.
 
     Equation: EA3. Source: O'Callaghan et al. (2025), appendix A, which leaves out the weight (EA4, EA5).
     """

@@ -1,4 +1,4 @@
-"""A training star with what the estimator of its evidence needs, computed once."""
+"""A training star with all that the estimator of its evidence needs, computed once."""
 
 import equinox as eqx
 import numpy as np
