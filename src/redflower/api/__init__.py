@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from redflower.api.sample import TrainingSample as TrainingSample
     from redflower.api.sample import training_sample as training_sample
     from redflower.api.sightlines import fit_posteriors as sightline  # noqa: F401
+    from redflower.api.simulations import check_by_simulations as check_by_simulations
     from redflower.api.sky_maps import make_sky_map as make_sky_map
     from redflower.api.statuses import describe_statuses as describe_statuses
     from redflower.api.statuses import status_counts as status_counts

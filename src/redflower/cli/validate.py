@@ -32,12 +32,20 @@ def validate(
         bool,
         typer.Option("--resample", help="Draw noise again, as the paper does; stars then carry it twice"),
     ] = False,
+    simulations: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Stars to draw from the model's own prior, whose posteriors must be calibrated; 0 for none",
+        ),
+    ] = 2000,
     engine: Annotated[str, typer.Option(help="fast or nuts, as for infer")] = "fast",
     warmup: Annotated[int, typer.Option(help="NUTS: warm-up steps per chain")] = NutsSettings().n_warmup,
     draws: Annotated[int, typer.Option(help="NUTS: draws per chain")] = NutsSettings().n_draws,
     seed: Annotated[int, typer.Option(help="Chooses the stars, the random reddenings and the draws")] = 0,
 ) -> None:
     """Redden stars by 0 to 0.4 mag, infer them with 8 and 11 bands, and score the posteriors (section 5.1)."""
+    from redflower.api.simulations import check_by_simulations
     from redflower.api.validation import validate as run_validation
     from redflower.calibrate.verdict import verdict_of
     from redflower.catalogue.reading.prepared_stars import open_prepared
@@ -68,6 +76,12 @@ def validate(
             photometry=photometry,
             progress=progress,
         )
+    if simulations:
+        with counter("simulated stars", simulations) as progress:
+            numbers["simulations"] = check_by_simulations(
+                table, model, n_simulations=simulations, settings=settings, distance_prior=prior,
+                photometry=photometry, progress=progress,
+            )  # fmt: skip
     write_validation(rows, numbers, out)
     warn_of_verdict(verdict_of(numbers["provenance"]))
     typer.echo(sentence(numbers))

@@ -6,6 +6,7 @@ import numpy as np
 from astropy.table import Table
 
 from redflower.calibrate.verdict import verdict_of
+from redflower.plot.ranks import cell_name, cells_figure, ranks_figure
 from redflower.plot.validation import (
     calibration_figure,
     posterior_examples_figure,
@@ -74,6 +75,28 @@ def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
                 ],
             )
         )  # fmt: skip
+    simulations = numbers.get("simulations")
+    if simulations:
+        figures["ranks"] = (
+            "Stars drawn from the model's own prior: where the truth lies among the draws of each posterior. A calibrated "
+            "engine's curve is flat, and all of it lies within the band in 95 of 100 cases.",
+            ranks_figure(simulations),
+        )
+        figures["cells"] = ("The same stars, cell by cell (number of stars).", cells_figure(simulations))
+        tables.append(("Simulated stars: ranks", _RANKS_HEADER, _rank_rows(simulations)))
+        tables.append(
+            (
+                "Simulated stars: cells whose mean is off by more than 0.01 mag, or that hold the truth too seldom or too often",
+                ("cell", "inside 68 %", "by chance", "mean residual [mag]", "error"),
+                [
+                    (
+                        cell_name(c), f"{c['inside_68']:.2f}", f"{c['error']:.2f}", f"{c['residual_mean']:+.4f}",
+                        f"{c['residual_error']:.4f}",
+                    )
+                    for c in flagged_cells(simulations)
+                ],
+            )
+        )  # fmt: skip
     tables.append(("Status", ("status", "posteriors"), [(w, f"{c}") for w, c in numbers["status"].items()]))
     return {
         "title": "Validation with synthetic reddening",
@@ -88,6 +111,46 @@ _HEADER = (
     "E(B-V) [mag]", "stars", "mean residual", "median", "mean sigma", "z mean", "z std", "inside 68 %", "inside 90 %",
     "paper: residual, sigma",
 )  # fmt: skip
+
+
+_RANKS_HEADER = ("quantity", "stars", "largest deviation", "band (95 %)", "calibrated", "inside 68 %")
+
+
+def _rank_rows(simulations: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            name, f"{one['n']}", f"{one['deviation']:.3f}", f"{one['band']:.3f}", "yes" if one["inside"] else "NO",
+            f"{one['inside_68']:.3f}",
+        )
+        for name, one in simulations["ranks"].items()
+    ]  # fmt: skip
+
+
+def flagged_cells(simulations: dict[str, Any]) -> list[dict[str, Any]]:
+    """Find cells of simulated stars that are biased or miss the truth beyond chance."""
+    return [
+        cell
+        for cell in simulations["cells"]
+        if abs(cell["residual_mean"]) > max(0.01, _BIAS_SIGNIFICANCE * cell["residual_error"])
+        or abs(cell["inside_68"] - 0.68) > max(0.05, _BIAS_SIGNIFICANCE * cell["error"])
+    ]
+
+
+def simulations_sentence(simulations: dict[str, Any]) -> str:
+    """Say in words whether the posteriors of simulated stars are calibrated."""
+    off = [name for name, one in simulations["ranks"].items() if not one["inside"]]
+    n = next(iter(simulations["ranks"].values()))["n"]
+    text = (
+        f"Of {n:,} stars drawn from the model's own prior the ranks of "
+        f"{', '.join(name for name in simulations['ranks'] if name not in off) or 'nothing'} are uniform"
+    )
+    if off:
+        text += f", those of {', '.join(off)} ARE NOT"
+    worst = simulations["worst_cell"]
+    if worst is not None:
+        inside = f"{100 * worst['inside_68']:.0f} +- {100 * worst['error']:.0f} %"
+        text += f"; the cell furthest from 68 % is {cell_name(worst)}: {inside}"
+    return text + "."
 
 
 def biased_cells(entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -118,7 +181,10 @@ def sentence(numbers: dict[str, Any]) -> str:
         if paper:
             text += f" (the paper: residual {paper['residual']} mag, sigma {paper['sigma']} mag)"
         parts.append(text)
-    return "Over the fixed reddenings together, stars that may enter a mean. " + ". ".join(parts) + "."
+    text = "Over the fixed reddenings together, stars that may enter a mean. " + ". ".join(parts) + "."
+    # One plain verdict first.
+    simulations = numbers.get("simulations")
+    return f"{simulations_sentence(simulations)} {text}" if simulations else text
 
 
 def _rows(entry: dict[str, Any], paper: dict[str, float] | None) -> list[tuple[str, ...]]:

@@ -1,0 +1,126 @@
+"""Are a model's posteriors calibrated on stars drawn from its own prior?"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from astropy.table import Table
+
+from redflower.api.inference import matching_prior
+from redflower.bands import BP, RP, G, band_labels
+from redflower.catalogue import DistancePrior, to_stars
+from redflower.catalogue.io.sources import TableSource
+from redflower.catalogue.reading.prepared_stars import open_prepared
+from redflower.flow import Model
+from redflower.photometric_scales import PhotometricScale
+from redflower.posterior import InferenceSettings, infer_stars
+from redflower.posterior.density import joint_density
+from redflower.validate.ranks import coverage_by_cell, ranks_of, uniformity
+from redflower.validate.simulations import Simulations, simulate_from_prior
+
+#: Edges of the cells in which coverage is looked at: BP - RP and M_G in mag, |b| in deg.
+_CELLS = {
+    "BP - RP": (-1.0, 0.6, 0.8, 1.0, 1.3, 1.8, 2.3, 5.0),
+    "M_G": (-5.0, 2.0, 4.0, 5.0, 6.0, 8.0, 10.0, 16.0),
+    "parallax over error": (-100.0, 1.0, 3.0, 10.0, 1e4),
+    "|b|": (0.0, 30.0, 45.0, 60.0, 90.1),
+}
+
+
+def check_by_simulations(
+    stars: TableSource,
+    model: Model | str | Path,
+    *,
+    n_simulations: int = 2000,
+    settings: InferenceSettings | None = None,
+    distance_prior: DistancePrior | None = None,
+    photometry: PhotometricScale | str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Infer stars drawn from a model's own prior, and say whether the posteriors are calibrated.
+
+    Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788) with simultaneous bands, TARP (Lemos et al. 2023), and
+    coverage cell by cell. It tests the engine and not the model: the stars are the model's by construction.
+
+    Parameters
+    ----------
+    stars : a prepared table: the simulated stars have its positions, errors and observed bands.
+    model : a model without a selection function, the name of a shipped one, or the path of a model file.
+    n_simulations : number of stars to draw.
+    settings : of the inference; its seed also draws the stars. Densities are always made.
+    distance_prior, photometry : as for `redflower.infer`.
+    progress : called with the number of stars done.
+
+    Returns
+    -------
+    ``n``; ``ranks``: `redflower.validate.ranks.uniformity` of the reddening, the distance, the log density and random regions
+    (TARP); ``cells`` of `coverage_by_cell`; ``worst_cell``; ``status`` counts; ``good``: whether all ranks are in their bands.
+
+    Raises
+    ------
+    InputError
+        If the table is not prepared, or the model has a selection function.
+    """
+    settings = replace(settings or InferenceSettings(), density=True)
+    table = open_prepared(stars, "check_by_simulations' input")
+    model, prior = matching_prior(model, distance_prior)
+    batch = to_stars(table, prior, model.selection, scale=model.scale(), photometry=photometry)
+    # A star whose errors nobody knows is no design.
+    observed = np.asarray(batch.stars.observed)[:, : model.n_bands]
+    usable = np.flatnonzero(observed[:, G] & (observed.sum(axis=1) > 2) & batch.usable)
+    design = jax.tree.map(lambda a: np.asarray(a)[usable], batch.stars)
+    rng = np.random.default_rng(settings.seed)
+    made = simulate_from_prior(
+        model, design, n_simulations, rng, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag
+    )
+    columns = infer_stars(
+        model, made.stars, np.arange(len(made.ebv_mag), dtype=np.int64), settings, progress=progress
+    )
+    return _judged(made, columns, model.n_bands, rng)
+
+
+def _judged(
+    made: Simulations, columns: dict[str, np.ndarray], n_bands: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    density = joint_density(Table(columns))
+    ranks = ranks_of(density, made.ebv_mag, made.modulus_mag, rng)
+    used = ranks.used
+    ranked = {
+        name: uniformity(getattr(ranks, field))
+        for name, field in (
+            ("E(B-V)", "ebv"), ("distance", "modulus"), ("log density", "log_density"), ("random regions", "region"),
+        )
+    }  # fmt: skip
+    error = np.asarray(made.stars.parallax_error_mas, float)[used]
+    values = {
+        "BP - RP": made.absolute_mag[used, BP] - made.absolute_mag[used, RP],
+        "M_G": made.absolute_mag[used, G],
+        "parallax over error": np.where(
+            np.asarray(made.stars.has_parallax)[used],
+            10.0 ** (2.0 - made.modulus_mag[used] / 5.0) / error,
+            0.0,
+        ),
+        "|b|": np.abs(np.asarray(made.stars.b_deg, float)[used]),
+    }
+    residual = columns["ebv_mean"][used] - made.ebv_mag[used]
+    cells = coverage_by_cell(ranks.ebv, residual, {k: (v, _CELLS[k]) for k, v in values.items()})
+    bands = np.array([band_labels(list(row)) for row in np.asarray(made.stars.observed)[used, :n_bands]])
+    for word in np.unique(bands):
+        here = (bands == word).astype(float)
+        cells += [
+            c | {"quantity": f"bands {word}"}
+            for c in coverage_by_cell(ranks.ebv, residual, {"": (here, (0.5, 1.5))})
+        ]
+    worst = max(cells, key=lambda c: abs(c["inside_68"] - 0.68) / c["error"], default=None)
+    words, counts = np.unique(columns["status"], return_counts=True)
+    return {
+        "n": len(made.ebv_mag),
+        "good": all(one["inside"] for one in ranked.values()),
+        "ranks": ranked,
+        "cells": cells,
+        "worst_cell": worst,
+        "status": {str(w): int(c) for w, c in zip(words, counts, strict=True)},
+    }
