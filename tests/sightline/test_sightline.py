@@ -11,8 +11,9 @@ from redflower.errors import InputError
 from redflower.posterior.bridge import bridge
 from redflower.posterior.columns import EMPTY
 from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES, JointDensity, quantise_log_density
+from redflower.posterior.density_nodes import on_finer_nodes, usable_densities
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid, star_cells
-from redflower.sightline.cells import flat_distance_log_weight, on_finer_nodes, usable_densities
+from redflower.sightline.cells import flat_distance_log_weight
 from redflower.sightline.clouds import (
     cloud_problem,
     clouds_of,

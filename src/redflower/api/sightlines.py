@@ -14,6 +14,7 @@ from redflower.platforms import compute_platform
 from redflower.posterior import Flag, Status
 from redflower.posterior.columns import PRIOR_COLUMNS
 from redflower.posterior.density import JointDensity, joint_density
+from redflower.posterior.density_nodes import usable_densities
 from redflower.products.compare import join
 from redflower.products.sightline import SightlineResult
 from redflower.products.sightline_tables import (
@@ -31,7 +32,6 @@ from redflower.sightline import (
     TemperingSettings,
     fit_sightline,
     flat_distance_log_weight,
-    usable_densities,
 )
 
 #: Statuses whose densities are what the model says. At an edge of the reddening prior a density is cut off, which the

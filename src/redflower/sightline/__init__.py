@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from redflower.sightline.cells import flat_distance_log_weight as flat_distance_log_weight
     from redflower.sightline.cells import make_grid as make_grid
     from redflower.sightline.cells import star_cells as star_cells
-    from redflower.sightline.cells import usable_densities as usable_densities
     from redflower.sightline.dust import Dust as Dust
     from redflower.sightline.dust import DustPrior as DustPrior
     from redflower.sightline.fit import fit_sightline as fit_sightline

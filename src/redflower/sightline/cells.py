@@ -11,11 +11,12 @@ from typing import Final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from redflower.errors import InputError
 from redflower.physics import distance_pc_of_modulus, log_distance_prior
 from redflower.posterior.density import JointDensity
+from redflower.posterior.density_nodes import REFINEMENTS, on_finer_nodes, usable_densities
 
 #: Widths of the cells: in distance modulus (4.7 % in distance), in E(B-V) at low reddening, and the share of E(B-V)
 #: by which the latter grow. [mag, mag, -]
@@ -25,9 +26,6 @@ EBV_CELL_GROWTH: Final = 0.05
 #: Distance moduli that the cells span: 40 pc to 20 kpc. [mag]
 MODULUS_RANGE_MAG: Final = (3.0, 16.5)
 _CHUNK: Final = 128
-#: How often the spacing of a star's nodes is halved. Linear interpolation at spacing h adds h^2 / 6 to the variance of a
-#: density: 5 % for nodes 0.55 sigma apart, 0.3 % after two halvings.
-_REFINEMENTS: Final = 2
 #: Where nothing is stored, which begins 25.5 nat below the peak. [nat]
 _NOTHING_NAT: Final = -40.0
 
@@ -73,21 +71,6 @@ def make_grid(
     return CellGrid(np.linspace(*modulus_range_mag, n_cells + 1), ebv)
 
 
-def usable_densities(density: JointDensity) -> Bool[np.ndarray, " star"]:
-    """Tell which stars have a density: a grid with finite, rising nodes and a value on it."""
-    start_step = (
-        density.ebv_start_mag,
-        density.ebv_step_mag,
-        density.modulus_start_mag,
-        density.modulus_step_mag,
-    )
-    finite = np.all([np.isfinite(a) for a in start_step], axis=0)
-    with np.errstate(invalid="ignore"):
-        rising = (density.ebv_step_mag > 0) & (density.modulus_step_mag > 0)
-    peaked = (density.steps_below_peak == 0).any(axis=(1, 2))
-    return finite & rising & peaked
-
-
 def star_cells(
     density: JointDensity,
     grid: CellGrid,
@@ -125,7 +108,7 @@ def star_cells(
             log_value = log_value + log_weight[here][:, :, None]
             log_value = log_value - np.max(log_value, axis=(1, 2), keepdims=True)
         log_value = on_finer_nodes(log_value)
-        finer = 2.0**_REFINEMENTS
+        finer = 2.0**REFINEMENTS
         on_modulus = _cell_weights(
             part.modulus_start_mag, part.modulus_step_mag / finer, log_value.shape[1], modulus_edges
         )
@@ -167,27 +150,6 @@ def flat_distance_log_weight(
     # p(mu) = p(d) d ln(10) / 5; a constant factor of a star's density drops out.
     log_prior = np.asarray(at(distance_pc, *arrays)) + np.log(np.asarray(distance_pc))
     return np.where(np.isfinite(log_prior), -log_prior, 0.0)  # ES1
-
-
-def on_finer_nodes(
-    log_value: Float[np.ndarray, "star modulus ebv"],
-) -> Float[np.ndarray, "star finer_modulus finer_ebv"]:
-    """Interpolate log densities onto nodes whose spacing is halved `_REFINEMENTS` times on both axes."""
-    for _ in range(_REFINEMENTS):
-        log_value = np.swapaxes(_refined(np.swapaxes(_refined(log_value), 1, 2)), 1, 2)
-    return log_value
-
-
-def _refined(values: Float[np.ndarray, "star row node"]) -> Float[np.ndarray, "star row finer"]:
-    """Insert a value in the middle of each interval of the last axis, by cubic interpolation."""
-    middle = np.empty((*values.shape[:2], values.shape[2] - 1))
-    v = [values[:, :, k : values.shape[2] - 3 + k] for k in range(4)]
-    middle[:, :, 1:-1] = (9.0 * (v[1] + v[2]) - v[0] - v[3]) / 16.0
-    for end, (near, mid, far) in ((0, (0, 1, 2)), (-1, (-1, -2, -3))):
-        middle[:, :, end] = (3.0 * values[:, :, near] + 6.0 * values[:, :, mid] - values[:, :, far]) / 8.0
-    finer = np.empty((*values.shape[:2], 2 * values.shape[2] - 1))
-    finer[:, :, ::2], finer[:, :, 1::2] = values, middle
-    return finer
 
 
 def _cell_weights(

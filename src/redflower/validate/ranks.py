@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from redflower.posterior.density import JointDensity
-from redflower.sightline.cells import on_finer_nodes, usable_densities
+from redflower.posterior.density_nodes import on_finer_nodes, usable_densities
 
 #: Draws of each posterior that its truth is compared with.
 N_DRAWS: Final = 400
