@@ -11,5 +11,8 @@ META_KEY: Final = "redflower"
 #: Under that key: the release of each survey that the magnitudes are from; see `redflower.photometric_scales`.
 PHOTOMETRY_KEY: Final = "photometry"
 
+#: Under that key: the extinction law of simulated dust, by its name; see `redflower.physics.law_of_name`.
+LAW_KEY: Final = "extinction_law"
+
 #: Under that key: the release of Gaia that a table is from, where it tells; see `redflower.catalogue.releases`.
 GAIA_RELEASE_KEY: Final = "gaia_release"

@@ -13,6 +13,7 @@ from redflower.physics import (
     ConstantLaw,
     ExtinctionLaw,
     TableLaw,
+    Zhang23CorrectedLaw,
     Zhang23Law,
     effective_temperature_k,
     extinction_mag,
@@ -43,7 +44,7 @@ EBV_MAG = np.linspace(-0.06, 0.62, 69).astype(np.float32).astype(float)
 BP_RP_MAG = np.linspace(-0.6, 2.4, 301).astype(np.float32).astype(float)
 USER_TABLE = TableLaw([0.4, 0.8, 1.5], np.linspace(3.2, 0.3, 11) + np.array([[0.2], [0.1], [0.0]]))
 CONSTANT = ConstantLaw(np.linspace(3.2, 0.3, 11))
-LAWS = [LAW, CONSTANT, USER_TABLE]
+LAWS = [LAW, Zhang23CorrectedLaw(), CONSTANT, USER_TABLE]
 
 
 def authors_formula(ebv_mag: np.ndarray, bp_rp_mag: np.ndarray) -> np.ndarray:
@@ -209,7 +210,7 @@ def test_a_law_survives_a_model_file_and_is_a_constant_of_it(law: ExtinctionLaw)
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({}, r"needs a 'name' out of \['constant', 'table', 'zhang23'\]; got \{\}"),
+        ({}, r"needs a 'name' out of \['constant', 'table', 'zhang23', 'zhang23-corrected'\]; got \{\}"),
         ({"name": "fitzpatrick"}, "needs a 'name' out of .*got .*fitzpatrick"),
         ({"name": ["zhang23"]}, "needs a 'name'"),
         ("zhang23", "needs a 'name'"),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import jax
 
@@ -16,9 +17,9 @@ from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
 from redflower.flow import Model, fit_coverage
 from redflower.photometric_scales import PhotometricScale
-from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
+from redflower.physics import ExtinctionLaw, SelectionFunction, law_of_name
 from redflower.platforms import compute_platform
-from redflower.provenance import VERSION
+from redflower.provenance import LAW_KEY, VERSION
 from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
 
 
@@ -51,8 +52,9 @@ def train(
     name, description : what the model will be called and what it is.
     config : the training configuration. Defaults to `TrainConfig()`.
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
-    law : extinction law of the contrastive term, stored with the model. Defaults to Zhang & Yuan (2023).
-    distance_prior : see `redflower.catalogue.read_distance_prior`. Defaults to the mock Galaxy's.
+    law : extinction law of the contrastive term, stored with the model. Defaults to that of `start_from`, else that of
+        simulated stars, else `redflower.physics.default_law`.
+    distance_prior : see `redflower.catalogue.read_distance_prior`; Defaults to the mock Galaxy's.
     photometry : photometric scale of a table that states none. The model records the scale of its stars; with `start_from`
         they are moved to the scale of that model.
     selection : selection function of the sample (`redflower.catalogue.read_selection`), used here and stored in the model
@@ -97,6 +99,7 @@ def train(
             parallax_min_mas=config.parallax_min_mas, selection=selection,
             scale=start_from.scale() if start_from else None, photometry=photometry, folder=folder,
         )  # fmt: skip
+        law = law or (start_from.law if start_from else law_of_name(_simulated_law(sample.meta)))
         result = train_flow(
             sample.data,
             config,
@@ -119,7 +122,7 @@ def train(
         name=name,
         description=description,
         flow=result.flow,
-        law=law or Zhang23Law(),
+        law=law,
         g_bright_mag=sample.g_bright_mag,
         g_faint_mag=sample.g_faint_mag,
         coverage=start_from.coverage if start_from and keep_coverage else fit_coverage(result.condition),
@@ -155,3 +158,9 @@ def train(
     if checkpoint is not None and result.complete:
         checkpoint.unlink(missing_ok=True)
     return model, result
+
+
+def _simulated_law(meta: dict[str, Any]) -> str | None:
+    """Return the name of the law that a simulated sky's dust follows; None for other stars."""
+    name = meta.get("source", {}).get(LAW_KEY) or meta.get(LAW_KEY)
+    return None if name is None else str(name)

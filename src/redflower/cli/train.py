@@ -41,6 +41,12 @@ def train(
     selection: Annotated[
         Path | None, typer.Option(help="Selection function that `prepare --selection` wrote for these stars")
     ] = None,
+    law: Annotated[
+        str | None,
+        typer.Option(
+            help="Extinction law: zhang23-corrected (the default) or zhang23 (as printed); with --start-from, that model's"
+        ),
+    ] = None,
     start_from: Annotated[
         str | None, typer.Option(help="Model to start from: a shipped name or a file")
     ] = None,
@@ -66,6 +72,7 @@ def train(
     from redflower.catalogue.maps.selection_file import read_selection
     from redflower.cli.prior import prior_for
     from redflower.flow import load_model, save_model
+    from redflower.physics import law_of_name
     from redflower.products.training import write_training_report
     from redflower.train import DistilStep, Epoch, read_config
 
@@ -89,6 +96,7 @@ def train(
     prior = prior_for(distance_prior, stars)
     selected = read_selection(selection) if selection else None
     start = load_model(start_from) if start_from else None
+    chosen_law = law_of_name(law) if law else None
 
     lines = StepLines()
 
@@ -118,6 +126,7 @@ def train(
         distance_prior=prior,
         photometry=photometry,
         selection=selected,
+        law=chosen_law,
         start_from=start,
         keep_coverage=keep_coverage,
         max_minutes=max_minutes,

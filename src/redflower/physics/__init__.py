@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from redflower.physics.extinction_laws import TableLaw as TableLaw
     from redflower.physics.extinction_laws import Zhang23Law as Zhang23Law
     from redflower.physics.extinction_laws import effective_temperature_k as effective_temperature_k
-    from redflower.physics.extinction_laws import make_law as make_law
+    from redflower.physics.law_names import LAW_NAMES as LAW_NAMES
+    from redflower.physics.law_names import default_law as default_law
+    from redflower.physics.law_names import law_of_name as law_of_name
+    from redflower.physics.law_names import make_law as make_law
     from redflower.physics.likelihoods import log_parallax_likelihood as log_parallax_likelihood
     from redflower.physics.likelihoods import log_photometric_likelihood as log_photometric_likelihood
     from redflower.physics.magnitude_errors import magnitude_error_mag as magnitude_error_mag
@@ -45,5 +48,6 @@ if TYPE_CHECKING:
     from redflower.physics.selection import log_within_limits as log_within_limits
     from redflower.physics.selection import selection_from_parts as selection_from_parts
     from redflower.physics.selection import selection_to_parts as selection_to_parts
+    from redflower.physics.zhang23_corrected import Zhang23CorrectedLaw as Zhang23CorrectedLaw
 
 lazy_names(__name__)

@@ -4,7 +4,7 @@ import abc
 import csv
 import functools
 import importlib.resources
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final, NamedTuple, final
 
 import equinox as eqx
@@ -49,7 +49,7 @@ def effective_temperature_k(bp_rp_intrinsic_mag: ScalarLike) -> Float[Array, ""]
     Effective temperature, 3993 to 10685 K. [K]
     """
     colour_mag = jnp.clip(bp_rp_intrinsic_mag, BP_RP_MIN_MAG, BP_RP_MAX_MAG)  # D6
-    temperature_k = _horner(TEFF_POLYNOMIAL_K, colour_mag)
+    temperature_k = horner(TEFF_POLYNOMIAL_K, colour_mag)
     # The polynomial ends at 3993.6 K. The step to 4000 K is invisible in R, whose range begins at 4000 K.
     return jnp.where(bp_rp_intrinsic_mag > BP_RP_MAX_MAG, TEFF_REDDEST_K, temperature_k)  # EP5
 
@@ -74,7 +74,7 @@ class ExtinctionLaw(eqx.Module):
 
     @abc.abstractmethod
     def to_spec(self) -> dict[str, Any]:
-        """Return the law as a dictionary of JSON values, from which `make_law` makes it again."""
+        """Return the law as a dictionary of JSON values, from which `redflower.physics.make_law` makes it again."""
 
 
 class Zhang23Table(NamedTuple):
@@ -125,7 +125,9 @@ def _zhang23_shifted() -> np.ndarray:
 
 @final
 class Zhang23Law(ExtinctionLaw):
-    """The empirical law of Zhang & Yuan (2023): R falls with reddening and changes with temperature.
+    """The empirical law of Zhang & Yuan (2023) as printed: R falls with reddening and changes with temperature.
+
+    Real stars disagree with it in some bands: `redflower.physics.Zhang23CorrectedLaw` is the default.
 
     Equation: EP4 (docs/explanation/model.md). Source: Zhang & Yuan 2023, ApJS 264, 14. E(B-V) is on the scale of Schlegel
     et al. (1998). Outside 0 to 0.5 mag, and outside each band's range of Teff, R keeps its value at the edge,
@@ -140,8 +142,8 @@ class Zhang23Law(ExtinctionLaw):
         teff_k = jnp.clip(
             effective_temperature_k(bp_rp_mag), jnp.asarray(table.teff_min_k), jnp.asarray(table.teff_max_k)
         )
-        of_teff = _horner(tuple(_zhang23_shifted()), (teff_k - _TEFF_PIVOT_K) / _TEFF_UNIT_K)
-        of_ebv = _horner((table.ebv_quadratic, table.ebv_linear, np.zeros(N_BANDS)), ebv_clipped_mag)
+        of_teff = horner(tuple(_zhang23_shifted()), (teff_k - _TEFF_PIVOT_K) / _TEFF_UNIT_K)
+        of_ebv = horner((table.ebv_quadratic, table.ebv_linear, np.zeros(N_BANDS)), ebv_clipped_mag)
         return of_teff + of_ebv  # EP4
 
     def in_range(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Bool[Array, " band"]:
@@ -238,39 +240,7 @@ class TableLaw(ExtinctionLaw):
         }
 
 
-def make_law(spec: Any) -> ExtinctionLaw:
-    """Make an extinction law from a specification written by `ExtinctionLaw.to_spec`.
-
-    Parameters
-    ----------
-    spec : a mapping, ``{"name": "zhang23"}``, ``{"name": "constant", "coefficients": [...]}`` or
-        ``{"name": "table", "bp_rp_mag": [...], "coefficients": [[...], ...]}``.
-
-    Raises
-    ------
-    InputError
-        If the name is unknown, a key is missing or foreign, or the numbers do not fit the bands.
-    """
-    kinds: dict[str, tuple[Any, set[str]]] = {
-        Zhang23Law.name: (Zhang23Law, set()),
-        ConstantLaw.name: (ConstantLaw, {"coefficients"}),
-        TableLaw.name: (TableLaw, {"bp_rp_mag", "coefficients"}),
-    }
-    name = spec.get("name") if isinstance(spec, Mapping) else None
-    if not isinstance(name, str) or name not in kinds:
-        raise InputError(f"make_law(spec) needs a 'name' out of {sorted(kinds)}; got {spec!r}.")
-    kind, needed = kinds[name]
-    keys = set(spec) - {"name"}
-    if keys != needed:
-        raise InputError(
-            f"make_law(spec) of the law {name!r} needs the keys {sorted(needed)} beside 'name'; "
-            f"got {sorted(keys)}."
-        )
-    law: ExtinctionLaw = kind(**{key: spec[key] for key in needed})
-    return law
-
-
-def _horner(powers: Sequence[Any], x: Float[Array, "..."]) -> Float[Array, "..."]:
+def horner(powers: Sequence[Any], x: Float[Array, "..."]) -> Float[Array, "..."]:
     """Evaluate a polynomial by Horner's scheme, highest power first, in the precision of x."""
     total = jnp.asarray(powers[0], dtype=x.dtype)
     for power in powers[1:]:

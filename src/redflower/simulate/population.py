@@ -1,13 +1,14 @@
 """The populations that can be simulated: a Galaxy, its stars, and the photometric scales they are on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from redflower.errors import InputError
 from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, make_scale
+from redflower.physics import ExtinctionLaw, Zhang23Law, default_law
 from redflower.simulate import photometry, populations, sky_stars
 from redflower.simulate.colours import sky_coefficients
 from redflower.simulate.galaxy import COMPONENTS, Component
@@ -31,6 +32,7 @@ class Population:
     scale : photometric scale of the magnitudes.
     ps1_drift : what Pan-STARRS1's magnitudes drift by with magnitude, for `redflower.simulate.survey.ps1_drift_mag`;
         None for not.
+    law : extinction law of its clouds.
     """
 
     components: tuple[Component, ...]
@@ -38,6 +40,7 @@ class Population:
     system_magnitudes: Callable[[Library, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
     scale: Callable[[], PhotometricScale]
     ps1_drift: Callable[[], dict[str, Any]] | None = None
+    law: ExtinctionLaw = field(default_factory=default_law)
 
 
 POPULATIONS: Final[dict[str, Population]] = {
@@ -46,6 +49,7 @@ POPULATIONS: Final[dict[str, Population]] = {
         draw_library=populations.draw_library,
         system_magnitudes=photometry.system_magnitudes,
         scale=lambda: make_scale(MOCK_SKY_SCALE),
+        law=Zhang23Law(),
     ),
     "sky": Population(
         components=SKY_COMPONENTS,

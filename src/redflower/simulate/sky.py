@@ -14,7 +14,7 @@ from astropy.table import QTable
 from redflower.bands import BANDS, BP, RP, G
 from redflower.errors import InputError
 from redflower.physics.extinction import extinction_mag
-from redflower.physics.extinction_laws import Zhang23Law
+from redflower.physics.extinction_laws import ExtinctionLaw
 from redflower.platforms import compute_platform
 from redflower.seeds import check_seed
 from redflower.simulate import survey
@@ -137,7 +137,7 @@ def simulate_stars(
                 f"simulate_stars found no star with {g_bright_mag} < G < {g_faint_mag} among {50 * chunk}. "
                 "Widen the limits."
             )
-    table = catalogue_table(stars, include_truth=include_truth, scale=stars_of.scale())
+    table = catalogue_table(stars, include_truth=include_truth, scale=stars_of.scale(), law=stars_of.law.name)
     table.meta["simulation"] = {
         "preset": preset, "population": population, "seed": seed, "clouds_pc_mag": [list(cloud) for cloud in dust],
         "cloud_scatter": cloud_scatter, "g_limits_mag": list(limits),
@@ -213,7 +213,7 @@ def _observe(
         ebv += np.where(distance_pc > cloud_pc, cloud_ebv * uneven, 0.0)
     apparent = absolute + mu[:, None]
     if clouds:
-        apparent = apparent + np.asarray(_extinction()(ebv, absolute[:, BP] - absolute[:, RP]))
+        apparent = apparent + np.asarray(_extinction(population.law)(ebv, absolute[:, BP] - absolute[:, RP]))
     if population.ps1_drift is not None:
         apparent = apparent + survey.ps1_drift_mag(apparent, population.ps1_drift())
     dec_deg = SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic").icrs.dec.deg
@@ -241,7 +241,6 @@ def _observe(
 
 
 @cache
-def _extinction() -> Any:
+def _extinction(law: ExtinctionLaw) -> Any:
     """Return the extinction of every band for arrays of stars."""
-    law = Zhang23Law()
     return jax.jit(jax.vmap(lambda ebv_mag, bp_rp_mag: extinction_mag(law, ebv_mag, bp_rp_mag)))

@@ -11,7 +11,7 @@ from astropy_healpix import HEALPix
 
 from redflower.bands import BANDS, BP, RP, G
 from redflower.photometric_scales import PhotometricScale, archive_scale
-from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
+from redflower.provenance import LAW_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.simulate import survey
 
 #: Gaia source identifiers hold the HEALPix index (level 12, nested, ICRS) above bit 35 and a running number below.
@@ -58,8 +58,8 @@ class MockStars:
             column[start : start + len(lot.l_deg)] = getattr(lot, field.name)[: len(column) - start]
 
 
-def catalogue_table(stars: MockStars, *, include_truth: bool, scale: PhotometricScale) -> QTable:
-    """Make the table that `simulate_stars` returns, with its photometric scale stated."""
+def catalogue_table(stars: MockStars, *, include_truth: bool, scale: PhotometricScale, law: str) -> QTable:
+    """Make the table that `simulate_stars` returns, with its photometric scale and extinction law stated."""
     table = QTable()
     galactic = SkyCoord(stars.l_deg * u.deg, stars.b_deg * u.deg, frame="galactic")
     icrs = galactic.icrs
@@ -91,6 +91,7 @@ def catalogue_table(stars: MockStars, *, include_truth: bool, scale: Photometric
         "stage": "simulated",
         "redflower": VERSION,
         PHOTOMETRY_KEY: scale.as_dict(),
+        LAW_KEY: law,
     }
     table.meta["redflower_version"] = importlib.metadata.version("redflower")
     return table

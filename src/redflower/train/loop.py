@@ -15,7 +15,7 @@ from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow, leading_observed
 from redflower.flow.outliers import fit_outlier_share, log_outlier_density
 from redflower.flow.standardise import fit_standardisation
-from redflower.physics import ExtinctionLaw, SelectionFunction, Zhang23Law
+from redflower.physics import ExtinctionLaw, SelectionFunction, default_law
 from redflower.platforms import compute_platform
 from redflower.random_streams import Stream, stream_key
 from redflower.star import Star
@@ -95,7 +95,7 @@ def train_flow(
     g_bright_mag, g_faint_mag : limits of the sample in apparent G. [mag]
     selection : its selection function, in whose pixels the stars are. If None, it is 1 everywhere.
     prior_limit_mag : limit in G of the stars whose distances the prior gives (E13b). If None, the prior is of all stars. [mag]
-    law : extinction law of the contrastive term. Defaults to Zhang & Yuan (2023).
+    law : extinction law of the contrastive term. Defaults to `redflower.physics.default_law`.
     names : identifiers used in messages. Defaults to row numbers.
     start_from : a flow with the same bands to start from. If None, the network starts at random.
     max_minutes : stop after this time, keeping the best flow so far.
@@ -128,7 +128,7 @@ def train_flow(
     )
     objective = Objective(
         config=config,
-        law=law or Zhang23Law(),
+        law=law or default_law(),
         g_bright_mag=g_bright_mag,
         g_faint_mag=g_faint_mag,
         selection=selection,
