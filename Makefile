@@ -9,7 +9,7 @@ WORKERS ?= 2
 # is compiled. The flags are those of the pinned version of JAX.
 demo test test-slow: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1
 
-.PHONY: help setup demo test test-slow test-dachs lint format bench docs clean
+.PHONY: help setup demo test test-slow test-dachs lint format bench results docs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -49,8 +49,11 @@ format: $(STAMP) ## let ruff mend what it can
 bench: $(STAMP) ## every promised figure, as ratios within one run
 	@for name in engine flow memory train; do echo "== $$name"; $(BIN)/python -m benchmarks.speed.$$name || exit 1; done
 
-docs: $(STAMP) ## HTML documentation in docs/_build
+results: $(STAMP) ## the figures of the docs again (hours); ONLY=NAME for one; benchmarks/README.md has the names
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+docs: $(STAMP) ## HTML documentation in docs/_build; runs the tutorial
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) demo-output docs/_build benchmarks/output .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) demo-output docs/_build docs/api/generated benchmarks/output .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -10,6 +10,7 @@ import argparse
 import time
 
 import numpy as np
+from benchmarks.results import recording, say, table
 
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
 from redflower.sightline.fit import fit_sightline
@@ -46,6 +47,14 @@ def main() -> None:
         )  # fmt: skip
         return np.array([model.log_evidence for model in fit.models])
 
+    say(
+        "ln evidence of 0 to 4 clouds less that of the reference fit, nat: mean and scatter over the runs of a sightline."
+    )
+    kinds = ("mean", "scatter")
+    rows = table(
+        {"stars": "d", "clouds": "d"}
+        | {f"{kind}, {n}": "+.2f" if kind == "mean" else ".2f" for kind in kinds for n in range(5)}
+    )
     for k in range(arguments.sightlines):
         n_stars, clouds = CASES[k % len(CASES)]
         stars = mock_sightline(n_stars, clouds, np.random.default_rng(k))
@@ -54,18 +63,15 @@ def main() -> None:
         found = np.array([evidences(stars, 100 + r, USUAL) for r in range(arguments.repeats)]) - reference
         spent.append((time.process_time() - began) / arguments.repeats)
         differences.append(found)
-        print(
-            f"{n_stars} stars, {len(clouds)} clouds: mean {found.mean(axis=0).round(2)}, scatter "
-            f"{found.std(axis=0).round(2)} nat",
-            flush=True,
-        )
+        rows.row(n_stars, len(clouds), *found.mean(axis=0), *found.std(axis=0))
     every = np.concatenate(differences)
     missed = every[:, 1] < -MISSED_NAT
     within = np.sqrt(np.mean([found.var(axis=0, ddof=1) for found in differences], axis=0))
-    print(f"all, 0 to {MAX_CLOUDS} clouds: mean {every[~missed].mean(axis=0).round(3)} nat, scatter from run to run "
+    say(f"all, 0 to {MAX_CLOUDS} clouds: mean {every[~missed].mean(axis=0).round(3)} nat, scatter from run to run "
           f"{within.round(3)}; one cloud missed its place in {missed.sum()} of {len(every)} runs; "
           f"{np.median(spent):.1f} s of processor time a fit (median)")  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    with recording("cloud-evidence", seed=0):
+        main()

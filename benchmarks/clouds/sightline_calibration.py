@@ -1,4 +1,4 @@
-"""Calibration of the cloud fit over simulated sightlines; what it prints is quoted in docs/howto/sightlines.md.
+"""Calibration of the cloud fit over simulated sightlines; what it prints is quoted in docs/measured/sightlines.md.
 
 Usage: python -m benchmarks.clouds.sightline_calibration PART [--count N] [--seed S] [--out FILE] [--clouds N] [--least-stars N]
        [--only WORDS] [--drift SIGMA] [--effort N]
@@ -25,6 +25,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
+from benchmarks.results import recording, say, table
 
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG  # noqa: E402
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid  # noqa: E402
@@ -194,53 +195,74 @@ def summary(records: list[dict], part: str) -> None:
     best = np.array([r["best"] for r in records])
     if part == "prior":
         kept = np.array([share_kept(n) for n in range(MAX_CLOUDS + 1)])
-        print("share of the prior's sightlines that is simulated, for 0 to 3 clouds:", kept.round(3))
+        shares = ", ".join(f"{share:.3f}" for share in kept)
+        say(f"Share of the prior's sightlines of 0 to 3 clouds that is simulated: {shares}.")
         probability = probability / kept
         probability /= probability.sum(axis=1, keepdims=True)
         best = probability.argmax(axis=1)
     seconds = np.array([r["seconds"] for r in records])
     stars = np.array([r["n_stars"] for r in records])
-    print(
-        f"{part}: {len(records)} sightlines; {np.median(seconds):.1f} s of one core each (median), ", end=""
+    say(
+        f"{len(records)} sightlines of {stars.min():,} to {stars.max():,} stars. A fit took {np.median(seconds):.1f} s of one "
+        f"core (median), {np.max(seconds):.1f} s at most."
     )
-    print(f"{np.max(seconds):.1f} s at most; {stars.min()} to {stars.max()} stars")
     if part == "prior":
-        print("numbers of clouds, true (rows) against most probable (columns 0 to 3):")
+        counts = table({"clouds": "d"} | {f"{m} most probable": "d" for m in range(MAX_CLOUDS + 1)})
         for n in range(4):
-            print("  ", n, [int(np.sum((true_n == n) & (best == m))) for m in range(MAX_CLOUDS + 1)])
+            counts.row(n, *(int(np.sum((true_n == n) & (best == m))) for m in range(MAX_CLOUDS + 1)))
         right = probability[np.arange(len(records)), true_n]
-        print(f"mean probability of the best number {probability.max(axis=1).mean():.2f}; ", end="")
-        print(
-            f"it is right in {np.mean(best == true_n):.2f}; mean probability of the truth {right.mean():.2f}"
-        )
+
         more = np.array([probability[i, n + 1 :].sum() for i, n in enumerate(true_n)])
         said = probability.max(axis=1)
-        print(
-            f"too many clouds in {np.mean(best > true_n):.3f}; probability given to too many {more.mean():.3f}"
-        )
+        odds = table({"what": "", "sightlines": "d", "stated": ".2f", "found": ".2f"})
+        odds.row("most probable number is right", len(records), said.mean(), np.mean(best == true_n))
         for low, high in ((0.3, 0.6), (0.6, 0.9), (0.9, 1.01)):
             here = (said >= low) & (said < high)
             if here.any():
-                print(
-                    f"  best number said with {low:.1f}-{min(high, 1):.1f}: {here.sum()} sightlines, mean stated "
-                    f"{said[here].mean():.2f}, right {np.mean(best[here] == true_n[here]):.2f}"
-                )
+                odds.row(
+                    f"the same, where its probability is {low:.1f} to {min(high, 1):.1f}", here.sum(), said[here].mean(),
+                    np.mean(best[here] == true_n[here]),
+                )  # fmt: skip
+        say(
+            f"More clouds than there are were the most probable number in {np.mean(best > true_n):.3f} of the sightlines. The "
+            f"mean probability of more clouds than there are is {more.mean():.3f}, that of the truth {right.mean():.2f}."
+        )
     if part in ("prior", "paper", "second", "fooled"):
-        for name in ("rank_distance", "rank_ebv"):
+        intervals = table(
+            {
+                "interval of": "",
+                "number": "d",
+                "inside 68 %": ".2f",
+                "inside 90 %": ".2f",
+                "inside 95 %": ".2f",
+            }
+        )
+        for name, what in (("rank_distance", "distances of clouds"), ("rank_ebv", "E(B-V) of clouds")):
             ranks = np.array([v for r in records for v in r.get(name, [])])
             if len(ranks):
                 inside = [np.mean(np.abs(ranks - 0.5) < half) for half in (0.34, 0.45, 0.475)]
-                print(
-                    f"{name}: {len(ranks)} clouds, inside 68/90/95 %: " + " ".join(f"{v:.2f}" for v in inside)
-                )
-        for name, what in (("profile_inside_68", "68"), ("profile_inside_90", "90")):
-            inside = np.array([r[name] for r in records])
-            print(f"profile at 250, 700, 1200, 2500 pc inside {what} %:", inside.mean(axis=0).round(2))
+                intervals.row(what, len(ranks), *inside)
+        at_68, at_90 = (
+            np.array([r[name] for r in records]).mean(axis=0)
+            for name in ("profile_inside_68", "profile_inside_90")
+        )
+        for k, distance_pc in enumerate((250, 700, 1200, 2500)):
+            intervals.row(f"the profile at {distance_pc:,} pc", len(records), at_68[k], at_90[k], None)
     if part in ("paper", "second", "fooled"):
         groups = sorted(
             {(r["label"], r["n_stars"], *(round(e, 3) for _, e in r["clouds"][1:])) for r in records}
             if part == "second"
             else {(r["label"], r["n_stars"]) for r in records}
+        )
+        rows = table(
+            {"case": "", "stars": ",", "second cloud [mag]": ".2f", "sightlines": "d"}
+            | {f"mean P({n})": ".2f" for n in range(MAX_CLOUDS + 1)}
+            | {
+                "two or more most probable": ".2f",
+                "P(N >= 2) > 0.9": ".2f",
+                "error at 1,200 pc [mag]": "+.3f",
+            }
+            | {"its scatter": ".3f", "error at 2,500 pc [mag]": "+.3f"}
         )
         for group in groups:
             chosen = [
@@ -255,12 +277,11 @@ def summary(records: list[dict], part: str) -> None:
             ]
             p = np.array([r["probability"] for r in chosen])
             error = np.array([r["profile_error"] for r in chosen])
-            print(
-                f"  {group}: n = {len(chosen)}, P(N) mean {p.mean(axis=0).round(3)}, best >= 2 in "
-                f"{np.mean([r['best'] >= 2 for r in chosen]):.2f}, P(N >= 2) > 0.9 in "
-                f"{np.mean(p[:, 2:].sum(axis=1) > 0.9):.2f}, profile error {error.mean(axis=0).round(4)} "
-                f"+- {error.std(axis=0).round(4)}"
-            )
+            rows.row(
+                group[0], group[1], group[2] if len(group) > 2 else None, len(chosen), *p.mean(axis=0),
+                np.mean([r["best"] >= 2 for r in chosen]), np.mean(p[:, 2:].sum(axis=1) > 0.9),
+                error[:, 2].mean(), error[:, 2].std(), error[:, 3].mean(),
+            )  # fmt: skip
 
 
 def main() -> None:
@@ -296,7 +317,9 @@ def main() -> None:
                     + "\n"
                 )
                 file.flush()
-    summary([json.loads(line) for line in out.read_text().splitlines()], arguments.part)
+    name = "drift" if arguments.drift and arguments.part == "paper" else arguments.part
+    with recording(f"sightlines-{name}", seed=arguments.seed):
+        summary([json.loads(line) for line in out.read_text().splitlines()], arguments.part)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Usage: python -m benchmarks.engine.agreement [--stars 560] [--model mock-sky] [-
 
 Half of the stars come from the mock sky behind clouds of many reddenings, with the surveys' errors; half are drawn from
 the model with errors of every size. Each half has stars with 11, 8 and 3 bands, with and without their parallax, and E(B-V)
-from 0 to 0.45 mag. Prints the table of docs/explanation/fast-engine.md; about a second a star on two cores.
+from 0 to 0.45 mag. Prints the table of docs/measured/inference.md; about a second a star on two cores.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.results import Table, recording, say, table
 from tests.helpers.model_stars import draw_model_stars
 
 import redflower
@@ -114,18 +115,18 @@ def jensen_shannon(density, draws: np.ndarray) -> np.ndarray:
     return out
 
 
-def report(rows: np.ndarray, name: str, fast: dict, nuts: dict, js: np.ndarray) -> None:
-    """A line of the table."""
+def report(lines: Table, rows: np.ndarray, name: str, fast: dict, nuts: dict, js: np.ndarray) -> None:
+    """Add a row to the table."""
     if rows.sum() == 0:
         return
     shift = np.abs(fast["ebv_mean"] - nuts["ebv_mean"])[rows] / nuts["ebv_std"][rows]
     distance = np.abs(fast["distance_mean"] - nuts["distance_mean"])[rows] / nuts["distance_std"][rows]
     ratio = fast["ebv_std"][rows] / nuts["ebv_std"][rows]
-    print(
-        f"| {name} | {rows.sum()} | {np.median(shift):.3f} | {np.percentile(shift, 95):.3f} | {(shift < 0.15).mean():.3f} "
-        f"| {(np.abs(ratio - 1) < 0.1).mean():.3f} | {np.percentile(ratio, 5):.3f}-{np.percentile(ratio, 95):.3f} "
-        f"| {np.median(distance):.3f} | {(distance < 0.15).mean():.3f} | {np.median(js[rows]):.3f} |"
-    )
+    lines.row(
+        name, rows.sum(), np.median(shift), np.percentile(shift, 95), (shift < 0.15).mean(),
+        (np.abs(ratio - 1) < 0.1).mean(), np.percentile(ratio, 5), np.percentile(ratio, 95), np.median(distance),
+        (distance < 0.15).mean(), np.median(js[rows]),
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -151,37 +152,48 @@ def main() -> None:
     ids = np.arange(900_000, 900_000 + n)
     cpu = time.process_time()
     fast = infer_stars(model, stars, ids, InferenceSettings(density=True, seed=arguments.seed))
-    print(f"fast engine with compilation: {time.process_time() - cpu:.0f} core-seconds; {n} stars")
-    for engine in (FAST, IMPORTANCE, NUTS):
-        print(f"  settled by {engine}: {(fast['engine'] == engine).sum()}")
+    settled = ", ".join(f"{(fast['engine'] == word).sum()} by `{word}`" for word in (FAST, IMPORTANCE, NUTS))
+    say(
+        f"{n} stars, settled: {settled}. The fast engine took {time.process_time() - cpu:.0f} core-seconds with compilation."
+    )
     nuts, draws = reference(
         model, stars, ids, NutsSettings(n_chains=4, n_warmup=300, n_draws=arguments.draws)
     )
     js = jensen_shannon(joint_density(fast), draws)
     judged = (nuts["r_hat"] < MAX_R_HAT) & (nuts["ess"] > MIN_ESS) & np.isfinite(fast["ebv_mean"])
-    print(f"NUTS: median ess {np.median(nuts['ess']):.0f}; {judged.sum()} of {n} chains converged and judged")
-    print("| stars | number | shift median | 95 % | share < 0.15 | sigma within 10 % | sigma ratio 5-95 % "
-          "| distance shift | share < 0.15 | JS |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    report(judged, "all", fast, nuts, js)
+    say(
+        f"The chains' median effective size is {np.median(nuts['ess']):,.0f}. {judged.sum()} stars whose chains converged are "
+        f"judged (R-hat below {MAX_R_HAT}, effective size above {MIN_ESS:.0f}). Shifts are differences of means in units of the "
+        "chains' standard deviation. The Jensen-Shannon distance is that of E in 24 bins, with the noise of the chains' draws."
+    )
+    lines = table(
+        {
+            "stars": "", "number": "d", "shift of E, median": ".3f", "95 %": ".3f", "share below 0.15": ".3f",
+            "sigma within 10 %": ".3f", "sigma ratio, 5 %": ".3f", "sigma ratio, 95 %": ".3f", "shift of distance": ".3f",
+            "its share below 0.15": ".3f", "Jensen-Shannon distance": ".3f",
+        }
+    )  # fmt: skip
+    report(lines, judged, "all", fast, nuts, js)
     usable = judged & (fast["status"] == "ok")
-    report(usable, "status ok", fast, nuts, js)
+    report(lines, usable, "status ok", fast, nuts, js)
     count = stars.observed.sum(axis=1)
     for n_bands in (11, 8, 3):
         for parallax in (True, False):
             label = f"up to {n_bands} bands, {'with' if parallax else 'no'} parallax"
             low = {11: 8, 8: 3, 3: 0}[n_bands]
             rows = (count > low) & (count <= n_bands) & (np.asarray(stars.has_parallax) == parallax)
-            report(judged & rows, label, fast, nuts, js)
+            report(lines, judged & rows, label, fast, nuts, js)
     for engine in (FAST, IMPORTANCE):
-        report(judged & (fast["engine"] == engine), f"settled by {engine}", fast, nuts, js)
+        report(lines, judged & (fast["engine"] == engine), f"settled by {engine}", fast, nuts, js)
     outside = judged & (np.abs(fast["ebv_mean"] - nuts["ebv_mean"]) > 0.15 * nuts["ebv_std"])
     words, counts = np.unique(fast["status"][outside], return_counts=True)
-    print("status of the stars outside 0.15 sigma:", dict(zip(words.tolist(), counts.tolist(), strict=True)))
+    outside_words = ", ".join(f"{n} `{word}`" for word, n in zip(words, counts, strict=True)) or "none"
+    say(f"Status of the stars outside 0.15 sigma: {outside_words}.")
     if arguments.out:
         np.savez(arguments.out, js=js, count=count, parallax=stars.has_parallax,
                  **{f"fast_{k}": v for k, v in fast.items()}, **{f"nuts_{k}": v for k, v in nuts.items()})  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    with recording("agreement", seed=0):
+        main()

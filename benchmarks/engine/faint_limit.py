@@ -10,6 +10,7 @@ pull of the prior's lower end, some 0.01 mag; what must not be there is a rise t
 import argparse
 
 import numpy as np
+from benchmarks.results import recording, table
 
 import redflower
 from redflower.catalogue import QualityLimits
@@ -35,14 +36,21 @@ def main() -> None:
     below_mag = faint_mag - np.asarray(stars["gaia_g"])
     ebv_mag, sigma_mag = (np.asarray(found[name]) for name in ("ebv_mean", "ebv_std"))
     is_ok = np.asarray(found["status"]).astype(str) == "ok"
+    rows = table(
+        {
+            "distance from the limit [mag]": "", "stars": ",", "mean E(B-V) [mag]": "+.3f", "error": ".3f", "mean sigma": ".3f",
+            "share `ok`": ".2f",
+        }
+    )  # fmt: skip
     for low, high in zip(EDGES_MAG[:-1], EDGES_MAG[1:], strict=True):
         here = np.isfinite(ebv_mag) & (below_mag >= low) & (below_mag < high)
         values = ebv_mag[here]
-        print(
-            f"{low:.2f} to {high:.2f} mag from the limit: {len(values)} stars, mean E(B-V) {values.mean():+.4f} +- "
-            f"{values.std() / np.sqrt(len(values)):.4f}, sigma {sigma_mag[here].mean():.3f}, ok {is_ok[here].mean():.2f}"
-        )
+        rows.row(
+            f"{low:.2f} to {high:.2f}", len(values), values.mean(), values.std() / np.sqrt(len(values)),
+            sigma_mag[here].mean(), is_ok[here].mean(),
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    with recording("faint-limit", seed=77):
+        main()

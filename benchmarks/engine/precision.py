@@ -2,11 +2,12 @@
 
 Usage: python -m benchmarks.engine.precision
 
-On a CPU all three agree; `docs/decisions/0012-full-precision-on-gpus.md` quotes a GPU.
+On a CPU all three agree, and no record is written: a GPU's is in docs/measured/inference.md.
 """
 
 import jax
 import numpy as np
+from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.bands import BANDS
@@ -29,14 +30,17 @@ def main() -> None:
 
     with jax.default_device(jax.devices("cpu")[0]):
         reference = log_density()
-    print(f"device: {jax.devices()[0].device_kind}, JAX {jax.__version__}")
+    say(f"Device: {jax.devices()[0].device_kind}. Difference of the flow's log density from that on the CPU:")
+    rows = table({"precision": "", "median [nat]": ".1e", "99 %": ".1e", "largest": ".1e"})
     for name in ("default", "highest"):
         with jax.default_matmul_precision(name):
             off = np.abs(log_density() - reference)
-        print(
-            f"{name}: median {np.median(off):.1e}, 99 % {np.quantile(off, 0.99):.1e}, largest {off.max():.1e} nat"
-        )
+        rows.row(name, np.median(off), np.quantile(off, 0.99), off.max())
 
 
 if __name__ == "__main__":
-    main()
+    if jax.default_backend() == "cpu":
+        main()  # without a record: there is nothing to compare
+    else:
+        with recording("precision", seed=9):
+            main()

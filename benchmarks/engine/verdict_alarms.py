@@ -13,6 +13,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import numpy as np
+from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.bands import BANDS
@@ -62,7 +63,11 @@ def main() -> None:
     for seed in range(n_samples):
         stars, source_id, _ = sky(512, 1000 + seed, "high-latitude" if seed % 2 else "two-cloud")
         alarms += not verdict_of(stars, source_id).good
-    print(f"{alarms} alarms for {n_samples} samples of the mock sky itself")
+    say(
+        "{alarms} alarms for {samples} samples of 512 stars of the mock sky itself, half of them behind two clouds. Then one "
+        "sample of 2,048 stars with one change each:",
+        alarms=int(alarms), samples=n_samples,
+    )  # fmt: skip
     stars, source_id, feh_dex = sky(2048, 77, "high-latitude")
 
     def off_by(i: int, shift_mag: float) -> Callable[[np.ndarray], None]:
@@ -80,12 +85,16 @@ def main() -> None:
         f"{b.label} +20 mmag": (shifted(stars, off_by(i, 0.02)), source_id) for i, b in enumerate(BANDS)
     }
     cases["metal-poor stars"] = (jax.tree.map(lambda a: np.asarray(a)[poor], stars), source_id[poor])
+    rows = table({"change": "", "verdict": "", "what it says": ""})
     for name, (sample, ids) in cases.items():
         verdict = verdict_of(sample, ids)
-        print(
-            f"{name}: {'good' if verdict.good else 'BAD: ' + '; '.join(t for good, t in verdict.lines if not good)}"
+        rows.row(
+            name,
+            "good" if verdict.good else "alarm",
+            "; ".join(text.split(":")[0] for good, text in verdict.lines if not good),
         )
 
 
 if __name__ == "__main__":
-    main()
+    with recording("verdict-alarms", seed=1000):
+        main()

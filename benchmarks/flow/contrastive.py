@@ -4,7 +4,7 @@ Usage: python -m benchmarks.flow.contrastive [--stars 60000] [--epochs 4] [--tes
 
 Trains on from the shipped model on a mock sky, the same number of epochs at every lambda, and prints for stars of
 another mock sky: the held-out evidence of dust-free stars; the mean log density of their reddened copies; and the
-bias and scatter of the posterior mean E(B-V) of reddened copies, by a grid over E. `docs/howto/training.md` quotes it.
+bias and scatter of the posterior mean E(B-V) of reddened copies, by a grid over E. `docs/measured/training.md` quotes it.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.results import recording, say
 
 import redflower
 from redflower.bands import BP, RP, G
@@ -102,9 +103,7 @@ def report(name: str, flow, data: TrainingStar, n_draws: int) -> None:
     """Print the figures of one flow."""
     prepared_flow = flow.prepared()
     clean = over_stars(lambda d, k: evidence(prepared_flow, d, k, n_draws), data)
-    print(
-        f"{name}: held-out ln evidence of dust-free stars {clean.mean():.3f} (median {np.median(clean):.3f})"
-    )
+    say(f"{name}: held-out ln evidence of dust-free stars {clean.mean():.3f} (median {np.median(clean):.3f})")
     full = np.asarray(data.star.observed).all(axis=1)
     for ebv in (0.0, 0.1, 0.2, 0.4):
         copies = with_magnitudes(
@@ -122,7 +121,7 @@ def report(name: str, flow, data: TrainingStar, n_draws: int) -> None:
                 f" {label}: E mean {residual.mean():+.4f}, median {np.median(residual):+.4f}, sigma {np.mean(std[rows]):.4f},"
                 f" rms {np.sqrt(np.mean(residual**2)):.4f}, z {np.std(residual / std[rows]):.2f};"
             )
-        print(line, flush=True)
+        say(line)
 
 
 def main() -> None:
@@ -153,9 +152,10 @@ def main() -> None:
         )  # fmt: skip
         began = time.process_time()
         model, _ = redflower.train(table, name="contrast", config=config, start_from=start)
-        print(f"lambda {strength:g}: trained in {time.process_time() - began:.0f} s of processor time")
+        say(f"lambda {strength:g}: trained in {time.process_time() - began:.0f} s of processor time")
         report(f"lambda {strength:g}", model.flow, data, arguments.draws)
 
 
 if __name__ == "__main__":
-    main()
+    with recording("contrastive", seed=21):
+        main()

@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.flow.evidence_draws [--stars 192] [--repeats 4] [--reference 16384]
 
 For the shipped model and stars of a mock sky of their own: both proposals of distance, and both ways to draw true
-magnitudes. The bias is against draws of the default kind, many of them. `docs/howto/training.md` quotes the table.
+magnitudes. The bias is against draws of the default kind, many of them. `docs/measured/training.md` quotes the table.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.api.sample import training_sample
@@ -36,8 +37,8 @@ def main() -> None:
     arguments = parser.parse_args()
     n = arguments.stars
     sky = redflower.simulate(8 * n, seed=31, **LIMITS)
-    table = redflower.prepare(sky, purpose="training", limits=QualityLimits(**LIMITS)).table
-    sample = training_sample(table, default_distance_prior(), **LIMITS).data
+    prepared = redflower.prepare(sky, purpose="training", limits=QualityLimits(**LIMITS)).table
+    sample = training_sample(prepared, default_distance_prior(), **LIMITS).data
     observed = np.asarray(sample.star.observed)
     full = np.flatnonzero(observed.all(axis=1))[: n // 2]
     short = np.flatnonzero(observed[:, :8].all(axis=1) & ~observed[:, 8:].any(axis=1))[: n // 2]
@@ -66,10 +67,16 @@ def main() -> None:
 
     reference = values("posterior", "adapted", arguments.reference, 99)
     halves = (slice(0, n // 2), slice(n // 2, n))
-    print(f"{n // 2} stars with 8 bands, {n // 2} with 11; reference {arguments.reference} adapted draws: "
-          f"{reference[halves[0]].mean():.3f} and {reference[halves[1]].mean():.3f} nat")  # fmt: skip
-    print("| distance | magnitudes | K | bias, 8 bands | scatter | bias, 11 bands | scatter | processor s |")
-    print("|---|---|---|---|---|---|---|---|")
+    say(
+        f"{n // 2} stars with 8 bands and {n // 2} with 11, nat a star. The scatter is that of the median star over "
+        f"{arguments.repeats} repeats. The reference is {arguments.reference:,} adapted draws."
+    )
+    rows = table(
+        {
+            "distance": "", "magnitudes": "", "K": "d", "bias, 8 bands": "+.3f", "scatter, 8 bands": ".3f",
+            "bias, 11 bands": "+.3f", "scatter, 11 bands": ".3f", "processor s": ".1f",
+        }
+    )  # fmt: skip
     for proposal, magnitudes in KINDS:
         for n_draws in DRAWS:
             began = time.process_time()
@@ -78,15 +85,13 @@ def main() -> None:
             )
             spent = time.process_time() - began
             cells = []
-            for rows in halves:
-                error = repeats[:, rows] - reference[rows]
+            for half in halves:
+                error = repeats[:, half] - reference[half]
                 # Over the repeats of a star: the median star, because a few have heavy tails.
-                cells.append(f"{error.mean():+.3f} | {np.median(repeats[:, rows].std(axis=0, ddof=1)):.3f}")
-            print(
-                f"| {proposal} | {magnitudes} | {n_draws} | {cells[0]} | {cells[1]} | {spent:.1f} |",
-                flush=True,
-            )
+                cells += [error.mean(), np.median(repeats[:, half].std(axis=0, ddof=1))]
+            rows.row(proposal, magnitudes, n_draws, *cells, spent)
 
 
 if __name__ == "__main__":
-    main()
+    with recording("evidence-draws", seed=31):
+        main()

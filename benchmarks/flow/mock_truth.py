@@ -5,7 +5,7 @@ Usage: python -m benchmarks.flow.mock_truth [MODEL ...]
 Prints, for stars of another sky: the log density of their noise-free colour-magnitude vectors at their true distance, within
 the limits; the spread of the flow's coordinates u, which is 1 where the flow is as sharp as the truth; M_G against the
 simulator's own density (a histogram of many more stars, in cells of (R, Z)); and two-sample tests of every colour pair in
-slices of (R, Z), noise put on the flow's draws as on the stars. `docs/howto/training.md` quotes it.
+slices of (R, Z), noise put on the flow's draws as on the stars. `docs/measured/training.md` quotes it.
 """
 
 import sys
@@ -13,6 +13,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.results import recording, say
 from jax.scipy.special import ndtr, ndtri
 from scipy.stats import ks_2samp
 
@@ -139,17 +140,17 @@ def main() -> None:
                 )
             )(mu, condition)
         )
-        print(f"{name}: ln density of noise-free x at the true distance, within the limits: "
+        say(f"{name}: ln density of noise-free x at the true distance, within the limits: "
               f"{np.mean(terms.sum(axis=1) - mass):.3f} (11 bands), {np.mean(terms[:, :8].sum(axis=1) - mass):.3f} (8), "
               f"{np.mean(terms[:, 0] - mass):.3f} (M_G)")  # fmt: skip
         u = np.asarray(jax.jit(jax.vmap(lambda x, c, f=flow: f.forward(x, c)[0]))(x, condition))
         spread = 1.4826 * np.median(np.abs(u - np.median(u, axis=0)), axis=0)
-        print(
+        say(
             "  spread of u: "
             + ", ".join(f"{b.label} {s:.2f}" for b, s in zip(BANDS[1:], spread[1:], strict=True))
         )
         kl, noise, n = magnitude_kl(lead, x, mu, condition, edges, many)
-        print(
+        say(
             f"  M_G: simulator's own ln density less the flow's {kl:+.4f} nat (histogram error {noise:.4f}; {n} stars)"
         )
         # As many stars as there are, so that what is seen is the flow's distance and not chance.
@@ -199,19 +200,19 @@ def two_sample_tests(
                 of_draws += [_test(first, second, i, j).pvalue < LEVEL for i, j in pairs]
                 of_stars += [_test(first, third, i, j).pvalue < LEVEL for i, j in pairs]
         values = np.array([f[0] for f in found])
-        print(
+        say(
             f"  Kolmogorov-Smirnov distances, {name}: {len(found)} of pairs and slices, median {np.median(values):.4f} "
             f"(chance {np.median(by_chance):.4f}), 90 % {np.quantile(values, 0.9):.4f} "
             f"({np.quantile(by_chance, 0.9):.4f}), largest {values.max():.4f} ({max(by_chance):.4f})"
         )
         for n, (of_draws, of_stars) in rejected.items():
             if of_draws:
-                print(
+                say(
                     f"    with {n} stars a slice: {np.mean(of_draws):.3f} of {len(of_draws)} tests reject at {LEVEL}, "
                     f"{np.mean(of_stars):.3f} of stars against stars"
                 )
         for statistic, pair, part, count in sorted(found, reverse=True)[:3]:
-            print(f"    {pair} in slice {part}: {statistic:.4f} ({count} stars)")
+            say(f"    {pair} in slice {part}: {statistic:.4f} ({count} stars)")
 
 
 def _test(a: np.ndarray, b: np.ndarray, i: int, j: int):
@@ -241,4 +242,5 @@ def with_noise(x: np.ndarray, error: np.ndarray, rng: np.random.Generator) -> np
 
 
 if __name__ == "__main__":
-    main()
+    with recording("mock-truth", seed=501):
+        main()

@@ -13,6 +13,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.api.sample import training_sample
@@ -84,18 +85,23 @@ def main() -> None:
     ):
         began = time.process_time()
         flows[name] = train_flow(sample, CONFIG, n_bands=n_bands, **LIMITS).flow
-        print(
-            f"{name}: {len(sample.star.parallax_mas):,} stars, {time.process_time() - began:.0f} processor s",
-            flush=True,
+        say(
+            f"  {name}: {len(sample.star.parallax_mas):,} stars, {time.process_time() - began:.0f} processor s",
         )
     short, long = chosen(test, ~test_full), chosen(test, test_full)
+    rows = table(
+        {
+            "stars with": "", "number": ",", "ln evidence, one flow": ".3f", "a flow of its own": ".3f", "difference": "+.3f",
+            "error": ".3f",
+        }
+    )  # fmt: skip
     for label, stars, other in (("8 bands", short, "8 bands alone"), ("11 bands", long, "11 bands alone")):
         one, own = evidence(flows["one flow"], stars), evidence(flows[other], stars)
         difference = one - own
         error = difference.std() / np.sqrt(len(difference))
-        print(f"{len(one)} stars with {label}: ln evidence {one.mean():.3f} under the one flow, {own.mean():.3f} under a flow "
-              f"of its own: {difference.mean():+.3f} +- {error:.3f}", flush=True)  # fmt: skip
+        rows.row(label, len(one), one.mean(), own.mean(), difference.mean(), error)
 
 
 if __name__ == "__main__":
-    main()
+    with recording("one-flow", seed=61):
+        main()

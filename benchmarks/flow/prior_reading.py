@@ -11,6 +11,7 @@ import dataclasses
 import sys
 
 import numpy as np
+from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.catalogue import QualityLimits, read_distance_prior
@@ -45,23 +46,28 @@ def main() -> None:
             training, name="reading", config=config, distance_prior=prior, start_from=base
         )
         epochs = ", ".join(f"{epoch.validation_log_evidence:.2f}" for epoch in run.history)
-        print(f"The prior {reading}: held-out ln evidence {epochs}", flush=True)
+        say(f"The prior {reading}: held-out ln evidence {epochs}")
         # The emulator proposes; posteriors are judged, and where it errs made, by weights of the flow's own density.
         model = dataclasses.replace(model, emulator=base.emulator)
         found = redflower.infer(stars, model, distance_prior=prior, settings=InferenceSettings(hand_on=False))
         usable = redflower.usable_rows(found)
         residual = np.asarray(found["ebv_mean"]) - ebv_mag
         error = np.log(np.asarray(found["distance_mean"]) / distance_pc)
+        rows = table(
+            {
+                "G [mag]": "", "stars": ",", "mean residual of E(B-V) [mag]": "+.4f", "error": ".4f", "mean sigma": ".3f",
+                "median error of ln distance": "+.3f", "its error": ".3f",
+            }
+        )  # fmt: skip
         for low, high in zip(G_EDGES_MAG[:-1], G_EDGES_MAG[1:], strict=True):
             here = usable & (stars["gaia_g"] >= low) & (stars["gaia_g"] < high)
             n = int(here.sum())
-            print(
-                f"   G {low} to {high}: {n} stars, residual {residual[here].mean():+.4f} +- "
-                f"{residual[here].std() / np.sqrt(n):.4f} mag, sigma {np.asarray(found['ebv_std'])[here].mean():.3f} mag, "
-                f"ln distance {np.median(error[here]):+.3f} +- {error[here].std() / np.sqrt(n):.3f}",
-                flush=True,
-            )
+            rows.row(
+                f"{low} to {high}", n, residual[here].mean(), residual[here].std() / np.sqrt(n),
+                np.asarray(found["ebv_std"])[here].mean(), np.median(error[here]), error[here].std() / np.sqrt(n),
+            )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    with recording("prior-reading", seed=501):
+        main()

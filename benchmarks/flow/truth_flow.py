@@ -6,7 +6,7 @@ A network of the models' own size, or of another, is fitted by exact maximum lik
 distances, with little noise (`mock_truth.NOISE_MAG`) and within the limits: what no real sample allows. Printed are
 its two-sample tests, which are those of the network's size, and the evidence of noisy stars of another sky under it
 less that under each model, for several numbers of draws K and by distance: where it is above zero at many draws and
-below at few, few draws are what keeps training from it. `docs/howto/training.md` quotes it.
+below at few, few draws are what keeps training from it. `docs/measured/training.md` quotes it.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from benchmarks.flow.mock_truth import (
     with_noise,
 )
 from benchmarks.flow.one_flow import chosen, evidence
+from benchmarks.results import recording, say
 
 import redflower
 from redflower.api.sample import training_sample
@@ -86,7 +87,7 @@ def fit_to_truth(
     state = optimiser.init(eqx.filter(network, eqx.is_inexact_array))
     for number in range(epochs):
         network, state, value = epoch(network, state, jax.random.key(number))
-    print(f"ln density of its stars: {-float(value):.3f}", flush=True)
+    say(f"ln density of its stars: {-float(value):.3f}")
     return ConditionalFlow(network, like.standardisation)
 
 
@@ -106,7 +107,7 @@ def main() -> None:
     first = next(iter(flows.values()))
     size = (arguments.depth or first.network.depth, arguments.block_dim or first.network.block_dim)
     best = fit_to_truth(first, size, arguments.stars, arguments.epochs, rng)
-    print(f"fitted to {arguments.stars:,} stars in {time.process_time() - began:.0f} processor s")
+    say(f"fitted to {arguments.stars:,} stars in {time.process_time() - began:.0f} processor s")
 
     x, mu, condition = truth(N_HISTOGRAM, 502)
     edges = tuple(np.quantile(condition[:, k], [1 / 3, 2 / 3]) for k in (0, 1))
@@ -122,7 +123,7 @@ def main() -> None:
     data = chosen(data, optical)
     full = np.asarray(data.star.observed).all(axis=1)
     for name, flow in flows.items():
-        print(f"ln evidence of a star under the flow of the truth less that under {name}:")
+        say(f"ln evidence of a star under the flow of the truth less that under {name}:")
         for n_draws in DRAWS:
             gain = evidence(best, data, n_draws) - evidence(flow, data, n_draws)
             cells = []
@@ -133,8 +134,9 @@ def main() -> None:
                     cells.append(
                         f"{low_pc / 1e3:.0f} to {high_pc / 1e3:.0f} kpc, {label} {own.mean():+.3f} +- {error:.3f}"
                     )
-            print(f"  K = {n_draws}: {gain.mean():+.3f}; " + "; ".join(cells), flush=True)
+            say(f"  K = {n_draws}: {gain.mean():+.3f}; " + "; ".join(cells))
 
 
 if __name__ == "__main__":
-    main()
+    with recording("truth-flow", seed=901):
+        main()

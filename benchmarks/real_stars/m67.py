@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from astropy.table import Table
+from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.bands import BANDS, BP, RP
@@ -70,20 +71,20 @@ def main() -> None:
     complete = np.isfinite(np.stack([stars[band.name] for band in BANDS[:N_OPTICAL]])).all(axis=0)
     member = np.asarray(stars["membership_probability"]) > MEMBERSHIP_MIN
     members = stars[complete & member]
-    print(f"1. The model mock-sky on {len(members)} members with 8 bands or more")
-    print(
-        f"   median E(B-V) of the map (SFD, in the table): {np.median(members['ebv_sfd']):.3f}; literature 0.04"
+    say(
+        f"**The shipped model as it is**, {len(members)} members with the eight bands of Gaia and Pan-STARRS1 or more:"
     )
-    for label, sample in (("11 bands where there", members), ("8 bands", without_2mass(members))):
+    lines = table(
+        {"": "", "usable": "d", "median E(B-V) [mag]": "+.3f", "scatter": ".3f", "mean sigma": ".3f"}
+    )
+    for label, sample in (("up to 11 bands", members), ("8 bands", without_2mass(members))):
         result = redflower.infer(sample, "mock-sky")
         good = redflower.usable_rows(result)
         ebv = np.asarray(result["ebv_mean"])[good]
         scatter = 1.4826 * np.median(np.abs(ebv - np.median(ebv)))
-        print(
-            f"   {label}: {good.sum()} usable, median E(B-V) {np.median(ebv):+.3f}, scatter {scatter:.3f}, mean sigma "
-            f"{np.mean(np.asarray(result['ebv_std'])[good]):.3f} mag",
-            flush=True,
-        )
+        lines.row(label, good.sum(), np.median(ebv), scatter, np.mean(np.asarray(result["ebv_std"])[good]))
+    lines.row("map of Schlegel et al., in the table", None, np.median(members["ebv_sfd"]), None, None)
+    lines.row("literature", None, 0.04, None, None)
 
     shuffled = np.random.default_rng(0).permutation(np.flatnonzero(complete))
     held_out = shuffled[: len(shuffled) // 5]
@@ -92,11 +93,18 @@ def main() -> None:
         stars[kept], name="m67", config=read_config(FINE_TUNE), start_from=redflower.load_model("mock-sky")
     )
     first, best = run.history[0].validation_log_evidence, run.validation_log_evidence
-    print(
-        f"2. Trained on {len(kept)} stars of the field from mock-sky: held-out ln evidence {first:.2f} -> {best:.2f}"
+    say(
+        f"**A flow trained on the cluster's field**: {len(kept)} stars, from `mock-sky` on. The held-out ln evidence rises from "
+        f"{first:.2f} to {best:.2f}. The other stars get synthetic reddening:"
     )
+    lines = table(
+        {
+            "bands": "", "E(B-V) added": ".1f", "usable": "d", "of": "d", "residual mean": "+.3f", "residual median": "+.3f",
+            "mean sigma": ".3f", "z mean": "+.2f", "z std": ".2f",
+        }
+    )  # fmt: skip
     for label, sample in (
-        ("11 bands where there", stars[held_out]),
+        ("up to 11 bands", stars[held_out]),
         ("8 bands", without_2mass(stars[held_out])),
     ):
         for ebv_mag in SYNTHETIC_MAG:
@@ -105,13 +113,11 @@ def main() -> None:
             residual = np.asarray(result["ebv_mean"])[good] - ebv_mag
             sigma = np.asarray(result["ebv_std"])[good]
             z = residual / sigma
-            print(
-                f"   {label}, E = {ebv_mag:.1f}: {good.sum()} of {len(sample)} usable, residual mean "
-                f"{residual.mean():+.4f} median {np.median(residual):+.4f}, sigma {sigma.mean():.4f} mag, z mean "
-                f"{z.mean():+.2f} std {z.std():.2f}",
-                flush=True,
-            )
+            lines.row(
+                label, ebv_mag, good.sum(), len(sample), residual.mean(), np.median(residual), sigma.mean(), z.mean(), z.std()
+            )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    with recording("m67", seed=0):
+        main()

@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from astropy.table import Table
 from benchmarks.real_stars.sky_population import AREA_DEG2, B_DEG, L_DEG, field_table, load_m67_archive
+from benchmarks.results import Table as Lines
+from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.bands import BANDS, BP, RP, G
@@ -151,27 +153,31 @@ def posterior(field: Field, row: int, sky: Simulated, rng: np.random.Generator) 
     )
 
 
-def print_bins(name: str, value: np.ndarray, edges: tuple[float, ...], found: np.ndarray) -> None:
-    """Median of the posterior means in bins."""
+def add_bins(lines: Lines, name: str, value: np.ndarray, edges: tuple[float, ...], found: np.ndarray) -> None:
+    """Add the median of the posterior means in bins."""
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         here = (value > low) & (value <= high)
         if here.sum() >= 8:
             ebv = found[here, 0]
             error = 1.25 * 1.4826 * np.median(np.abs(ebv - np.median(ebv))) / np.sqrt(here.sum())
-            print(
-                f"  {name} {low:g} to {high:g}: {here.sum():4d} stars, median E(B-V) {np.median(ebv):+.4f} +- {error:.4f}, "
-                f"mean sigma {found[here, 1].mean():.3f}"
-            )
+            lines.row(f"{name} {low:g} to {high:g}", here.sum(), np.median(ebv), error, found[here, 1].mean())
 
 
 def main() -> None:
-    """Print every bin."""
+    """Run one field."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--field", choices=("stripe-82", "m67"), default="stripe-82")
     parser.add_argument("--stars", type=int, default=1200)
     parser.add_argument("--simulated", type=int, default=150_000)
     arguments = parser.parse_args()
+    suffix = "" if arguments.field == "stripe-82" else f"-{arguments.field}"
+    with recording(f"population-posterior{suffix}", seed=7):
+        run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Infer one field, and say every bin."""
     if arguments.field == "stripe-82":
         field, place = stripe_82(arguments.data_dir / "s82_gaiadr2_ps1.fits"), (L_DEG, B_DEG)
     else:
@@ -185,11 +191,15 @@ def main() -> None:
     found = np.array([posterior(field, row, sky, rng) for row in rows])
     good = found[:, 3] > 8
     rows, found = rows[good], found[good]
-    print(f"{arguments.field}: {len(rows)} of {len(good)} stars, median E(B-V) {np.median(found[:, 0]):+.4f}")
-    print_bins("distance/pc", found[:, 2], (0, 500, 800, 1200, 2000, 3000, 5000, 9000), found)
+    name = {"stripe-82": "Stripe 82", "m67": "Members of M67"}[arguments.field]
+    say(f"{name}: {len(rows):,} of {len(good):,} stars, median E(B-V) {np.median(found[:, 0]):.3f} mag.")
+    lines = table(
+        {"stars with": "", "number": ",", "median E(B-V) [mag]": "+.3f", "error": ".3f", "mean sigma": ".3f"}
+    )
+    add_bins(lines, "distance [pc]", found[:, 2], (0, 500, 800, 1200, 2000, 3000, 5000, 9000), found)
     blue = field.magnitude_mag[rows, 3] - field.magnitude_mag[rows, 5]
-    print_bins("g - i", blue, (0.2, 0.5, 0.65, 0.9, 1.3, 1.9, 2.5), found)
-    print_bins("G", g[rows], (13, 14.5, 16, 17, 18, 19), found)
+    add_bins(lines, "g - i", blue, (0.2, 0.5, 0.65, 0.9, 1.3, 1.9, 2.5), found)
+    add_bins(lines, "G", g[rows], (13, 14.5, 16, 17, 18, 19), found)
 
 
 if __name__ == "__main__":

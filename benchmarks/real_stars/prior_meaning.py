@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
+from benchmarks.results import recording, table
 from scipy.special import gammaln, logsumexp, ndtr
 
 import redflower
@@ -113,6 +114,12 @@ def main() -> None:
         "mock Galaxy": default_distance_prior(),
     }
     field = Field(l_deg, b_deg)
+    lines = table(
+        {
+            "field": "", "stars": ",", "prior": "", "read as": "", "ln evidence a star": ".3f", "less that of all stars": "+.3f",
+            "error": ".3f",
+        }
+    )  # fmt: skip
     for name, (g, parallax, error) in fields.items():
         for limits in LIMITS_MAG:
             keep = (g > limits[0]) & (g < limits[1]) & np.isfinite(parallax) & (error > 0)
@@ -123,11 +130,12 @@ def main() -> None:
                 best = found["of all stars"]
                 for meaning, values in found.items():
                     less = values - best
-                    print(
-                        f"{name}, G < {limits[1]:g}, {keep.sum()} stars, prior of {prior_name} {meaning}: "
-                        f"{values.mean():.4f}, less that of all stars {less.mean():+.4f} +- {less.std() / np.sqrt(len(less)):.4f}"
-                    )
+                    lines.row(
+                        f"{name}, G < {limits[1]:g}", keep.sum(), prior_name, meaning, values.mean(), less.mean(),
+                        less.std() / np.sqrt(len(less)),
+                    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    with recording("prior-meaning"):
+        main()

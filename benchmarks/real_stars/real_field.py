@@ -4,7 +4,7 @@ Usage: python -m benchmarks.real_stars.real_field PATH/m67_gaiadr2_ps1_2mass.fit
 
 Writes a model for each into the folder OUT, for `real_sightlines.py PART DATA --model FILE`: what the choice of stars changes
 in a sightline is what such a correction leaves uncertain. A minute or two each, on one core; without emulators, so that NUTS
-infers (the fast engine's is made by `redflower train`, docs/howto/sightlines.md).
+infers (the fast engine's is made by `redflower train`, docs/measured/real-sightlines.md).
 """
 
 import sys
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks.real_stars.m67 import FINE_TUNE, MEMBERSHIP_MIN, field
+from benchmarks.results import recording, say
 
 import redflower
 from redflower.train import EmulatorConfig, read_config
@@ -41,12 +42,12 @@ def main() -> None:
             keep_coverage=True,
         )
         redflower.save_model(model, out / f"{name}.safetensors")
-        print(
+        say(
             f"{name}: {rows.sum()} stars, held-out ln evidence {run.history[0].validation_log_evidence:.2f} after the first "
             f"epoch, {run.validation_log_evidence:.2f} at best",
-            flush=True,
         )
 
 
 if __name__ == "__main__":
-    main()
+    with recording("real-field"):
+        main()

@@ -2,10 +2,11 @@
 
 Usage: python -m benchmarks.real_stars.real_sightlines PART DATA [--stars N] [--model MODEL]
 
-PART is orion, m67, ngc188 or mock; DATA is the folder of the survey files. Prints what docs/howto/sightlines.md quotes. Orion and
+PART is orion, m67, ngc188 or mock; DATA is the folder of the survey files. Writes what
+docs/measured/real-sightlines.md shows. Orion and
 the mock sky take about a quarter of an hour of a busy core each, nearly all of it NUTS; M67 and NGC 188 less. The mock
 sky is a sightline like Orion's of the stars that trained the model, and reads no file: what it does not get right is not the
-model's fault. `--model` takes another flow, such as one that real stars corrected (docs/howto/sightlines.md).
+model's fault. `--model` takes another flow, such as one that real stars corrected (docs/measured/real-sightlines.md).
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 from benchmarks.real_stars.m67 import G_FAINT_MAG, MEMBERSHIP_MIN, ZERO_POINT_MAS, field
+from benchmarks.results import recording, say
 
 import redflower
 from redflower.api.sightlines import sightline_rows
@@ -62,10 +64,9 @@ def describe(label: str, posteriors: Table) -> None:
     good = redflower.usable_rows(posteriors)
     ebv, sigma = (np.asarray(posteriors[name])[good] for name in ("ebv_mean", "ebv_std"))
     scatter = 1.4826 * np.median(np.abs(ebv - np.median(ebv)))
-    print(
+    say(
         f"   {label}: {good.sum()} of {len(posteriors)} usable, median E(B-V) {np.median(ebv):+.3f} +- "
         f"{1.2533 * scatter / np.sqrt(good.sum()):.3f}, scatter {scatter:.3f}, mean sigma {sigma.mean():.3f} mag",
-        flush=True,
     )
 
 
@@ -78,9 +79,7 @@ def by_colour(posteriors: Table, stars: Table, edges_mag: tuple[float, ...]) -> 
         if here.sum() > 4:
             ebv = np.asarray(posteriors["ebv_mean"])[here]
             error = 1.4826 * np.median(np.abs(ebv - np.median(ebv))) * 1.2533 / np.sqrt(len(ebv))
-            print(
-                f"      BP-RP {low:.1f} to {high:.1f}: {len(ebv)} stars, {np.median(ebv):+.3f} +- {error:.3f}"
-            )
+            say(f"   BP - RP {low:.1f} to {high:.1f}: {len(ebv)} stars, {np.median(ebv):+.3f} +- {error:.3f}")
 
 
 def one_point(label: str, posteriors: Table) -> None:
@@ -111,11 +110,10 @@ def one_point(label: str, posteriors: Table) -> None:
     # The density within a cell of distance modulus is not resolved: a uniform one.
     width_mag = (modulus[1] - modulus[0]) / np.sqrt(12.0)
     distance_std = np.hypot(distance_std, distance * width_mag * np.log(10.0) / 5.0)
-    print(
+    say(
         f"   {label}, one point for {rows.sum()} stars: E(B-V) {ebv:.3f} +- {ebv_std:.3f} mag, distance {distance:.0f} +- "
         f"{distance_std:.0f} pc, outliers {of_share @ CLUSTER_OUTLIERS:.2f} (statistical, and cells of 0.1 mag in "
         "distance modulus)",
-        flush=True,
     )
 
 
@@ -123,14 +121,14 @@ def cloud_lines(result: SightlineResult, at_pc: tuple[float, ...]) -> None:
     """What `redflower sightline` found."""
     summary = result.summary
     odds = ", ".join(f"{number}: {p:.3f}" for number, p in summary["probability"].items())
-    print(f"   {summary['n_stars']} of {summary['n_stars_given']} stars fitted; clouds: probability {odds}")
-    print(
+    say(f"   {summary['n_stars']} of {summary['n_stars_given']} stars fitted; clouds: probability {odds}")
+    say(
         f"   foreground and zero point {summary['foreground_mag']:+.3f} +- {summary['foreground_mag_std']:.3f} mag, "
         f"outliers {summary['outlier_share']:.2f} +- {summary['outlier_share_std']:.2f}"
     )
     for number, rows in summary["clouds"].items():
         for row in rows:
-            print(
+            say(
                 f"   of {number}: {row['distance_pc']:.0f} pc ({row['distance_pc_q16']:.0f} to "
                 f"{row['distance_pc_q84']:.0f}; 90 %: {row['distance_pc_q05']:.0f} to {row['distance_pc_q95']:.0f}), "
                 f"E(B-V) {row['ebv_mag']:.3f} ({row['ebv_mag_q16']:.3f} to {row['ebv_mag_q84']:.3f}), patchiness "
@@ -138,7 +136,7 @@ def cloud_lines(result: SightlineResult, at_pc: tuple[float, ...]) -> None:
             )
     profile = result.fit.profile(np.array(at_pc))
     for distance, mean, std in zip(at_pc, profile["mean"], profile["std"], strict=True):
-        print(f"   behind the foreground, to {distance:.0f} pc: {mean:.3f} +- {std:.3f} mag", flush=True)
+        say(f"   behind the foreground, to {distance:.0f} pc: {mean:.3f} +- {std:.3f} mag")
 
 
 def orion(data: Path, n_stars: int, model: str) -> None:
@@ -167,18 +165,17 @@ def orion(data: Path, n_stars: int, model: str) -> None:
     with np.errstate(invalid="ignore"):
         fit = (np.asarray(stars["parallax_error"]) < ORION_PARALLAX_ERROR_MAS) & (n_bands >= 5)
     chosen = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(fit))[:n_stars])
-    print(
+    say(
         f"Orion: {len(stars)} stars, {fit.sum()} with five bands and a parallax better than "
         f"{ORION_PARALLAX_ERROR_MAS} mas, {len(chosen)} of them at random",
-        flush=True,
     )
     settings = InferenceSettings(ebv_max_mag=ORION_EBV_MAX_MAG, engine="nuts", density=True)
     stars, n_bands = stars[chosen], n_bands[chosen]
     posteriors = redflower.infer(stars, model, settings=settings)
     flags = np.asarray(posteriors["flags"])
-    print(f"   {statuses(posteriors)}")
+    say(f"   {statuses(posteriors)}")
     for flag in (Flag.BEYOND_LIMITS, Flag.COEFFICIENT_OUT_OF_RANGE, Flag.LOW_FLOW_PROBABILITY):
-        print(f"   flag {flag.name}: {np.mean(flags & int(flag) != 0):.2f} of the stars")
+        say(f"   flag {flag.name}: {np.mean(flags & int(flag) != 0):.2f} of the stars")
     good = sightline_rows(posteriors, joint_density(posteriors))
     distance, ebv = (np.asarray(posteriors[name]) for name in ("distance_mean", "ebv_mean"))
     g_r = np.asarray(stars["ps1_g"] - stars["ps1_r"])
@@ -206,7 +203,7 @@ def orion(data: Path, n_stars: int, model: str) -> None:
         if here.any():
             low, mid, high = np.quantile(ebv[here], [0.16, 0.5, 0.84])
             sigma = np.median(np.asarray(posteriors["ebv_std"])[here])
-            print(
+            say(
                 f"   {label}: {here.sum()} stars, E(B-V) {mid:.3f} ({low:.3f} to {high:.3f}), median sigma {sigma:.3f} mag"
             )
     tight = DustPrior(ebv_scale_mag=0.2, foreground_std_mag=0.05)
@@ -221,9 +218,9 @@ def orion(data: Path, n_stars: int, model: str) -> None:
         ("the same, parallaxes better than 0.15 mas", free, False, error_mas < 0.15),
         ("the same, seven bands or more", free, False, n_bands >= 7),
     ):
-        print(f"   -- {label}: {rows.sum()} stars")
+        say(f"**{label[:1].upper()}{label[1:]}**, {rows.sum()} stars:")
         result = redflower.sightline(posteriors[rows], max_clouds=3, prior=prior, flat_distances=flat)
-        print(f"   {sentence(result.summary)}")
+        say(f"   {sentence(result.summary)}")
         cloud_lines(result, (250.0, 350.0, 450.0, 600.0, 1000.0, 2000.0))
 
 
@@ -232,7 +229,7 @@ def m67(data: Path, n_stars: int, model: str) -> None:
     stars = field(data / "m67_gaiadr2_ps1_2mass.fits").table
     complete = np.isfinite(np.stack([stars[band.name] for band in BANDS[:N_OPTICAL]])).all(axis=0)
     members = stars[complete & (np.asarray(stars["membership_probability"]) > MEMBERSHIP_MIN)]
-    print(
+    say(
         f"M67: {len(members)} members; literature E(B-V) 0.04, about 850 pc; map {np.median(members['ebv_sfd']):.3f}"
     )
     settings = InferenceSettings(density=True)
@@ -248,11 +245,11 @@ def m67(data: Path, n_stars: int, model: str) -> None:
     by_colour(bare, members[chosen], (0.5, 0.8, 1.0, 1.3, 1.8, 2.6))
     both = redflower.usable_rows(bare) & redflower.usable_rows(whole[chosen])
     shift = (np.asarray(bare["ebv_mean"]) - np.asarray(whole["ebv_mean"][chosen]))[both]
-    print(
+    say(
         f"   without less with Gaia's photometry, {both.sum()} stars: median {np.median(shift):+.3f}, scatter "
         f"{1.4826 * np.median(np.abs(shift - np.median(shift))):.3f} mag"
     )
-    print(f"   statuses without: {statuses(bare)}")
+    say(f"   statuses without: {statuses(bare)}")
     one_point("without Gaia's photometry", bare)
 
 
@@ -278,10 +275,10 @@ def ngc188(data: Path, n_stars: int, model: str) -> None:
     stars = prepared.table
     print(prepared.report.text())
     members = stars[np.asarray(stars["membership"]) > NGC188_MEMBERSHIP_MIN]
-    print(f"NGC 188: {len(members)} members of {len(stars)} stars; literature E(B-V) 0.09, 1.8 to 1.9 kpc")
+    say(f"NGC 188: {len(members)} members of {len(stars)} stars; literature E(B-V) 0.09, 1.8 to 1.9 kpc")
     settings = InferenceSettings(density=True)
     whole = redflower.infer(members, model, settings=settings)
-    print(f"   {statuses(whole)}")
+    say(f"   {statuses(whole)}")
     describe("all bands", whole)
     by_colour(whole, members, (0.5, 0.8, 1.0, 1.2, 1.5, 2.0, 2.6))
     one_point("all bands", whole)
@@ -304,9 +301,7 @@ def mock(data: Path, n_stars: int, model: str) -> None:
     )  # fmt: skip
     stars = redflower.prepare(sky, purpose="inference").table
     prior = DustPrior(ebv_scale_mag=0.2, foreground_std_mag=0.05)
-    print(
-        f"Mock sky: {len(stars)} stars, {MOCK_CLOUD[1]} mag at {MOCK_CLOUD[0]:.0f} pc with a scatter of 0.2"
-    )
+    say(f"Mock sky: {len(stars)} stars, {MOCK_CLOUD[1]} mag at {MOCK_CLOUD[0]:.0f} pc with a scatter of 0.2")
     bare = hide(stars, {band.name for band in BANDS[:3]})
     for label, table, settings in (
         ("with Gaia's photometry", stars, InferenceSettings(density=True)),
@@ -318,17 +313,17 @@ def mock(data: Path, n_stars: int, model: str) -> None:
         sigma = np.asarray(posteriors["ebv_std"])[good]
         z = residual / sigma
         beyond = np.mean(np.asarray(posteriors["flags"]) & int(Flag.BEYOND_LIMITS) != 0)
-        print(f"   {label}: {statuses(posteriors)}; flag BEYOND_LIMITS {beyond:.2f}")
-        print(
+        say(f"   {label}: {statuses(posteriors)}; flag BEYOND_LIMITS {beyond:.2f}")
+        say(
             f"   {good.sum()} usable: residual mean {residual.mean():+.4f} median {np.median(residual):+.4f}, sigma mean "
             f"{sigma.mean():.4f} median {np.median(sigma):.4f} mag, z mean {z.mean():+.2f} std {z.std():.2f}",
-            flush=True,
         )
         cloud_lines(
             redflower.sightline(posteriors, max_clouds=2, prior=prior), (250.0, 350.0, 450.0, 600.0, 1000.0)
         )
 
 
+NAMES = {"orion": "orion", "m67": "m67-sightline", "ngc188": "ngc188", "mock": "mock-cloud"}
 PARTS = {"orion": (orion, 600), "m67": (m67, 120), "ngc188": (ngc188, 0), "mock": (mock, 160)}
 
 
@@ -341,7 +336,9 @@ def main() -> None:
     parser.add_argument("--model", default="mock-sky", help="a shipped model or a file")
     asked = parser.parse_args()
     part, default = PARTS[asked.part]
-    part(asked.data, asked.stars or default, asked.model)
+    name = NAMES[asked.part] + ("" if asked.model == "mock-sky" else f"-{Path(asked.model).stem}")
+    with recording(name, seed=0):
+        part(asked.data, asked.stars or default, asked.model)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from redflower.simulate.sightlines import MU_STEP_MAG, star_density
 from redflower.simulate.sky import _LIBRARY_SIZE, _window
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from benchmarks.results import recording, say, table
 from fit_sky_population import load_green, moved
 from fit_sky_population import load_m67_archive as load_m67_archive
 
@@ -87,26 +88,22 @@ def held_out_loci(path: Path) -> list[tuple[str, str, str, int, float, float]]:
 def print_loci(rows: list[tuple[str, str, str, int, float, float]]) -> None:
     """A line per class and bin."""
     for kind in ("dwarf", "giant"):
-        print(
-            f"Held-out stars of Green et al., {kind}s: median residual of colour (band - G), mmag, +- its error"
-        )
+        say(f"Held-out {kind}s of Green et al.: median residual of colour (band - G) with its error, mmag")
         names = list(dict.fromkeys(row[2] for row in rows if row[0] == kind))
         labels = [label for k, label in enumerate(LABELS) if k not in (G, RP)]
-        print(f"{'':26s}" + "".join(f"{label:>13s}" for label in labels))
+        lines = table({"bin": ""} | dict.fromkeys(labels, "") | {"stars": "d"})
         for name in names:
             found = {row[1]: row for row in rows if row[0] == kind and row[2] == name}
             cells = [
-                f"{1e3 * found[label][4]:+6.1f}+-{1e3 * found[label][5]:4.1f} "
-                if label in found
-                else " " * 13
+                f"{1e3 * found[label][4]:+.0f} ± {1e3 * found[label][5]:.0f}" if label in found else None
                 for label in labels
             ]
-            print(f"{name:26s}" + "".join(cells) + f"  {max(row[3] for row in found.values())} stars")
+            lines.row(name, *cells, max(row[3] for row in found.values()))
     optical = [row for row in rows if row[1] not in ("J", "H", "Ks")]
     bad = [row for row in optical if abs(row[4]) > 0.01]
-    print(f"optical cells: {len(optical)}, beyond 10 mmag: {len(bad)}")
+    say(f"Of {len(optical)} bins of the optical colours {len(bad)} are beyond 10 mmag:")
     for row in bad:
-        print(f"  {row[0]} {row[1]} {row[2]}: {1e3 * row[4]:+.1f} +- {1e3 * row[5]:.1f} mmag, {row[3]} stars")
+        say(f"  {row[0]} {row[1]} {row[2]}: {1e3 * row[4]:+.1f} +- {1e3 * row[5]:.1f} mmag, {row[3]} stars")
 
 
 def expected_counts(population: str, edges_mag: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -164,17 +161,15 @@ def compare_colours(real: dict[str, np.ndarray], mock: dict[str, np.ndarray]) ->
     """Quantiles of the colours in slices of G, and the loci at fixed colour."""
     quantiles = (2, 5, 10, 25, 50, 75, 90)
     for blue, red in (("BP", "RP"), ("g", "i")):
-        print(f"{blue} - {red}, quantiles {quantiles} % in slices of G: field, simulated, difference")
+        say(f"{blue} - {red}, quantiles in slices of G, field less simulated, mmag:")
+        lines = table({"G [mag]": "", "stars": ","} | {f"{q} %": "+.0f" for q in quantiles})
         for low, high in SLICES_MAG:
             rows = []
             for side in (real, mock):
                 colour = side[blue] - side[red]
                 keep = (side["G"] > low) & (side["G"] < high) & np.isfinite(colour)
                 rows.append((np.percentile(colour[keep], quantiles), keep.sum()))
-            text = " ".join(
-                f"{a:.3f}/{b:.3f}/{a - b:+.3f}" for a, b in zip(rows[0][0], rows[1][0], strict=True)
-            )
-            print(f"  {low:g}-{high:g} ({rows[0][1]:5d}) {text}")
+            lines.row(f"{low:g} to {high:g}", rows[0][1], *1e3 * (rows[0][0] - rows[1][0]))
     fixed_colour(real, mock, ("BP", "RP"), "G", SLICES_MAG[:3], (0.65, 0.8, 0.95, 1.15, 1.5, 2.0, 2.6))
     fixed_colour(real, mock, ("g", "i"), "i", SLICES_MAG[:5], (0.35, 0.5, 0.65, 0.9, 1.3, 1.9, 2.5))
 
@@ -212,7 +207,8 @@ def fixed_colour(
 ) -> None:
     """Median colours at a fixed one, field less simulated."""
     labels = ("G", "r", "z", "y") if along[0] == "g" else ("BP", "g", "r", "i", "z", "y")
-    print(f"Median colour (band - {reference}) at fixed {along[0]} - {along[1]}, field less simulated, mmag")
+    say(f"Median colour (band - {reference}) at fixed {along[0]} - {along[1]}, field less simulated, mmag:")
+    lines = table({"G [mag]": "", f"{along[0]} - {along[1]}": "", "stars": ","} | dict.fromkeys(labels, ""))
     for in_g in slices:
         for in_colour in zip(edges[:-1], edges[1:], strict=True):
             cells = []
@@ -220,11 +216,10 @@ def fixed_colour(
                 ours, theirs = (
                     locus(side, along, reference, label, in_g, in_colour) for side in (real, mock)
                 )
-                cells.append(f"{label} {1e3 * (ours[0] - theirs[0]):+6.1f}+-{1e3 * ours[1]:.1f}")
+                cells.append(f"{1e3 * (ours[0] - theirs[0]):+.0f} ± {1e3 * ours[1]:.0f}")
             if ours[2] >= 15:
-                print(
-                    f"  G {in_g[0]:g}-{in_g[1]:g}, {in_colour[0]:g}-{in_colour[1]:g} ({ours[2]:4d}): "
-                    + "  ".join(cells)
+                lines.row(
+                    f"{in_g[0]:g} to {in_g[1]:g}", f"{in_colour[0]:g} to {in_colour[1]:g}", ours[2], *cells
                 )
 
 
@@ -242,18 +237,19 @@ def main() -> None:
     expected = expected_counts(arguments.population, edges, np.random.default_rng(5))
     seen = np.histogram(real["G"][np.isfinite(real["G"])], edges)[0]
     components = find_population(arguments.population).components
-    print(
-        "Star counts in G: field, expected from the local density; of them "
-        + ", ".join(c.name for c in components)
+    say(
+        "Star counts in the field, and those expected from the local density of systems, in all and by component:"
+    )
+    lines = table(
+        {"G [mag]": "", "field": ",", "expected": ",.0f", "ratio": ".2f"}
+        | {c.name: ",.0f" for c in components}
     )
     for k in range(len(seen)):
-        parts = " ".join(f"{value:6.1f}" for value in expected[:, k])
         total = expected[:, k].sum()
-        print(
-            f"  {edges[k]:.1f}-{edges[k + 1]:.1f} {seen[k]:5d} {total:7.1f} ratio {seen[k] / total:.2f}  {parts}"
-        )
+        lines.row(f"{edges[k]:.1f} to {edges[k + 1]:.1f}", seen[k], total, seen[k] / total, *expected[:, k])
     compare_colours(real, simulated_field(arguments.population, arguments.stars))
 
 
 if __name__ == "__main__":
-    main()
+    with recording("sky-population"):
+        main()

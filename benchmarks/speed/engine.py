@@ -18,6 +18,7 @@ if hasattr(os, "sched_setaffinity") and not os.path.exists("/dev/nvidia0"):
 
 import jax
 import numpy as np
+from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.catalogue import QualityLimits, default_distance_prior, to_stars
@@ -87,26 +88,29 @@ def with_chains(bench: Bench) -> None:
     paper_ms, by_paper = bench.timed(8, InferenceSettings(engine="nuts", nuts=PAPER_SETTINGS, batch_size=8))
     rows = fast_rows(bench)
 
-    def accuracy(columns: dict) -> str:
+    def accuracy(columns: dict) -> tuple[float, float, float]:
         n = min(N_FEW, len(columns["ebv_mean"]))
         mean, std = (reference[name][:n] for name in ("ebv_mean", "ebv_std"))
         shift, ratio = np.abs(columns["ebv_mean"][:n] - mean) / std, columns["ebv_std"][:n] / std
-        return f"{np.median(shift):.3f} | {np.percentile(shift, 95):.3f} | {np.percentile(np.abs(ratio - 1), 90):.3f}"
+        return np.median(shift), np.percentile(shift, 95), np.percentile(np.abs(ratio - 1), 90)
 
     rows += [
         (f"NUTS, default lengths, ess {np.median(nuts['ess']):.0f}", nuts_ms, nuts),
         (f"NUTS, the paper's lengths, ess {np.median(by_paper['ess']):.0f}", paper_ms, by_paper),
     ]
-    print("| engine | core-ms per star | shift of E, median | 95 % | sigma off by, 90 % |")
-    print("|---|---|---|---|---|")
+    lines = table(
+        {
+            "engine": "", "core-ms per star": ",.2f", "shift of E, median": ".3f", "95 %": ".3f", "sigma off by, 90 %": ".3f",
+        }
+    )  # fmt: skip
     for name, ms, columns in rows:
-        print(f"| {name} | {ms:.2f} | {accuracy(columns)} |")
-    print(f"| NUTS, to an effective size of 400 | {per_ess:.0f} | | | |")
-    print(f"| the paper says | {PAPER_MS:.0f} | | | |")
-    print(f"| brutus 1.2.0 says (4 cores) | {BRUTUS_MS:.0f} | | | |")
+        lines.row(name, ms, *accuracy(columns))
+    lines.row("NUTS, to an effective size of 400", per_ess, None, None, None)
+    lines.row("the paper, as published", PAPER_MS, None, None, None)
+    lines.row("brutus 1.2.0, as published (4 cores)", BRUTUS_MS, None, None, None)
     (_, first_ms, _), (_, fast_ms, result), *_ = rows
-    print(
-        f"ratio to NUTS of an effective size of 400: {per_ess / fast_ms:.0f}; to the paper's lengths: "
+    say(
+        f"Ratio to NUTS of an effective size of 400: {per_ess / fast_ms:.0f}; to the paper's lengths: "
         f"{paper_ms / fast_ms:.0f}, of the first step alone {paper_ms / first_ms:.0f}"
     )
     print_shares(result)
@@ -115,7 +119,7 @@ def with_chains(bench: Bench) -> None:
 def print_shares(result: dict) -> None:
     """Which engine settled how many."""
     for engine in (FAST, IMPORTANCE, NUTS):
-        print(f"settled by {engine}: {(result['engine'] == engine).mean():.2%}")
+        say(f"  settled by `{engine}`: {(result['engine'] == engine).mean():.2%}")
 
 
 def main() -> None:
@@ -125,15 +129,29 @@ def main() -> None:
     parser.add_argument("--fast-only", action="store_true")
     parser.add_argument("--model", default="mock-sky")
     arguments = parser.parse_args()
+    name = "speed-engine"
+    if jax.default_backend() == "gpu":
+        name += "-gpu"
+    elif arguments.largest >= 1_000_000:
+        name += "-million"
+    with recording(name, seed=8):
+        run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Time what was asked for."""
     bench = Bench(arguments.model)
-    print(f"device: {jax.devices()[0].device_kind}; model {bench.model.model_id}")
+    say(f"Device: {jax.devices()[0].device_kind}; model {bench.model.model_id}")
     if arguments.fast_only:
         rows = fast_rows(bench)
         for name, ms, _ in rows:
-            print(f"{name}: {ms:.3f} ms per star")
+            say(f"  {name}: {ms:.3f} ms per star")
         print_shares(rows[1][2])
     else:
         with_chains(bench)
+    rows = table(
+        {"stars": ",", "core-ms a star": ".2f", "stars per second": ",.0f", "peak memory [GiB]": ".1f"}
+    )
     for size in (1_000, 10_000, 100_000, 1_000_000):
         if size > arguments.largest:
             break
@@ -141,10 +159,7 @@ def main() -> None:
         ms, _ = bench.timed(size, InferenceSettings())
         wall = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(
-            f"{size:>9,} stars: {ms:.2f} ms a star, {size / wall:,.0f} stars/s, peak memory {peak:.1f} GiB",
-            flush=True,
-        )
+        rows.row(size, ms, size / wall, peak)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+from benchmarks.results import recording, say
 from flowjax.bijections import BlockAutoregressiveNetwork as FlowjaxNetwork
 from flowjax.bijections import RationalQuadraticSpline
 from flowjax.distributions import Normal
@@ -55,17 +56,18 @@ def main() -> None:
         for name, make in (("coupling", coupling_flow), ("MAF", masked_autoregressive_flow))
     }  # fmt: skip
     difference = jnp.max(jnp.abs(jax.vmap(ours)(x, condition) - jax.vmap(theirs)(x, condition)))
-    print(f"largest difference of the log densities: {difference:.1e}")
+    say(f"largest difference of the log densities: {difference:.1e}")
     for name, wrap in (("log density", jax.vmap), ("gradient in x", lambda f: jax.vmap(jax.grad(f)))):
         flowjax_rate, our_rate = (rate(jax.jit(wrap(f)), x, condition) for f in (theirs, ours))
-        print(
+        say(
             f"{name}: redflower {our_rate / 1e6:.2f} M/s, flowjax {flowjax_rate / 1e6:.3f} M/s, "
             f"ratio {our_rate / flowjax_rate:.1f}"
         )
         for other, flow in others.items():
             their_rate = rate(jax.jit(wrap(lambda x, c, f=flow: unwrap(f).log_prob(x, c))), x, condition)
-            print(f"  flowjax {other}: {their_rate / 1e6:.3f} M/s, ratio {our_rate / their_rate:.1f}")
+            say(f"  flowjax {other}: {their_rate / 1e6:.3f} M/s, ratio {our_rate / their_rate:.1f}")
 
 
 if __name__ == "__main__":
-    main()
+    with recording("speed-flow", seed=0):
+        main()

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import vstack
+from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.catalogue import QualityLimits
@@ -84,13 +85,25 @@ def main() -> None:
     if arguments.child:
         child(arguments.child)
         return
+    with recording("speed-memory", seed=51):
+        run(arguments.stars)
+
+
+def run(sizes: list[int]) -> None:
+    """Measure every size."""
+    lines = table(
+        {
+            "stars": ",", "after tabulating [MB]": ",.0f", "peak in training [MB]": ",.0f", "mapped files [MB]": ",.0f",
+            "tabulating, processor s": ".0f",
+        }
+    )  # fmt: skip
     sky = redflower.simulate(50_000, seed=51, **LIMITS)
-    table = redflower.prepare(sky, purpose="training", limits=QualityLimits(**LIMITS)).table
+    prepared = redflower.prepare(sky, purpose="training", limits=QualityLimits(**LIMITS)).table
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        for n in arguments.stars:
+        for n in sizes:
             path = Path(folder) / f"{n}.parquet"
-            copies = vstack([table] * max(1, n // 50_000), metadata_conflicts="silent")
+            copies = vstack([prepared] * max(1, n // 50_000), metadata_conflicts="silent")
             redflower.write_table(copies, path)
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks.speed.memory", "--child", str(path)],
@@ -100,16 +113,18 @@ def main() -> None:
             )
             result = json.loads(done.stdout.splitlines()[-1])
             results.append(result)
-            print(f"{result['stars']:,} stars: own memory {result['tabulated_mb']:.0f} MB after tabulating "
-                  f"({result['tabulate_s']:.0f} s of processor time), peak {result['peak_mb']:.0f} MB in training; "
-                  f"mapped files {result['mapped_mb']:.0f} MB", flush=True)  # fmt: skip
+            lines.row(
+                *(result[key] for key in ("stars", "tabulated_mb", "peak_mb", "mapped_mb", "tabulate_s"))
+            )
     if len(results) > 1:
         stars, peak = (np.array([r[key] for r in results]) for key in ("stars", "peak_mb"))
         slope = (peak[-1] - peak[0]) / (stars[-1] - stars[0])
         mapped = results[-1]["mapped_mb"] / results[-1]["stars"] * PAPER_STARS
         own = (peak[0] + slope * (PAPER_STARS - stars[0])) / 1000.0
-        print(f"per star {slope * 1e6:.0f} bytes of own memory")
-        print(f"{PAPER_STARS:,} stars x 32 draws: {own:.1f} GB of it, {mapped / 1000:.1f} GB of mapped files")
+        say(
+            f"A star takes {slope * 1e6:.0f} bytes of own memory. The paper's {PAPER_STARS:,} stars would take {own:.1f} GB, by "
+            f"extrapolation, and {mapped / 1000:.1f} GB of mapped files, whose pages the system takes back when it needs them."
+        )
 
 
 if __name__ == "__main__":

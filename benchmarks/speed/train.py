@@ -16,6 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from benchmarks.results import recording, say
 
 import redflower
 from redflower.api.sample import training_sample
@@ -69,7 +70,7 @@ def step_cost(data, config: TrainConfig) -> None:
             return eqx.filter_grad(total)(network)
 
         bare = seconds(lambda e=evaluations, x=x, c=condition: jax.tree.leaves(e(flow.network, x, c)))
-        print(f"step of {batch} stars, K = {n_draws}, {magnitudes}: {whole / batch * 1e6:.1f} us a star, "
+        say(f"step of {batch} stars, K = {n_draws}, {magnitudes}: {whole / batch * 1e6:.1f} us a star, "
               f"{whole / bare:.2f} times its {n_draws} flow evaluations with gradients")  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def run(data, config: TrainConfig) -> tuple[list[tuple[int, float]], float]:
         done = trace[-1][0] if trace else 0
         trace.append((done + n_training // batch * batch * stage.n_draws, epoch.validation_log_evidence))
         if len(trace) in REPORTED:
-            print(f"  epoch {len(trace)}: {trace[-1][0]:,} evaluations, {trace[-1][1]:.3f}", flush=True)
+            say(f"  epoch {len(trace)}: {trace[-1][0]:,} evaluations, {trace[-1][1]:.3f}")
 
     began = time.process_time()
     train_flow(data, config, n_bands=11, progress=note, **LIMITS)
@@ -98,7 +99,7 @@ def main() -> None:
     parser.add_argument("--paper-epochs", type=int, default=60)
     parser.add_argument("--no-step-cost", action="store_true")
     arguments = parser.parse_args()
-    print(f"device: {jax.devices()[0].device_kind}")
+    say(f"device: {jax.devices()[0].device_kind}")
     sky = redflower.simulate(arguments.stars, seed=41, **LIMITS)
     table = redflower.prepare(sky, purpose="training", limits=QualityLimits(**LIMITS)).table
     data = training_sample(table, default_distance_prior(), **LIMITS).data
@@ -120,21 +121,22 @@ def main() -> None:
     theirs = paper.model_copy(update={**yardstick, "stages": (stage,), "contrast": no_contrast})
     trace, spent = run(data, theirs)
     evaluations, reached = trace[-1][0], max(value for _, value in trace)
-    print(
+    say(
         f"the paper's recipe: held-out ln evidence {reached:.3f} after {evaluations:,} flow evaluations, {spent:.0f} processor s"
     )
     trace, spent = run(data, laptop.model_copy(update={**yardstick, "stages": laptop.stages[:1]}))
     first = next(((done, value) for done, value in trace if value >= reached), None)
     if first is None:
-        print(f"configs/laptop.toml does not reach that in {trace[-1][0]:,}")
+        say(f"configs/laptop.toml does not reach that in {trace[-1][0]:,}")
     else:
-        print(
+        say(
             f"configs/laptop.toml passes that within {first[0]:,}, at {first[1]:.3f}: {evaluations / first[0]:.0f} times fewer"
         )
-    print(
+    say(
         f"and is at {trace[-1][1]:.3f} after {trace[-1][0]:,}, {trace[-1][0] / evaluations:.3f} of them; {spent:.0f} processor s"
     )
 
 
 if __name__ == "__main__":
-    main()
+    with recording("speed-train", seed=41):
+        main()

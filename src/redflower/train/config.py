@@ -104,7 +104,7 @@ class TrainConfig(_Section):
     ``gaussian`` (appendix A of the paper). `magnitudes` is how true magnitudes are drawn: ``adapted`` (from likelihood
     times flow, EA3c) or ``likelihood`` (appendix A). `normaliser` is how the share of stars within the limits is computed:
     ``exact``, ``same_draws`` (the paper's A6) or ``none``; the last two are for comparison only
-    (docs/howto/training.md). `integrate_gaps`: whether bands that are missing before a star's last one are integrated
+    (docs/explanation/loss.md). `integrate_gaps`: whether bands that are missing before a star's last one are integrated
     over, or everything from the first of them on is left out. `g_bright_mag`, `g_faint_mag` and `parallax_min_mas` are the
     sample's limits, where those that `prepare` recorded should not hold. `outlier_share` is the share of stars that are not of
     the population (quasars, galaxies, bad matches) with which the run starts; it is learnt from stars held out.

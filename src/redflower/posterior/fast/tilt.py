@@ -16,7 +16,7 @@ from redflower.posterior.fast.grid import Grid
 from redflower.posterior.fast.grid_summaries import node_masses
 
 #: Prior deviations of the coefficients of first and second degree, in nat per standardised coordinate: what an emulator
-#: trained as by default leaves (docs/explanation/fast-engine.md).
+#: trained as by default leaves (docs/measured/inference.md).
 LINEAR_PRIOR: Final = 0.3
 QUADRATIC_PRIOR: Final = 0.1
 #: Node weights further than this from their median do not pull the fit. [nat]

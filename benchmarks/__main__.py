@@ -1,0 +1,113 @@
+"""Make results again: `python -m benchmarks [--only NAME] [--data FOLDER] [--list]`, which is what `make results` runs.
+
+`RUNS` names every result, the command that writes it, how many minutes that takes on two idle cores, and the page that shows it.
+"""
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+#: Stands for the folder of public survey files in a command.
+DATA = "DATA"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One result: the module and arguments that write docs/results/NAME.json, and what it costs."""
+
+    name: str
+    command: str
+    minutes: int
+    page: str
+
+    @property
+    def module(self) -> str:
+        """The module that is run."""
+        return self.command.split()[0]
+
+    def argv(self, data: Path) -> list[str]:
+        """Return the command to run, with the data folder in place."""
+        words = [
+            word.replace(DATA, str(data)) if word.startswith(DATA) else word for word in self.command.split()
+        ]
+        return [sys.executable, "-m", *words]
+
+
+_SIGHTLINES = "benchmarks.clouds.sightline_calibration"
+_REAL = "benchmarks.real_stars.real_sightlines"
+RUNS = (
+    Run("agreement", "benchmarks.engine.agreement --draws 1200", 45, "measured/inference.md"),
+    Run("resolution", "benchmarks.engine.resolution", 6, "measured/inference.md"),
+    Run("speed-engine", "benchmarks.speed.engine --largest 100000", 60, "measured/inference.md"),
+    Run("speed-engine-million", "benchmarks.speed.engine --fast-only --largest 1000000", 60, "measured/inference.md"),
+    Run("verdict-alarms", "benchmarks.engine.verdict_alarms", 20, "measured/calibration.md"),
+    Run("contaminants", "benchmarks.engine.contaminants --stars 1000 --seed 1", 5, "howto/calibrate.md"),
+    Run("calibration-skies", "benchmarks.engine.calibration_skies", 50, "howto/calibrate.md"),
+    Run("validation", "benchmarks.validation.mock_sky", 5, "measured/calibration.md"),
+    Run("precision", "benchmarks.engine.precision", 1, "measured/inference.md"),
+    Run("faint-limit", "benchmarks.engine.faint_limit", 2, "measured/calibration.md"),
+    Run("sightlines-prior", f"{_SIGHTLINES} prior --count 300 --seed 13", 40, "measured/sightlines.md"),
+    Run("sightlines-second", f"{_SIGHTLINES} second --count 120 --seed 14", 15, "measured/sightlines.md"),
+    Run("sightlines-paper", f"{_SIGHTLINES} paper --count 120 --seed 16", 15, "measured/sightlines.md"),
+    Run("sightlines-fooled", f"{_SIGHTLINES} fooled --count 120 --seed 15", 15, "measured/sightlines.md"),
+    Run("sightlines-drift", f"{_SIGHTLINES} paper --count 120 --seed 16 --drift 0.01", 40, "measured/sightlines.md"),
+    Run("mock-sightline", "benchmarks.clouds.mock_sightline", 3, "measured/sightlines.md"),
+    Run("cloud-evidence", "benchmarks.clouds.cloud_evidence", 20, "measured/sightlines.md"),
+    Run("orion", f"{_REAL} orion {DATA}", 90, "measured/real-sightlines.md"),
+    Run("m67-sightline", f"{_REAL} m67 {DATA}", 40, "measured/real-sightlines.md"),
+    Run("ngc188", f"{_REAL} ngc188 {DATA}", 20, "measured/real-sightlines.md"),
+    Run("mock-cloud", f"{_REAL} mock {DATA}", 30, "measured/real-sightlines.md"),
+    Run("real-field", f"benchmarks.real_stars.real_field {DATA}", 60, "measured/real-sightlines.md"),
+    Run("m67-archive-sky", f"{_REAL} m67 {DATA} --model archive-sky", 20, "measured/archive-sky.md"),
+    Run("ngc188-archive-sky", f"{_REAL} ngc188 {DATA} --model archive-sky", 20, "measured/archive-sky.md"),
+    Run("stripe82-archive-sky", f"benchmarks.real_stars.stripe82 {DATA} --model archive-sky --g-faint 19", 4,
+        "measured/archive-sky.md"),
+    Run("m67", f"benchmarks.real_stars.m67 {DATA}/m67_gaiadr2_ps1_2mass.fits", 15, "measured/m67.md"),
+    Run("sky-population", f"benchmarks.real_stars.sky_population {DATA}", 8, "measured/population.md"),
+    Run("population-posterior", f"benchmarks.real_stars.population_posterior {DATA} --stars 1600", 4, "measured/population.md"),
+    Run("population-posterior-m67", f"benchmarks.real_stars.population_posterior {DATA} --field m67 --stars 700", 2,
+        "measured/population.md"),
+    Run("prior-meaning", f"benchmarks.real_stars.prior_meaning {DATA}", 3, "measured/population.md"),
+    Run("evidence-draws", "benchmarks.flow.evidence_draws", 25, "measured/training.md"),
+    Run("mock-truth", "benchmarks.flow.mock_truth", 15, "measured/training.md"),
+    Run("truth-flow", "benchmarks.flow.truth_flow", 60, "measured/training.md"),
+    Run("one-flow", "benchmarks.flow.one_flow", 40, "measured/training.md"),
+    Run("contrastive", "benchmarks.flow.contrastive", 60, "measured/training.md"),
+    Run("prior-reading", f"benchmarks.flow.prior_reading {DATA}/bailerjones2021_prior_summary.csv", 40, "measured/training.md"),
+    Run("speed-flow", "benchmarks.speed.flow", 2, "measured/training.md"),
+    Run("speed-train", "benchmarks.speed.train", 12, "measured/training.md"),
+    Run("speed-memory", "benchmarks.speed.memory", 6, "measured/training.md"),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run what was asked for, one after another; go on after a failure, and exit with 1 then."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="make these results alone")
+    parser.add_argument(
+        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of public survey files"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print the names, minutes and commands, and run nothing"
+    )
+    arguments = parser.parse_args()
+    names = {run.name for run in RUNS}
+    if unknown := sorted(set(arguments.only) - names):
+        raise SystemExit(
+            f"make results: no result is called {', '.join(unknown)}; there are {', '.join(sorted(names))}"
+        )
+    chosen = [run for run in RUNS if not arguments.only or run.name in arguments.only]
+    failed = []
+    for run in chosen:
+        print(f"== {run.name}: about {run.minutes} minutes; python -m {run.command}", flush=True)
+        if not arguments.list and subprocess.run(run.argv(arguments.data), cwd=ROOT).returncode != 0:
+            failed.append(run.name)
+    if failed:
+        raise SystemExit(f"make results: these failed, and their files are as they were: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
