@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from redflower.flow import load_model as load_model
     from redflower.flow import save_model as save_model
     from redflower.photometric_offsets import read_offsets as read_offsets
+    from redflower.scale.run import run as run
     from redflower.simulate import simulate_stars as simulate  # noqa: F401
 
 # On a GPU, JAX by default rounds what goes into matrix products to ten bits. Loci of stars are a hundred times thinner than

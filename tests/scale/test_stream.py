@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io.votable import parse_single_table
 
 import redflower
 from redflower.api import inference as api
@@ -26,6 +27,18 @@ def prepared(tmp_path_factory) -> Path:
     sky = redflower.simulate(25, seed=3, preset="two-cloud", g_faint_mag=18.5)
     table = redflower.prepare(sky, purpose="inference", limits=QualityLimits(13.5, 18.5)).table
     return redflower.write_table(table, tmp_path_factory.mktemp("stream") / "stars.parquet")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """25 prepared stars with a column of the user's and one that redflower knows, both told to be kept."""
+    sky = redflower.simulate(25, seed=3, preset="two-cloud", g_faint_mag=18.5)
+    sky["membership"] = np.linspace(0, 1, 25)
+    limits = QualityLimits(13.5, 18.5)
+    table = redflower.prepare(
+        sky, purpose="inference", limits=limits, keep=("membership", "phot_g_n_obs")
+    ).table
+    return redflower.write_table(table, tmp_path_factory.mktemp("kept") / "stars.parquet")
 
 
 def run(stars: Path, out: Path, **options):
@@ -83,6 +96,29 @@ def test_a_stopped_run_goes_on_where_it_was(prepared: Path, tmp_path: Path, monk
     run(prepared, tmp_path / "straight.parquet")
     a, b = (redflower.read_table(p) for p in (out, tmp_path / "straight.parquet"))
     np.testing.assert_array_equal(np.asarray(a["ebv_mean"]), np.asarray(b["ebv_mean"]))
+
+
+@pytest.mark.parametrize("ending", ["parquet", "vot"])
+def test_positions_and_kept_columns_come_through(tmp_path: Path, kept: Path, ending: str) -> None:
+    out, stars = tmp_path / f"out.{ending}", redflower.read_table(kept)
+    run(kept, out, keep=("gaia_g",))
+    found = redflower.read_table(out)
+    for name in ("source_id", "ra", "dec", "l", "b", "gaia_g", "membership", "phot_g_n_obs"):
+        np.testing.assert_array_equal(np.asarray(found[name]), np.asarray(stars[name]))
+    assert found["ebv_mean"].info.format == ".4f"
+    # Shown with few digits, written with all.
+    straight = redflower.infer(stars, "mock-sky", settings=SETTINGS)
+    np.testing.assert_array_equal(np.asarray(found["ebv_mean"]), np.asarray(straight["ebv_mean"]))
+    if ending == "vot":
+        fields = {field.name: field.ucd for field in parse_single_table(out).fields}
+        assert fields["ebv_mean"] == "phot.color.excess;stat.mean"
+        assert fields["ra"] == "pos.eq.ra;meta.main"
+
+
+def test_a_column_to_keep_that_is_not_there_is_one_message(kept: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="keep names 'nothing', which the prepared table lacks"):
+        run(kept, tmp_path / "out.parquet", keep=("nothing",))
+    assert not (tmp_path / "out.parquet.parts").exists()
 
 
 def test_parts_of_before_the_verdict_are_refused_before_any_work(

@@ -1,6 +1,6 @@
 """Infer E(B-V) and distance of the stars of a table: a row per star, or all of its draws."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from redflower.calibrate.sample_fit import sample_fit
 from redflower.calibrate.verdict import judge
 from redflower.catalogue import DistancePrior, packaged_distance_prior, to_stars
 from redflower.catalogue.io.columns import as_floats
+from redflower.catalogue.io.display import with_formats
 from redflower.catalogue.io.sources import TableSource
-from redflower.catalogue.prepared import table_scale
+from redflower.catalogue.prepared import is_known_to_prepare, table_scale
 from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, load_model
@@ -42,6 +43,7 @@ def infer(
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
     offsets: PhotometricOffsets | None = None,
+    keep: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Table:
     """Infer E(B-V) and distance of every star of a prepared table: a row of posterior summaries per star, in its order.
@@ -55,6 +57,8 @@ def infer(
     photometry : photometric scale of a table that states none (`redflower.photometric_scales`). Magnitudes are moved to the
         model's scale.
     offsets : of the sample against the model, from `redflower.calibrate` or `redflower.read_offsets`; taken off the magnitudes.
+    keep : further columns of the prepared table to pass on, such as ``gaia_g``. Positions, the truths of a simulation and
+        columns that are none of redflower's, which `prepare` was told to keep, come along by themselves.
     progress : called with the number of stars done.
 
     Returns
@@ -71,7 +75,7 @@ def infer(
     stars = open_prepared(stars, "infer's input")
     model, prior = matching_prior(model, distance_prior)
     table = posterior_table(
-        stars, model, settings, prior, photometry=photometry, offsets=offsets, progress=progress
+        stars, model, settings, prior, photometry=photometry, offsets=offsets, keep=keep, progress=progress
     )
     if not inferable(table):
         raise nothing_to_infer(model)
@@ -125,6 +129,7 @@ def posterior_table(
     *,
     photometry: PhotometricScale | str | None = None,
     offsets: PhotometricOffsets | None = None,
+    keep: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Table:
     """Infer one part of a table. Unlike `infer`, accept a part in which no star can be inferred."""
@@ -162,9 +167,9 @@ def posterior_table(
     table["source_id"] = Column(source_id, description="Gaia source identifier")
     for column, (unit, text) in described.items():
         table[column] = Column(columns[column], unit=unit, description=text)
-    for column in stars.colnames:
-        if column.startswith("true_") or column in ("l", "b"):
-            table[column] = stars[column]
+    for column in passed_on(stars, keep, {*described, "source_id"}):
+        table[column] = stars[column]
+    with_formats(table)
     table.meta[META_KEY] = {
         "stage": "posteriors",
         "redflower": VERSION,
@@ -186,6 +191,37 @@ def posterior_table(
         "verdict": judge(fit).as_dict(),
     }
     return table
+
+
+def passed_on(stars: Table, keep: Sequence[str], written: set[str]) -> list[str]:
+    """Return the columns of a prepared table that go into its posteriors.
+
+    Parameters
+    ----------
+    stars : the prepared table.
+    keep : those that the user asked for.
+    written : names that inference writes itself.
+
+    Raises
+    ------
+    InputError : a column asked for is not there, or has a name that inference writes.
+    """
+    absent = [name for name in keep if name not in stars.colnames]
+    if absent:
+        raise InputError(
+            f"infer: keep names {', '.join(map(repr, absent))}, which the prepared table lacks; it has "
+            f"{', '.join(stars.colnames)}. Columns of the raw table come along with `redflower prepare --keep`."
+        )
+    wanted = dict.fromkeys([name for name in ("ra", "dec", "l", "b") if name in stars.colnames])
+    wanted |= dict.fromkeys(name for name in stars.colnames if name in keep or not is_known_to_prepare(name))
+    wanted.pop("source_id", None)
+    clash = [name for name in wanted if name in written]
+    if clash:
+        raise InputError(
+            f"infer: the prepared table has a column {clash[0]!r} to be kept, and inference writes one of that name. Prepare "
+            "again, and name it otherwise in the column map ([extra])."
+        )
+    return list(wanted)
 
 
 def _ebv_limit_mag(stars: Table, settings: InferenceSettings) -> np.ndarray | None:

@@ -5,21 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from astropy.table import Table
 
-from redflower.posterior import Flag, Status
+from redflower.posterior import Status
 from redflower.posterior.status import STATUS_MESSAGES
-
-
-def usable_rows(posteriors: Table) -> np.ndarray:
-    """Tell which rows may enter a mean: status ``ok`` or at the lower edge of the prior, and like the training stars.
-
-    Dust-free stars scatter below zero and reach the lower edge; leaving them out would bias a mean over them high. A star
-    at the upper edge is another matter: its reddening is unknown. So is that of a star with the flag
-    ``LOW_FLOW_PROBABILITY``, which dust is made to explain though no dust-free star of the model looks like it.
-    """
-    words = np.asarray(posteriors["status"]).astype(str)
-    at_lower_edge = (words == Status.EDGE_OF_PRIOR.value) & (np.asarray(posteriors["ebv_mean"]) < 0.0)
-    unlike_all = (np.asarray(posteriors["flags"]) & int(Flag.LOW_FLOW_PROBABILITY)) != 0
-    return ((words == Status.OK.value) | at_lower_edge) & ~unlike_all
+from redflower.posterior.usable import usable_rows as usable_rows
 
 
 def status_counts(posteriors: Table) -> dict[str, int]:

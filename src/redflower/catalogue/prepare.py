@@ -1,5 +1,6 @@
 """From raw stars to a prepared table: magnitudes with errors, parallaxes without zero point, quality cuts."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +15,14 @@ from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
 from redflower.catalogue.maps.selection_counts import SelectionCounts, count_stars
-from redflower.catalogue.prepared import STAGE_PREPARED, is_simulated, prepared_error_name, simulated_scale
+from redflower.catalogue.prepared import (
+    PASSED_ON,
+    PREPARED_NAMES,
+    STAGE_PREPARED,
+    is_simulated,
+    prepared_error_name,
+    simulated_scale,
+)
 from redflower.catalogue.quality.cuts import Photometry, quality_cuts
 from redflower.catalogue.quality.cuts import photometry as clean_photometry
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
@@ -26,7 +34,7 @@ from redflower.catalogue.quality.zero_point import (
     ZeroPointStatus,
     parallax_zero_point,
 )
-from redflower.catalogue.reading.column_map import ColumnMap
+from redflower.catalogue.reading.column_map import ColumnMap, read_column_map
 from redflower.catalogue.reading.reader import Duplicates, read_stars
 from redflower.catalogue.reading.release import check_scale_of_release
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
@@ -38,8 +46,6 @@ from redflower.photometric_scales import PhotometricScale, archive_scale, make_s
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
 
 _POSITION = ("source_id", "ra", "dec", "l", "b")
-#: Input columns that a prepared table keeps for figures and diagnostics.
-_PASSED_ON = ("ruwe", "astrometric_params_solved", "r_med_geo", "r_lo_geo", "r_hi_geo")
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ def prepare(
     ebv_map_checksum: str | None = None,
     ebv_max_mag: float = TRAINING_EBV_MAX_MAG,
     duplicates: Duplicates = "error",
+    keep: Sequence[str] = (),
     count_selection: bool = False,
 ) -> PreparedStars:
     """Make a table ready for training or inference.
@@ -93,6 +100,7 @@ def prepare(
     ebv_map_checksum : MD5 or SHA-256 that the publisher of the map's file states.
     ebv_max_mag : upper limit of the map's E(B-V) for training. [mag]
     duplicates : what to do with rows that share a ``source_id``.
+    keep : further columns of the table, by its own names, to carry through this and `infer`.
     count_selection : also count raw table and sample for the selection function. The raw table must then hold every
         Gaia star of its region, as `redflower fetch` writes it; the cuts that choose a region or the limits in G
         (latitude, dust map, bright and faint limit) choose the parent too.
@@ -120,7 +128,7 @@ def prepare(
         if isinstance(ebv_map, (str, Path))
         else ebv_map
     )
-    raw = read_stars(stars, columns, duplicates=duplicates)
+    raw = read_stars(stars, _with_kept(columns, keep), duplicates=duplicates)
     if purpose == "training" and not np.isfinite(as_floats(raw, "parallax")).any():
         raise InputError(
             "training needs parallaxes, and the table has none (columns parallax, parallax_error)."
@@ -138,7 +146,7 @@ def prepare(
     if dust is not None:
         ebv_map_mag = dust.lookup(*(as_floats(raw, name) for name in ("ra", "dec", "l", "b")))
 
-    keep = np.ones(len(raw), dtype=bool)
+    chosen = np.ones(len(raw), dtype=bool)
     cuts: list[Cut] = []
     conditions = list(quality_cuts(raw, bands, parallax_mas, limits, purpose))
     if purpose == "training" and dust is not None and ebv_map_mag is not None:
@@ -146,9 +154,9 @@ def prepare(
             clear = np.asarray(ebv_map_mag < ebv_max_mag)
         conditions.append(("dust map", f"E(B-V) < {ebv_max_mag:g} mag in {dust.name}", clear))
     for name, condition, meets in conditions:
-        before = int(keep.sum())
-        keep &= meets
-        cuts.append(Cut(name, condition, before, int(keep.sum())))
+        before = int(chosen.sum())
+        chosen &= meets
+        cuts.append(Cut(name, condition, before, int(chosen.sum())))
     notes = [
         *raw.meta[META_KEY]["notes"],
         scale_note,
@@ -156,7 +164,7 @@ def prepare(
         *bands.notes,
         *(dust.notes if dust else ()),
     ]
-    without_g = int((~bands.observed[keep, 0]).sum())
+    without_g = int((~bands.observed[chosen, 0]).sum())
     if without_g:
         notes.append(f"{without_g} stars have no G: no limit in G cuts them, and NUTS infers them")
     if purpose == "training" and dust is None:
@@ -164,20 +172,20 @@ def prepare(
     report = CutReport(
         purpose,
         tuple(cuts),
-        {band.label: int(bands.observed[keep, i].sum()) for i, band in enumerate(BANDS)},
+        {band.label: int(bands.observed[chosen, i].sum()) for i, band in enumerate(BANDS)},
         zero.description,
         tuple(notes),
         bands.cuts,
     )
-    if not keep.any():
+    if not chosen.any():
         last = next(cut for cut in cuts if cut.after == 0)
         raise InputError(
             f"no star is left for {purpose}: the cut on {last.name} ({last.condition}) took the last "
             f"{last.before} of {len(raw)}.\n{report.text()}"
         )
-    counts = _selection_counts(raw, conditions, keep, limits) if count_selection else None
-    raw = _without_used_up(raw)
-    table = _assembled(raw, keep, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag)
+    counts = _selection_counts(raw, conditions, chosen, limits) if count_selection else None
+    raw = _without_used_up(raw, keep)
+    table = _assembled(raw, chosen, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag)
     report = replace(report, summary=summarise(table))
     table.meta[META_KEY] = {
         "stage": STAGE_PREPARED,
@@ -301,13 +309,24 @@ def _parallaxes(
     return parallax_mas, error_mas
 
 
-def _without_used_up(raw: Table) -> Table:
+def _with_kept(
+    columns: "str | Path | ColumnMap | None", keep: Sequence[str]
+) -> "ColumnMap | str | Path | None":
+    """Return a column map that carries further columns along under their own names."""
+    further = [name for name in keep if name not in INPUT_COLUMNS and name not in PREPARED_NAMES]
+    if not further:
+        return columns
+    stated = read_column_map(columns) if isinstance(columns, (str, Path)) else columns or ColumnMap()
+    return replace(stated, extra={**stated.extra, **{name: name for name in further}})
+
+
+def _without_used_up(raw: Table, keep: Sequence[str]) -> Table:
     """Keep the raw columns that the prepared table still needs: the others weigh gigabytes for millions of stars."""
     return Table(
         [
             raw[name]
             for name in raw.colnames
-            if name in (*_POSITION, *_PASSED_ON) or name not in INPUT_COLUMNS
+            if name in (*_POSITION, *PASSED_ON, *keep) or name not in INPUT_COLUMNS
         ],
         meta=raw.meta,
         copy=False,
@@ -353,7 +372,11 @@ def _assembled(
         )
     if ebv_map_mag is not None:
         add("ebv_map", ebv_map_mag, "mag", "E(B-V) of the dust map towards the star")
-    carried = [name for name in raw.colnames if name not in INPUT_COLUMNS]
-    for name in (*(name for name in _PASSED_ON if name in raw.colnames), *carried):
+    others = [
+        name
+        for name in raw.colnames
+        if name in PASSED_ON or name not in INPUT_COLUMNS or name not in table.colnames
+    ]
+    for name in sorted(others, key=lambda name: name not in PASSED_ON):
         table.add_column(raw[name][keep], name=name, copy=False)
     return table

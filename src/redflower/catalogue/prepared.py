@@ -35,6 +35,14 @@ PREPARED_NAMES: Final = frozenset(
     | {name for band in BANDS for name in (band.name, prepared_error_name(band))}
 )  # fmt: skip
 
+#: Input columns that a prepared table keeps for figures and diagnostics.
+PASSED_ON: Final = ("ruwe", "astrometric_params_solved", "r_med_geo", "r_lo_geo", "r_hi_geo")
+
+
+def is_known_to_prepare(name: str) -> bool:
+    """Return whether a column of a prepared table is one of redflower's own, and not one that a user told it to keep."""
+    return name in PREPARED_NAMES or name in PASSED_ON
+
 
 def is_prepared(table: Table) -> bool:
     """Tell whether a table came from `prepare`: by its provenance, or by its columns where a CSV has lost that."""

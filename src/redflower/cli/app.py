@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from redflower.cli.calibrate import calibrate
+from redflower.cli.columns import columns
 from redflower.cli.compile_cache import keep_compiled_programs
 from redflower.cli.demo import demo
 from redflower.cli.fetch import fetch
@@ -13,6 +14,7 @@ from redflower.cli.infer import infer
 from redflower.cli.models import cite, models
 from redflower.cli.plot import plot
 from redflower.cli.prepare import prepare
+from redflower.cli.run import run
 from redflower.cli.sightline import sightline
 from redflower.cli.simulate import simulate
 from redflower.cli.skymap import sky_map
@@ -29,7 +31,7 @@ app = typer.Typer(
     help=(
         "Dust reddening E(B-V) and distance of stars at |b| > 20 deg, from Gaia + Pan-STARRS1 (+ 2MASS) and a "
         "normalising flow of dust-free stars (FLOWER, O'Callaghan et al. 2025).\n\n"
-        "A usual run: prepare RAW STARS --for inference; infer STARS OUT --model MODEL. "
+        "All at once: redflower run TABLE OUT. Step by step: prepare RAW STARS --for inference; infer STARS OUT --model MODEL. "
         "Start with: redflower demo."
     ),
     # Not "rich": it would take the units in brackets for markup.
@@ -40,6 +42,7 @@ app = typer.Typer(
 )
 for command in (
     demo,
+    run,
     simulate,
     fetch,
     prepare,
@@ -49,6 +52,7 @@ for command in (
     validate,
     sightline,
     plot,
+    columns,
     models,
     cite,
 ):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from redflower.cli.options import listed
 from redflower.cli.progress import counter, say, show_verdict
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, OUTLIER_SHARE
 from redflower.posterior.settings import FastSettings, NutsSettings
@@ -47,6 +48,10 @@ def infer(
     offsets: Annotated[
         Path | None,
         typer.Option(help="offsets.json of `redflower calibrate`, to take off the magnitudes"),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Further columns of STARS to pass on, with commas: gaia_g,gaia_bp,gaia_rp,ruwe"),
     ] = None,
     max_shift: Annotated[
         float,
@@ -115,7 +120,8 @@ def infer(
         report = infer_file(
             stars, out, model,
             settings=settings, distance_prior=prior, photometry=photometry,
-            offsets=read_offsets(offsets) if offsets else None, resume=resume, part_rows=part_rows, progress=progress,
+            offsets=read_offsets(offsets) if offsets else None, keep=listed(keep), resume=resume,
+            part_rows=part_rows, progress=progress,
         )  # fmt: skip
     say(f"{report.n_stars:,} stars written to {out}")
     for line in report.moved:

@@ -9,7 +9,9 @@ from redflower.cli.progress import say
 
 
 def plot(
-    folder: Annotated[Path, typer.Argument(help="Folder that `sightline` or `validate` wrote")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that `run`, `sightline`, `validate` or `calibrate` wrote")
+    ],
 ) -> None:
     """Draw every figure and the page of a folder again, from its saved tables: PNG, PDF and SVG."""
     from redflower.products import redraw

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from redflower.cli.options import listed
 from redflower.cli.progress import say
 from redflower.constants import LATITUDE_MIN_DEG, TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
@@ -83,6 +84,12 @@ def prepare(
     keep_first: Annotated[
         bool, typer.Option("--keep-first", help="Keep the first of rows with one source_id; else an error")
     ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            help="Further columns of RAW to carry through this and infer, with commas: name,membership"
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(help="JSON file for the counts after every cut and the median errors")
     ] = None,
@@ -151,6 +158,7 @@ def prepare(
         ebv_map_checksum=ebv_map_checksum,
         ebv_max_mag=ebv_max,
         duplicates="keep_first" if keep_first else "error",
+        keep=listed(keep),
         count_selection=selection is not None,
     )
     write_table(prepared.table, out)

@@ -16,6 +16,7 @@ from redflower.products.page import write_page
 from redflower.products.page_calibration import calibration_page
 from redflower.products.page_sightline import sightline_page
 from redflower.products.page_validation import validation_page
+from redflower.products.run import NUMBERS, draw_run
 from redflower.provenance import META_KEY
 
 FIGURE_ENDINGS: Final = ("png", "pdf", "svg")
@@ -69,7 +70,7 @@ def redraw(folder: Path) -> list[Path]:
 
     Parameters
     ----------
-    folder : written by `redflower sightline` or `redflower validate`.
+    folder : written by `redflower run`, `sightline`, `validate` or `calibrate`.
 
     Returns
     -------
@@ -81,9 +82,11 @@ def redraw(folder: Path) -> list[Path]:
         If the folder holds no results, or not all that was written.
     """
     folder = Path(folder)
+    if (folder / NUMBERS).is_file():
+        return draw_run(folder)
     kind = next((kind for kind in _KINDS.values() if (folder / kind[0]).is_file()), None)
     if kind is None:
-        marks = " or ".join(kind[0] for kind in _KINDS.values())
+        marks = " or ".join([NUMBERS, *(kind[0] for kind in _KINDS.values())])
         raise InputError(f"{folder} holds no results of redflower: it has no {marks}.")
     number_file, table_files, draw = kind
     try:

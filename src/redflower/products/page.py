@@ -4,10 +4,11 @@ import base64
 import html
 import io
 import json
+import re
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -16,8 +17,14 @@ from redflower.files import written_whole
 from redflower.plot.style import save_figure
 
 _STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "h1{font-size:1.6rem;line-height:1.2}figure{margin:1.5rem 0}img{max-width:100%;height:auto}"
+    "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:72rem;margin:2rem auto;padding:0 1rem}"
+    "h1{font-size:1.6rem;line-height:1.2}p{max-width:60rem}figure{margin:1.5rem 0}img{max-width:100%;height:auto}"
+    ".facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:.8rem;margin:1rem 0}"
+    ".facts div{background:#f5f5f5;border-top:.3rem solid #888;padding:.6rem 1rem}.facts h2{font-size:.9rem;margin:0;color:#555}"
+    ".facts .value{font-size:1.35rem;line-height:1.25;margin:.3rem 0;font-weight:600}.facts p{margin:0;font-size:.9rem}"
+    ".facts .right{border-color:#1a7f37}.facts .wrong{border-color:#b3261e;background:#fdf1f0}.facts .wrong .value{color:#a11c15}"
+    ".side{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr));gap:0 1.5rem;align-items:start}"
+    "nav a{margin-right:1rem;white-space:nowrap}"
     "figcaption{color:#555;font-size:.9rem}.wide{overflow-x:auto}"
     "@media(max-width:600px){.scrolled+figcaption::before{content:'Wider than the screen: scroll sideways. '}}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
@@ -42,6 +49,54 @@ NOT_JUDGED: Final = NotJudged.NOT_JUDGED
 _PHONE_PX = 380
 
 
+class Fact(NamedTuple):
+    """What a page says first.
+
+    Attributes
+    ----------
+    question, value, note : what is asked, the answer in large letters, and a sentence on it.
+    good : whether the answer is good news; None where it is neither.
+    """
+
+    question: str
+    value: str
+    note: str
+    good: bool | None = None
+
+
+def words(text: str) -> str:
+    """Return text as HTML, what stands in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def _facts(facts: Sequence[Fact]) -> str:
+    if not facts:
+        return ""
+    parts = ["<div class='facts'>"]
+    for fact in facts:
+        kind = "" if fact.good is None else "right" if fact.good else "wrong"
+        parts.append(
+            f"<div class='{kind}'><h2>{html.escape(fact.question)}</h2><p class='value'>{html.escape(fact.value)}</p>"
+            f"<p>{words(fact.note)}</p></div>"
+        )
+    return "".join([*parts, "</div>"])
+
+
+def _contents(
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
+    commands: Sequence[str],
+    links: Sequence[tuple[str, str]],
+) -> str:
+    """Return links to what follows the first figure."""
+    places = [("more figures", "figures")]
+    places += [("files and pages", "files")] if links else []
+    places += [("the same by hand", "commands")] if commands else []
+    places += [(caption.partition(" (")[0], f"table-{k}") for k, (caption, _, _) in enumerate(tables)]
+    places.append(("provenance", "provenance"))
+    anchors = [f"<a href='#{place}'>{words(text)}</a>" for text, place in places]
+    return f"<nav aria-label='contents'>{' '.join(anchors)}</nav>"
+
+
 def verdict_block(verdict: Verdict | None) -> str:
     """Return whether the model is right for the stars, as HTML: in words, and in green or red."""
     if verdict is None:
@@ -64,7 +119,7 @@ def verdict_block(verdict: Verdict | None) -> str:
 
 
 def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{html.escape(line)}.</li>" for line in lines) + "</ul>" if lines else ""
+    return "<ul>" + "".join(f"<li>{words(line)}.</li>" for line in lines) + "</ul>" if lines else ""
 
 
 def write_page(
@@ -76,6 +131,9 @@ def write_page(
     tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]],
     provenance: dict[str, Any],
     verdict: "Verdict | None | NotJudged" = NOT_JUDGED,
+    facts: Sequence[Fact] = (),
+    commands: Sequence[str] = (),
+    links: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -87,16 +145,23 @@ def write_page(
     tables : captions, column names and rows.
     provenance : what the run used, shown as JSON.
     verdict : on the stars, which stands first; None says that none came with them. Defaults to leaving the matter out.
+    facts : what a reader should see before all else.
+    commands : those that do the same by hand, a line each.
+    links : texts and places of other pages and files beside.
     """
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{html.escape(title)}</h1>",
+        _facts(facts),
         "" if isinstance(verdict, NotJudged) else verdict_block(verdict),
-        f"<p>{html.escape(summary)}</p>",
+        f"<p>{html.escape(summary)}</p>" if summary else "",
     ]
-    for caption, figure in figures:
+    for k, (caption, figure) in enumerate(figures):
+        if k == 1:
+            parts.append(_contents(tables, commands, links))
+            parts.append("<h2 id='figures'>More figures</h2><div class='side'>")
         buffer = io.BytesIO()
         save_figure(figure, buffer, format="png", dpi=150)
         image = base64.b64encode(buffer.getvalue()).decode()
@@ -109,14 +174,22 @@ def write_page(
             f"src='data:image/png;base64,{image}'></div>"
         )
         parts.append(f"<figcaption>{text}</figcaption></figure>")
-    for caption, names, rows in tables:
-        parts.append(f"<h2>{html.escape(caption)}</h2><div class='wide'><table><tr>")
+    parts.append("</div>" if len(figures) > 1 else "")
+    if links:
+        parts.append("<h2 id='files'>Files and pages</h2><ul>")
+        parts += [f"<li><a href='{html.escape(place)}'>{html.escape(text)}</a></li>" for text, place in links]
+        parts.append("</ul>")
+    if commands:
+        text = html.escape("\n".join(commands))
+        parts.append(f"<h2 id='commands'>The same by hand</h2><pre>{text}</pre>")
+    for k, (caption, names, rows) in enumerate(tables):
+        parts.append(f"<h2 id='table-{k}'>{words(caption)}</h2><div class='wide'><table><tr>")
         parts += [f"<th>{html.escape(name)}</th>" for name in names]
         parts.append("</tr>")
         parts += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
         parts.append("</table></div>" + ("" if rows else "<p>None.</p>"))
     parts.append(
-        "<h2>Provenance</h2><details><summary>what this run used</summary>"
+        "<h2 id='provenance'>Provenance</h2><details><summary>what this run used</summary>"
         f"<pre>{html.escape(json.dumps(provenance, indent=1, default=str))}</pre></details></body></html>"
     )
     with written_whole(path) as part:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
@@ -32,6 +32,7 @@ from redflower.flow import Model
 from redflower.photometric_offsets import PhotometricOffsets, offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status
+from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
 from redflower.provenance import META_KEY
 from redflower.scale.defaults import PART_ROWS
 
@@ -68,6 +69,7 @@ def infer_file(
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
     offsets: PhotometricOffsets | None = None,
+    keep: Sequence[str] = (),
     resume: bool = False,
     part_rows: int = PART_ROWS,
     progress: Callable[[int, int | None], None] | None = None,
@@ -82,7 +84,7 @@ def infer_file(
     ----------
     stars : file of a prepared table; Parquet is never held in memory whole.
     out : file to write.
-    model, settings, distance_prior, photometry, offsets : as in `redflower.infer`.
+    model, settings, distance_prior, photometry, offsets, keep : as in `redflower.infer`.
     resume : continue with the parts of an earlier run.
     part_rows : rows of a part.
     progress : called with the number of stars done, and of all stars where it is known.
@@ -107,8 +109,11 @@ def infer_file(
     for number, part in enumerate(_parts(stars, part_rows, say=True)):
         if number == 0:
             moved = describe_move(table_scale(part, photometry), model.scale())
+            api.passed_on(part, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
     folder = out.with_name(f"{out.name}.parts")
-    _open_folder(folder, _fingerprint(stars, model, settings, part_rows, photometry, offsets), resume=resume)
+    _open_folder(
+        folder, _fingerprint(stars, model, settings, part_rows, photometry, offsets, keep), resume=resume
+    )
     paths: list[Path] = []
     failed: list[tuple[int, str]] = []
     n_done = 0
@@ -123,6 +128,7 @@ def infer_file(
                     prior,
                     photometry=photometry,
                     offsets=offsets,
+                    keep=keep,
                     progress=_shifted(progress, n_done, n_total),
                 )
             except RedflowerError:
@@ -131,7 +137,7 @@ def infer_file(
                 raise
             except Exception as error:  # one bad part must not cost the others
                 failed.append((number, f"{type(error).__name__}: {error}"))
-                table = _failed_part(part, model, settings, prior, photometry)
+                table = _failed_part(part, model, settings, prior, photometry, keep)
             write_table(table, path)
         paths.append(path)
         n_done += len(part)
@@ -184,13 +190,14 @@ def _failed_part(
     settings: InferenceSettings,
     prior: DistancePrior,
     photometry: PhotometricScale | str | None,
+    keep: Sequence[str],
 ) -> Table:
     """Return the part's rows with nothing inferred: made by the same code with every magnitude hidden."""
     hidden = part.copy()
     for name in model.band_names:
         if name in hidden.colnames:
             hidden[name] = np.full(len(hidden), np.nan)
-    table = api.posterior_table(hidden, model, settings, prior, photometry=photometry)
+    table = api.posterior_table(hidden, model, settings, prior, photometry=photometry, keep=keep)
     table["status"] = np.full(len(table), Status.FAILED.value)
     table["bands"] = np.full(len(table), "")
     return table
@@ -203,6 +210,7 @@ def _fingerprint(
     part_rows: int,
     photometry: PhotometricScale | str | None,
     offsets: PhotometricOffsets | None,
+    keep: Sequence[str],
 ) -> dict[str, object]:
     return {
         "input": stars.name,
@@ -212,6 +220,7 @@ def _fingerprint(
         "part_rows": part_rows,
         "photometry": None if photometry is None else str(photometry),
         "offsets": None if offsets is None else offsets_content(offsets),
+        **({"keep": list(keep)} if keep else {}),
     }
 
 

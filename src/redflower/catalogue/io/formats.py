@@ -15,6 +15,7 @@ from astropy.io import fits, votable
 from astropy.table import Column, MaskedColumn, Table
 from astropy.utils.exceptions import AstropyUserWarning
 
+from redflower.catalogue.io.display import add_ucds
 from redflower.catalogue.io.names import plain_names
 from redflower.errors import RowLimitError, TableError
 from redflower.provenance import META_KEY
@@ -138,6 +139,7 @@ def write_votable(table: Table, path: Path) -> None:
             "ignore"
         )  # units outside the VOTable standard are written as astropy spells them
         file = votable.from_table(bare)
+        add_ucds(file.get_first_table())
         for field in file.get_first_table().fields:
             shape = bare[field.name].shape[1:]
             if len(shape) > 1:

@@ -25,6 +25,7 @@ import numpy as np
 from astropy.table import Column, Table, vstack
 
 from redflower.catalogue.io.columns import apply_masks, column_like
+from redflower.catalogue.io.display import with_formats, without_formats
 from redflower.catalogue.io.formats import provenance_json, read_fits, read_votable, write_fits, write_votable
 from redflower.catalogue.io.names import plain_names
 from redflower.catalogue.io.objects import plain_objects
@@ -102,7 +103,7 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
         if absent:
             raise TableError(f"{path} has no column {absent[0]!r}.")
         table = table[list(columns)]
-    return table
+    return with_formats(table) if META_KEY in table.meta else table
 
 
 def read_table_parts(path: "str | Path", n_rows: int) -> Iterator[Table]:
@@ -180,6 +181,7 @@ def write_table(table: Table, path: "str | Path", *, overwrite: bool = False) ->
     ending = _ending(path, reading=False)
     check_writable(path, overwrite=overwrite)
     plain = plain_table(table)
+    without_formats(plain)
     if META_KEY in table.meta:
         # YAML would write a tuple as a Python object, at which every other program's reader of ECSV stops.
         plain.meta = {**table.meta, META_KEY: json.loads(provenance_json(table))}

@@ -210,13 +210,18 @@ def write_columns(
     column_map = columns if isinstance(columns, ColumnMap) else ColumnMap()
     if isinstance(columns, (str, Path)):
         column_map = read_column_map(columns)
+    names, choice = known_columns(source, column_map)
     where = Path(source).name if isinstance(source, (str, Path)) else "a table in memory"
-    names = (column_names(Path(source)) if isinstance(source, (str, Path)) else None) or as_table(
-        source
-    ).colnames
-    choice = choose_columns(names, column_map, where)
     write_map(path, map_to_fill_in(names, choice, column_map.units, where))
     return choice
+
+
+def known_columns(source: TableSource, column_map: ColumnMap | None = None) -> tuple[list[str], ColumnChoice]:
+    """Return the names of a table's columns, and which of them are known."""
+    of_file = isinstance(source, (str, Path))
+    names = (column_names(Path(source)) if of_file else None) or as_table(source).colnames
+    where = Path(source).name if of_file else "a table in memory"
+    return list(names), choose_columns(names, column_map or ColumnMap(), where)
 
 
 def _stage(table: Table) -> str | None:

@@ -1,0 +1,124 @@
+"""The page of a whole run: three facts first, then one figure, then the rest."""
+
+from typing import Any
+
+from astropy.table import Table
+
+from redflower.calibrate.verdict import Verdict, verdict_of
+from redflower.plot.posteriors import (
+    MANY_STARS,
+    reddening_diagram,
+    reddening_histogram,
+    reddening_of_distance_figure,
+    reddening_sky,
+)
+from redflower.posterior.usable import usable_rows
+from redflower.products.page import Fact
+
+
+def run_page(numbers: dict[str, Any], *, posteriors: Table, bins: Table) -> dict[str, Any]:
+    """Return what a run's page says, shows and tabulates, from what was saved.
+
+    Parameters
+    ----------
+    numbers : of ``run.json``.
+    posteriors : of the stars, with G, BP and RP beside where the stars have them.
+    bins : mean reddening in bins of distance.
+    """
+    usable = posteriors[usable_rows(posteriors)]
+    how = "A density of their posterior means" if len(usable) > MANY_STARS else "Posterior means with errors"
+    figures = {
+        "reddening-distance": (
+            f"Reddening E(B-V) against distance of {len(usable):,} usable stars. {how}; squares: the mean of the stars in bins "
+            "of distance, the prior of each star divided out.",
+            reddening_of_distance_figure(usable, bins),
+        ),
+        "histogram": (
+            "How E(B-V) of the usable stars is distributed; what lies beyond is in the last bins.",
+            reddening_histogram(usable),
+        ),
+        "sky": ("The usable stars on the sky, Galactic coordinates.", reddening_sky(usable)),
+    }
+    if {"gaia_g", "gaia_bp", "gaia_rp"} <= set(posteriors.colnames):
+        figures["diagram"] = (
+            "Observed colour-magnitude diagram of the usable stars.",
+            reddening_diagram(usable),
+        )
+    verdict = verdict_of(numbers["provenance"])
+    return {
+        "title": f"Dust in front of the stars of {numbers['table']}",
+        "summary": "",
+        "facts": facts(numbers, verdict),
+        "verdict": verdict,
+        "figures": figures,
+        "links": [tuple(link) for link in numbers["links"]],
+        "commands": numbers["commands"],
+        "tables": _tables(numbers, bins),
+    }
+
+
+def facts(numbers: dict[str, Any], verdict: Verdict | None) -> list[Fact]:
+    """Return the three facts: whether the model is right, how many stars can be used, and the dust."""
+    if verdict is None:
+        first = Fact("Is the model right for these stars?", "not known", "No verdict came with them.")
+    else:
+        answer = "no" if not verdict.good else "yes" if verdict.enough else "too few stars to say"
+        note = (
+            "What is wrong stands below; numbers beside are not to be believed yet."
+            if not verdict.good
+            else numbers["model_why"]
+        )
+        first = Fact(
+            "Is the model right for these stars?", answer, note, verdict.good if verdict.enough else None
+        )
+    n_bands = sum(count > 0 for count in numbers["bands"].values())
+    second = Fact(
+        "How many stars can be used?",
+        f"{numbers['n_usable']:,} of {numbers['n_rows']:,}",
+        f"{numbers['n_prepared']:,} passed the cuts of `prepare`; {n_bands} of {len(numbers['bands'])} bands are there. The "
+        "column `status` says why each of the others cannot.",
+    )
+    return [first, second, _dust(numbers)]
+
+
+def _dust(numbers: dict[str, Any]) -> Fact:
+    """Return the fact on the dust: clouds where they were looked for, else the mean."""
+    mean = numbers["mean_reddening"]
+    q16, q50, q84 = numbers["distance_pc"]
+    level = f"E(B-V) = {mean['ebv_mag']:.3f} ± {mean['ebv_error_mag']:.3f} mag"
+    place = f"Mean of the usable stars, whose distances are {q50:,.0f} pc in the median ({q16:,.0f} to {q84:,.0f} pc hold 68 %)"
+    clouds = numbers.get("clouds")
+    if clouds is None:
+        return Fact("How much dust?", level, f"{place}. The error is statistical.")
+    best = str(clouds["most_probable_number"])
+    share = clouds["probability"][best]
+    found = [
+        f"{c['distance_pc_q50']:,.0f} pc ({c['distance_pc_q16']:,.0f} - {c['distance_pc_q84']:,.0f}) with "
+        f"{c['ebv_mag_q50']:.3f} mag ({c['ebv_mag_q16']:.3f} - {c['ebv_mag_q84']:.3f})"
+        for c in clouds["clouds"].get(best, [])
+    ]
+    noun = "no cloud" if best == "0" else f"{best} cloud{'s' if best != '1' else ''}"
+    return Fact(
+        "How much dust?", f"{noun} ({100 * share:.0f} %)", "; ".join([*found, f"{place}: {level}"]) + "."
+    )
+
+
+def _tables(numbers: dict[str, Any], bins: Table) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    return [
+        (
+            "Mean reddening by distance (prior of the stars divided out)",
+            ("distance [pc]", "stars", "mean E(B-V) [mag]"),
+            [
+                (
+                    f"{row['distance_low']:,.0f} - {row['distance_high']:,.0f}", f"{row['n_stars']}",
+                    f"{row['ebv_mean']:.3f} ± {row['ebv_error']:.3f}",
+                )
+                for row in bins
+            ],
+        ),
+        ("Status of the stars", ("status", "stars", "meaning"), [(w, f"{n:,}", text) for w, n, text in numbers["statuses"]]),
+        ("Cuts of `prepare`", ("cut", "stars must have", "before", "after"), [
+            (c["name"], c["condition"], f"{c['before']:,}", f"{c['after']:,}") for c in numbers["cuts"]
+        ]),
+        ("Stars with each band", ("band", "stars"), [(label, f"{n:,}") for label, n in numbers["bands"].items()]),
+    ]  # fmt: skip

@@ -1,0 +1,67 @@
+"""What a whole run leaves: tables and one page, drawn from what was saved."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from redflower.catalogue import read_table
+from redflower.errors import InputError
+from redflower.files import written_whole
+from redflower.plot.style import save_figure
+from redflower.products.page import write_page
+from redflower.products.page_run import run_page
+from redflower.products.sightline_tables import add_photometry
+
+#: The files of a run's folder.
+NUMBERS: Final = "run.json"
+PAGE: Final = "index.html"
+STARS: Final = "stars.parquet"
+CUTS: Final = "cuts.json"
+POSTERIORS: Final = "posteriors.parquet"
+BINS: Final = "bins.ecsv"
+CLOUDS: Final = "clouds"
+MAP: Final = "sky.fits"
+#: What the figures need of the posteriors.
+DRAWN_COLUMNS: Final = (
+    "source_id",
+    "l",
+    "b",
+    "ebv_mean",
+    "ebv_std",
+    "distance_mean",
+    "distance_std",
+    "status",
+    "flags",
+)
+
+
+def write_run(folder: Path, numbers: dict[str, Any]) -> None:
+    """Write the numbers of a run whose tables are there, then its page."""
+    with written_whole(folder / NUMBERS) as part:
+        part.write_text(json.dumps(numbers, indent=1, default=str) + "\n", encoding="utf-8")
+    draw_run(folder)
+
+
+def draw_run(folder: Path) -> list[Path]:
+    """Draw the page of a run and its first figure again, from what was saved.
+
+    Raises
+    ------
+    InputError
+        If the folder does not hold all that a run leaves.
+    """
+    try:
+        numbers = json.loads((folder / NUMBERS).read_text("utf-8"))
+    except (OSError, ValueError) as problem:
+        raise InputError(
+            f"{folder / NUMBERS} cannot be read: {problem}. Run again into another folder."
+        ) from None
+    posteriors = read_table(folder / POSTERIORS, columns=list(DRAWN_COLUMNS))
+    add_photometry(posteriors, read_table(folder / STARS))
+    page = run_page(numbers, posteriors=posteriors, bins=read_table(folder / BINS))
+    figures = page.pop("figures")
+    first = folder / "reddening-distance.png"
+    with written_whole(first) as part:
+        save_figure(figures["reddening-distance"][1], part, format="png", dpi=200)
+    write_page(folder / PAGE, figures=list(figures.values()), provenance=numbers["provenance"], **page)
+    return [first, folder / PAGE]
