@@ -16,9 +16,9 @@ from redflower.posterior.columns import PRIOR_COLUMNS
 from redflower.posterior.density import JointDensity, joint_density
 from redflower.posterior.density_nodes import usable_densities
 from redflower.products.compare import join
+from redflower.products.photometry import add_photometry
 from redflower.products.sightline import SightlineResult
 from redflower.products.sightline_tables import (
-    add_photometry,
     bin_table,
     cloud_table,
     draw_table,

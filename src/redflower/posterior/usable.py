@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from redflower.posterior.flags import Flag
-from redflower.posterior.status import Status
+from redflower.posterior.status import Flag, Status
 
 
 def usable_rows(posteriors: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ from redflower.files import written_whole
 from redflower.plot.style import save_figure
 from redflower.products.page import write_page
 from redflower.products.page_run import run_page
-from redflower.products.sightline_tables import add_photometry
+from redflower.products.photometry import add_photometry
 
 #: The files of a run's folder.
 NUMBERS: Final = "run.json"

@@ -18,19 +18,6 @@ _N_NODES: Final = 121
 _N_SAVED_DRAWS: Final = 500
 
 
-def add_photometry(stars: Table, prepared: Table) -> None:
-    """Add G, BP and RP of the stars, found by their identifiers; NaN where they are missing."""
-    ids = np.asarray(prepared["source_id"])
-    order = np.argsort(ids)
-    wanted = np.asarray(stars["source_id"])
-    row = order[np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)]
-    same = ids[row] == wanted
-    for name in ("gaia_g", "gaia_bp", "gaia_rp"):
-        if name in prepared.colnames:
-            values = np.ma.filled(np.ma.asarray(prepared[name]).astype(float), np.nan)
-            stars[name] = Column(np.where(same, values[row], np.nan), unit="mag", description="observed")
-
-
 def summary_of_fit(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) -> dict[str, Any]:
     best = fit.best
     more = [float(m.probability) for m in fit.models]
