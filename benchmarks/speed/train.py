@@ -24,8 +24,8 @@ from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.physics import Zhang23Law
 from redflower.train import StageConfig, TrainConfig, read_config, train_flow
 from redflower.train.batches import rows_of
-from redflower.train.loop import initial_flow
 from redflower.train.loss.objective import Objective, make_step, stage_optimiser
+from redflower.train.start import initial_flow
 
 LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 #: Epochs after which a line is printed.
@@ -50,13 +50,15 @@ def step_cost(data, config: TrainConfig) -> None:
     objective = Objective(config, Zhang23Law(), *LIMITS.values())
     for n_draws, magnitudes, batch in ((4, "likelihood", 256), (32, "likelihood", 1024), (8, "adapted", 512)):
         stage = StageConfig(n_draws=n_draws, magnitudes=magnitudes, batch_size=batch)
-        optimiser = stage_optimiser(stage, 100)
+        optimiser = stage_optimiser(stage)
         state = optimiser.init(eqx.filter(flow.network, eqx.is_inexact_array))
         step = make_step(objective, optimiser, stage, contrast=False)
         rows = np.arange(batch)
         groups = ((False, rows_of(data, rows), jnp.asarray(rows, jnp.uint32), jnp.ones(batch)),)
         whole = seconds(
-            lambda s=step, o=state, g=groups: s(flow, o, jnp.float32(0), jnp.float32(0), jnp.uint32(2), g)[2]
+            lambda s=step, o=state, g=groups: s(
+                flow, o, jnp.float32(1e-3), jnp.float32(0), jnp.float32(0), jnp.uint32(2), g
+            )[2]
         )
         x = jax.random.normal(jax.random.key(0), (batch * n_draws, 11))
         condition = jax.random.normal(jax.random.key(1), (batch * n_draws, 2))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import jax
 
 from redflower.api.sample import training_sample
+from redflower.api.training_plan import RunPlanner, chosen_preset, resolved_config
 from redflower.bands import SURVEY_ENDS
 from redflower.catalogue import DistancePrior, default_distance_prior
 from redflower.catalogue.io.sources import TableSource
@@ -21,14 +23,16 @@ from redflower.physics import ExtinctionLaw, SelectionFunction, law_of_name
 from redflower.platforms import compute_platform
 from redflower.provenance import LAW_KEY, VERSION
 from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
+from redflower.train.plan import TrainingPlan
 
 
 def train(
     stars: TableSource,
     *,
-    name: str,
+    name: str = "model",
     description: str = "",
     config: TrainConfig | None = None,
+    preset: str | None = None,
     n_bands: int = SURVEY_ENDS["2mass"],
     law: ExtinctionLaw | None = None,
     distance_prior: DistancePrior | None = None,
@@ -39,6 +43,7 @@ def train(
     max_minutes: float | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    estimate: Callable[[TrainingPlan], None] | None = None,
     progress: Callable[[Epoch], None] | None = None,
     step_progress: Callable[[int, int], None] | None = None,
     emulator_progress: Callable[[DistilStep], None] | None = None,
@@ -50,7 +55,10 @@ def train(
     stars : a prepared table (`redflower.prepare`, purpose ``training``), the path of one, a data frame or an Arrow table;
         a Parquet file may be larger than memory.
     name, description : what the model will be called and what it is.
-    config : the training configuration. Defaults to `TrainConfig()`.
+    config : the training configuration. What it states stands; where it states no stages, or without it, they are those of
+        the preset.
+    preset : quick, standard (the default; quick where fewer than 8 minutes are given), best or paper: stages that scale with
+        the sample, and an emulator (`redflower.train.presets`).
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
     law : extinction law of the contrastive term, stored with the model. Defaults to that of `start_from`, else that of
         simulated stars, else `redflower.physics.default_law`.
@@ -63,8 +71,13 @@ def train(
     keep_coverage : serve all (R, Z) at which `start_from` had stars, and not those of these stars alone. What these stars
         teach is then carried to places where nothing checks it: for a few real stars, of one field, that correct a flow's
         colours.
-    max_minutes, checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`. The time limit is that of
-        the flow; the checkpoint is removed once the model is complete.
+    max_minutes : time for everything, from reading the stars to the emulator: some real steps are timed first, and the
+        stages and the emulator then shortened alike, so that every learning rate still falls to its end. Should the machine
+        slow down, the run stops in time with the best flow so far. A resumed run keeps its plan, and has its minutes anew.
+        [min]
+    checkpoint, resume, progress, step_progress : see `redflower.train.train_flow`. The checkpoint is removed once the model
+        is complete.
+    estimate : called with the plan, and the time it should take, before the first step that counts.
     emulator_progress : see `redflower.train.distil`.
 
     Returns
@@ -73,9 +86,18 @@ def train(
 
     Raises
     ------
-    InputError, TrainingError : see `redflower.train.train_flow`.
+    InputError : no such preset, a preset beside a configuration that states stages, or too little time; and as
+        `redflower.train.train_flow`.
+    TrainingError : see `redflower.train.train_flow`.
+
+    Examples
+    --------
+    >>> model, result = redflower.train("dustfree.parquet", max_minutes=10)  # doctest: +SKIP
+    >>> redflower.save_model(model, "dustfree.safetensors")  # doctest: +SKIP
     """
-    config = config or TrainConfig()
+    started_s = time.monotonic()
+    preset = chosen_preset(config, preset, max_minutes)
+    stated = config or TrainConfig()
     if n_bands not in SURVEY_ENDS.values():
         raise InputError(f"train(n_bands) must be one of {sorted(SURVEY_ENDS.values())}; got {n_bands}.")
     if keep_coverage and start_from is None:
@@ -95,14 +117,19 @@ def train(
             else:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
         sample = training_sample(
-            stars, prior, g_bright_mag=config.g_bright_mag, g_faint_mag=config.g_faint_mag,
-            parallax_min_mas=config.parallax_min_mas, selection=selection,
+            stars, prior, g_bright_mag=stated.g_bright_mag, g_faint_mag=stated.g_faint_mag,
+            parallax_min_mas=stated.parallax_min_mas, selection=selection,
             scale=start_from.scale() if start_from else None, photometry=photometry, folder=folder,
         )  # fmt: skip
         law = law or (start_from.law if start_from else law_of_name(_simulated_law(sample.meta)))
+        asked = resolved_config(config, preset, len(sample.source_id), going_on=start_from is not None)
+        planner = RunPlanner(
+            asked, law, g_bright_mag=sample.g_bright_mag, g_faint_mag=sample.g_faint_mag,
+            started_s=started_s, max_minutes=max_minutes, estimate=estimate,
+        )  # fmt: skip
         result = train_flow(
             sample.data,
-            config,
+            asked,
             n_bands=n_bands,
             g_bright_mag=sample.g_bright_mag,
             g_faint_mag=sample.g_faint_mag,
@@ -112,11 +139,13 @@ def train(
             names=sample.source_id,
             start_from=start_from.flow if start_from else None,
             max_minutes=max_minutes,
+            plan=planner if estimate is not None or max_minutes is not None else None,
             checkpoint=checkpoint,
             resume=resume,
             progress=progress,
             step_progress=step_progress,
         )
+        config = result.config
         result.diagnostics = make_diagnostics(result.flow, sample.data, sample.ruwe, seed=config.seed)
     model = Model(
         name=name,
@@ -141,6 +170,8 @@ def train(
             "outlier_share": result.outlier_share,
             "epochs": len(result.history),
             "stopped_because": result.stopped_because,
+            "preset": preset,
+            "max_minutes": max_minutes,
             "started_from": start_from.model_id if start_from else None,
             "coverage_kept": keep_coverage,
         },
@@ -152,6 +183,8 @@ def train(
                 model,
                 config.emulator,
                 start_from=start_from.emulator if start_from else None,
+                max_seconds=planner.seconds_left() if planner.plan is not None else None,
+                steps=planner.distil_steps,
                 progress=emulator_progress,
             ),
         )

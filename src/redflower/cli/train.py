@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from redflower.bands import SURVEY_ENDS
 from redflower.cli.progress import say
 from redflower.errors import InputError
 from redflower.files import check_outputs
+
+if TYPE_CHECKING:
+    from redflower.train.plan import TrainingPlan
 
 STEP_LINE_EVERY_S = 30.0
 EXIT_SOME_STARS = 1
@@ -25,7 +28,13 @@ def train(
     stars: Annotated[Path, typer.Argument(help="Prepared table of dust-free stars (prepare --for training)")],
     model: Annotated[Path, typer.Argument(help="Model file to write (.safetensors)")],
     config: Annotated[
-        Path | None, typer.Option(help="TOML configuration, such as configs/laptop.toml; else the defaults")
+        Path | None, typer.Option(help="TOML configuration, such as configs/laptop.toml; else --preset")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="quick, standard, best or paper: stages for this sample and machine. Default: standard, or quick under 8 minutes"
+        ),
     ] = None,
     bands: Annotated[str, typer.Option(help="gaia, gaia+ps1 or gaia+ps1+2mass")] = "gaia+ps1+2mass",
     distance_prior: Annotated[
@@ -57,7 +66,10 @@ def train(
             help="Keep the (R, Z) coverage of --start-from, including regions without new stars, where the result is unchecked",
         ),
     ] = False,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after this time, keeping the best")] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(help="Time for flow and emulator: both are shortened to it, after timing some steps"),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the checkpoint of a killed run")
     ] = False,
@@ -69,12 +81,14 @@ def train(
     page. A checkpoint is written after every epoch; the same command with --resume continues from it, to the same model.
     """
     from redflower.api.training import train as train_model
+    from redflower.api.training_plan import chosen_preset
     from redflower.catalogue.maps.selection_file import read_selection
     from redflower.cli.prior import prior_for
     from redflower.flow import load_model, save_model
     from redflower.physics import law_of_name
     from redflower.products.training import write_training_report
     from redflower.train import DistilStep, Epoch, read_config
+    from redflower.train.plan import TrainingPlan
 
     if bands not in BAND_CHOICES:
         raise InputError(f"--bands {bands!r}: one of {', '.join(BAND_CHOICES)} is needed.")
@@ -92,20 +106,27 @@ def train(
             raise InputError(
                 f"{report}, the model's report, exists already; choose another name, or remove it first."
             )
-    settings = read_config(config)
+    settings = read_config(config) if config is not None else None
+    chosen_preset(settings, preset, max_minutes)  # before the stars are read
     prior = prior_for(distance_prior, stars)
     selected = read_selection(selection) if selection else None
     start = load_model(start_from) if start_from else None
     chosen_law = law_of_name(law) if law else None
 
     lines = StepLines()
+    stages = ""
+
+    def show_plan(plan: TrainingPlan) -> None:
+        nonlocal stages
+        stages = f" of {len(plan.config.stages)}"
+        say(plan_sentence(plan, max_minutes))
 
     def show(epoch: Epoch) -> None:
         contrast = ""
-        if settings.contrast.strength > 0.0:
+        if epoch.validation_log_contrast != 0.0:
             contrast = f"reddened copies {epoch.validation_log_contrast:.2f} at lambda {epoch.contrast_strength:.3f}; "
         say(
-            f"stage {epoch.stage + 1} of {len(settings.stages)}, epoch {epoch.epoch + 1}: ln evidence per star "
+            f"stage {epoch.stage + 1}{stages}, epoch {epoch.epoch + 1}: ln evidence per star "
             f"{epoch.validation_log_evidence:.4f} held out, {epoch.train_log_evidence:.4f} training; {contrast}"
             f"{epoch.stars_per_s:,.0f} stars/s, at most {duration(epoch.seconds_left)} left"
         )
@@ -117,11 +138,14 @@ def train(
             f"{duration(step.seconds / step.step * (step.n_steps - step.step))} left"
         )
 
+    if not resume:
+        say("timing some steps of every stage and of the emulator on this machine")
     trained, result = train_model(
         stars,
         name=model.stem,
         description=description,
         config=settings,
+        preset=preset,
         n_bands=BAND_CHOICES[bands],
         distance_prior=prior,
         photometry=photometry,
@@ -132,6 +156,7 @@ def train(
         max_minutes=max_minutes,
         checkpoint=model.with_name(f"{model.stem}.checkpoint"),
         resume=resume,
+        estimate=show_plan,
         progress=show,
         step_progress=lines,
         emulator_progress=show_emulator,
@@ -160,6 +185,26 @@ class StepLines:
             self._last = now
             left = (now - self._started) * (total - done) / (done - 1)
             say(f"  step {done:,} of {total:,}; {duration(left)} left of this epoch")
+
+
+def plan_sentence(plan: "TrainingPlan", max_minutes: float | None) -> str:
+    """Say how long a plan should take, and what it leaves out."""
+    stages = ", ".join(
+        f"{stage.max_epochs} epochs of {stage.n_draws} draws in batches of {stage.batch_size:,}"
+        for stage in plan.config.stages
+    )
+    emulator = "no emulator"
+    if plan.config.emulator.n_steps:
+        emulator = f"emulator {duration(plan.emulator_s)} ({plan.config.emulator.n_steps:,} steps)"
+    about = "at most" if plan.early_stops else "about"
+    sentence = (
+        f"{about} {duration(plan.left_s)} from now: flow {duration(plan.flow_s)} ({stages}), {emulator}, the rest "
+        f"{duration(plan.other_s)}; {duration(plan.elapsed_s)} went into reading, compiling and timing"
+    )
+    if plan.shortened:
+        assert max_minutes is not None
+        sentence += f". Stages and emulator are shortened to fit into {max_minutes:g} minutes"
+    return sentence
 
 
 def duration(seconds: float) -> str:

@@ -13,12 +13,34 @@ class Batches:
 
     Only that group pays for drawing missing bands. It has one size, so that the step is compiled once; where the
     share is not whole, the last place is a repeated star of weight zero.
+
+    Parameters
+    ----------
+    rows : of the stars to train on.
+    gaps : which stars of the sample have gaps.
+    batch_size : stars of a step.
+    rng : puts them in their order.
+    n_steps : steps of the epoch, which then takes as many stars as they need, and of those with gaps their share; as many
+        as the stars allow when None.
     """
 
-    def __init__(self, rows: np.ndarray, gaps: np.ndarray, batch_size: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        rows: np.ndarray,
+        gaps: np.ndarray,
+        batch_size: int,
+        rng: np.random.Generator,
+        n_steps: int | None = None,
+    ) -> None:
         order = rng.permutation(rows)
         self._gappy, self._complete = order[gaps[order]], order[~gaps[order]]
         self.n_steps = len(rows) // batch_size
+        if n_steps is not None and n_steps < self.n_steps:
+            # The same number of each kind in every epoch, so that a step has one shape.
+            n_stars, self.n_steps = n_steps * batch_size, n_steps
+            n_gappy = round(len(self._gappy) * n_stars / len(rows))
+            self._gappy = self._gappy[:n_gappy]
+            self._complete = self._complete[: n_stars - n_gappy]
         self._edges = np.round(np.linspace(0, len(self._gappy), self.n_steps + 1)).astype(int)
         self._n_gappy = int(np.max(np.diff(self._edges)))
         self._n_complete = min(batch_size - self._n_gappy, len(self._complete) // self.n_steps)

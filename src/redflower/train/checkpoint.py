@@ -89,10 +89,13 @@ def run_fingerprint(
     return "|".join([config.model_dump_json(), str(n_bands), str(len(star.parallax_mas)), *map(repr, sums)])
 
 
-def save_checkpoint(path: Path, state: State, opt_leaves: list[Array], fingerprint: str) -> None:
-    """Write the state, whole or not at all."""
+def save_checkpoint(
+    path: Path, state: State, opt_leaves: list[Array], fingerprint: str, config: TrainConfig
+) -> None:
+    """Write the state, and the configuration that the run was planned to have, whole or not at all."""
     header = {name: getattr(state, name) for name in _NUMBERS}
-    header |= {"fingerprint": fingerprint, "history": [asdict(epoch) for epoch in state.history]}
+    header |= {"fingerprint": fingerprint, "config": config.model_dump(mode="json")}
+    header |= {"history": [asdict(epoch) for epoch in state.history]}
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as part, part.open("wb") as file:
         file.write((json.dumps(header) + "\n").encode())
@@ -101,8 +104,8 @@ def save_checkpoint(path: Path, state: State, opt_leaves: list[Array], fingerpri
         os.fsync(file.fileno())
 
 
-def load_checkpoint(path: Path | None, state: State, config: TrainConfig, fingerprint: str) -> State:
-    """Load the state from a file; `state` gives the shapes and the standardisation.
+def load_checkpoint(path: Path | None, state: State, fingerprint: str) -> tuple[State, TrainConfig]:
+    """Read the state of a file and the configuration of its run; `state` gives the shapes and the standardisation.
 
     Raises
     ------
@@ -118,15 +121,17 @@ def load_checkpoint(path: Path | None, state: State, config: TrainConfig, finger
                 "Resume with the same arguments, or remove the checkpoint."
             )
         network = state.flow.network
-        optimiser = stage_optimiser(config.stages[header["stage"]], 1)
+        config = TrainConfig.model_validate_json(json.dumps(header.pop("config")))
+        optimiser = stage_optimiser(config.stages[header["stage"]])
         template = jax.tree.leaves(optimiser.init(eqx.filter(network, eqx.is_inexact_array)))
         flow, best_flow, opt_leaves = eqx.tree_deserialise_leaves(file, (network, network, template))
     standardisation = state.flow.standardisation
     history = [Epoch(**epoch) for epoch in header.pop("history")]
-    return State(
+    state = State(
         flow=ConditionalFlow(flow, standardisation),
         best_flow=ConditionalFlow(best_flow, standardisation),
         history=history,
         opt_leaves=opt_leaves,
         **header,
     )
+    return state, config

@@ -31,7 +31,8 @@ class StageConfig(_Section):
 
     `n_draws` is K, the importance draws per star; `magnitudes` how their true magnitudes are drawn, as in `TrainConfig`
     (the run's choice when None); `final_rate_fraction` < 1 lets the learning rate fall to
-    that fraction of itself along a half cosine over `max_epochs`.
+    that fraction of itself along a half cosine over `max_epochs`. `epoch_stars` is how many stars, drawn at random, an
+    epoch goes over: all of them when None, or when there are no more.
     """
 
     n_draws: Count = 32
@@ -43,6 +44,12 @@ class StageConfig(_Section):
     batch_size: Count = 8192
     max_epochs: Count = 1000
     patience: Count = 50
+    epoch_stars: Count | None = None
+
+    def steps_per_epoch(self, n_training: int) -> int:
+        """Return the steps of an epoch over a sample of so many stars to train on."""
+        n_stars = min(self.epoch_stars or n_training, n_training)
+        return max(1, n_stars // min(self.batch_size, n_training))
 
 
 class ContrastConfig(_Section):

@@ -10,35 +10,39 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array
 
 from redflower.bands import BP, RP
 from redflower.errors import TrainingError
-from redflower.flow.conditional import needed_bands
-from redflower.flow.emulator import Emulator, Noise, make_noise
-from redflower.flow.emulator_networks import EmulatorStructure, density_masks, initial_networks
+from redflower.flow.emulator import Emulator, make_noise
+from redflower.flow.emulator_networks import initial_networks
 from redflower.flow.model import Model
 from redflower.flow.noise_filter import population_moments
-from redflower.physics import (
-    absolute_to_colour,
-)
+from redflower.physics import absolute_to_colour
 from redflower.platforms import compute_platform
 from redflower.random_streams import Stream, stream_key
 from redflower.train.config import EmulatorConfig
 from redflower.train.distil_stars import (
-    Batch,
-    draw_batch,
+    DRAW_CHUNK,
     draw_errors,
     draw_observed,
     draw_population,
     error_ranges_mag,
     reddened_magnitudes,
 )
+from redflower.train.distil_steps import (
+    Clock,
+    DistilData,
+    DistilSteps,
+    emulator_rate,
+    structure_of,
+    with_networks,
+)
+from redflower.train.plan import EmulatorCosts
+from redflower.train.stopwatch import mean_seconds
 
 
 class DistilStep(NamedTuple):
@@ -51,9 +55,19 @@ class DistilStep(NamedTuple):
     seconds: float
 
 
-def structure_of(config: EmulatorConfig) -> EmulatorStructure:
-    """Return the sizes of a configuration's networks."""
-    return EmulatorStructure(*(getattr(config, name) for name in EmulatorStructure._fields))
+def make_distil_data(
+    emulator: Emulator, config: EmulatorConfig, x: np.ndarray, condition: np.ndarray, rng: np.random.Generator
+) -> DistilData:
+    """Hold out a twentieth of the stars, and draw errors and gaps."""
+    n_bands = x.shape[1]
+    error_mag = draw_errors(config.n_patterns, n_bands, rng)
+    patterns = make_noise(emulator, error_mag, draw_observed(config.n_patterns, n_bands, rng))
+    n_held_out = len(x) // 20
+    return DistilData(
+        stars=(jnp.asarray(x[n_held_out:]), jnp.asarray(condition[n_held_out:])),
+        held_out=(jnp.asarray(x[:n_held_out]), jnp.asarray(condition[:n_held_out])),
+        patterns=jax.tree.map(jnp.asarray, patterns),
+    )
 
 
 def distil(
@@ -61,6 +75,8 @@ def distil(
     config: EmulatorConfig | None = None,
     *,
     start_from: Emulator | None = None,
+    max_seconds: float | None = None,
+    steps: DistilSteps | None = None,
     progress: Callable[[DistilStep], None] | None = None,
 ) -> Emulator:
     """Distil the emulator of a model's flow, for `redflower.posterior`'s fast engine.
@@ -72,12 +88,16 @@ def distil(
     model : with a trained flow, coverage, limits and law.
     config : sizes and lengths.
     start_from : an emulator to start from, of a flow that was near this one. One of another size or range is not used.
+    max_seconds : end in about this time: where the steps take longer than they should, fewer are made, but some
+        hundreds, and the rate still falls to its end. [s]
+    steps : compiled for this configuration, law and number of bands. Compiled here by default.
     progress : called every few hundred steps.
 
     Raises
     ------
     TrainingError : the flow has fewer than three bands, or the losses are not finite.
     """
+    began = time.monotonic()
     compute_platform()
     config = config or EmulatorConfig()
     n_bands = model.n_bands
@@ -85,66 +105,72 @@ def distil(
         raise TrainingError(f"distil needs a model with at least {RP + 1} bands; it has {n_bands}.")
     rng = np.random.default_rng(config.seed)
     x, condition = draw_population(model, config.n_stars, rng)
-    emulator = _untrained(model, config, x, condition)
+    emulator = untrained_emulator(model, config, x, condition)
     if start_from is not None and _serves(start_from, model, config):
         emulator = start_from
-    error_mag = draw_errors(config.n_patterns, n_bands, rng)
-    patterns = make_noise(emulator, error_mag, draw_observed(config.n_patterns, n_bands, rng))
-    n_held_out = len(x) // 20
-    held_out = jnp.asarray(x[:n_held_out]), jnp.asarray(condition[:n_held_out])
-    stars = jnp.asarray(x[n_held_out:]), jnp.asarray(condition[n_held_out:])
-    patterns = jax.tree.map(jnp.asarray, patterns)
-    masks = density_masks(n_bands, structure_of(config))
-
-    def losses(emulator: Emulator, batch: Batch) -> tuple[Array, Array]:
-        return _losses(emulator, batch, masks)
-
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, min(300, config.n_steps // 4), config.n_steps, 0.003 * config.learning_rate
-    )
-    optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(schedule, b2=0.99))
+    data = make_distil_data(emulator, config, x, condition, rng)
+    steps = steps or DistilSteps(config, model.law, n_bands)
     networks = (emulator.density, emulator.denoiser)
-    opt_state = optimiser.init(networks)
+    opt_state = steps.optimiser.init(networks)
     check_key, steps_key = (
         stream_key(config.seed, stream) for stream in (Stream.EMULATOR_CHECK, Stream.EMULATOR_STEPS)
     )
-
-    @eqx.filter_jit
-    def step(
-        networks: Any, opt_state: Any, stars: Any, patterns: Noise, key: PRNGKeyArray
-    ) -> tuple[Any, Any]:
-        batch = draw_batch(model.law, emulator, stars, patterns, key, config.batch_size)
-
-        def loss(networks: Any) -> Array:
-            return sum(losses(_with_networks(emulator, networks), batch), start=jnp.asarray(0.0))
-
-        gradient = jax.grad(loss)(networks)
-        updates, opt_state = optimiser.update(gradient, opt_state)
-        return optax.apply_updates(networks, updates), opt_state
-
-    @eqx.filter_jit
-    def validate(networks: Any, stars: Any, patterns: Noise) -> tuple[Array, Array]:
-        batch = draw_batch(model.law, emulator, stars, patterns, check_key, 16_384)
-        return losses(_with_networks(emulator, networks), batch)
-
+    clock = Clock(config.n_steps, None if max_seconds is None else began + max_seconds)
     started = time.monotonic()
     every = max(1, config.n_steps // 12)
-    for i in range(config.n_steps):
-        networks, opt_state = step(networks, opt_state, stars, patterns, jax.random.fold_in(steps_key, i))
-        if (i + 1) % every == 0 or i + 1 == config.n_steps:
-            values = [float(v) for v in validate(networks, held_out, patterns)]
+    n_done = 0
+    while n_done < clock.n_steps:
+        rate = jnp.float32(emulator_rate(config, n_done, clock.n_steps))
+        key = jax.random.fold_in(steps_key, n_done)
+        networks, opt_state = steps.step(networks, opt_state, rate, emulator, data, key)
+        n_done += 1
+        if clock.is_due(n_done):
+            jax.block_until_ready(networks)
+            clock.look(n_done)
+        if n_done % every == 0 or n_done == clock.n_steps:
+            values = [float(v) for v in steps.check(networks, emulator, data, check_key)]
             if not np.isfinite(values).all():
                 raise TrainingError(
-                    f"distil: the losses are not finite after {i + 1} steps. Lower learning_rate "
+                    f"distil: the losses are not finite after {n_done} steps. Lower learning_rate "
                     f"({config.learning_rate})."
                 )
             if progress is not None:
-                progress(DistilStep(i + 1, config.n_steps, values[0], values[1], time.monotonic() - started))
-    return _with_networks(emulator, networks)
+                elapsed_s = time.monotonic() - started
+                progress(DistilStep(n_done, clock.n_steps, values[0], values[1], elapsed_s))
+    return with_networks(emulator, networks)
 
 
-def _with_networks(emulator: Emulator, networks: Any) -> Emulator:
-    return eqx.tree_at(lambda e: (e.density, e.denoiser), emulator, networks)
+def time_distil(model: Model, config: EmulatorConfig, steps: DistilSteps) -> EmulatorCosts:
+    """Draw some stars of a model, and make a few real steps; nothing of it is kept.
+
+    Parameters
+    ----------
+    model
+        With a flow of the shape that will be distilled; it need not be trained.
+    config
+        Of the emulator.
+    steps
+        Compiled for it; `distil` can use them again.
+    """
+    rng = np.random.default_rng(config.seed)
+    draw_population(model, 1, rng)  # compiles
+    began = time.monotonic()
+    x, condition = draw_population(model, DRAW_CHUNK // 2, rng)
+    chunk_s = time.monotonic() - began
+    # The arrays have the size that they will have, so that what is compiled serves again.
+    rows = np.arange(config.n_stars) % len(x)
+    x, condition = x[rows], condition[rows]
+    began = time.monotonic()
+    emulator = untrained_emulator(model, config, x, condition)
+    data = make_distil_data(emulator, config, x, condition, rng)
+    made_s = time.monotonic() - began
+    networks = (emulator.density, emulator.denoiser)
+    opt_state = steps.optimiser.init(networks)
+    key = stream_key(config.seed, Stream.EMULATOR_STEPS)
+    return EmulatorCosts(
+        draw_s=chunk_s * config.n_stars / DRAW_CHUNK + made_s,
+        step_s=mean_seconds(lambda: steps.step(networks, opt_state, jnp.float32(0.0), emulator, data, key)),
+    )
 
 
 def _serves(emulator: Emulator, model: Model, config: EmulatorConfig) -> bool:
@@ -157,7 +183,10 @@ def _serves(emulator: Emulator, model: Model, config: EmulatorConfig) -> bool:
     )
 
 
-def _untrained(model: Model, config: EmulatorConfig, x: np.ndarray, condition: np.ndarray) -> Emulator:
+def untrained_emulator(
+    model: Model, config: EmulatorConfig, x: np.ndarray, condition: np.ndarray
+) -> Emulator:
+    """Return an emulator of random networks, scaled to noise-free stars of the model."""
     n_bands = model.n_bands
     rng = np.random.default_rng((config.seed, 1))
     sample = rng.choice(len(x), size=min(len(x), 50_000), replace=False)
@@ -197,21 +226,3 @@ def _untrained(model: Model, config: EmulatorConfig, x: np.ndarray, condition: n
         covariance=single(moments.covariance),
         structure=structure_of(config),
     )
-
-
-def _losses(
-    emulator: Emulator, batch: Batch, masks: tuple[np.ndarray, ...]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    def one(
-        y: Array, ebv_mag: Array, condition: Array, noise: Noise, magnitude_mag: Array
-    ) -> tuple[Array, Array]:
-        seen = emulator.see(y, ebv_mag, condition, noise)
-        needed = needed_bands(noise.observed)
-        log_density = jnp.sum(emulator.log_factors(seen, noise, masks))
-        log_proposal = jnp.sum(jnp.where(needed, emulator.log_proposal(y, seen, noise, magnitude_mag), 0.0))
-        return -log_density, -log_proposal
-
-    density, denoiser = jax.vmap(one)(
-        batch.y, batch.ebv_mag, batch.condition, batch.noise, batch.magnitude_mag
-    )
-    return jnp.mean(density), jnp.mean(denoiser)

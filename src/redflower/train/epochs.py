@@ -46,6 +46,7 @@ def run_epoch(
     data: TrainingStar,
     batches: Batches,
     *,
+    rate: Callable[[int], float],
     strength: float,
     outlier_share: float,
     stream: int,
@@ -57,6 +58,7 @@ def run_epoch(
     Parameters
     ----------
     step : from `redflower.train.loss.objective.make_step`.
+    rate : learning rate of every step.
     strength : lambda of the contrastive term.
     outlier_share : of stars that are not of the population.
     stream : of random numbers.
@@ -70,7 +72,13 @@ def run_epoch(
         groups = batches.gathered(data, i)
         flows = [flows[1], flow]
         flow, opt_state, *outcome = step(
-            flow, opt_state, jnp.float32(strength), jnp.float32(outlier_share), jnp.uint32(stream), groups
+            flow,
+            opt_state,
+            jnp.float32(rate(i)),
+            jnp.float32(strength),
+            jnp.float32(outlier_share),
+            jnp.uint32(stream),
+            groups,
         )
         outcomes.append(tuple(outcome))
         # Looked at a step late, so that a batch is gathered while the one before it is worked on. A step that was

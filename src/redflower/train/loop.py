@@ -11,32 +11,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from redflower.errors import InputError, TrainingError
-from redflower.flow.bnaf import BlockAutoregressiveNetwork
-from redflower.flow.conditional import ConditionalFlow, leading_observed
-from redflower.flow.outliers import fit_outlier_share, log_outlier_density
-from redflower.flow.standardise import fit_standardisation
+from redflower.flow.conditional import ConditionalFlow
+from redflower.flow.outliers import fit_outlier_share
 from redflower.physics import ExtinctionLaw, SelectionFunction, default_law
 from redflower.platforms import compute_platform
-from redflower.random_streams import Stream, stream_key
 from redflower.star import Star
-from redflower.train.batches import Batches, rows_with_gaps
+from redflower.train.batches import rows_with_gaps
 from redflower.train.checkpoint import Epoch, State, load_checkpoint, run_fingerprint, save_checkpoint
-from redflower.train.config import TrainConfig
-from redflower.train.dataset import conditions, point_estimates, tabulate
+from redflower.train.config import StageConfig, TrainConfig
+from redflower.train.dataset import conditions, tabulate
 from redflower.train.diagnostics import Diagnostics
 from redflower.train.epochs import StepProgress, run_epoch
 from redflower.train.loss.contrastive import contrast_strength, next_contrast_steps
-from redflower.train.loss.objective import (
-    Objective,
-    log_mixture,
-    make_step,
-    rows_of_bad_gradients,
-    stage_optimiser,
-)
+from redflower.train.loss.objective import Objective, learning_rate, log_mixture, rows_of_bad_gradients
 from redflower.train.loss.training_star import TrainingStar
 from redflower.train.measure import EPOCH_STREAM, VALIDATION_STREAM, check_data, check_finite, make_measure
+from redflower.train.plan import FlowCosts, seconds_left
+from redflower.train.start import initial_flow, split_rows, with_outliers
+from redflower.train.steps import CompiledSteps, Measured, Planner, epoch_batches, time_flow
 
-STANDARDISE_STARS = 200_000
 MIN_STARS = 500
 
 Progress = Callable[[Epoch], None]
@@ -49,7 +42,7 @@ class TrainResult:
     `outlier_share` is the share of the stars that are not of the population;
     `complete` says that all stages were done; `validation_log_evidence` is the evidence of that flow; `condition` the
     (log10 R/pc, log10 Z/pc) of every star; `bad_rows` the rows that stopped the run, if any; `diagnostics` what a report
-    shows, if it was asked for.
+    shows, if it was asked for; `config` what was run.
     """
 
     flow: ConditionalFlow
@@ -62,6 +55,7 @@ class TrainResult:
     bad_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     diagnostics: Diagnostics | None = None
     outlier_share: float = 0.0
+    config: TrainConfig = field(default_factory=TrainConfig)
 
 
 def train_flow(
@@ -77,6 +71,7 @@ def train_flow(
     names: np.ndarray | None = None,
     start_from: ConditionalFlow | None = None,
     max_minutes: float | None = None,
+    plan: Planner | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -99,8 +94,10 @@ def train_flow(
     names : identifiers used in messages. Defaults to row numbers.
     start_from : a flow with the same bands to start from. If None, the network starts at random.
     max_minutes : stop after this time, keeping the best flow so far.
+    plan : called before the first step with what was measured on this machine; its configuration, which may differ in
+        lengths alone, is run instead, until the time that it says. A run that goes on keeps the plan of its start.
     checkpoint : file that holds the state after every epoch; the caller removes it when the model is complete.
-    resume : continue from that file.
+    resume : continue from that file, by the plan of its run.
     progress : called after every epoch.
     step_progress : called after every step with the steps done and the steps of the epoch.
 
@@ -115,7 +112,7 @@ def train_flow(
     n_stars = len(data.star.parallax_mas)
     if n_stars < MIN_STARS:
         raise InputError(f"train: {n_stars} usable stars; at least {MIN_STARS} are needed to fit the flow.")
-    training_rows, validation_rows = _split(n_stars, config)
+    training_rows, validation_rows = split_rows(n_stars, config)
     check_data(data, names)
     flow = start_from or initial_flow(config, n_bands, data)
     if flow.n_bands != n_bands:
@@ -123,7 +120,7 @@ def train_flow(
             f"train: the model to start from has {flow.n_bands} bands; {n_bands} were asked for."
         )
     gaps = rows_with_gaps(data, n_bands) if config.integrate_gaps else np.zeros(n_stars, dtype=bool)
-    data = _with_outliers(
+    data = with_outliers(
         data, flow, config, n_bands=n_bands, g_bright_mag=g_bright_mag, g_faint_mag=g_faint_mag
     )
     objective = Objective(
@@ -141,32 +138,47 @@ def train_flow(
     state = State(flow=flow, best_flow=flow, outlier_share=config.outlier_share)
     fingerprint = run_fingerprint(config, n_bands, data, selection, prior_limit_mag)
     if resume:
-        state = load_checkpoint(checkpoint, state, config, fingerprint)
+        state, config = load_checkpoint(checkpoint, state, fingerprint)
     stop: Stop | None = None
+    stop_at_s = None if max_minutes is None else started + 60.0 * max_minutes
+    steps = CompiledSteps(objective)
+    costs: FlowCosts | None = None
+    if plan is not None and not resume:
+        costs = time_flow(
+            config.stages, steps, flow, data,
+            training_rows=training_rows, validation_rows=validation_rows, gaps=gaps, measure=measure,
+            check=plan.check,
+        )  # fmt: skip
+        config, stop_at_s = plan(Measured(flow, conditions(data), len(training_rows), costs))
 
     def out_of_time() -> bool:
-        return max_minutes is not None and time.monotonic() - started > 60.0 * max_minutes
+        return stop_at_s is not None and time.monotonic() > stop_at_s
 
     while state.stage < len(config.stages) and stop is None:
         stage = config.stages[state.stage]
-        batch_size = min(stage.batch_size, len(training_rows))
-        optimiser = stage_optimiser(stage, len(training_rows) // batch_size)
+        optimiser, step = steps.of(stage)
         opt_state = optimiser.init(eqx.filter(state.flow.network, eqx.is_inexact_array))
         if state.opt_leaves is not None:
             opt_state = jax.tree.unflatten(jax.tree.structure(opt_state), state.opt_leaves)
             state.opt_leaves = None
-        step = make_step(objective, optimiser, stage, contrast=config.contrast.strength > 0.0)
         while state.epoch < stage.max_epochs and state.since_best < stage.patience:
             epoch_start = time.monotonic()
             where = f"stage {state.stage + 1}, epoch {state.epoch + 1}"
             strength = contrast_strength(config.contrast, state.contrast_steps)
             stream = EPOCH_STREAM + 1000 * state.stage + state.epoch
             rng = np.random.default_rng((config.seed, state.stage, state.epoch))
-            batches = Batches(training_rows, gaps, batch_size, rng)
+            batches = epoch_batches(stage, training_rows, gaps, rng)
+            all_steps, done = stage.max_epochs * batches.n_steps, state.epoch * batches.n_steps
+
+            def rate(
+                i: int, stage: StageConfig = stage, done: int = done, all_steps: int = all_steps
+            ) -> float:
+                return learning_rate(stage, (done + i) / all_steps)
+
             outcome = run_epoch(
                 step, state.flow, opt_state, data, batches,
-                strength=strength, outlier_share=state.outlier_share, stream=stream, out_of_time=out_of_time,
-                progress=step_progress,
+                rate=rate, strength=strength, outlier_share=state.outlier_share, stream=stream,
+                out_of_time=out_of_time, progress=step_progress,
             )  # fmt: skip
             state.flow, opt_state = outcome.flow, outcome.opt_state
             if outcome.bad_step is not None:
@@ -207,20 +219,22 @@ def train_flow(
                 train_log_evidence=outcome.log_evidence,
                 validation_log_evidence=value,
                 seconds=elapsed,
-                stars_per_s=outcome.n_steps * batch_size / elapsed,
+                stars_per_s=outcome.n_steps * min(stage.batch_size, len(training_rows)) / elapsed,
                 train_log_contrast=outcome.log_contrast,
                 validation_log_contrast=validation_contrast,
                 contrast_strength=strength,
-                seconds_left=_seconds_left(config, state.stage, state.epoch, elapsed),
+                seconds_left=seconds_left(
+                    config, state.stage, state.epoch, elapsed, len(training_rows), costs
+                ),
             )
             state.history.append(record)
             state.epoch += 1
             if checkpoint is not None and outcome.n_steps == batches.n_steps:
-                save_checkpoint(checkpoint, state, jax.tree.leaves(opt_state), fingerprint)
+                save_checkpoint(checkpoint, state, jax.tree.leaves(opt_state), fingerprint, config)
             if progress is not None:
                 progress(record)
             if out_of_time():
-                stop = Stop(f"the time limit of {max_minutes:g} minutes was reached")
+                stop = Stop("the time limit was reached before the last stage was done")
                 break
         # The next stage starts from the best flow, with a fresh optimiser.
         state.flow, state.epoch, state.since_best = state.best_flow, 0, 0
@@ -240,6 +254,7 @@ def train_flow(
         outlier_share=state.outlier_share,
         complete=stop is None,
         bad_rows=np.zeros(0, dtype=int) if stop is None else stop.rows,
+        config=config,
     )
 
 
@@ -260,13 +275,6 @@ class Stop:
         )
 
 
-def _split(n_stars: int, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Divide the rows of a sample at random: those to train on, and those held out."""
-    shuffled = np.random.default_rng(config.seed).permutation(n_stars)
-    n_validation = max(1, round(config.validation_fraction * n_stars))
-    return np.sort(shuffled[n_validation:]), np.sort(shuffled[:n_validation])
-
-
 def _judge(state: State, config: TrainConfig, evidence: float, contrast: float) -> None:
     """Keep the flow if it is the best so far, and set lambda's next step, by the means of the stars held out."""
     score = evidence - config.contrast.strength * contrast  # E22 at its final lambda
@@ -278,51 +286,3 @@ def _judge(state: State, config: TrainConfig, evidence: float, contrast: float) 
         config.contrast, state.contrast_steps, evidence, state.highest_evidence
     )
     state.highest_evidence = max(state.highest_evidence, evidence)
-
-
-def _with_outliers(
-    data: TrainingStar,
-    flow: ConditionalFlow,
-    config: TrainConfig,
-    *,
-    n_bands: int,
-    g_bright_mag: float,
-    g_faint_mag: float,
-) -> TrainingStar:
-    """Fill in what each star would be if it were not of the population. Equation: E26 (docs/explanation/model.md)."""
-    observed = np.asarray(data.star.observed)[:, :n_bands]
-    used = (
-        observed if config.integrate_gaps else np.asarray(jax.vmap(leading_observed)(jnp.asarray(observed)))
-    )
-    log_outlier = log_outlier_density(
-        data.star,
-        flow.standardisation,
-        n_bands=n_bands,
-        g_bright_mag=g_bright_mag,
-        g_faint_mag=g_faint_mag,
-        used=used,
-    )
-    return eqx.tree_at(lambda d: d.log_outlier, data, log_outlier.astype(np.float32))
-
-
-def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> ConditionalFlow:
-    """Make a random network behind a standardisation fitted to the sample, or to `STANDARDISE_STARS` of it."""
-    n_stars = len(data.star.parallax_mas)
-    few = np.sort(np.random.default_rng(config.seed).permutation(n_stars)[:STANDARDISE_STARS])
-    x, observed, condition = point_estimates(jax.tree.map(lambda a: a[few], data), n_bands)
-    network = BlockAutoregressiveNetwork(
-        stream_key(config.seed, Stream.FLOW_WEIGHTS),
-        dim=n_bands,
-        cond_dim=condition.shape[1],
-        depth=config.flow.depth,
-        block_dim=config.flow.block_dim,
-    )
-    return ConditionalFlow(network, fit_standardisation(x, observed, condition))
-
-
-def _seconds_left(config: TrainConfig, stage: int, epoch: int, seconds: float) -> float:
-    """Estimate the time until all stages are done, from that of one epoch and the draws of each."""
-    left = seconds * (config.stages[stage].max_epochs - epoch - 1)
-    for later in config.stages[stage + 1 :]:
-        left += seconds * later.max_epochs * later.n_draws / config.stages[stage].n_draws
-    return left

@@ -54,8 +54,10 @@ def make_measure(
         out = np.zeros((2, len(rows)))
         for has_gaps, chunk in ((False, VALIDATION_CHUNK), (True, GAP_CHUNK)):
             group = np.flatnonzero(gaps[rows] == has_gaps)
-            for start in range(0, len(group), chunk):
-                place = group[np.minimum(np.arange(start, start + chunk), len(group) - 1)]
+            # A few stars need no whole chunk.
+            size = min(chunk, 1 << max(0, len(group) - 1).bit_length())
+            for start in range(0, len(group), size):
+                place = group[np.minimum(np.arange(start, start + size), len(group) - 1)]
                 values = terms(
                     flow, rows_of(data, rows[place]), jnp.asarray(rows[place], jnp.uint32), jnp.uint32(stream), has_gaps
                 )  # fmt: skip
