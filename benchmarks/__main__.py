@@ -76,6 +76,7 @@ RUNS = (
     Run("truth-flow", "benchmarks.flow.truth_flow", 60, "measured/training.md"),
     Run("one-flow", "benchmarks.flow.one_flow", 40, "measured/training.md"),
     Run("contrastive", "benchmarks.flow.contrastive", 60, "measured/training.md"),
+    Run("presets", "benchmarks.flow.presets", 25, "measured/training.md"),
     Run("prior-reading", f"benchmarks.flow.prior_reading {DATA}/bailerjones2021_prior_summary.csv", 40, "measured/training.md"),
     Run("speed-flow", "benchmarks.speed.flow", 2, "measured/training.md"),
     Run("speed-train", "benchmarks.speed.train", 12, "measured/training.md"),

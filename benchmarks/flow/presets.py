@@ -1,6 +1,6 @@
 """What a preset reaches in a few minutes, beside the paper's recipe in the same time, by stars that none of them saw.
 
-Usage: python -m benchmarks.flow.presets [--stars 100000] [--minutes 2] [--output docs/results/presets]
+Usage: python -m benchmarks.flow.presets [--stars 100000 3000] [--minutes 2 1]
 
 The flow alone, without the emulator. Compiling is not counted: every recipe has its minutes from its first step on.
 `standard` and `quick` are shortened to them, as `redflower train --max-minutes` does. The paper's recipe
@@ -9,18 +9,16 @@ stopped where they are. The processor time beside the minutes tells how busy the
 """
 
 import argparse
-import json
-import os
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
+from benchmarks.results import Table, recording, say, table
 
 import redflower
 from redflower.api.sample import training_sample
 from redflower.catalogue import QualityLimits, default_distance_prior
-from redflower.physics import Zhang23Law
+from redflower.physics import default_law
 from redflower.train import TrainConfig, train_flow
 from redflower.train.batches import rows_with_gaps
 from redflower.train.loss.objective import Objective
@@ -56,27 +54,26 @@ class Minutes:
 
 
 def main() -> None:
-    """Train by every recipe, and write what they reach."""
+    """Train by every recipe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stars", type=int, nargs="+", default=[100_000, 3_000])
     parser.add_argument("--minutes", type=float, nargs="+", default=[2.0, 1.0])
-    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    rows = []
-    for n_stars, minutes in zip(arguments.stars, arguments.minutes, strict=True):
-        rows += compared(n_stars, minutes)
-    if arguments.output is not None:
-        result = {
-            "command": "python -m benchmarks.flow.presets",
-            "device": jax.devices()[0].device_kind,
-            "cores": len(os.sched_getaffinity(0)),
-            "runs": rows,
+    say(
+        "The flow alone, compiled beforehand, for as many minutes as stand in the table; ln evidence by "
+        f"{TEST_DRAWS} adapted draws of {TEST_STARS:,} other stars. The processor time tells how busy the machine was."
+    )
+    rows = table(
+        {
+            "stars": ",", "minutes": "g", "recipe": "", "ln evidence [nat a star]": ".3f", "error": ".3f", "epochs": ",",
+            "schedule done": "", "processor s": ".0f",
         }
-        arguments.output.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-        arguments.output.with_suffix(".md").write_text(table(rows))
+    )  # fmt: skip
+    for n_stars, minutes in zip(arguments.stars, arguments.minutes, strict=True):
+        compared(n_stars, minutes, rows)
 
 
-def compared(n_stars: int, minutes: float) -> list[dict]:
+def compared(n_stars: int, minutes: float, table_rows: Table) -> None:
     """Train on so many stars for so long by every recipe."""
     # Enough that the cuts leave what is asked for and the stars that judge.
     sky = redflower.simulate(round(1.1 * n_stars) + 2 * TEST_STARS, seed=SEED, **LIMITS)
@@ -86,7 +83,7 @@ def compared(n_stars: int, minutes: float) -> list[dict]:
     rows = np.random.default_rng(SEED).permutation(len(sample.star.parallax_mas))
     judges, learnt = rows[:TEST_STARS], np.sort(rows[TEST_STARS : TEST_STARS + n_stars])
     gaps = rows_with_gaps(sample, 11)
-    objective = Objective(TrainConfig(), Zhang23Law(), *LIMITS.values(), None, prior.g_limit_mag)
+    objective = Objective(TrainConfig(), default_law(), *LIMITS.values(), None, prior.g_limit_mag)
     measure = make_measure(objective, sample, gaps, TEST_DRAWS, "adapted")
     data = jax.tree.map(lambda a: np.asarray(a)[learnt], sample)
     no_contrast = PAPER.contrast.model_copy(update={"strength": 0.0})
@@ -100,43 +97,17 @@ def compared(n_stars: int, minutes: float) -> list[dict]:
             False,
         ),
     }
-    out = []
     for name, (config, shorten) in recipes.items():
         plan = Minutes(config, minutes, shorten=shorten)
-        began = time.monotonic()
         result = train_flow(data, config, n_bands=11, plan=plan, prior_limit_mag=prior.g_limit_mag, **LIMITS)
+        spent_s = time.process_time() - plan.processor_began
         evidence = measure(result.flow, judges, 1)[0]
-        row = {
-            "recipe": name,
-            "stars": len(learnt),
-            "minutes": minutes,
-            "log_evidence": round(float(evidence.mean()), 3),
-            "log_evidence_error": round(float(evidence.std() / np.sqrt(len(evidence))), 3),
-            "seconds_in_epochs": round(sum(epoch.seconds for epoch in result.history), 1),
-            "processor_seconds": round(time.process_time() - plan.processor_began, 1),
-            "seconds_with_compiling": round(time.monotonic() - began, 1),
-            "epochs": len(result.history),
-            "complete": result.complete,
-        }
-        print(row, flush=True)
-        out.append(row)
-    return out
-
-
-def table(rows: list[dict]) -> str:
-    """Return the runs as a table of Markdown."""
-    lines = [
-        "| stars | minutes | recipe | ln evidence of other stars [nat a star] | epochs | schedule done | processor s |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['stars']:,} | {row['minutes']:g} | {row['recipe']} | "
-        f"{row['log_evidence']:.2f} +- {row['log_evidence_error']:.2f} | "
-        f"{row['epochs']} | {'yes' if row['complete'] else 'no'} | {row['processor_seconds']:.0f} |"
-        for row in rows
-    ]
-    return "\n".join(lines) + "\n"
+        table_rows.row(
+            len(learnt), minutes, name, evidence.mean(), evidence.std() / np.sqrt(len(evidence)), len(result.history),
+            "yes" if result.complete else "no", spent_s,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    with recording("presets", seed=SEED):
+        main()

@@ -229,6 +229,9 @@ def test_bad_training_input_is_one_message(stars: Path, tmp_path: Path, capsys, 
         ((raw, tmp_path / "m"), "prepared"),
         ((stars, tmp_path / "m", "--resume"), "no checkpoint"),
         ((stars, tmp_path / "m", "--keep-coverage"), "--start-from"),
+        ((stars, tmp_path / "m", "--preset", "fast"), "no preset 'fast'"),
+        ((stars, tmp_path / "m", "--max-minutes", "0"), "above 0"),
+        ((stars, tmp_path / "m", "--preset", "quick", "--config", stars.with_name("config.toml")), "exclude"),
     ):
         monkeypatch.setattr(sys, "argv", ["redflower", "train", *map(str, arguments), "--bands", "gaia"])
         with pytest.raises(SystemExit) as stopped:
