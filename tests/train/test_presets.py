@@ -15,6 +15,7 @@ from redflower.train import EmulatorConfig, FlowConfig, StageConfig, TrainConfig
 from redflower.train.config import StageConfig as Stage
 from redflower.train.loss.objective import learning_rate
 from redflower.train.plan import (
+    LEAST_EMULATOR_STEPS,
     PLANNED_SHARE,
     EmulatorCosts,
     FlowCosts,
@@ -199,18 +200,23 @@ def test_a_part_of_an_epoch_keeps_the_shape_of_a_step() -> None:
 
 
 def test_training_ends_within_its_minutes_with_a_usable_model(monkeypatch) -> None:
-    """A configuration that would take hours, in the twelve seconds that are left once it is compiled and timed."""
-    left_s = 12.0
-    planned_at: list[float] = []
+    """A configuration that would take hours, in the twelve seconds that are left once it is compiled and timed.
 
-    class TwelveSecondsLeft(RunPlanner):
+    Where the machine is so busy that the least of an emulator takes that long, more are left.
+    """
+    planned_at: list[float] = []
+    left: list[float] = []
+
+    class FewSecondsLeft(RunPlanner):
         def _time_emulator(self, measured):
             costs = super()._time_emulator(measured)
+            left.append(max(12.0, 3.0 * (costs.draw_s + LEAST_EMULATOR_STEPS * costs.step_s)))
             planned_at.append(time.monotonic())
-            self._max_minutes = (planned_at[0] + left_s + training_plan.AFTERWARDS_S - self._started_s) / 60.0
+            end_s = planned_at[0] + left[0] + training_plan.AFTERWARDS_S
+            self._max_minutes = (end_s - self._started_s) / 60.0
             return costs
 
-    monkeypatch.setattr(training, "RunPlanner", TwelveSecondsLeft)
+    monkeypatch.setattr(training, "RunPlanner", FewSecondsLeft)
     monkeypatch.setattr(training_plan, "AFTERWARDS_S", 1.0)
     sky = redflower.simulate(900, seed=4, g_faint_mag=18.0)
     stars = redflower.prepare(sky, purpose="training", limits=QualityLimits(g_faint_mag=18.0)).table
@@ -230,9 +236,9 @@ def test_training_ends_within_its_minutes_with_a_usable_model(monkeypatch) -> No
         emulator_progress=lambda _: ended_at.append(time.monotonic()),
     )  # fmt: skip
     (made,) = plans
-    assert made.left_s <= left_s + training_plan.AFTERWARDS_S
+    assert made.left_s <= left[0] + training_plan.AFTERWARDS_S
     # Beside other work the least of the emulator's steps, and the check of it, may take as long again.
-    assert ended_at[-1] - planned_at[0] < 2.0 * left_s
+    assert ended_at[-1] - planned_at[0] < 2.0 * left[0]
     assert model.emulator is not None
     assert model.config["stages"][0]["max_epochs"] == made.config.stages[0].max_epochs < 200_000
     assert model.config["emulator"]["n_steps"] == made.config.emulator.n_steps < 200_000
