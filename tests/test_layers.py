@@ -13,7 +13,7 @@ ROOT = Path(redflower.__file__).parent
 CONTRIBUTING = ROOT.parents[1] / "CONTRIBUTING.md"
 #: Lower layers first; a package may import from layers before its own, or from itself.
 LAYERS = [
-    {"bands", "constants", "errors", "lazy", "provenance", "quantiles", "random_streams", "star"},
+    {"bands", "cards", "constants", "errors", "lazy", "provenance", "quantiles", "random_streams", "star"},
     {"files", "photometric_offsets", "photometric_scales", "platforms", "progress", "seeds"},
     {"physics"},
     {"flow"},

@@ -10,6 +10,7 @@ from astropy.table import Column, Table
 from jaxtyping import Bool, Float
 
 from redflower.bands import BANDS
+from redflower.cards import card, line
 from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
@@ -48,7 +49,7 @@ from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VER
 _POSITION = ("source_id", "ra", "dec", "l", "b")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PreparedStars:
     """A prepared table and the report of how it came about.
 
@@ -64,6 +65,21 @@ class PreparedStars:
     report: CutReport
     counts: SelectionCounts | None = None
     dust: DustMap | QueriedMap | None = None
+
+    def __repr__(self) -> str:
+        return line("prepared stars", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("Prepared stars", self._facts())
+
+    def _facts(self) -> list[tuple[str, str]]:
+        report = self.report
+        bands = " ".join(label for label, n in report.bands.items() if n)
+        return [
+            ("stars", f"{report.n_after:,} of {report.n_before:,}"),
+            ("for", report.purpose),
+            ("bands", bands),
+        ]
 
 
 def prepare(

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from redflower.bands import leading_bands
+from redflower.cards import card, line
 from redflower.errors import ModelError
 from redflower.files import written_whole
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
@@ -41,7 +42,7 @@ SELECTION_KEY = "selection/"
 SUFFIX = ".safetensors"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A trained flow with all that belongs to it.
 
@@ -75,6 +76,22 @@ class Model:
     distance_prior: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return line("model", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(f"Model {self.name}", [*self._facts(), ("description", self.description)])
+
+    def _facts(self) -> list[tuple[str, str]]:
+        limits = f"{self.g_bright_mag:g} to {self.g_faint_mag:g} mag"
+        engine = "yes" if self.emulator is not None else "no"
+        return [
+            ("id", self.model_id),
+            ("bands", " ".join(self.band_names)),
+            ("G", limits),
+            ("fast engine", engine),
+        ]
 
     @property
     def n_bands(self) -> int:

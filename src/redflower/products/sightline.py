@@ -6,13 +6,14 @@ from typing import Any
 
 from astropy.table import Table
 
+from redflower.cards import card, line
 from redflower.products.folder import write_folder
 from redflower.sightline import (
     SightlineFit,
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SightlineResult:
     """A sightline's dust.
 
@@ -37,6 +38,23 @@ class SightlineResult:
     draws: Table
     comparisons: Table
     summary: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return line("sightline", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("Dust along the line of sight", self._facts())
+
+    def _facts(self) -> list[tuple[str, str]]:
+        numbers = self.summary
+        best = str(numbers["most_probable_number"])
+        facts = [
+            ("stars", f"{numbers['n_stars']:,}"),
+            ("clouds", f"{best} (probability {numbers['probability'][best]:.2f})"),
+        ]
+        for k, cloud in enumerate(numbers["clouds"].get(best, []), start=1):
+            facts.append((f"cloud {k}", f"{cloud['distance_pc_q50']:.0f} pc, {cloud['ebv_mag_q50']:.3f} mag"))
+        return facts
 
 
 def write_sightline(result: SightlineResult, folder: Path) -> None:

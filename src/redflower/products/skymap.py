@@ -13,6 +13,7 @@ from astropy_healpix import HEALPix
 from jaxtyping import Float, Int
 
 from redflower.calibrate.verdict import Verdict, verdict_of
+from redflower.cards import card, line
 from redflower.errors import InputError
 from redflower.files import written_whole
 from redflower.provenance import VERSION
@@ -21,7 +22,7 @@ from redflower.provenance import VERSION
 _VERDICT: Final = "redflower:"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SkyMap:
     """Mean E(B-V) out to chosen distances, in the pixels that have enough stars.
 
@@ -43,6 +44,28 @@ class SkyMap:
     ebv_std_mag: Float[np.ndarray, "pixel distance"]
     n_stars: Int[np.ndarray, " pixel"]
     verdict: Verdict | None = None
+
+    def centres_deg(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return Galactic longitudes and latitudes of the pixels' centres. [deg]"""
+        lon, lat = HEALPix(nside=self.nside, order="nested").healpix_to_lonlat(self.pixel)
+        return lon.to_value(u.deg), lat.to_value(u.deg)
+
+    def __repr__(self) -> str:
+        return line("sky map", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("Map of reddening", self._facts())
+
+    def _facts(self) -> list[tuple[str, str]]:
+        distances = ", ".join(f"{d:.0f}" for d in self.distance_pc)
+        counts = f"{self.n_stars.min():,} to {self.n_stars.max():,}" if len(self.n_stars) else "none"
+        facts = [
+            ("nside", str(self.nside)),
+            ("pixels", f"{len(self.pixel):,}"),
+            ("stars a pixel", counts),
+            ("out to", f"{distances} pc"),
+        ]
+        return facts + ([] if self.verdict is None else [("verdict", self.verdict.heading)])
 
     def query(self, coordinates: SkyCoord) -> np.ndarray:
         """Return E(B-V) towards (and out to) the given coordinates, with the calling convention of dustmaps. [mag]
@@ -71,6 +94,15 @@ class SkyMap:
             for d, row_values in zip(asked, values, strict=True)
         ]
         return np.reshape(found, coordinates.shape)
+
+
+def is_sky_map(path: Path) -> bool:
+    """Return whether a FITS file holds a map that `write_sky_map` wrote."""
+    try:
+        with fits.open(path) as file:
+            return "REDDENING" in file
+    except OSError:
+        return False
 
 
 def _verdict_in(header: fits.Header) -> Verdict | None:

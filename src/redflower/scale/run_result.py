@@ -7,12 +7,13 @@ from typing import Any
 from astropy.table import Table
 
 from redflower.calibrate.verdict import Verdict
+from redflower.cards import card, line
 from redflower.products.page_run import facts
 from redflower.products.sightline import SightlineResult
 from redflower.products.skymap import SkyMap
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     """What `redflower.run` made.
 
@@ -35,5 +36,10 @@ class RunResult:
     sky: SkyMap | None = None
 
     def __repr__(self) -> str:
-        said = "; ".join(f"{fact.question} {fact.value}" for fact in facts(self.numbers, self.verdict))
-        return f"<redflower run in {self.folder}: {said}>"
+        return line(f"redflower run in {self.folder}", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card(f"redflower run in {self.folder}", self._facts())
+
+    def _facts(self) -> list[tuple[str, str]]:
+        return [(fact.question, fact.value) for fact in facts(self.numbers, self.verdict)]

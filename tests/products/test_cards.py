@@ -1,0 +1,40 @@
+"""Models and results show themselves in a line, and in notebooks as a small table."""
+
+import dataclasses
+
+import numpy as np
+
+from redflower.calibrate.verdict import Verdict
+from redflower.flow import load_model
+from redflower.plot.sky_map import sky_map_figure
+from redflower.products.skymap import SkyMap
+
+
+def a_map(n_pixels: int = 3) -> SkyMap:
+    ebv = np.linspace(0.0, 0.2, n_pixels * 2).reshape(n_pixels, 2)
+    return SkyMap(
+        8, np.arange(n_pixels) + 40, np.array([300.0, 1000.0]), ebv, ebv * 0 + 0.01, np.full(n_pixels, 50)
+    )
+
+
+def test_a_model_is_one_line_and_a_table() -> None:
+    model = load_model("mock-sky")
+    assert len(repr(model)) < 200
+    assert model.model_id in repr(model)
+    assert "<table>" in model._repr_html_()
+    assert dataclasses.is_dataclass(model)
+
+
+def test_a_map_tells_its_verdict_and_escapes_what_it_shows() -> None:
+    bad = Verdict(((False, "<b>"),), {}, {})
+    sky = dataclasses.replace(a_map(), verdict=bad)
+    assert "THE MODEL IS NOT RIGHT" in repr(sky)
+    assert "<b>Map of reddening</b>" in sky._repr_html_()
+
+
+def test_the_picture_of_a_map_has_a_panel_per_distance_and_no_more_than_four() -> None:
+    assert len(sky_map_figure(a_map()).axes) == 2 + 1
+    many = dataclasses.replace(
+        a_map(), distance_pc=np.arange(1, 8) * 200.0, ebv_mag=np.zeros((3, 7)), ebv_std_mag=np.zeros((3, 7))
+    )
+    assert len(sky_map_figure(many).axes) == 4 + 1
