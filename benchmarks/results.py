@@ -74,11 +74,9 @@ class Record:
             "name": self.name,
             "command": self.command or command_line(),
             "origin": "run",
-            "date": datetime.now(UTC).date().isoformat(),
             "minutes": round((time.monotonic() - self.began_s) / 60.0, 1),
-            "machine": machine(),
-            "versions": {name: version(name) for name in VERSIONS},
             "seed": self.seed,
+            **circumstances(),
             "values": self.values,
             "blocks": [
                 {"table": {"columns": b["table"].columns, "rows": b["table"].rows}} if "table" in b else b
@@ -177,6 +175,15 @@ def command_line() -> str:
     module = spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
     words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
     return shlex.join(["python", "-m", module, *words])
+
+
+def circumstances() -> dict[str, Any]:
+    """Return when, on what and with which versions a run was made: the part that every record has."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
+        "versions": {name: version(name) for name in VERSIONS},
+    }
 
 
 def machine() -> str:

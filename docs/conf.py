@@ -1,6 +1,7 @@
 """Sphinx configuration. `make docs` builds with warnings as errors; the tutorial runs while it is built."""
 
 import os
+import re
 from pathlib import Path
 
 from redflower.provenance import VERSION
@@ -14,14 +15,14 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "numpydoc",
+    "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
     # Equations from files of this site's own, so that pages read offline are whole.
     "sphinx-mathjax-offline",
 ]
 # `results/*` is included in pages, and is no page itself.
-exclude_patterns = ["_build", "jupyter_execute", "results/*"]
+exclude_patterns = ["_build", "_templates", "jupyter_execute", "results/*"]
 default_role = "literal"
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
@@ -33,15 +34,17 @@ nb_execution_cache_path = str(Path(__file__).parent / "_build" / ".jupyter_cache
 nb_execution_raise_on_error = True
 nb_execution_timeout = 1800  # of one cell: machines may be busy
 nb_merge_streams = True
+nb_output_stderr = "remove"  # hints of libraries about the notebook, with paths of the machine that built it
 # Cells compile programs: these flags halve the time of that, as in the tests.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
 
 autosummary_generate = True
 autodoc_typehints = "none"  # types stand in the signature's docstring
-numpydoc_show_class_members = False
+napoleon_google_docstring = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "redflower"
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["redflower.css"]
 html_theme_options = {
@@ -55,11 +58,34 @@ html_theme_options = {
 html_show_sourcelink = False
 
 
-def escape_bars(app, what, name, obj, options, lines):
-    """Take |b| of a docstring for the latitude that it is, and not for a substitution of reStructuredText."""
-    lines[:] = [line.replace("|b|", r"\|b\|") for line in lines]
+#: Sections of this project's docstrings, whose items are "name : what it is", and the fields that Sphinx shows them as.
+FIELDS = {"Parameters": "param", "Raises": "raises", "Attributes": "param"}
+
+
+def to_fields(app, what, name, obj, options, lines):
+    """Write the sections of a docstring as fields, and take |b| for the latitude that it is, not for a substitution."""
+    out, section = [], None
+    for number, line in enumerate(lines):
+        following = lines[number + 1] if number + 1 < len(lines) else ""
+        if following and set(following) == {"-"}:
+            section = line.strip()
+            if section == "Returns":
+                out += ["", ":returns:"]
+            elif section not in FIELDS:
+                out.append(line)
+        elif section == "Returns" or section in FIELDS:
+            if set(line) == {"-"}:
+                continue
+            item = re.match(r"([\w*]+(?:, [\w*]+)*)(?: : (.*))?$", line) if section in FIELDS else None
+            if item:
+                out += [f":{FIELDS[section]} {each}: {item[2] or ''}" for each in item[1].split(", ")]
+            else:
+                out.append(f"    {line.strip()}" if line.strip() else "")
+        else:
+            out.append(line)
+    lines[:] = [line.replace("|b|", r"\|b\|") for line in out]
 
 
 def setup(app):
-    """Add what is done to docstrings."""
-    app.connect("autodoc-process-docstring", escape_bars, priority=900)
+    """Add what is done to docstrings, before napoleon sees the rest of them."""
+    app.connect("autodoc-process-docstring", to_fields, priority=400)

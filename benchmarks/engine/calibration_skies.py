@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from benchmarks.results import circumstances
 
 import redflower
 from redflower.bands import BANDS
@@ -59,8 +60,8 @@ def summary(rows: list[tuple[np.ndarray, np.ndarray]], command: str, began: floa
     return {
         "command": command,
         "redflower": VERSION,
+        **circumstances(),
         "seed": SEED,
-        "date": time.strftime("%Y-%m-%d"),
         "skies": len(rows),
         "offsets": int(difference.size),
         "share_within_2_mmag": round(float((np.abs(difference) < 0.002).mean()), 3),

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Table
+from benchmarks.results import circumstances
 
 import redflower
 from redflower.bands import BANDS
@@ -98,7 +99,7 @@ def main() -> None:
     result = {
         "command": f"python -m benchmarks.engine.contaminants --stars {arguments.stars} --seed {arguments.seed}",
         "redflower": VERSION,
-        "date": time.strftime("%Y-%m-%d"),
+        **circumstances(),
         "stars": len(clean),
         "without contaminants": outcome(clean, stars, 0.01, arguments.seed),
         "with them, all taken for stars": outcome(spoilt, kind, 0.0, arguments.seed),

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from benchmarks.results import circumstances
 
 import redflower
 from redflower.api import status_counts
@@ -78,6 +79,7 @@ def main() -> None:
     result = {
         "command": f"python -m benchmarks.real_stars.stripe82 DATA --model {arguments.model} --g-faint {arguments.g_faint:g}",
         "redflower": VERSION,
+        **circumstances(),
         "model": model.model_id,
         "stars": len(post),
         "usable": int(usable.sum()),
