@@ -173,7 +173,7 @@ def command_line() -> str:
     """Return this process's command line as a reader would type it: data folders without their place."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
-    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    words = [_without_place(word) for word in sys.argv[1:]]
     return shlex.join(["python", "-m", module, *words])
 
 
@@ -202,6 +202,14 @@ def redraw(folder: Path = RESULTS) -> None:
         content = json.loads(path.read_text("utf-8"))
         if content.get("format") == FORMAT:
             path.with_suffix(".md").write_text(render(content), "utf-8")
+
+
+def _without_place(word: str) -> str:
+    """Return a word of a command line, with DATA in place of the folder of survey files."""
+    path = Path(word)
+    if not path.is_absolute():
+        return word
+    return "DATA" if path.is_dir() else f"DATA/{path.name}"
 
 
 def _plain(value: Any) -> Any:
