@@ -1,7 +1,8 @@
 """Train the model that comes with the package: simulate a dust-free sky, prepare it, train, write.
 
 Usage: python scripts/train_shipped_model.py [--config FILE] [--stars N] [--start-from MODEL]
-    [--emulator-only [--emulator-from MODEL]] [--output FILE] [--resume]
+    [--emulator-only [--emulator-from MODEL] [--law NAME]
+    [--emulator-steps N]] [--output FILE] [--resume]
 
 Writes src/redflower/data/models/mock-sky.safetensors unless told otherwise.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 import redflower
 from redflower.catalogue import QualityLimits
 from redflower.flow import save_model
+from redflower.physics import law_of_name
 from redflower.train import DistilStep, Epoch, distil, read_config
 
 ROOT = Path(__file__).parents[1]
@@ -57,11 +59,18 @@ def main() -> None:
     parser.add_argument(
         "--emulator-from", help="a model whose emulator to go on from; that of --start-from without it"
     )
+    parser.add_argument("--law", help="with --emulator-only: the extinction law that the model is to have")
+    parser.add_argument("--emulator-steps", type=int, help="with --emulator-only: steps, by default the configuration's")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint beside the output")
     arguments = parser.parse_args()
     if arguments.emulator_only:
         config = read_config(arguments.config).emulator
+        if arguments.emulator_steps:
+            config = config.model_copy(update={"n_steps": arguments.emulator_steps})
         model = redflower.load_model(arguments.start_from)
+        if arguments.law:
+            # A flow of stars without dust knows no law; the emulator does, and is made for it.
+            model = replace(model, law=law_of_name(arguments.law))
         start = redflower.load_model(arguments.emulator_from or arguments.start_from).emulator
         emulator = distil(model, config, start_from=start, progress=show_emulator)
         model = replace(
