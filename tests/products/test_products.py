@@ -152,7 +152,7 @@ def test_the_sentence_says_what_was_found(result: SightlineResult) -> None:
 
 def test_the_sentence_warns_of_a_scatter_at_its_limit_and_tells_the_drift(result: SightlineResult) -> None:
     numbers = json.loads(json.dumps(result.summary, default=float)) | {"scatter_mag": 0.028}
-    assert "0.028 mag beyond their errors, about all that the prior allows (0.03 mag)" in sentence(numbers)
+    assert "0.028 mag more than their errors, about all that the prior allows (0.03 mag)" in sentence(numbers)
     numbers |= {"drift_mag_per_mag": 0.012, "drift_mag_per_mag_std": 0.003}
     assert "changing by +0.0120 ± 0.0030 mag per magnitude of distance modulus" in sentence(numbers)
 

@@ -106,7 +106,12 @@ def experiment(prepared):
         for label, z in (("q05", -1.64), ("q16", -1), ("q50", 0), ("q84", 1), ("q95", 1.64)):
             columns[f"ebv_{label}"] = columns["ebv_mean"] + 0.03 * z
         columns |= {name: np.full(n, 800.0) for name in ("distance_mean", "distance_std")}
-        columns |= {"status": np.full(n, "ok"), "engine": np.full(n, "fast"), "flags": np.zeros(n, dtype=int)}
+        columns |= {
+            "status": np.full(n, "ok"),
+            "engine": np.full(n, "fast"),
+            "flags": np.zeros(n, dtype=int),
+            "p_outlier": np.zeros(n),
+        }
         if progress is not None:
             progress(n)
         return columns
