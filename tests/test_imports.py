@@ -70,6 +70,15 @@ def test_preparing_fetching_and_plotting_need_no_jax(tmp_path: Path) -> None:
     write_sightline(redflower.sightline(table, max_clouds=1, settings=quick), tmp_path / "los")
     for arguments in (
         ("prepare", tmp_path / "raw.ecsv", tmp_path / "stars.ecsv", "--for", "inference"),
+        (
+            "prepare",
+            tmp_path / "raw.ecsv",
+            tmp_path / "seen.ecsv",
+            "--for",
+            "inference",
+            "--figures",
+            tmp_path / "figures",
+        ),
         ("plot", tmp_path / "los"),
         ("fetch", "--help"),
     ):

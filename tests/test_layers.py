@@ -14,7 +14,7 @@ CONTRIBUTING = ROOT.parents[1] / "CONTRIBUTING.md"
 #: Lower layers first; a package may import from layers before its own, or from itself.
 LAYERS = [
     {"bands", "cards", "constants", "errors", "lazy", "provenance", "quantiles", "random_streams", "star"},
-    {"files", "photometric_offsets", "photometric_scales", "platforms", "progress", "seeds"},
+    {"distances", "files", "photometric_offsets", "photometric_scales", "platforms", "progress", "seeds"},
     {"physics"},
     {"flow"},
     {"train", "posterior"},

@@ -29,7 +29,7 @@ from benchmarks.results import recording, say, table
 
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG  # noqa: E402
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid  # noqa: E402
-from redflower.sightline.clouds import cloud_problem, clouds_of  # noqa: E402
+from redflower.sightline.clouds import cloud_problem, clouds_at  # noqa: E402
 from redflower.validate.mock_sightlines import MockStars, mock_sightline  # noqa: E402
 
 EBV_RANGE_MAG = (EBV_MIN_MAG, EBV_MAX_MAG)
@@ -75,7 +75,7 @@ def cases(
             n_clouds = k % 4 if only_clouds is None else only_clouds
             grid = make_grid(EBV_RANGE_MAG)
             while True:
-                dust = clouds_of(cloud_problem_start(grid, prior, n_clouds, rng), prior, grid, n_clouds)
+                dust = clouds_at(cloud_problem_start(grid, prior, n_clouds, rng), prior, grid, n_clouds)
                 clouds = [
                     (float(10 ** (1 + mu / 5)), float(e))
                     for mu, e in zip(dust.modulus_mag[0], dust.ebv_mag[0], strict=True)
@@ -123,7 +123,7 @@ def share_kept(n_clouds: int) -> float:
         return 1.0
     grid = make_grid(EBV_RANGE_MAG)
     points = cloud_problem_start(grid, PRIOR, n_clouds, np.random.default_rng(n_clouds), 20_000)
-    return float((clouds_of(points, PRIOR, grid, n_clouds).ebv_mag.sum(axis=1) < TOTAL_MAX_MAG).mean())
+    return float((clouds_at(points, PRIOR, grid, n_clouds).ebv_mag.sum(axis=1) < TOTAL_MAX_MAG).mean())
 
 
 class _NoStars:

@@ -24,13 +24,13 @@ from redflower.posterior.fast.grid import (
     COARSE_MODULUS_NODES,
     EBV_NODES,
     MODULUS_NODES,
-    axes_of,
-    box_of,
+    bounding_box,
     log_grid,
+    uniform_axes,
     whole_box,
 )
 from redflower.posterior.fast.grid_summaries import GridSummary, summarise_grid
-from redflower.posterior.fast.steps import make_fast_target, noise_of
+from redflower.posterior.fast.steps import make_fast_target, noise_inputs
 from redflower.posterior.log_density import make_target
 from redflower.star import Star
 
@@ -44,11 +44,11 @@ def moments(model: Model, stars: Star, sizes: tuple[int, int, int, int]) -> Grid
     fast = make_fast_target(model, make_target(model, ebv_min_mag=-0.05, ebv_max_mag=0.5))
 
     def one(star: Star, noise) -> GridSummary:
-        coarse = log_grid(fast, star, noise, *axes_of(whole_box(fast, star), *sizes[:2]))
-        return summarise_grid(log_grid(fast, star, noise, *axes_of(box_of(coarse), *sizes[2:])))
+        coarse = log_grid(fast, star, noise, *uniform_axes(whole_box(fast, star), *sizes[:2]))
+        return summarise_grid(log_grid(fast, star, noise, *uniform_axes(bounding_box(coarse), *sizes[2:])))
 
     part = take(stars, np.arange(len(stars.l_deg)))
-    noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
+    noise = jax.tree.map(jnp.asarray, noise_inputs(fast.emulator, part))
     run = jax.jit(lambda s, n: jax.lax.map(lambda a: one(*a), (s, n), batch_size=16))
     return jax.tree.map(np.asarray, run(part, noise))
 

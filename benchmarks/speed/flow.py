@@ -15,8 +15,9 @@ from flowjax.bijections import RationalQuadraticSpline
 from flowjax.distributions import Normal
 from flowjax.flows import coupling_flow, masked_autoregressive_flow
 from paramax import unwrap
+from tests.helpers.flowjax_weights import weights_from_flowjax
 
-from redflower.flow.bnaf import dense_forward, weights_of_flowjax
+from redflower.flow.bnaf import dense_forward
 
 N_STARS, N_REPEATS = 8192, 10
 
@@ -36,7 +37,7 @@ def main() -> None:
     """Print both rates and their ratios."""
     key = jax.random.key(0)
     network = FlowjaxNetwork(key, dim=11, cond_dim=2, depth=3, block_dim=4)
-    weights = weights_of_flowjax(network)
+    weights = weights_from_flowjax(network)
     x = jax.random.normal(key, (N_STARS, 11))
     condition = jax.random.normal(jax.random.key(1), (N_STARS, 2))
 

@@ -23,7 +23,7 @@ from redflower.api.sample import training_sample
 from redflower.catalogue import QualityLimits, default_distance_prior
 from redflower.physics import Zhang23Law
 from redflower.train import StageConfig, TrainConfig, read_config, train_flow
-from redflower.train.batches import rows_of
+from redflower.train.batches import gather_rows
 from redflower.train.loss.objective import Objective, make_step, stage_optimiser
 from redflower.train.start import initial_flow
 
@@ -54,7 +54,7 @@ def step_cost(data, config: TrainConfig) -> None:
         state = optimiser.init(eqx.filter(flow.network, eqx.is_inexact_array))
         step = make_step(objective, optimiser, stage, contrast=False)
         rows = np.arange(batch)
-        groups = ((False, rows_of(data, rows), jnp.asarray(rows, jnp.uint32), jnp.ones(batch)),)
+        groups = ((False, gather_rows(data, rows), jnp.asarray(rows, jnp.uint32), jnp.ones(batch)),)
         whole = seconds(
             lambda s=step, o=state, g=groups: s(
                 flow, o, jnp.float32(1e-3), jnp.float32(0), jnp.float32(0), jnp.uint32(2), g

@@ -79,6 +79,9 @@ BAND_INDEX: Final[dict[str, int]] = {band.name: i for i, band in enumerate(BANDS
 #: Places of G, BP and RP on the ``band`` axis; G leads, BP - RP is the colour of the extinction law.
 G, BP, RP = (BAND_INDEX[f"gaia_{short}"] for short in ("g", "bp", "rp"))
 
+#: Fewer bands than this say nothing about reddening: such stars are neither prepared nor inferred.
+MIN_BANDS: Final = 3
+
 #: Numbers of leading bands after which a survey ends: Gaia, + Pan-STARRS1, + 2MASS.
 SURVEY_ENDS: Final[dict[Survey, int]] = {"gaia": 3, "ps1": 8, "2mass": 11}
 

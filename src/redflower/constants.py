@@ -28,3 +28,9 @@ LATITUDE_MIN_DEG: Final = 20.0
 #: Share of a sample that is not of the model's population, where nothing better is known: about that of quasars among point
 #: sources at high latitude.
 OUTLIER_SHARE: Final = 0.01
+
+#: ln sqrt(2 pi), of every normal density.
+LOG_SQRT_2PI: Final = 0.5 * math.log(2.0 * math.pi)
+
+#: ln(ln 10 / 5): a distance density times d, per mag of distance modulus.
+LOG_LN10_OVER_5: Final = math.log(math.log(10.0) / 5.0)

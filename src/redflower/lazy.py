@@ -9,7 +9,7 @@ from typing import Any
 
 
 def lazy_names(package: str) -> None:
-    """Let a package import its public names, those under ``if TYPE_CHECKING:``, when each is first asked for.
+    """Let a package import its public names, those under ``if TYPE_CHECKING:``, when each is first asked for; list them.
 
     What a type checker sees is what is there: the names are read from the package's own source. Where a name is also that of
     a file or folder of the package, such as `redflower.train`, it means the public name, whatever has been imported.
@@ -37,6 +37,7 @@ def lazy_names(package: str) -> None:
 
     for name in inside & set(places):
         setattr(LazyPackage, name, _public_name(name))
+    module.__dict__["__all__"] = sorted(places)
     module.__class__ = LazyPackage
 
 

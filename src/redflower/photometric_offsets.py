@@ -92,10 +92,27 @@ def offsets_content(offsets: PhotometricOffsets) -> dict[str, Any]:
 def read_offsets(path: "str | Path") -> PhotometricOffsets:
     """Read the offsets that `redflower calibrate` wrote.
 
+    Parameters
+    ----------
+    path : ``offsets.json`` of a calibration.
+
+    Returns
+    -------
+    Offset of each band and their covariance. [mag, mag^2]
+
     Raises
     ------
     InputError
         If the file is absent, is of another kind, or holds what makes no sense.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> offsets = redflower.read_offsets("offsets.json")
+    >>> offsets.bands
+    ('gaia_bp', 'gaia_rp')
+    >>> offsets.offset_mag.tolist()
+    [0.004, -0.002]
     """
     path = Path(path)
     try:

@@ -23,7 +23,7 @@ from ..helpers.sightlines import posterior_table
 from ..helpers.spoilt import (
     BAD_IDENTIFIERS,
     GOOD_IDENTIFIERS,
-    frame_of,
+    moment_frame,
     renamed,
     replaced,
     without_units,
@@ -134,9 +134,9 @@ def test_every_kind_of_table_in_memory_gives_the_same_fit(tmp_path):
         whole,
         write_table(whole, tmp_path / "a.parquet"),
         str(write_table(whole, tmp_path / "a.vot")),
-        frame_of(whole),
-        frame_of(whole).set_index("source_id"),
-        pa.Table.from_pandas(frame_of(whole)),
+        moment_frame(whole),
+        moment_frame(whole).set_index("source_id"),
+        pa.Table.from_pandas(moment_frame(whole)),
         hdu,
         hdu.data,
         fits.HDUList([fits.PrimaryHDU(), hdu]),
@@ -155,7 +155,7 @@ def test_every_program_opens_a_table_with_densities(ending, tmp_path):
 
 
 def test_the_nested_lists_of_earlier_versions_are_read(tmp_path):
-    frame = frame_of(GOOD)
+    frame = moment_frame(GOOD)
     del frame["density"]
     nested = pa.array(np.asarray(GOOD["density"]).reshape(-1))
     for size in (22, 16):

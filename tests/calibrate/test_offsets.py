@@ -11,7 +11,7 @@ from scipy.stats import kstest
 
 from redflower.bands import BAND_INDEX, N_BANDS
 from redflower.calibrate import CalibrationSettings, DustHold, choose_stars, fit_offsets
-from redflower.calibrate.pulls import pulls_of
+from redflower.calibrate.pulls import sample_pulls
 from redflower.errors import InputError
 from redflower.flow import load_model
 from redflower.photometric_offsets import PhotometricOffsets, offsets_content, read_offsets
@@ -50,7 +50,7 @@ def planted(stars, offsets_mag: dict[str, float]):
 def test_the_models_own_stars_fit_uniformly_and_their_residuals_are_standard_normal(fast):
     # Drawn with E from its whole prior, as the residuals' exact law wants.
     stars, _, _ = draw_model_stars(load_model("mock-sky"), N_STARS, 3, n_observed=N_BANDS)
-    found = pulls_of(
+    found = sample_pulls(
         fast, stars, np.arange(N_STARS), np.zeros(N_BANDS), np.zeros(N_STARS), np.full(N_STARS, np.inf), 0
     )
     probability = tail_probability(np.asarray(found.fit.residual), np.asarray(stars.observed))
@@ -70,7 +70,7 @@ def test_the_pull_is_the_derivative_of_the_evidence(fast, sample):
     stars, ebv_mag, error_mag = sample
     ids = np.arange(N_STARS)
     at = [
-        pulls_of(fast, stars, ids, shift * np.eye(N_BANDS)[BAND_INDEX["ps1_i"]], ebv_mag, error_mag, 0)
+        sample_pulls(fast, stars, ids, shift * np.eye(N_BANDS)[BAND_INDEX["ps1_i"]], ebv_mag, error_mag, 0)
         for shift in (-0.001, 0.0, 0.001)
     ]
     by_difference = (np.asarray(at[2].log_evidence, float) - np.asarray(at[0].log_evidence, float)) / -0.002
@@ -195,5 +195,5 @@ def test_offsets_against_another_model_or_of_other_bands_are_refused():
 def test_passes_leave_the_stars_as_they_are(fast, sample):
     stars, ebv_mag, error_mag = sample
     copy = jax.tree.map(np.array, stars)
-    pulls_of(fast, stars, np.arange(N_STARS), np.full(N_BANDS, 0.01), ebv_mag, error_mag, 0)
+    sample_pulls(fast, stars, np.arange(N_STARS), np.full(N_BANDS, 0.01), ebv_mag, error_mag, 0)
     jax.tree.map(np.testing.assert_array_equal, copy, stars)

@@ -35,7 +35,7 @@ def sample(model):
     return draw_model_stars(model, N_STARS, 5, n_observed=N_BANDS, ebv_limits_mag=(0.0, 1e-6))[0]
 
 
-def fit_of(model, stars) -> SampleFit:
+def star_fit(model, stars) -> SampleFit:
     records: list[FitRecord] = []
     columns = infer_stars(model, stars, np.arange(len(stars.l_deg)), SETTINGS, judged=records.append)
     return sample_fit(model, records[0], columns)
@@ -72,7 +72,7 @@ def swapped(magnitude: np.ndarray) -> None:
 
 
 def test_the_models_own_stars_raise_no_alarm(model, sample):
-    verdict = judge(fit_of(model, sample))
+    verdict = judge(star_fit(model, sample))
     assert verdict.good, verdict.lines
 
 
@@ -87,7 +87,7 @@ def test_the_models_own_stars_raise_no_alarm(model, sample):
     ids=["i", "y", "released Pan-STARRS1", "r and i swapped"],
 )
 def test_a_sample_that_is_off_raises_its_alarm(model, sample, change, words):
-    verdict = judge(fit_of(model, changed(sample, change)))
+    verdict = judge(star_fit(model, changed(sample, change)))
     bad = [text for good, text in verdict.lines if not good]
     assert not verdict.good
     assert any(words in text for text in bad), bad
@@ -95,7 +95,7 @@ def test_a_sample_that_is_off_raises_its_alarm(model, sample, change, words):
 
 def test_sums_of_parts_are_the_sums_of_the_whole(model, sample):
 
-    whole = fit_of(model, sample)
+    whole = star_fit(model, sample)
     half = N_STARS // 2
     records: list[FitRecord] = []
     parts = []
@@ -124,7 +124,7 @@ def test_too_few_stars_are_not_judged(model):
 def test_a_verdict_comes_back_from_the_provenance_of_its_table_and_of_what_is_made_of_it():
     sums = SampleFit(
         labels=["BP"], n_stars=400, n_poor=40, n_bands=[400], residual=[200.0], residual_mag=[8.0],
-        squares_mag2=[1.0], parallax=[0, 0.0, 0.0],
+        squares_mag2=[1.0], parallax=[0.0, 0.0, 0.0],
     )  # fmt: skip
     verdict = judge(sums)
     assert not verdict.good

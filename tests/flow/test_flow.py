@@ -10,8 +10,9 @@ from scipy import integrate, stats
 
 from redflower.errors import TrainingError
 from redflower.flow import BlockAutoregressiveNetwork, fit_standardisation
-from redflower.flow.bnaf import dense_forward, leading_weights, weights_of_flowjax
+from redflower.flow.bnaf import dense_forward, leading_weights
 from redflower.flow.conditional import log_normal_mass
+from tests.helpers.flowjax_weights import weights_from_flowjax
 from tests.helpers.flows import random_flow
 
 CONDITION = jnp.array([3.95, 2.9])
@@ -22,7 +23,7 @@ CONDITION = jnp.array([3.95, 2.9])
 def test_dense_network_equals_flowjax_with_the_same_weights(dim: int, block_dim: int, depth: int) -> None:
     key = jax.random.key(1)
     network = FlowjaxNetwork(key, dim=dim, cond_dim=2, depth=depth, block_dim=block_dim)
-    weights = weights_of_flowjax(network)
+    weights = weights_from_flowjax(network)
     x = 3.0 * jax.random.normal(key, (512, dim))
     condition = jax.random.normal(jax.random.key(2), (512, 2))
     u, log_det = jax.jit(jax.vmap(unwrap(network).transform_and_log_det))(x, condition)

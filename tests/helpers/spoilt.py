@@ -25,9 +25,9 @@ def write_as_others_do(table: Table, path: Path) -> Path:
     plain = Table(table, copy=True)
     plain.meta.clear()
     if target.suffix == ".parquet":
-        frame_of(plain).to_parquet(target)
+        moment_frame(plain).to_parquet(target)
     elif target.suffix == ".csv":
-        frame_of(plain).to_csv(target, index=False)
+        moment_frame(plain).to_csv(target, index=False)
     else:
         kind = {".fits": "fits", ".ecsv": "ascii.ecsv", ".vot": "votable"}[target.suffix]
         plain.write(target, format=kind, overwrite=True)
@@ -37,7 +37,7 @@ def write_as_others_do(table: Table, path: Path) -> Path:
     return path
 
 
-def frame_of(table: Table) -> pandas.DataFrame:
+def moment_frame(table: Table) -> pandas.DataFrame:
     """A data frame of the table, whole numbers whole also where some are masked; arrays as lists."""
     columns = {}
     for name in table.colnames:
@@ -83,7 +83,7 @@ def without_units(table: Table) -> Table:
 
 def write_twice(table: Table, name: str, path: Path) -> Path:
     """Write a table in which a column stands twice, as each format lets one do."""
-    frame = frame_of(table)
+    frame = moment_frame(table)
     if path.suffix == ".csv":
         frame.insert(0, "again", frame[name])
         path.write_text(frame.to_csv(index=False).replace("again", name, 1))

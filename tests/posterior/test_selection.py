@@ -17,10 +17,10 @@ from redflower.flow import load_model, save_model
 from redflower.physics import SelectionFunction, log_mean_selection, log_selection
 from redflower.posterior import make_target
 from redflower.posterior.batches import take
-from redflower.posterior.fast.check import check_of, weighted_draws
+from redflower.posterior.fast.check import make_check, weighted_draws
 from redflower.posterior.fast.grid import posterior_grid
 from redflower.posterior.fast.grid_summaries import node_masses
-from redflower.posterior.fast.steps import make_fast_target, noise_of
+from redflower.posterior.fast.steps import make_fast_target, noise_inputs
 from redflower.posterior.log_density import log_posterior
 from redflower.train.dataset import tabulate
 from redflower.train.loss.estimator import Estimator
@@ -180,7 +180,7 @@ def test_the_fast_engine_knows_the_selection() -> None:
         def one(star, noise, key):
             grid = posterior_grid(fast, star, noise)
             draws = weighted_draws(fast, star, noise, grid, key, n_nodes=1024, n_per_node=4)
-            check = check_of(draws)
+            check = make_check(draws)
             return check.ess, node_masses(grid)[1] + check.log_mean_weight, draws
 
         return jax.vmap(one)(part, noise, keys)
@@ -190,7 +190,7 @@ def test_the_fast_engine_knows_the_selection() -> None:
         told = dataclasses.replace(model, selection=selection)
         fast = make_fast_target(told, make_target(told, ebv_min_mag=-0.05, ebv_max_mag=0.5))
         part = take(stars, np.arange(n))
-        noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
+        noise = jax.tree.map(jnp.asarray, noise_inputs(fast.emulator, part))
         keys = jax.random.split(jax.random.key(0), n)
         results.append(jax.tree.map(np.asarray, run(fast, part, noise, keys)))
     (ess, plain, draws), (steep_ess, selected, _), (colour_ess, _, _) = results

@@ -6,7 +6,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
-from redflower.products.cone import cone_of
+from redflower.products.cone import sky_cone
 
 
 def ring(l_deg: float, b_deg: float, radius_deg: float, n: int = 12) -> Table:
@@ -20,7 +20,7 @@ def ring(l_deg: float, b_deg: float, radius_deg: float, n: int = 12) -> Table:
     ("l_deg", "b_deg"), [(0.0, 30.0), (359.9, -45.0), (120.0, 90.0), (40.0, 89.9), (200.0, -90.0)]
 )
 def test_the_middle_and_the_radius_are_those_of_a_circle(l_deg, b_deg):
-    (l_mean, b_mean), radius = cone_of(ring(l_deg, b_deg, 0.5))
+    (l_mean, b_mean), radius = sky_cone(ring(l_deg, b_deg, 0.5))
     off = SkyCoord(l_mean, b_mean, unit="deg", frame="galactic").separation(
         SkyCoord(l_deg, b_deg, unit="deg", frame="galactic")
     )
@@ -32,14 +32,14 @@ def test_the_middle_and_the_radius_are_those_of_a_circle(l_deg, b_deg):
 def test_stars_without_a_position_are_left_out_and_none_have_no_cone():
     stars = ring(10.0, 50.0, 0.2)
     stars["b"][0] = np.nan
-    (_, b_mean), radius = cone_of(stars)
+    (_, b_mean), radius = sky_cone(stars)
     assert b_mean == pytest.approx(50.0, abs=0.05)
     assert radius < 0.25
-    assert cone_of(Table({"l": [np.nan], "b": [1.0]})) == ((None, None), 0.0)
-    assert cone_of(Table({"b": [1.0]})) == ((None, None), 0.0)
+    assert sky_cone(Table({"l": [np.nan], "b": [1.0]})) == ((None, None), 0.0)
+    assert sky_cone(Table({"b": [1.0]})) == ((None, None), 0.0)
 
 
 def test_one_star_is_a_cone_of_no_radius():
-    (l_mean, b_mean), radius = cone_of(Table({"l": [33.0], "b": [44.0]}))
+    (l_mean, b_mean), radius = sky_cone(Table({"l": [33.0], "b": [44.0]}))
     assert (l_mean, b_mean) == (pytest.approx(33.0), pytest.approx(44.0))
     assert radius < 1e-9

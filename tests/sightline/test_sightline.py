@@ -16,10 +16,10 @@ from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, mak
 from redflower.sightline.cells import flat_distance_log_weight
 from redflower.sightline.clouds import (
     cloud_problem,
-    clouds_of,
+    clouds_at,
     log_evidence_of_one_more,
+    profile_at,
     profile_edges_mag,
-    profile_of,
 )
 from redflower.sightline.dust import Dust
 from redflower.sightline.likelihood import StarSet, kernel_cells
@@ -143,7 +143,7 @@ def test_the_likelihood_against_a_sum_over_every_cell() -> None:
     cells = star_cells(mock.density, grid)
     stars = StarSet(cells, grid)
     prior = DustPrior()
-    dust = clouds_of(cloud_problem(stars, prior, 2).start(6, rng), prior, grid, 2)
+    dust = clouds_at(cloud_problem(stars, prior, 2).start(6, rng), prior, grid, 2)
     kernel = kernel_cells(dust, grid)
     edges = grid.modulus_edges_mag
     for k in range(6):
@@ -192,7 +192,7 @@ def test_no_drift_is_the_limit_of_a_small_one() -> None:
     grid = make_grid(RANGE)
     stars, prior = StarSet(star_cells(mock.density, grid), grid), DustPrior()
     for n_clouds in (0, 1, 3):
-        dust = clouds_of(cloud_problem(stars, prior, n_clouds).start(200, rng), prior, grid, n_clouds)
+        dust = clouds_at(cloud_problem(stars, prior, n_clouds).start(200, rng), prior, grid, n_clouds)
         small = replace(dust, drift=np.full(200, 1e-9))
         np.testing.assert_allclose(stars.log_likelihood(small), stars.log_likelihood(dust), atol=2e-3)
 
@@ -248,7 +248,7 @@ def test_clouds_on_the_cube_have_their_prior() -> None:
     """Quantiles of 20,000 draws; the standard error of a share is 0.004."""
     rng = np.random.default_rng(0)
     prior, grid = DustPrior(), make_grid(RANGE)
-    dust = clouds_of(rng.random((20_000, 6)), prior, grid, 1)
+    dust = clouds_at(rng.random((20_000, 6)), prior, grid, 1)
     near, far = prior.modulus_mag
     assert np.mean(dust.modulus_mag < near + 0.25 * (far - near)) == pytest.approx(0.25, abs=0.015)
     weight = [1 / (e + 0.05) for e in (0.005, 0.1, 0.5)]
@@ -269,10 +269,10 @@ def test_a_drift_has_its_prior_and_moves_nothing_else() -> None:
     """Deviation of 20,000 draws within 2 %: four standard errors. The other numbers of the cube mean what they meant."""
     rng, grid = np.random.default_rng(0), make_grid(RANGE)
     points = rng.random((20_000, 7))
-    drifting = clouds_of(points, DustPrior(drift_std=0.01), grid, 1)
+    drifting = clouds_at(points, DustPrior(drift_std=0.01), grid, 1)
     assert drifting.drift.std() == pytest.approx(0.01, rel=0.02)
     assert abs(drifting.drift.mean()) < 3e-4
-    still = clouds_of(np.delete(points, 3, axis=1), DustPrior(), grid, 1)
+    still = clouds_at(np.delete(points, 3, axis=1), DustPrior(), grid, 1)
     for name in ("foreground_mag", "scatter_mag", "outlier_share", "modulus_mag", "ebv_mag", "patchiness"):
         np.testing.assert_array_equal(getattr(drifting, name), getattr(still, name))
     assert not still.drift.any()
@@ -286,7 +286,7 @@ def test_a_drift_has_its_prior_and_moves_nothing_else() -> None:
 def test_the_profile_without_clouds_never_falls() -> None:
     prior = DustPrior()
     points = np.random.default_rng(0).random((200, 4 + len(profile_edges_mag(prior))))
-    dust = profile_of(points, prior, make_grid(RANGE))
+    dust = profile_at(points, prior, make_grid(RANGE))
     assert (np.diff(dust.levels_mag(), axis=1) >= 0).all()
     # Mean of a gamma variable: shape times scale.
     assert dust.ebv_mag.mean() == pytest.approx(0.015, rel=0.15)

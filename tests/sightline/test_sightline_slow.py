@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid, star_cells
-from redflower.sightline.clouds import cloud_problem, clouds_of
+from redflower.sightline.clouds import cloud_problem, clouds_at
 from redflower.sightline.likelihood import StarSet
 from redflower.sightline.tempering import sample
 from redflower.validate.mock_sightlines import mock_sightline
@@ -25,7 +25,7 @@ def test_evidence_is_that_of_nested_sampling(n_clouds: int) -> None:
     def log_likelihood(point: np.ndarray) -> float:
         clouds = point[3:].reshape(n_clouds, 3)
         ordered = np.concatenate([point[:3], clouds[np.argsort(clouds[:, 0])].ravel()])
-        return float(stars.log_likelihood(clouds_of(ordered[None], prior, grid, n_clouds))[0])
+        return float(stars.log_likelihood(clouds_at(ordered[None], prior, grid, n_clouds))[0])
 
     sampler = dynesty.NestedSampler(
         log_likelihood, lambda cube: cube, 3 + 3 * n_clouds, nlive=300, sample="rwalk", walks=40,

@@ -12,7 +12,7 @@ from astropy.table import Column, Table
 from redflower.api.inference import matching_prior
 from redflower.bands import BP, RP, G, leading_bands
 from redflower.calibrate import CalibrationSettings, DustHold, OffsetFit, choose_stars, fit_offsets
-from redflower.calibrate.pulls import pulls_of
+from redflower.calibrate.pulls import sample_pulls
 from redflower.calibrate.sample import typical_dust
 from redflower.calibrate.settings import MAX_STARS
 from redflower.catalogue import DistancePrior, to_stars
@@ -83,10 +83,18 @@ def calibrate(
     ------
     InputError : the table is not prepared, or too few of its stars can calibrate.
     ModelError : as for `redflower.infer`, or the model has no emulator.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> found = redflower.calibrate("dust-free.parquet", "mock-sky", max_stars=250)
+    >>> found.offsets.bands[:2]
+    ('gaia_g', 'gaia_bp')
+    >>> corrected = redflower.infer("few-stars.parquet", "mock-sky", offsets=found.offsets)
     """
     settings = settings or CalibrationSettings()
     stars = open_prepared(stars, "calibrate's input")
-    model, prior = matching_prior(model, distance_prior)
+    model, prior = matching_prior(model, distance_prior, stars.colnames)
     target = make_target(model, ebv_min_mag=EBV_MIN_MAG, ebv_max_mag=EBV_MAX_MAG)
     fast = make_fast_target(model, target)
     batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
@@ -157,7 +165,7 @@ def _judged(
     for half, other in ((first, halves[1]), (~first, halves[0])):
         part = np.flatnonzero(half)
         stars = jax.tree.map(lambda a: a[part], chosen)  # noqa: B023
-        found = pulls_of(
+        found = sample_pulls(
             fast, stars, source_id[part], other.offset_mag, hold.ebv_mag[part], hold.ebv_error_mag[part], seed
         )
         parts.append(found.fit)

@@ -1,6 +1,6 @@
 """Infer E(B-V) and distance of the stars of a table: a row per star, or all of its draws."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,10 @@ import jax
 import numpy as np
 from astropy.table import Column, Table
 
+from redflower.bands import MIN_BANDS
 from redflower.calibrate.sample_fit import sample_fit
 from redflower.calibrate.verdict import judge
-from redflower.catalogue import DistancePrior, packaged_distance_prior, to_stars
+from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.io.display import with_formats
 from redflower.catalogue.io.sources import TableSource
@@ -29,7 +30,6 @@ from redflower.posterior.columns import (
     PRIOR_FIELDS,
 )
 from redflower.posterior.fast.fit import FitRecord
-from redflower.posterior.flags import MIN_BANDS
 from redflower.posterior.nuts.chains import chains_of_stars
 from redflower.products.arviz_objects import star_inference_data
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
@@ -53,7 +53,8 @@ def infer(
     stars : a prepared table (`redflower.prepare`, purpose ``inference``), the path of one, a data frame, an Arrow table.
     model : a model, the name of a shipped one, or the path of a model file.
     settings : reddening prior, chain lengths, batch size, seed.
-    distance_prior : must be the one that the model was trained with. Defaults to it where it comes with redflower.
+    distance_prior : must be the one that the model was trained with. Defaults to it where it comes with redflower, with a
+        warning unless the stars are simulated.
     photometry : photometric scale of a table that states none (`redflower.photometric_scales`). Magnitudes are moved to the
         model's scale.
     offsets : of the sample against the model, from `redflower.calibrate` or `redflower.read_offsets`; taken off the magnitudes.
@@ -70,10 +71,18 @@ def infer(
     InputError : the table is not prepared, states no photometric scale, or lacks every band of the model.
     ModelError : the distance prior is not the one that the model was trained with, the model states no photometric scale,
         or no relation between the table's and the model's is known.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> posteriors = redflower.infer("stars.parquet", "mock-sky")
+    >>> posteriors["ebv_mean"].unit, posteriors["distance_mean"].unit
+    (Unit("mag"), Unit("pc"))
+    >>> reliable = posteriors[redflower.usable_rows(posteriors)]
     """
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "infer's input")
-    model, prior = matching_prior(model, distance_prior)
+    model, prior = matching_prior(model, distance_prior, stars.colnames)
     table = posterior_table(
         stars, model, settings, prior, photometry=photometry, offsets=offsets, keep=keep, progress=progress
     )
@@ -83,9 +92,18 @@ def infer(
 
 
 def matching_prior(
-    model: Model | str | Path, distance_prior: DistancePrior | None
+    model: Model | str | Path, distance_prior: DistancePrior | None, names: Iterable[str]
 ) -> tuple[Model, DistancePrior]:
-    """Load the model, and choose the distance prior it was trained with.
+    """Load the model, and choose the distance prior it was trained with; warn of a packaged prior for real stars.
+
+    Parameters
+    ----------
+    model, distance_prior : as for `infer`.
+    names : columns of the stars, which tell whether they are simulated.
+
+    Returns
+    -------
+    The model and the prior.
 
     Raises
     ------
@@ -93,7 +111,7 @@ def matching_prior(
     """
     model = model if isinstance(model, Model) else load_model(model)
     trained_with = model.distance_prior.get("sha256")
-    prior = distance_prior or packaged_distance_prior(trained_with)
+    prior = choose_distance_prior(distance_prior, names, sha256=trained_with)
     if trained_with and trained_with != prior.sha256:
         raise ModelError(
             f"infer: model {model.name!r} was trained with the distance prior {model.distance_prior['name']!r}, "
@@ -256,14 +274,27 @@ def draw_posteriors(
     ----------
     stars, model, settings, distance_prior, photometry, progress : as for `infer`.
 
+    Returns
+    -------
+    Chains with the dimensions star, chain and draw; ``ebv`` and ``distance_modulus`` are in mag.
+
     Raises
     ------
     InputError : as for `infer`, or ArviZ is not installed.
     ModelError : as for `infer`.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> from redflower.posterior import InferenceSettings, NutsSettings
+    >>> quick = InferenceSettings(nuts=NutsSettings(n_chains=2, n_warmup=40, n_draws=40), batch_size=2)
+    >>> chains = redflower.draw_posteriors("few-stars.parquet", "mock-sky", settings=quick)
+    >>> chains.posterior["ebv"].dims
+    ('star', 'chain', 'draw')
     """
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "draw_posteriors' input")
-    model, prior = matching_prior(model, distance_prior)
+    model, prior = matching_prior(model, distance_prior, stars.colnames)
     batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
     rows = np.flatnonzero(batch.reason != "no position")
     placed = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)

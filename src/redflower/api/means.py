@@ -20,10 +20,21 @@ def mean_reddening(posteriors: TableSource) -> MeanReddening:
     ----------
     posteriors : from `redflower.infer` with densities, or the path of their table.
 
+    Returns
+    -------
+    Mean E(B-V) and its standard error [mag], and the number of stars.
+
     Raises
     ------
     InputError
         If the table has no densities.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> mean = redflower.mean_reddening("posteriors.parquet")
+    >>> 0.05 < mean.ebv_mag < 0.2
+    True
     """
     compute_platform()
     table = open_posteriors(posteriors, "mean_reddening's input")

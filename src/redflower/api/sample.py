@@ -15,7 +15,7 @@ from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.io.parquet import iter_parquet
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.io.tables import column_names
-from redflower.catalogue.maps.distance_prior import DistancePrior
+from redflower.catalogue.maps.distance_prior import DistancePrior, choose_distance_prior
 from redflower.catalogue.prepared import prepared_error_name, table_scale
 from redflower.catalogue.reading.prepared_stars import clean_prepared, open_prepared
 from redflower.catalogue.stars import to_stars
@@ -46,6 +46,7 @@ class TrainingSample:
     parallax_min_mas : the cut on parallax, None without one. [mas]
     meta : provenance of the table.
     scale : photometric scale that the magnitudes are on.
+    prior : the distance prior that was used.
     """
 
     data: TrainingStar
@@ -56,11 +57,12 @@ class TrainingSample:
     parallax_min_mas: float | None
     meta: dict[str, Any]
     scale: PhotometricScale
+    prior: DistancePrior
 
 
 def training_sample(
     stars: TableSource,
-    prior: DistancePrior,
+    prior: DistancePrior | None = None,
     *,
     g_bright_mag: float | None = None,
     g_faint_mag: float | None = None,
@@ -75,7 +77,7 @@ def training_sample(
     Parameters
     ----------
     stars : a prepared table, or the path of one. A Parquet file is read in pieces, never whole.
-    prior : of distance.
+    prior : of distance. Defaults to the mock Galaxy's, with a warning unless the stars are simulated.
     g_bright_mag, g_faint_mag : limits in apparent G; where None, those that `prepare` recorded, else the extremes of
         the stars. [mag]
     parallax_min_mas : the cut on parallax, whose effect the normaliser then knows (E24b); where None, that which `prepare`
@@ -85,14 +87,26 @@ def training_sample(
     photometry : photometric scale of a table that states none.
     folder : where to keep the tabulated stars as memory-mapped files (about 0.4 kB each). If None, they stay in memory.
 
+    Returns
+    -------
+    The stars that can train a flow, tabulated, with the limits of the sample.
+
     Raises
     ------
     InputError : the table is not prepared, or no star of it can be used.
+
+    Examples
+    --------
+    >>> from redflower.api import training_sample
+    >>> sample = training_sample("dust-free.parquet")
+    >>> sample.g_bright_mag, sample.g_faint_mag
+    (13.5, 20.5)
     """
     what = "train's input"
     path = Path(stars) if isinstance(stars, (str, Path)) and Path(stars).suffix == ".parquet" else None
     whole = Table() if path is not None else open_prepared(stars, what)
-    names = (column_names(path) if path is not None else None) or []
+    names = (column_names(path) if path is not None else None) or whole.colnames
+    prior = choose_distance_prior(prior, names)
 
     def chunks() -> Iterator[Table]:
         if path is None:
@@ -125,14 +139,15 @@ def training_sample(
             (as_floats(chunk, "ruwe")[rows] if has_ruwe else np.full(len(rows), np.nan)).astype(np.float32)
         )
     return TrainingSample(
-        writer.stars(),
-        np.concatenate(source_id),
-        np.concatenate(ruwe),
-        limits[0],
-        limits[1],
-        cut_mas,
-        meta,
-        scale,
+        data=writer.stars(),
+        source_id=np.concatenate(source_id),
+        ruwe=np.concatenate(ruwe),
+        g_bright_mag=limits[0],
+        g_faint_mag=limits[1],
+        parallax_min_mas=cut_mas,
+        meta=meta,
+        scale=scale,
+        prior=prior,
     )
 
 

@@ -91,10 +91,23 @@ def fit_posteriors(
     prepared : the table that was inferred, for the colour-magnitude diagram.
     progress : called with the number of models done, of ``max_clouds + 2``.
 
+    Returns
+    -------
+    The fit, tables of clouds, profile and stars (distances in pc, E(B-V) in mag), and a summary in plain numbers.
+
     Raises
     ------
     InputError
         If the table has no densities, or too few stars with one.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> from redflower.sightline import TemperingSettings
+    >>> quick = TemperingSettings(n_particles=40, n_moves=2, n_final=4)
+    >>> result = redflower.sightline("posteriors.parquet", max_clouds=1, settings=quick)
+    >>> sorted(result.summary["probability"])
+    ['0', '1']
     """
     check_seed(seed)
     compute_platform()

@@ -44,10 +44,21 @@ def make_sky_map(
     seed : of the random numbers; each pixel has its own.
     progress : called with the number of pixels done.
 
+    Returns
+    -------
+    Mean E(B-V) and its standard deviation [mag] at the distances, in every pixel with enough stars.
+
     Raises
     ------
     InputError
         If no pixel has enough stars, or an argument is out of range.
+
+    Examples
+    --------
+    >>> from redflower.api import make_sky_map
+    >>> sky = make_sky_map("posteriors.parquet", nside=1, distance_pc=[500.0, 1000.0], max_clouds=1)
+    >>> sky.ebv_mag.shape
+    (1, 2)
     """
     compute_platform()
     check_seed(seed)

@@ -14,7 +14,7 @@ import jax
 from redflower.api.sample import training_sample
 from redflower.api.training_plan import RunPlanner, chosen_preset, resolved_config
 from redflower.bands import SURVEY_ENDS
-from redflower.catalogue import DistancePrior, default_distance_prior
+from redflower.catalogue import DistancePrior
 from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
 from redflower.flow import Model, fit_coverage
@@ -62,7 +62,8 @@ def train(
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
     law : extinction law of the contrastive term, stored with the model. Defaults to that of `start_from`, else that of
         simulated stars, else `redflower.physics.default_law`.
-    distance_prior : see `redflower.catalogue.read_distance_prior`; Defaults to the mock Galaxy's.
+    distance_prior : see `redflower.catalogue.read_distance_prior`. Defaults to the mock Galaxy's,
+        with a warning unless the stars are simulated.
     photometry : photometric scale of a table that states none. The model records the scale of its stars; with `start_from`
         they are moved to the scale of that model.
     selection : selection function of the sample (`redflower.catalogue.read_selection`), used here and stored in the model
@@ -92,8 +93,18 @@ def train(
 
     Examples
     --------
-    >>> model, result = redflower.train("dustfree.parquet", max_minutes=10)  # doctest: +SKIP
-    >>> redflower.save_model(model, "dustfree.safetensors")  # doctest: +SKIP
+    >>> import redflower
+    >>> from redflower.train import EmulatorConfig, FlowConfig, StageConfig, TrainConfig
+    >>> quick = TrainConfig(
+    ...     flow=FlowConfig(depth=1, block_dim=2),
+    ...     stages=(StageConfig(n_draws=2, batch_size=128, max_epochs=1),),
+    ...     emulator=EmulatorConfig(n_steps=0),
+    ... )
+    >>> model, result = redflower.train("dust-free.parquet", name="quick", n_bands=3, config=quick)
+    >>> model.band_names
+    ('gaia_g', 'gaia_bp', 'gaia_rp')
+    >>> len(result.history)
+    1
     """
     started_s = time.monotonic()
     preset = chosen_preset(config, preset, max_minutes)
@@ -106,7 +117,6 @@ def train(
             "start_from (--start-from) too."
         )
     compute_platform()
-    prior = distance_prior or default_distance_prior()
     with ExitStack() as stack:
         folder = None
         if isinstance(stars, (str, Path)) and Path(stars).suffix == ".parquet":
@@ -117,7 +127,7 @@ def train(
             else:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
         sample = training_sample(
-            stars, prior, g_bright_mag=stated.g_bright_mag, g_faint_mag=stated.g_faint_mag,
+            stars, distance_prior, g_bright_mag=stated.g_bright_mag, g_faint_mag=stated.g_faint_mag,
             parallax_min_mas=stated.parallax_min_mas, selection=selection,
             scale=start_from.scale() if start_from else None, photometry=photometry, folder=folder,
         )  # fmt: skip
@@ -134,7 +144,7 @@ def train(
             g_bright_mag=sample.g_bright_mag,
             g_faint_mag=sample.g_faint_mag,
             selection=selection,
-            prior_limit_mag=prior.g_limit_mag,
+            prior_limit_mag=sample.prior.g_limit_mag,
             law=law,
             names=sample.source_id,
             start_from=start_from.flow if start_from else None,
@@ -157,7 +167,7 @@ def train(
         coverage=start_from.coverage if start_from and keep_coverage else fit_coverage(result.condition),
         selection=selection,
         photometry=sample.scale,
-        distance_prior=prior.as_dict(),
+        distance_prior=sample.prior.as_dict(),
         config=config.model_dump(mode="json"),
         provenance={
             "redflower": VERSION,

@@ -14,10 +14,11 @@ from redflower.api.statuses import usable_rows
 from redflower.bands import BP, RP, G
 from redflower.calibrate.sample_fit import sample_fit
 from redflower.calibrate.verdict import MIN_STARS, SampleFit, judge
-from redflower.catalogue import DistancePrior, packaged_distance_prior, to_stars
+from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale
 from redflower.catalogue.reading.prepared_stars import open_prepared
+from redflower.distances import modulus_from_distance
 from redflower.errors import InputError
 from redflower.flow import Model, load_model
 from redflower.photometric_scales import PhotometricScale, describe_move
@@ -68,11 +69,19 @@ def validate(
     ------
     InputError
         If the table is not prepared, or no star has all bands.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> rows, scores = redflower.validate("dust-free.parquet", "mock-sky", n_stars=20, n_bands=[8])
+    >>> sorted(set(rows["n_bands"].tolist()))
+    [8]
+    >>> residual_mag = rows["ebv_mean"] - rows["true_ebv"]
     """
     settings = dataclasses.replace(settings or InferenceSettings(), density=True)
     stars = open_prepared(stars, "validate's input")
     model = model if isinstance(model, Model) else load_model(model)
-    prior = distance_prior or packaged_distance_prior(model.distance_prior.get("sha256"))
+    prior = choose_distance_prior(distance_prior, stars.colnames, sha256=model.distance_prior.get("sha256"))
     rng = np.random.default_rng(settings.seed)
     if n_stars is not None and n_stars < len(stars):
         stars = stars[np.sort(rng.choice(len(stars), n_stars, replace=False))]
@@ -174,7 +183,7 @@ def _add_absolute_magnitude(table: Table, g_mag: np.ndarray) -> None:
         best[row], unit="pc", description="known distance, else posterior mean without dust"
     )
     with np.errstate(invalid="ignore", divide="ignore"):
-        absolute = g_mag[row] - 5.0 * np.log10(best[row] / 10.0)
+        absolute = g_mag[row] - modulus_from_distance(best[row])
     table["m_g_0"] = Column(
         absolute, unit="mag", description="intrinsic absolute magnitude in G at the known distance"
     )

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from redflower.calibrate.pulls import Pulls, pulls_of
+from redflower.calibrate.pulls import Pulls, sample_pulls
 from redflower.calibrate.settings import CalibrationSettings
 from redflower.posterior.fast.grid import FastTarget
 from redflower.star import Star
@@ -89,7 +89,7 @@ def fit_offsets(
     while done < settings.max_passes and not converged:
         tried = offset.copy()
         tried[fitted] += step
-        found = pulls_of(fast, stars, source_id, tried, ebv_mag, ebv_error_mag, settings.seed)
+        found = sample_pulls(fast, stars, source_id, tried, ebv_mag, ebv_error_mag, settings.seed)
         before = before or found
         done += 1
         if progress is not None:

@@ -10,10 +10,10 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from redflower.flow.emulator import Noise
 from redflower.posterior.batches import batches, map_stars, take
-from redflower.posterior.fast.fit import Fit, fit_of, pull_of
+from redflower.posterior.fast.fit import Fit, star_fit, zero_point_pull
 from redflower.posterior.fast.grid import FastTarget, posterior_grid
 from redflower.posterior.fast.grid_summaries import node_masses, summarise_grid
-from redflower.posterior.fast.steps import QUADRATURE_AT_ONCE, noise_of
+from redflower.posterior.fast.steps import QUADRATURE_AT_ONCE, noise_inputs
 from redflower.posterior.keys import star_keys
 from redflower.random_streams import Stream
 from redflower.star import Star
@@ -50,8 +50,8 @@ def _batch(
         grid = grid._replace(log_density=grid.log_density + held[None, :])
         summary = summarise_grid(grid)
         return Pulls(
-            fit=fit_of(fast, star, noise, grid, fit_key),
-            pull=pull_of(fast, star, noise, grid, pull_key),
+            fit=star_fit(fast, star, noise, grid, fit_key),
+            pull=zero_point_pull(fast, star, noise, grid, pull_key),
             log_evidence=node_masses(grid)[1],
             ebv_mean_mag=summary.ebv_mean_mag,
             distance_mean_pc=summary.distance_mean_pc,
@@ -60,7 +60,7 @@ def _batch(
     return map_stars(one, stars, noise, keys, ebv_mag, ebv_error_mag, at_once=QUADRATURE_AT_ONCE)
 
 
-def pulls_of(
+def sample_pulls(
     fast: FastTarget,
     stars: Star,
     source_id: np.ndarray,
@@ -88,7 +88,7 @@ def pulls_of(
     parts = []
     for batch, padded in batches(np.arange(len(source_id)), BATCH):
         part = take(moved, padded)
-        noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
+        noise = jax.tree.map(jnp.asarray, noise_inputs(fast.emulator, part))
         found = _batch(
             fast, part, noise, star_keys(source_id[padded], seed, Stream.FIT_OF_STARS),
             jnp.asarray(ebv_mag[padded], jnp.float32), jnp.asarray(ebv_error_mag[padded], jnp.float32),

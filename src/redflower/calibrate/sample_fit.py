@@ -46,5 +46,5 @@ def sample_fit(
         residual=residual[counted].sum(axis=0).tolist(),
         residual_mag=record.residual_mag[rows][counted].sum(axis=0, dtype=float).tolist(),
         squares_mag2=(record.residual_mag[rows][counted].astype(float) ** 2).sum(axis=0).tolist(),
-        parallax=[len(parallax), float(parallax.sum()), float((parallax**2).sum())],
+        parallax=[float(len(parallax)), float(parallax.sum()), float((parallax**2).sum())],
     )

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from redflower.catalogue.io.tables import read_table_parts as read_table_parts
     from redflower.catalogue.io.tables import write_table as write_table
     from redflower.catalogue.maps.distance_prior import DistancePrior as DistancePrior
+    from redflower.catalogue.maps.distance_prior import choose_distance_prior as choose_distance_prior
     from redflower.catalogue.maps.distance_prior import default_distance_prior as default_distance_prior
     from redflower.catalogue.maps.distance_prior import (
         distance_prior_or_fallback as distance_prior_or_fallback,
     )
+    from redflower.catalogue.maps.distance_prior import named_distance_prior as named_distance_prior
     from redflower.catalogue.maps.distance_prior import packaged_distance_prior as packaged_distance_prior
     from redflower.catalogue.maps.distance_prior import read_distance_prior as read_distance_prior
     from redflower.catalogue.maps.dust_map import DustMap as DustMap

@@ -131,6 +131,15 @@ def prepare(
     ------
     InputError
         If the table is prepared already, breaks a condition of `read_stars`, or no star is left.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> prepared = redflower.prepare("raw.parquet", purpose="inference")
+    >>> prepared.table["gaia_g"].unit, prepared.table["parallax"].unit
+    (Unit("mag"), Unit("mas"))
+    >>> prepared.report.purpose
+    'inference'
     """
     if purpose not in get_args(Purpose):
         raise InputError(f"prepare(purpose) must be 'training' or 'inference'; got {purpose!r}.")

@@ -8,12 +8,11 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Array, Bool, Float, Shaped
 
-from redflower.bands import BANDS
+from redflower.bands import BANDS, MIN_BANDS
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.distance_prior import DistancePrior
 from redflower.catalogue.maps.selection_counts import selection_pixels
 from redflower.catalogue.prepared import prepared_error_name, require_prepared, table_scale
-from redflower.catalogue.reading.checks import BANDS_MIN
 from redflower.photometric_offsets import PhotometricOffsets
 from redflower.photometric_scales import PhotometricScale, move_magnitudes
 from redflower.physics import SelectionFunction
@@ -22,7 +21,7 @@ from redflower.star import Star
 
 USABLE: Final = "usable"
 NO_POSITION: Final = "no position"
-FEW_BANDS: Final = f"fewer than {BANDS_MIN} bands"
+FEW_BANDS: Final = f"fewer than {MIN_BANDS} bands"
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def to_stars(
 
     # The first reason that holds; np.select takes them in order.
     reason = np.select(
-        [~placed, observed.sum(axis=1) < BANDS_MIN],
+        [~placed, observed.sum(axis=1) < MIN_BANDS],
         [NO_POSITION, FEW_BANDS],
         default=USABLE,
     )

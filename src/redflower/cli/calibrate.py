@@ -28,7 +28,9 @@ def calibrate(
     ] = CalibrationSettings().prior_mag,
     distance_prior: Annotated[
         Path | None,
-        typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's"),
+        typer.Option(
+            help="CSV of the prior that the model was trained with, or mock or sky; by default the model's if packaged"
+        ),
     ] = None,
     photometry: Annotated[
         str | None,
@@ -39,15 +41,15 @@ def calibrate(
     """Fit how far each band of a sample is off a model's photometric scale, with reddening and distance integrated out."""
     from redflower.api.calibration import calibrate as fit
     from redflower.catalogue.io.columns import as_floats
+    from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.catalogue.maps.dustmaps_map import open_dust_map
     from redflower.catalogue.reading.prepared_stars import open_prepared
-    from redflower.cli.prior import prior_for
     from redflower.products.calibration import write_calibration
     from redflower.products.folder import check_folder
     from redflower.products.page_calibration import sentence
 
     check_folder(out)
-    chosen_prior = prior_for(distance_prior, stars, model)
+    chosen_prior = named_distance_prior(distance_prior) if distance_prior else None
     dust = open_dust_map(ebv_map, scale=ebv_map_scale) if ebv_map else None
     table = open_prepared(stars, str(stars))
     if dust is not None:

@@ -70,7 +70,7 @@ def demo(
     write_sightline(clouds, out / "clouds")
 
     good = posteriors[usable_rows(posteriors)]
-    profile = profile_of(good, np.array(PROFILE_EDGES_PC, dtype=float))
+    profile = binned_posteriors(good, np.array(PROFILE_EDGES_PC, dtype=float))
     summary = f"{found(good, posteriors)} {sentence(clouds.summary)}"
     dust = reddening_distance_figure(posteriors, profile, CLOUDS)
     diagram = colour_magnitude_figure(prepared.table, posteriors)
@@ -128,7 +128,7 @@ def cloud_rows(numbers: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def profile_of(posteriors: "Table", edges_pc: "np.ndarray") -> "Profile":
+def binned_posteriors(posteriors: "Table", edges_pc: "np.ndarray") -> "Profile":
     """Return the binned profile of a table of posteriors with densities."""
     import numpy as np
 
@@ -147,7 +147,7 @@ def found(good: "Table", posteriors: "Table") -> str:
     (near_pc, near_mag), (far_pc, far_mag) = CLOUDS
     edges = [10.0, near_pc * (1 - CLEARANCE), near_pc * (1 + CLEARANCE), far_pc * (1 - CLEARANCE)]
     edges += [far_pc * (1 + CLEARANCE), 1e5]
-    profile = profile_of(good, np.array(edges))
+    profile = binned_posteriors(good, np.array(edges))
     levels = [f"{profile.ebv_mag[k]:.3f} ± {profile.ebv_error_mag[k]:.3f}" for k in (0, 2, 4)]
     steps = np.diff(profile.ebv_mag[[0, 2, 4]])
     return (

@@ -39,7 +39,9 @@ def infer(
     ebv_max: Annotated[float, typer.Option(help="Upper end of the reddening prior [mag]")] = EBV_MAX_MAG,
     distance_prior: Annotated[
         Path | None,
-        typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's"),
+        typer.Option(
+            help="CSV of the prior that the model was trained with, or mock or sky; by default the model's if packaged"
+        ),
     ] = None,
     photometry: Annotated[
         str | None,
@@ -97,7 +99,7 @@ def infer(
 ) -> None:
     """Infer E(B-V) and distance of every star: means, deviations, quantiles, evidence, status, flags."""
     from redflower.api.statuses import describe_statuses
-    from redflower.cli.prior import prior_for
+    from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.photometric_offsets import read_offsets
     from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings
     from redflower.scale import infer_file
@@ -115,7 +117,7 @@ def infer(
         density=density,
         seed=seed,
     )
-    prior = prior_for(distance_prior, stars, model)
+    prior = named_distance_prior(distance_prior) if distance_prior else None
     with counter("stars", None) as progress:
         report = infer_file(
             stars, out, model,

@@ -67,7 +67,7 @@ def sightline(
     from redflower.catalogue.reading.prepared_stars import open_prepared
     from redflower.products import write_sightline
     from redflower.products.compare import read_comparison
-    from redflower.products.cone import cone_of
+    from redflower.products.cone import sky_cone
     from redflower.products.folder import check_folder
     from redflower.products.page_sightline import sentence
     from redflower.sightline import DustPrior
@@ -82,7 +82,7 @@ def sightline(
         scatter_mag=(DustPrior().scatter_mag[0], scatter),
     )
     prepared = open_prepared(stars, str(stars)) if stars else None
-    place, radius_deg = cone_of(table)
+    place, radius_deg = sky_cone(table)
     others = [read_comparison(text, *place, radius_deg) for text in compare or ()]
     with counter("models fitted", max_clouds + 2) as progress:
         result = fit(

@@ -82,8 +82,8 @@ def train(
     """
     from redflower.api.training import train as train_model
     from redflower.api.training_plan import chosen_preset
+    from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.catalogue.maps.selection_file import read_selection
-    from redflower.cli.prior import prior_for
     from redflower.flow import load_model, save_model
     from redflower.physics import law_of_name
     from redflower.products.training import write_training_report
@@ -108,7 +108,7 @@ def train(
             )
     settings = read_config(config) if config is not None else None
     chosen_preset(settings, preset, max_minutes)  # before the stars are read
-    prior = prior_for(distance_prior, stars)
+    prior = named_distance_prior(distance_prior) if distance_prior else None
     selected = read_selection(selection) if selection else None
     start = load_model(start_from) if start_from else None
     chosen_law = law_of_name(law) if law else None

@@ -22,7 +22,9 @@ def validate(
     ] = None,
     distance_prior: Annotated[
         Path | None,
-        typer.Option(help="CSV of the prior that the model was trained with; else the mock Galaxy's"),
+        typer.Option(
+            help="CSV of the prior that the model was trained with, or mock or sky; by default the model's if packaged"
+        ),
     ] = None,
     photometry: Annotated[
         str | None,
@@ -48,8 +50,8 @@ def validate(
     from redflower.api.simulations import check_by_simulations
     from redflower.api.validation import validate as run_validation
     from redflower.calibrate.verdict import verdict_of
+    from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.catalogue.reading.prepared_stars import open_prepared
-    from redflower.cli.prior import prior_for
     from redflower.posterior import InferenceSettings, NutsSettings
     from redflower.products.folder import check_folder
     from redflower.products.page_validation import sentence
@@ -62,7 +64,7 @@ def validate(
         nuts=NutsSettings(n_warmup=warmup, n_draws=draws),
         seed=seed,
     )
-    prior = prior_for(distance_prior, stars, model)
+    prior = named_distance_prior(distance_prior) if distance_prior else None
     table = open_prepared(stars, str(stars))
     total = 2 * (len(EBV_STEPS_MAG) + 1) * min(len(table), n_stars or len(table))
     with counter("posteriors", total) as progress:

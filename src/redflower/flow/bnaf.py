@@ -157,22 +157,3 @@ class BlockAutoregressiveNetwork(AbstractBijection):
 
     def inverse_and_log_det(self, y, condition=None):
         raise NotImplementedError(self.inverse_message)
-
-
-def weights_of_flowjax(network) -> DenseWeights:
-    """Return the effective weights of flowjax's `BlockAutoregressiveNetwork`, for comparison in tests and benchmarks.
-
-    Parameters
-    ----------
-    network : a conditional `flowjax.bijections.BlockAutoregressiveNetwork` with flowjax's default activation.
-    """
-    from paramax import unwrap
-
-    plain = unwrap(network)
-    linears = [linear for linear, _ in plain.layers]
-    dim = network.shape[0]
-    matrices = tuple(linear.weight for linear in linears)
-    diagonals = tuple(
-        jnp.where(block_masks(dim, m.shape[0] // dim, m.shape[1] // dim)[0], m, 0.0) for m in matrices
-    )
-    return DenseWeights(matrices, diagonals, tuple(li.bias for li in linears), plain.cond_linear.weight)

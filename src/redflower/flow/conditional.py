@@ -7,10 +7,9 @@ import numpy as np
 from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from redflower.constants import LOG_SQRT_2PI
 from redflower.flow.bnaf import BlockAutoregressiveNetwork, DenseWeights, dense_forward, leading_weights
 from redflower.flow.standardise import Standardisation
-
-LOG_SQRT_2PI = 0.9189385332046727
 
 
 class ConditionalFlow(eqx.Module):

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from redflower.constants import LOG_SQRT_2PI
 from redflower.flow.emulator_networks import (
     EmulatorStructure,
     Network,
@@ -31,7 +32,6 @@ from redflower.flow.emulator_networks import (
 )
 from redflower.flow.noise_filter import NoiseFilter, PopulationMoments, make_noise_filter
 
-LOG_SQRT_2PI = 0.9189385332046727
 #: Beyond this many predicted standard deviations an innovation is compressed before the networks see it.
 SOFT_CLIP = 6.0
 

@@ -138,6 +138,20 @@ def save_model(model: Model, path: str | Path) -> Path:
     Returns
     -------
     The path written.
+
+    Raises
+    ------
+    OSError : the file cannot be written.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> model = redflower.load_model("mock-sky")
+    >>> path = redflower.save_model(model, "copy")
+    >>> path.name
+    'copy.safetensors'
+    >>> redflower.load_model(path).model_id == model.model_id
+    True
     """
     path = Path(path)
     if path.suffix != SUFFIX:
@@ -153,9 +167,24 @@ def save_model(model: Model, path: str | Path) -> Path:
 def load_model(name_or_path: str | Path) -> Model:
     """Read a model by its shipped name or from a file. Reading never runs code from the file.
 
+    Parameters
+    ----------
+    name_or_path : name of a shipped model (`redflower models`), or a file that `save_model` wrote.
+
+    Returns
+    -------
+    The model.
+
     Raises
     ------
     ModelError : no such model; or the file is damaged, foreign, or of a newer format.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> model = redflower.load_model("mock-sky")
+    >>> model.n_bands
+    11
     """
     path = _find(name_or_path)
     compute_platform()

@@ -1,19 +1,17 @@
 """Likelihoods of what was measured of one star: magnitudes and parallax."""
 
-import math
 from typing import Final
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
 
+from redflower.constants import LOG_SQRT_2PI
 from redflower.physics._types import ScalarLike
 from redflower.physics.coordinates import DISTANCE_FLOOR_PC
 
 #: Parallax times distance. Parallaxes are in milliarcseconds everywhere in redflower. [mas pc]
 PARALLAX_DISTANCE_MAS_PC: Final = 1000.0
-
-LOG_SQRT_2PI: Final = 0.5 * math.log(2.0 * math.pi)
 
 
 def log_photometric_likelihood(

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jax.scipy.special import gammainc, gammaln
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, LOG_SQRT_2PI
 from redflower.physics._types import ScalarLike
 from redflower.physics.coordinates import DISTANCE_FLOOR_PC
-from redflower.physics.likelihoods import LOG_SQRT_2PI, PARALLAX_DISTANCE_MAS_PC
+from redflower.physics.likelihoods import PARALLAX_DISTANCE_MAS_PC
 
 #: Distances that `distance_posterior_quantiles` looks at. The prior holds less than 1e-5 of its mass beyond
 #: 71 kpc anywhere on the sky, and no star but the Sun is within 1 pc. [pc]

@@ -35,13 +35,13 @@ def residuals_figure(stars: Table, numbers: dict[str, Any]) -> Figure:
         for name, label in zip(numbers["bands"], numbers["labels"], strict=True)
         if f"{name}_after" in stars.colnames and np.isfinite(stars[f"{name}_after"]).sum() > _MIN_IN_BIN
     ]
-    axes_of = (("bp_rp", "BP $-$ RP [mag]"), ("gaia_g", "G [mag]"), ("distance", "distance [kpc]"))
+    uniform_axes = (("bp_rp", "BP $-$ RP [mag]"), ("gaia_g", "G [mag]"), ("distance", "distance [kpc]"))
     with style():
         figure = Figure(figsize=(7.5, 1.15 * len(shown) + 0.6))
-        panels = np.atleast_2d(figure.subplots(len(shown), len(axes_of), sharex="col", sharey="row"))
+        panels = np.atleast_2d(figure.subplots(len(shown), len(uniform_axes), sharex="col", sharey="row"))
         for number, (name, label) in enumerate(shown):
             row = panels[number]
-            for axes, (along, text) in zip(row, axes_of, strict=True):
+            for axes, (along, text) in zip(row, uniform_axes, strict=True):
                 x = np.asarray(stars[along], dtype=float) / (1e3 if along == "distance" else 1.0)
                 for when, colour, offset in (("before", STARS, -0.5), ("after", MEAN, 0.5)):
                     _binned(

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from astropy.table import Table
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from redflower.physics import galactocentric_radius_pc, height_pc
+from redflower.distances import galactic_place_pc, modulus_from_distance
 from redflower.plot.style import MEAN, STARS, TRUTH, style
 from redflower.plot.survey_sample import sample_distance_pc
 
@@ -37,7 +35,7 @@ def coverage_figure(
     distance = sample_distance_pc(prepared)
     good = np.isfinite(distance)
     l_deg, b_deg = (np.asarray(prepared[name], dtype=float)[good] for name in ("l", "b"))
-    radius, height = _cylindrical(distance[good], l_deg, b_deg)
+    radius, height = galactic_place_pc(distance[good], l_deg, b_deg)
     with style():
         figure = Figure(figsize=(6.0, 4.4))
         axes = figure.subplots()
@@ -54,7 +52,7 @@ def coverage_figure(
             figure.colorbar(counts[3], label="stars per cell")
         along = np.linspace(1.0, reach_pc, 200)
         for (name, (l0, b0)), colour in zip(sightlines.items(), (MEAN, TRUTH, "green", "k"), strict=False):
-            r, z = _cylindrical(along, np.full(200, l0), np.full(200, b0))
+            r, z = galactic_place_pc(along, np.full(200, l0), np.full(200, b0))
             axes.plot(r / 1000, z / 1000, color=colour, lw=1.5, label=f"{name}, to {reach_pc / 1000:g} kpc")
         axes.set(xlabel="R [kpc]", ylabel="Z [kpc]")
         axes.legend(loc="upper left", fontsize=8)
@@ -80,22 +78,22 @@ def malmquist_figure(
     """
     distance = sample_distance_pc(prepared)
     with np.errstate(invalid="ignore", divide="ignore"):
-        absolute = np.asarray(prepared["gaia_g"], dtype=float) - 5 * np.log10(distance / 10.0)
+        absolute = np.asarray(prepared["gaia_g"], dtype=float) - modulus_from_distance(distance)
     b_deg = np.asarray(prepared["b"], dtype=float)
     with style():
         figure = Figure(figsize=(10.0, 3.6))
         panels = figure.subplots(1, len(latitudes_deg), sharey=True)
         for axes, latitude in zip(np.atleast_1d(panels), latitudes_deg, strict=True):
             near = np.isfinite(absolute) & (np.abs(np.abs(b_deg) - latitude) < width_deg)
-            _, height = _cylindrical(distance[near], np.zeros(near.sum()), b_deg[near])
+            _, height = galactic_place_pc(distance[near], np.zeros(near.sum()), b_deg[near])
             axes.scatter(height, absolute[near], s=4, alpha=0.5, linewidths=0, rasterized=True, color=STARS)
             along = np.linspace(20.0, 4000.0, 300)
-            _, z = _cylindrical(along, np.zeros(300), np.full(300, latitude))
+            _, z = galactic_place_pc(along, np.zeros(300), np.full(300, latitude))
             for limit, name in ((g_bright_mag, "bright"), (g_faint_mag, "faint")):
                 if limit is not None:
                     axes.plot(
                         z,
-                        limit - 5 * np.log10(along / 10.0),
+                        limit - modulus_from_distance(along),
                         color=MEAN,
                         lw=1.2,
                         label=f"{name}: G = {limit:g}",
@@ -108,14 +106,3 @@ def malmquist_figure(
         if first.get_legend_handles_labels()[0]:
             first.legend(fontsize=8, loc="upper right")
     return figure
-
-
-def _cylindrical(
-    distance_pc: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return R and Z of each star. [pc]"""
-    if len(distance_pc) == 0:
-        return np.zeros(0), np.zeros(0)
-    d, lon, lat = (jnp.asarray(values) for values in (distance_pc, l_deg, b_deg))
-    radius = jax.vmap(galactocentric_radius_pc)(d, lon, lat)
-    return np.asarray(radius), np.asarray(jax.vmap(height_pc)(d, lat))

@@ -8,6 +8,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from redflower.bands import BAND_INDEX, BANDS
+from redflower.distances import modulus_from_distance
 from redflower.plot.style import INK, MEAN, STARS, style
 
 #: Above this many stars a scatter plot is thinned to it, at random.
@@ -44,7 +45,7 @@ def colour_relations_figure(prepared: Table, *, seed: int = 0) -> Figure:
     second = g - _floats(prepared, red)
     distance = sample_distance_pc(prepared)
     with np.errstate(invalid="ignore", divide="ignore"):
-        absolute = g - 5 * np.log10(distance / 10.0)
+        absolute = g - modulus_from_distance(distance)
     relations = [(colour, second, f"G $-$ {label} [mag]", False), (colour, absolute, "M$_G$ [mag]", True)]
     with style():
         figure = Figure(figsize=(8.0, 7.6))

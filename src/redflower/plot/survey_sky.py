@@ -1,9 +1,8 @@
 """A sample on the sky: the dust map it was chosen by, and its selection function (the paper, Figure 8)."""
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import astropy.units as u
-import jax
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
@@ -12,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from redflower.physics import SelectionFunction, log_selection
 from redflower.plot.style import style
+
+if TYPE_CHECKING:
+    from redflower.physics import SelectionFunction
 
 #: Columns and rows of the drawn sky.
 _GRID: Final = (720, 360)
@@ -39,7 +40,7 @@ def sky_figure(
     *,
     dust: LooksUpDust | None = None,
     ebv_max_mag: float = 0.018,
-    selection: SelectionFunction | None = None,
+    selection: "SelectionFunction | None" = None,
     g_mag: float = 20.0,
     g_rp_mag: float = 0.7,
 ) -> Figure:
@@ -65,6 +66,10 @@ def sky_figure(
         left, right = figure.subplots(1, 2, subplot_kw={"projection": "mollweide"})
         if selection is not None:
             pixel = HEALPix(selection.nside, order="nested").lonlat_to_healpix(icrs.ra, icrs.dec)
+            import jax  # a selection function is JAX's already; without one figures do without
+
+            from redflower.physics import log_selection
+
             logs = jax.vmap(lambda p: log_selection(selection, p, g_mag, g_rp_mag))(
                 np.arange(12 * selection.nside**2)
             )

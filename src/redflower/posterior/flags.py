@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array
 from scipy.stats import chi2
 
-from redflower.bands import G
+from redflower.bands import MIN_BANDS, G
 from redflower.constants import LATITUDE_MIN_DEG
 from redflower.flow.conditional import needed_bands
 from redflower.flow.coverage import Coverage
@@ -18,7 +18,6 @@ from redflower.posterior.log_density import Target
 from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG, MAX_EDGE_SHARE, Flag, Status
 from redflower.star import Star
 
-MIN_BANDS = 3
 #: A star is called unlike the training stars when its median squared length in the flow's normal coordinates is
 #: above this quantile of chi-squared: one star of the trained population in ten thousand.
 UNLIKELY_QUANTILE = 0.9999

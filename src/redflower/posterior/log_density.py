@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from redflower.bands import BP, RP, G
+from redflower.constants import LOG_LN10_OVER_5
 from redflower.flow.conditional import PreparedFlow, needed_bands
 from redflower.flow.model import Model
 from redflower.physics import (
@@ -29,8 +30,6 @@ from redflower.physics import (
 )
 from redflower.physics._types import ScalarLike
 from redflower.star import Star
-
-LOG_LN10_OVER_5 = -0.7754548897852702
 
 
 class Target(eqx.Module):
@@ -85,7 +84,7 @@ def brightening(extinction_mag: Float[Array, "*node"]) -> Float[Array, "*node"]:
     return jnp.minimum(extinction_mag, 0.0)  # D12
 
 
-def log_parallax_of(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
+def log_parallax_term(star: Star, distance_pc: Float[Array, ""]) -> Float[Array, ""]:
     """Return ln of the parallax likelihood, 0 without a parallax. Equation: E6 (docs/explanation/model.md)."""
     return jnp.where(
         star.has_parallax,
@@ -148,7 +147,7 @@ def log_posterior(
     log_sample = jnp.where(observed[G], log_sample, 0.0)  # D11
     log_reddening = log_reddening_prior(ebv_mag, target.ebv_min_mag, target.ebv_max_mag)
     log_parallax, log_distance = (
-        log_parallax_of(star, distance_pc),
+        log_parallax_term(star, distance_pc),
         log_prior_of_modulus(target, star, distance_pc),
     )
     return log_likelihood + log_parallax + log_intrinsic + log_sample + log_distance + log_reddening  # E16

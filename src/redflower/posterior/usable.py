@@ -21,6 +21,14 @@ def usable_rows(posteriors: Any) -> np.ndarray:
     Returns
     -------
     True or False for every row.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> posteriors = redflower.read_table("posteriors.parquet")
+    >>> usable = redflower.usable_rows(posteriors)
+    >>> usable.shape == (len(posteriors),)
+    True
     """
     words = np.asarray(posteriors["status"]).astype(str)
     at_lower_edge = (words == Status.EDGE_OF_PRIOR.value) & (np.asarray(posteriors["ebv_mean"]) < 0.0)

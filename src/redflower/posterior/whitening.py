@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from redflower.bands import BP, RP
+from redflower.constants import LOG_SQRT_2PI
 from redflower.flow.conditional import needed_bands
 from redflower.physics import colour_to_absolute, extinction_mag, intrinsic_bp_rp
 from redflower.posterior.log_density import Target, log_posterior
@@ -131,5 +132,5 @@ def log_whitened(
     )
     idle = ~needed_bands(star.observed[: target.n_bands])
     # Idle coordinates get a normalised standard normal in place of their (absent) factor and Jacobian.
-    dummy = -0.5 * theta[2:] ** 2 - 0.9189385332046727 - jnp.log(whitening.scale_mag)
+    dummy = -0.5 * theta[2:] ** 2 - LOG_SQRT_2PI - jnp.log(whitening.scale_mag)
     return value + log_jacobian + jnp.sum(jnp.where(idle, dummy, 0.0))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from redflower.distances import distance_from_modulus
 from redflower.errors import InputError
 from redflower.provenance import VERSION
 from redflower.sightline import SightlineFit
@@ -71,7 +72,7 @@ def cloud_inference_data(fit: SightlineFit, n_clouds: int | None = None) -> Any:
         values["drift"] = draws.drift
     if wanted:
         values |= {
-            "distance": 10.0 ** (1.0 + draws.modulus_mag / 5.0),
+            "distance": distance_from_modulus(draws.modulus_mag),
             "ebv": draws.ebv_mag,
             "patchiness": draws.patchiness,
         }
@@ -104,7 +105,7 @@ def star_inference_data(
     attrs : of the groups: model, reddening prior and the like.
     """
     values = {name: np.moveaxis(value, 0, -1) for name, value in chains.items()}
-    values["distance"] = 10.0 ** (1.0 + values["distance_modulus"].astype(np.float64) / 5.0)
+    values["distance"] = distance_from_modulus(values["distance_modulus"].astype(np.float64))
     return _inference_data(
         values, _STARS, dims=dict.fromkeys(values, ["star"]), coords={"star": source_id}, attrs=attrs
     )

@@ -6,7 +6,7 @@ from astropy.table import Table
 from redflower.catalogue.io.columns import as_floats
 
 
-def cone_of(stars: Table) -> tuple[tuple[float | None, float | None], float]:
+def sky_cone(stars: Table) -> tuple[tuple[float | None, float | None], float]:
     """Return l and b of the stars' mean direction, and the radius of the circle about it that holds them all. [deg]
 
     The mean is that of the directions, not of the angles, so that it holds near a pole and across l = 0. Stars without a

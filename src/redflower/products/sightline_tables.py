@@ -5,8 +5,9 @@ from typing import Any, Final
 import numpy as np
 from astropy.table import Column, Table
 
+from redflower.distances import distance_from_modulus
 from redflower.posterior.density import JointDensity
-from redflower.products.cone import cone_of
+from redflower.products.cone import sky_cone
 from redflower.quantiles import QUANTILES, percent
 from redflower.sightline import SightlineFit, binned_profile, cloud_summary
 from redflower.sightline.result import thinned
@@ -21,7 +22,7 @@ _N_SAVED_DRAWS: Final = 500
 def summary_of_fit(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) -> dict[str, Any]:
     best = fit.best
     more = [float(m.probability) for m in fit.models]
-    (l_deg, b_deg), _ = cone_of(stars)
+    (l_deg, b_deg), _ = sky_cone(stars)
     return {
         "n_stars": fit.n_stars,
         "n_stars_given": len(stars),
@@ -134,7 +135,7 @@ def draw_table(fit: SightlineFit) -> Table:
             parts["n_clouds"].append(np.full(n_draws, model.n_clouds))
             parts["cloud"].append(np.full(n_draws, k + 1))
             parts["draw"].append(np.arange(n_draws))
-            parts["distance"].append(10.0 ** (1.0 + draws.modulus_mag[:, k] / 5.0))
+            parts["distance"].append(distance_from_modulus(draws.modulus_mag[:, k]))
             parts["ebv"].append(draws.ebv_mag[:, k])
     units = {"distance": "pc", "ebv": "mag"}
     table = Table()

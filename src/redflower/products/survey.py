@@ -1,12 +1,14 @@
 """The folder of figures of a prepared sample."""
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from redflower.catalogue import PreparedStars, QualityLimits, write_table
-from redflower.physics import SelectionFunction
 from redflower.plot import colour_relations_figure, coverage_figure, malmquist_figure, ruwe_figure, sky_figure
 from redflower.plot.style import save_figure
+
+if TYPE_CHECKING:
+    from redflower.physics import SelectionFunction
 
 FIGURES: Final = ("colour-relations", "coverage", "ruwe", "malmquist", "sky")
 TABLE: Final = "table-1.ecsv"
@@ -23,7 +25,7 @@ def write_figures(
     prepared: PreparedStars,
     limits: QualityLimits,
     ebv_max_mag: float,
-    selection: SelectionFunction | None,
+    selection: "SelectionFunction | None",
 ) -> None:
     """Write the sample's figures (the paper, Figures 2, 5, 6, 7 and 8) as PNG and PDF, and its Table 1 as ECSV."""
     folder.mkdir(parents=True, exist_ok=True)

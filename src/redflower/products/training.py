@@ -1,11 +1,10 @@
 """The folder that `redflower train` leaves beside a model: curves, the sample as the flow sees it, one page."""
 
 import json
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from redflower.files import folder_written_whole
 from redflower.flow import Model
 from redflower.plot.style import save_figure
 from redflower.plot.training import (
@@ -37,14 +36,12 @@ def write_training_report(folder: Path, model: Model, result: TrainResult) -> No
             ),
             "ruwe": ("RUWE of the training stars.", ruwe_figure(shown)),
         }
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
-    try:
+    with folder_written_whole(folder) as part:
         for name, (_, figure) in figures.items():
             for ending in ("png", "pdf"):
-                save_figure(figure, temporary / f"{name}.{ending}", dpi=150)
+                save_figure(figure, part / f"{name}.{ending}", dpi=150)
         history = [asdict(epoch) for epoch in result.history]
-        (temporary / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
+        (part / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
         last_of_stage = [
             epoch
             for epoch, later in zip(result.history, [*result.history[1:], None], strict=True)
@@ -63,7 +60,7 @@ def write_training_report(folder: Path, model: Model, result: TrainResult) -> No
             for epoch in last_of_stage
         ]
         write_page(
-            temporary / "report.html",
+            part / "report.html",
             title=f"redflower train: {model.name}",
             summary=(
                 f"{model.model_id}, {', '.join(model.band_names)}, {model.g_bright_mag:g} < G < {model.g_faint_mag:g}, "
@@ -88,8 +85,3 @@ def write_training_report(folder: Path, model: Model, result: TrainResult) -> No
             ],
             provenance={"model": model.model_id, "config": model.config, **model.provenance},
         )
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -28,7 +28,7 @@ from redflower.catalogue.prepared import table_scale
 from redflower.catalogue.reading.prepared_stars import clean_prepared
 from redflower.errors import InputError, RedflowerError
 from redflower.files import written_whole
-from redflower.flow import Model
+from redflower.flow import Model, load_model
 from redflower.photometric_offsets import PhotometricOffsets, offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status
@@ -102,14 +102,16 @@ def infer_file(
             f"infer: {out} cannot hold densities, for CSV has no columns of arrays. Write .parquet, .fits, .ecsv or "
             ".vot, or leave --density out."
         )
-    model, prior = api.matching_prior(model, distance_prior)
+    model = model if isinstance(model, Model) else load_model(model)
     n_total = count_rows(stars)
     # Every part is looked at before the first is inferred: what is wrong in the last one should not be found after hours.
     moved: list[str] = []
+    names: list[str] = []
     for number, part in enumerate(_parts(stars, part_rows, say=True)):
         if number == 0:
-            moved = describe_move(table_scale(part, photometry), model.scale())
+            moved, names = describe_move(table_scale(part, photometry), model.scale()), part.colnames
             api.passed_on(part, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
+    model, prior = api.matching_prior(model, distance_prior, names)
     folder = out.with_name(f"{out.name}.parts")
     _open_folder(
         folder, _fingerprint(stars, model, settings, part_rows, photometry, offsets, keep), resume=resume

@@ -51,7 +51,7 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
 
     return Problem(
         n_dim,
-        lambda points: stars.log_likelihood(clouds_of(points, prior, stars.grid, n_clouds)),
+        lambda points: stars.log_likelihood(clouds_at(points, prior, stars.grid, n_clouds)),
         start,
         valid,
         make_jump if n_clouds else None,
@@ -59,7 +59,7 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
     )
 
 
-def clouds_of(points: Points, prior: DustPrior, grid: CellGrid, n_clouds: int) -> Dust:
+def clouds_at(points: Points, prior: DustPrior, grid: CellGrid, n_clouds: int) -> Dust:
     """Map points of the unit cube to clouds, by inverse distribution functions. Equation: ES5 (docs/explanation/model.md)."""
     foreground, scatter, outliers, drift = _shared(points, prior, grid)
     near, far = prior.modulus_mag
@@ -89,7 +89,7 @@ def profile_problem(stars: StarSet, prior: DustPrior) -> Problem:
     n_dim = prior.n_shared + 1 + len(profile_edges_mag(prior))
     return Problem(
         n_dim,
-        lambda points: stars.log_likelihood(profile_of(points, prior, stars.grid)),
+        lambda points: stars.log_likelihood(profile_at(points, prior, stars.grid)),
         lambda n, rng: rng.random((n, n_dim)),
         lambda points: np.ones(len(points), dtype=bool),
     )
@@ -101,7 +101,7 @@ def profile_edges_mag(prior: DustPrior) -> Float[np.ndarray, " step"]:
     return np.arange(near + 0.5 * PROFILE_STEP_MAG, far, PROFILE_STEP_MAG)
 
 
-def profile_of(points: Points, prior: DustPrior, grid: CellGrid) -> Dust:
+def profile_at(points: Points, prior: DustPrior, grid: CellGrid) -> Dust:
     """Map points of the unit cube to profiles. Equation: ES8 (docs/explanation/model.md)."""
     foreground, scatter, outliers, drift = _shared(points, prior, grid)
     place, heights = points[:, prior.n_shared, None], points[:, prior.n_shared + 1 :]
@@ -185,7 +185,7 @@ def log_evidence_of_one_more(
     grid = stars.grid
 
     def log_like(points: Points, n: int) -> Float[np.ndarray, " draw"]:
-        return stars.log_likelihood(clouds_of(points, prior, grid, n))
+        return stars.log_likelihood(clouds_at(points, prior, grid, n))
 
     at_more = log_like(with_one, n_more) - log_like(left, n_more - 1) - proposal.log_density(out)
     # To N clouds: one is inserted.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from redflower.distances import modulus_from_distance
 from redflower.errors import InputError
 
 
@@ -50,7 +51,7 @@ class DustPrior:
     @property
     def modulus_mag(self) -> tuple[float, float]:
         """Distance moduli between which the clouds lie. [mag]"""
-        near, far = (5.0 * np.log10(d / 10.0) for d in self.distance_pc)
+        near, far = modulus_from_distance(self.distance_pc)
         return float(near), float(far)
 
     @property

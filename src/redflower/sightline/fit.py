@@ -8,15 +8,16 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
+from redflower.distances import distance_from_modulus
 from redflower.errors import InputError
 from redflower.platforms import compute_platform
 from redflower.posterior.density import JointDensity
 from redflower.sightline.cells import make_grid, star_cells
 from redflower.sightline.clouds import (
     cloud_problem,
-    clouds_of,
+    clouds_at,
     log_evidence_of_one_more,
-    profile_of,
+    profile_at,
     profile_problem,
 )
 from redflower.sightline.dust import DustPrior
@@ -112,7 +113,7 @@ def fit_sightline(
             log_evidence=float(log_evidence[n_clouds]),
             log_evidence_error=one.log_evidence_error,
             probability=float(probability[n_clouds]),
-            draws=clouds_of(one.points, prior, grid, n_clouds),
+            draws=clouds_at(one.points, prior, grid, n_clouds),
             log_likelihood_max=float(one.log_likelihood.max()),
         )
         for n_clouds, one in enumerate(found)
@@ -121,7 +122,7 @@ def fit_sightline(
     if monotone:
         harder = replace(settings, n_moves=2 * settings.n_moves)
         one = sample(profile_problem(stars, prior), rng, harder)
-        smooth, smooth_evidence = profile_of(one.points, prior, grid), one.log_evidence
+        smooth, smooth_evidence = profile_at(one.points, prior, grid), one.log_evidence
         if progress is not None:
             progress(max_clouds + 2)
     return SightlineFit(models, smooth, smooth_evidence, stars.n_stars, prior)
@@ -135,7 +136,7 @@ def _within_reach(
     total = per_star.sum(axis=1, keepdims=True)
     pooled = np.concatenate([[0.0], np.cumsum((per_star / np.where(total > 0, total, 1.0)).sum(axis=0))])
     modulus = np.interp(np.array(_REACH) * pooled[-1], pooled, modulus_edges_mag)
-    low, high = 10.0 ** (1.0 + modulus / 5.0)
+    low, high = distance_from_modulus(modulus)
     near, far = distance_pc
     near = float(np.clip(low, near, 0.5 * far))
     return near, float(np.clip(high, 2.0 * near, far))

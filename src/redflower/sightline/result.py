@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from jaxtyping import Float
 
+from redflower.distances import distance_from_modulus, modulus_from_distance
 from redflower.errors import InputError
 from redflower.quantiles import QUANTILES
 from redflower.sightline.dust import Dust, DustPrior
@@ -85,7 +86,7 @@ class SightlineFit:
         -------
         ``mean``, ``std``, ``q05`` ... ``q95`` of the cumulative mean E(B-V) at each distance. [mag]
         """
-        modulus = 5.0 * np.log10(np.asarray(distance_pc) / 10.0)
+        modulus = modulus_from_distance(distance_pc)
         values, weights = [], []
         for model in self.models:
             n_draws = len(model.draws.foreground_mag)
@@ -98,7 +99,7 @@ class SightlineFit:
         """Return the same for the non-decreasing profile without clouds. [mag]"""
         if self.monotone is None:
             raise InputError("this fit was made without the non-decreasing profile; fit with monotone=True.")
-        values = self.monotone.profile_mag(5.0 * np.log10(np.asarray(distance_pc) / 10.0))
+        values = self.monotone.profile_mag(modulus_from_distance(distance_pc))
         return _summary(values, np.full(len(values), 1.0 / len(values)))
 
 
@@ -111,7 +112,7 @@ def cloud_summary(model: CloudModel) -> list[dict[str, float]]:
     for k in range(model.n_clouds):
         row: dict[str, float] = {}
         values = {
-            "distance_pc": 10.0 ** (1.0 + model.draws.modulus_mag[:, k] / 5.0),
+            "distance_pc": distance_from_modulus(model.draws.modulus_mag[:, k]),
             "ebv_mag": model.draws.ebv_mag[:, k],
             "patchiness": model.draws.patchiness[:, k],
         }

@@ -9,6 +9,7 @@ from astropy.coordinates import SkyCoord
 from scipy.interpolate import RegularGridInterpolator
 
 from redflower.constants import LATITUDE_MIN_DEG
+from redflower.distances import distance_from_modulus
 from redflower.simulate.galaxy import Component, galactic_position
 from redflower.simulate.survey import PS1_DECLINATION_MIN_DEG
 
@@ -77,7 +78,7 @@ def star_density(
     l_deg: np.ndarray, b_deg: np.ndarray, components: tuple[Component, ...], window: np.ndarray
 ) -> np.ndarray:
     """Return the stars that pass the limits, per unit of distance modulus on each sightline: (sightline, distance node)."""
-    distance_pc = 10.0 ** (1.0 + MU_NODES_MAG / 5.0)
+    distance_pc = distance_from_modulus(MU_NODES_MAG)
     radius, height = galactic_position(distance_pc[None, :], l_deg[:, None], b_deg[:, None])
     total = np.zeros(radius.shape)
     for component, share in zip(components, window, strict=True):
@@ -119,7 +120,7 @@ def draw_distances(
     root = np.sqrt(np.maximum((1.0 - tilt) ** 2 + 4.0 * tilt * inside, 0.0))
     fraction = 2.0 * inside / np.maximum(1.0 - tilt + root, 1e-12)
     mu = MU_NODES_MAG[step] + MU_STEP_MAG * np.clip(fraction, 0.0, 1.0)
-    radius, height = galactic_position(10.0 ** (1.0 + mu / 5.0), l_deg, b_deg)
+    radius, height = galactic_position(distance_from_modulus(mu), l_deg, b_deg)
     parts = [
         component.density(radius, height) * np.interp(mu, MU_NODES_MAG, share)
         for component, share in zip(components, window, strict=True)

@@ -12,6 +12,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
 from redflower.bands import BANDS, BP, RP, G
+from redflower.distances import distance_from_modulus
 from redflower.errors import InputError
 from redflower.physics.extinction import extinction_mag
 from redflower.physics.extinction_laws import ExtinctionLaw
@@ -97,6 +98,15 @@ def simulate_stars(
     ------
     InputError
         If a parameter is out of its range or the limits leave no stars.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> raw = redflower.simulate(50, preset="one-cloud", seed=1)
+    >>> len(raw)
+    50
+    >>> raw["true_ebv"].unit, raw["true_distance"].unit
+    (Unit("mag"), Unit("pc"))
     """
     stars_of = find_population(population)
     compute_platform()
@@ -199,7 +209,7 @@ def _observe(
     """Observe one star on each sightline; those outside the limits are left out."""
     n = len(l_deg)
     mu, component = draw_distances(l_deg, b_deg, population.components, window, rng)
-    distance_pc = 10.0 ** (1.0 + mu / 5.0)
+    distance_pc = distance_from_modulus(mu)
     radius_pc, height_pc = galactic_position(distance_pc, l_deg, b_deg)
     absolute, feh = np.empty((n, len(BANDS))), np.empty(n)
     for k, (parent, library) in enumerate(zip(population.components, libraries, strict=True)):

@@ -66,7 +66,7 @@ class Batches:
         return tuple(
             Group(
                 has_gaps=has_gaps,
-                data=rows_of(data, rows),
+                data=gather_rows(data, rows),
                 rows=jnp.asarray(rows, jnp.uint32),
                 weights=jnp.asarray(weights),
             )
@@ -78,7 +78,7 @@ class Batches:
         return np.unique(np.concatenate([rows for _, rows, _ in self.groups(step)]))
 
 
-def rows_of(data: TrainingStar, rows: np.ndarray) -> TrainingStar:
+def gather_rows(data: TrainingStar, rows: np.ndarray) -> TrainingStar:
     """Gather some stars of a sample from memory or from files."""
     return jax.tree.map(lambda a: jnp.asarray(a[rows]), data)
 

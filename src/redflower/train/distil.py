@@ -38,7 +38,7 @@ from redflower.train.distil_steps import (
     DistilData,
     DistilSteps,
     emulator_rate,
-    structure_of,
+    emulator_structure,
     with_networks,
 )
 from redflower.train.plan import EmulatorCosts
@@ -177,7 +177,7 @@ def _serves(emulator: Emulator, model: Model, config: EmulatorConfig) -> bool:
     """Tell whether an emulator has the sizes and the range of reddening of a configuration."""
     limits = np.array([emulator.ebv_low_mag, emulator.ebv_high_mag])
     return (
-        emulator.structure == structure_of(config)
+        emulator.structure == emulator_structure(config)
         and len(emulator.reference) == model.n_bands
         and np.allclose(limits, [config.ebv_min_mag, config.ebv_max_mag], atol=1e-6)
     )
@@ -201,7 +201,7 @@ def untrained_emulator(
     )
     y = np.asarray(jax.vmap(absolute_to_colour)(reddened))
     density, denoiser = initial_networks(
-        stream_key(config.seed, Stream.EMULATOR_WEIGHTS), n_bands, structure_of(config)
+        stream_key(config.seed, Stream.EMULATOR_WEIGHTS), n_bands, emulator_structure(config)
     )
     low, high = error_ranges_mag(n_bands)
     moments = population_moments(y)
@@ -224,5 +224,5 @@ def untrained_emulator(
         intercept=single(moments.intercept),
         slope=single(moments.slope),
         covariance=single(moments.covariance),
-        structure=structure_of(config),
+        structure=emulator_structure(config),
     )

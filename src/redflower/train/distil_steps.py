@@ -25,7 +25,7 @@ CLOCK_STEPS: Final = 50
 LEAST_STEPS: Final = 300
 
 
-def structure_of(config: EmulatorConfig) -> EmulatorStructure:
+def emulator_structure(config: EmulatorConfig) -> EmulatorStructure:
     """Sizes of the networks of a configuration."""
     return EmulatorStructure(*(getattr(config, name) for name in EmulatorStructure._fields))
 
@@ -42,7 +42,7 @@ class DistilSteps:
     """The compiled step and check of a configuration: they serve any flow of these bands, and are compiled once."""
 
     def __init__(self, config: EmulatorConfig, law: ExtinctionLaw, n_bands: int) -> None:
-        masks = density_masks(n_bands, structure_of(config))
+        masks = density_masks(n_bands, emulator_structure(config))
         self.optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(1.0, b2=0.99))
 
         @eqx.filter_jit

@@ -9,7 +9,7 @@ import numpy as np
 
 from redflower.errors import TrainingError
 from redflower.flow.conditional import ConditionalFlow
-from redflower.train.batches import rows_of
+from redflower.train.batches import gather_rows
 from redflower.train.dataset import CHUNK
 from redflower.train.loss.objective import Objective
 from redflower.train.loss.training_star import TrainingStar
@@ -59,7 +59,7 @@ def make_measure(
             for start in range(0, len(group), size):
                 place = group[np.minimum(np.arange(start, start + size), len(group) - 1)]
                 values = terms(
-                    flow, rows_of(data, rows[place]), jnp.asarray(rows[place], jnp.uint32), jnp.uint32(stream), has_gaps
+                    flow, gather_rows(data, rows[place]), jnp.asarray(rows[place], jnp.uint32), jnp.uint32(stream), has_gaps
                 )  # fmt: skip
                 out[:, place] = np.asarray(values)
         return out[0], out[1]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.special import gammainccinv, ndtr, ndtri
 
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG
+from redflower.distances import distance_from_modulus, modulus_from_distance
 from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES, JointDensity, quantise_log_density
 
 #: Density below the peak at which a star's grid ends. [nat]
@@ -106,7 +107,7 @@ def mock_sightline(
     shape = (kind.beta + 1.0) / kind.alpha
     distance = kind.length_pc * gammainccinv(shape, rng.random(n_stars)) ** (1.0 / kind.alpha)
     distance = np.maximum(distance, 20.0)
-    modulus = 5.0 * np.log10(distance / 10.0)
+    modulus = modulus_from_distance(distance)
 
     near, far = drifts_between_mag
     mean, variance = (
@@ -164,7 +165,7 @@ def mock_sightline(
             with np.errstate(divide="ignore"):
                 log_weight = np.log(weight)[:, None, None]
             parts.append(log_weight - 0.5 * (a**2 - 2.0 * r * a * b + b**2) / (1.0 - r**2))
-        ratio = 10.0 ** (1.0 + mu / 5.0) / kind.length_pc
+        ratio = distance_from_modulus(mu) / kind.length_pc
         prior = (kind.beta + 1.0) * np.log(ratio) - ratio**kind.alpha
         # How large a star's error is says how far it is: without this the densities would not be what they say.
         typical = np.log(near) + slope * (np.log(ratio) + np.log(kind.length_pc / 500.0))

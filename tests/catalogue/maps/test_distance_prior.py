@@ -1,10 +1,18 @@
 """Distance priors by position: the published table, redflower's own, and damaged files."""
 
+import logging
+
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 
-from redflower.catalogue import DistancePrior, default_distance_prior, read_distance_prior
+from redflower.catalogue import (
+    DistancePrior,
+    choose_distance_prior,
+    default_distance_prior,
+    named_distance_prior,
+    read_distance_prior,
+)
 from redflower.errors import InputError
 
 
@@ -110,3 +118,24 @@ def test_the_packaged_prior_is_whole():
     prior = default_distance_prior()
     log_length, alpha, beta = prior.lookup(np.array([192.86, 12.86]), np.array([27.13, -27.13]))
     assert np.isfinite([log_length, alpha, beta]).all()
+
+
+@pytest.mark.parametrize("sha256", [None, default_distance_prior("sky").sha256])
+def test_a_packaged_prior_is_named_aloud_for_stars_that_are_not_simulated(sha256, caplog) -> None:
+    with caplog.at_level(logging.WARNING):
+        quiet = choose_distance_prior(None, ["source_id", "true_distance"], sha256=sha256)
+        assert choose_distance_prior(quiet, ["source_id"]) is quiet
+        assert not caplog.records
+        prior = choose_distance_prior(None, ["source_id"], sha256=sha256)
+    assert prior.sha256 == quiet.sha256 == (sha256 or default_distance_prior().sha256)
+    assert prior.name in caplog.text
+    assert "--distance-prior" in caplog.text
+    assert "read_distance_prior" in caplog.text
+
+
+def test_a_prior_is_named_by_its_population_or_its_file(tmp_path) -> None:
+    assert named_distance_prior("sky").sha256 == default_distance_prior("sky").sha256
+    bad = tmp_path / "prior.csv"
+    bad.write_text("healpix,rlen\n1,2\n")
+    with pytest.raises(InputError):
+        named_distance_prior(bad)

@@ -41,22 +41,27 @@ def test_no_use_of_a_seed_has_the_keys_of_another() -> None:
 
 
 def test_the_evidence_and_the_reddened_copies_of_a_star_share_no_numbers(monkeypatch) -> None:
-    """The keys that reach them, handed out in place of their values."""
-
-    def words(key: jax.Array) -> jax.Array:
-        return jax.random.key_data(key)
-
-    monkeypatch.setattr(objective, "log_evidence", lambda flow, star, key, *_, **__: words(key))
-    monkeypatch.setattr(
-        objective, "log_contrast", lambda flow, star, key, *_, **__: (words(key), jnp.bool_(True))
-    )
+    """The keys that reach them, handed out in place of their values: 16 bits at a time, which a float32 holds exactly."""
     config = TrainConfig(normaliser="none", contrast=ContrastConfig(strength=0.3))
-    data = tabulate(sample(4))
-    evidence, contrast = Objective(config, Zhang23Law(), *LIMITS).terms(
-        random_flow(1, dim=3), data, jnp.arange(4, dtype=jnp.uint32), 2, n_draws=2, gaps=False, contrast=True
-    )
+    data, rows, flow = tabulate(sample(4)), jnp.arange(4, dtype=jnp.uint32), random_flow(1, dim=3)
+    pieces = []
+    for word, shift in itertools.product(range(2), (0, 16)):
+
+        def piece(key: jax.Array, word: int = word, shift: int = shift) -> jax.Array:
+            return ((jax.random.key_data(key)[word] >> shift) & 0xFFFF).astype(jnp.float32)
+
+        monkeypatch.setattr(objective, "log_evidence", lambda flow, star, key, *_, piece=piece: piece(key))
+        monkeypatch.setattr(
+            objective,
+            "log_contrast",
+            lambda flow, star, key, *_, piece=piece, **__: (piece(key), jnp.bool_(True)),
+        )
+        made = Objective(config, Zhang23Law(), *LIMITS)
+        both = made.terms(flow, data, rows, 2, n_draws=2, gaps=False, contrast=True)
+        pieces.append(np.concatenate(both).astype(np.uint32) << np.uint32(shift))
+    words = np.stack([pieces[0] | pieces[1], pieces[2] | pieces[3]], axis=1)
     seen: set[tuple[int, ...]] = set()
-    for word in [*np.asarray(evidence), *np.asarray(contrast)]:
+    for word in words:
         of_key = children(jax.random.wrap_key_data(jnp.asarray(word)))
         assert not of_key & seen
         seen |= of_key

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from redflower.catalogue.io.names import mask_names
 from redflower.catalogue.io.units import parse_unit
-from redflower.catalogue.io.words import numbers_of
+from redflower.catalogue.io.words import parse_numbers
 
 
 def as_floats(stars: Table, name: str) -> Float[np.ndarray, " star"]:
@@ -17,7 +17,7 @@ def as_floats(stars: Table, name: str) -> Float[np.ndarray, " star"]:
         return np.full(len(stars), np.nan)
     column = stars[name]
     if column.dtype.kind == "U":
-        return numbers_of(np.asarray(column), np.ma.getmaskarray(column), name, name)
+        return parse_numbers(np.asarray(column), np.ma.getmaskarray(column), name, name)
     if isinstance(column, MaskedColumn):
         return np.ma.filled(column.astype(float), np.nan)
     return np.asarray(column, dtype=float)

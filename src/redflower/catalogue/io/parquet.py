@@ -102,10 +102,10 @@ def iter_parquet(
             wanted = there if columns is None else _with_masks(columns, there)
             fields = [schema.field(k) for k, name in enumerate(there) if name in wanted]
             if not file.metadata.num_rows:  # such a file has no batch, but columns
-                yield table_of_arrow(pa.schema(fields, schema.metadata).empty_table(), path)
+                yield table_from_arrow(pa.schema(fields, schema.metadata).empty_table(), path)
             for batch in file.iter_batches(batch_size=n_rows, columns=[field.name for field in fields]):
                 part = pa.Table.from_arrays(batch.columns, schema=pa.schema(fields, schema.metadata))
-                yield table_of_arrow(part, path)
+                yield table_from_arrow(part, path)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
 
@@ -120,7 +120,7 @@ def join_parquet(parts: Sequence[Path], path: Path, provenance: dict[str, Any] |
             writer.write_table(pq.read_table(part, partitioning=None).cast(schema))
 
 
-def table_of_arrow(arrow: pa.Table, where: object) -> Table:
+def table_from_arrow(arrow: pa.Table, where: object) -> Table:
     """Convert an Arrow table to an astropy one, with units, descriptions and header.
 
     Raises

@@ -12,7 +12,7 @@ from astropy.table import Column, Table
 
 from redflower.catalogue.io.arrow import column_from_arrow
 from redflower.catalogue.io.formats import read_fits_table
-from redflower.catalogue.io.parquet import table_of_arrow
+from redflower.catalogue.io.parquet import table_from_arrow
 from redflower.catalogue.io.tables import plain_table, read_table, tidied
 from redflower.errors import InputError, TableError
 
@@ -85,7 +85,7 @@ def _table_of(source: TableSource, what: str) -> Table | None:
     if not isinstance(source, pa.Table) and hasattr(source, "__arrow_c_stream__"):
         source = pa.table(source)
     if isinstance(source, pa.Table):
-        return table_of_arrow(source, what)
+        return table_from_arrow(source, what)
     if hasattr(source, "to_table"):  # results of pyvo and of astropy.io.votable
         return Table(source.to_table())
     if isinstance(source, np.ndarray) and source.dtype.names is not None:

@@ -77,6 +77,13 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
     ------
     TableError
         If the file is absent, of another kind, damaged, cut short, or holds no table.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> table = redflower.read_table("raw.parquet", columns=["source_id", "parallax"])
+    >>> table.colnames
+    ['source_id', 'parallax']
     """
     path = Path(path)
     ending = _ending(path, reading=True)
@@ -171,11 +178,28 @@ def column_names(path: "str | Path") -> list[str] | None:
 def write_table(table: Table, path: "str | Path", *, overwrite: bool = False) -> Path:
     """Write a table, its format known by the ending of the file's name, whole or not at all.
 
+    Parameters
+    ----------
+    table : with JSON-able provenance in ``meta["redflower"]``, if any.
+    path : a file that ends in one of `ENDINGS`.
+    overwrite : whether to replace a file that is there. Defaults to refusing it.
+
+    Returns
+    -------
+    The path written.
+
     Raises
     ------
     TableError
         If the ending is unknown, the folder absent, the file there already (without ``overwrite``), or the
         table holds something that the format cannot.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> table = redflower.read_table("raw.parquet")
+    >>> redflower.write_table(table[:10], "first-ten.ecsv").name
+    'first-ten.ecsv'
     """
     path = Path(path)
     ending = _ending(path, reading=False)

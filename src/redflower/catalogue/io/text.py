@@ -17,7 +17,7 @@ from astropy.table.meta import get_header_from_yaml
 
 from redflower.catalogue.io.columns import column_like
 from redflower.catalogue.io.names import plain_names
-from redflower.catalogue.io.words import MISSING_SPELLINGS, missing_words, numbers_of, whole_numbers_of
+from redflower.catalogue.io.words import MISSING_SPELLINGS, missing_words, parse_numbers, parse_whole_numbers
 from redflower.errors import InputError, TableError
 
 _ROWS_KEY: Final = "redflower_rows"
@@ -128,14 +128,14 @@ def _typed(column: Column) -> Column:
     kept: np.ndarray
     if {word.lower() for word in np.unique(there)} <= {"true", "false"}:
         kept = np.char.lower(values) == "true"
-    elif not isinstance(whole := whole_numbers_of(there), str):
+    elif not isinstance(whole := parse_whole_numbers(there), str):
         kept = np.zeros(len(values), dtype=np.int64)
         kept[~missing] = whole
     elif whole.lstrip("+-").isdigit():  # more than 64 bits: as text no digit is lost
         return column
     else:
         try:
-            kept = numbers_of(values, missing, str(column.name), str(column.name))
+            kept = parse_numbers(values, missing, str(column.name), str(column.name))
         except InputError:
             return column
     return column_like(MaskedColumn(column, mask=missing), kept)

@@ -31,7 +31,7 @@ def missing_words(text: Shaped[np.ndarray, " row"]) -> Bool[np.ndarray, " row"]:
     return np.array([str(word).strip().lower() in MISSING_WORDS for word in words], dtype=bool)[place]
 
 
-def numbers_of(
+def parse_numbers(
     text: Shaped[np.ndarray, " row"], missing: Bool[np.ndarray, " row"] | None, name: str, theirs: str
 ) -> Float[np.ndarray, " row"]:
     """Parse a column of text as numbers, with NaN where it says "no value".
@@ -59,7 +59,7 @@ def numbers_of(
     )
 
 
-def whole_numbers_of(text: Shaped[np.ndarray, " row"]) -> Int[np.ndarray, " row"] | str:
+def parse_whole_numbers(text: Shaped[np.ndarray, " row"]) -> Int[np.ndarray, " row"] | str:
     """Parse texts as whole numbers, every digit kept; or return the first text that is none."""
     words = np.char.strip(text)
     for word in words:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -104,10 +105,25 @@ def read_distance_prior(path: "str | Path") -> DistancePrior:
     others, HEALPix level 5, nested, ICRS, ``GGDrlen`` in pc), or one of redflower's own (``healpix log_length_pc
     alpha beta``, any level). Lines that begin with ``#`` are comments.
 
+    Parameters
+    ----------
+    path : the CSV file.
+
+    Returns
+    -------
+    The prior's parameters for every HEALPix pixel.
+
     Raises
     ------
     InputError
         If the file is absent or damaged, lacks a column, or does not cover the sky exactly once.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> prior = redflower.read_distance_prior("prior.csv")
+    >>> prior.nside, prior.name
+    (1, 'prior.csv')
     """
     path = Path(path)
     try:
@@ -179,6 +195,33 @@ def packaged_distance_prior(sha256: str | None) -> DistancePrior:
     return default_distance_prior()
 
 
+def named_distance_prior(name_or_path: "str | Path") -> DistancePrior:
+    """Read a distance prior by the name of a simulated population, or from a file."""
+    if str(name_or_path) in PACKAGED and not Path(name_or_path).exists():
+        return default_distance_prior(str(name_or_path))
+    return read_distance_prior(name_or_path)
+
+
+def choose_distance_prior(
+    given: DistancePrior | None, names: Iterable[str], *, sha256: str | None = None
+) -> DistancePrior:
+    """Choose the distance prior of a table of stars: the given one, or a packaged one.
+
+    A packaged prior comes with a warning, unless the stars are simulated, which their columns tell.
+
+    Parameters
+    ----------
+    given : the user's choice, if any.
+    names : columns of the stars.
+    sha256 : checksum of the prior that the model was trained with, if there is a model.
+    """
+    if given is not None:
+        return given
+    if "true_distance" in names:
+        return packaged_distance_prior(sha256)
+    return distance_prior_or_fallback(sha256=sha256)
+
+
 def distance_prior_or_fallback(
     path: "str | Path | None" = None, *, sha256: str | None = None
 ) -> DistancePrior:
@@ -197,7 +240,8 @@ def distance_prior_or_fallback(
     prior = packaged_distance_prior(sha256)
     _LOG.warning(
         "no distance prior is given: %s is used, made from a Galaxy that redflower simulates. For real stars give the table of "
-        "Bailer-Jones et al. 2021 (redflower fetch prior FILE, then --distance-prior FILE).",
+        "Bailer-Jones et al. 2021 (redflower fetch prior FILE, then --distance-prior FILE; in Python "
+        "distance_prior=redflower.read_distance_prior(FILE)).",
         prior.name,
     )
     return prior

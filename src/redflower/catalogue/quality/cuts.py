@@ -7,12 +7,12 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Bool, Float
 
-from redflower.bands import BANDS, SURVEY_ENDS, Band
+from redflower.bands import BANDS, MIN_BANDS, SURVEY_ENDS, Band
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.quality.band_cuts import band_conditions
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.zero_point import FIVE_PARAMETERS, solution_kind
-from redflower.catalogue.reading.checks import BANDS_MIN, error_sources
+from redflower.catalogue.reading.checks import error_sources
 from redflower.catalogue.reading.schema import flux_over_error_column, magnitude_error_column
 from redflower.physics.magnitude_errors import magnitude_error_mag
 
@@ -94,7 +94,7 @@ def quality_cuts(
     observed = bands.observed
     if purpose == "training":
         yield "G band", "a G magnitude with an error", observed[:, 0]
-    yield "bands", f"at least {BANDS_MIN} bands", np.asarray(observed.sum(axis=1) >= BANDS_MIN)
+    yield "bands", f"at least {MIN_BANDS} bands", np.asarray(observed.sum(axis=1) >= MIN_BANDS)
     if limits.complete_to is not None:
         end = SURVEY_ENDS[limits.complete_to]
         labels = " ".join(band.label for band in BANDS[:end])

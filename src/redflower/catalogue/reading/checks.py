@@ -8,7 +8,7 @@ import numpy as np
 from astropy.coordinates import BarycentricMeanEcliptic, SkyCoord
 from astropy.table import Table
 
-from redflower.bands import BANDS, Band
+from redflower.bands import BANDS, MIN_BANDS, Band
 from redflower.catalogue.gaia_release import Rule
 from redflower.catalogue.reading.column_map import did_you_mean
 from redflower.catalogue.reading.schema import (
@@ -19,8 +19,6 @@ from redflower.catalogue.reading.schema import (
 )
 from redflower.errors import InputError, TableError
 
-#: Fewer bands than this say nothing about reddening.
-BANDS_MIN: Final = 3
 # Positions of one star in two frames agree to rounding and proper motion; a tenth of a degree is a mistake.
 _COORDINATES_AGREE_DEG: Final = 0.1
 # Gaia's magnitudes are its fluxes with a constant zero point; recalibrated magnitudes scatter by 0.03 mag.
@@ -60,7 +58,7 @@ def check_required(
     g = BANDS[0]
     others = [band for band in BANDS[1:] if band.magnitude_column in have and error_sources(band, have)]
     mistyped = did_you_mean(g.magnitude_column, unused)
-    if g.magnitude_column in missing and len(others) >= BANDS_MIN and not mistyped:
+    if g.magnitude_column in missing and len(others) >= MIN_BANDS and not mistyped:
         missing.remove(g.magnitude_column)
     if not {"ra", "dec"} <= have and not {"l", "b"} <= have:
         missing += [name for name in ("ra", "dec") if name not in have]

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from redflower.bands import BANDS
 from redflower.catalogue.io.units import AnyUnit, check_plausible_median, factor_to, parse_unit, wrong_unit
-from redflower.catalogue.io.words import missing_words, numbers_of, whole_numbers_of
+from redflower.catalogue.io.words import missing_words, parse_numbers, parse_whole_numbers
 from redflower.catalogue.reading.schema import InputColumn
 from redflower.errors import InputError
 
@@ -122,7 +122,7 @@ def clean_identifiers(column: Column, notes: list[str]) -> Column:
                 f"{values[lost][0]!s} in row {np.flatnonzero(lost)[0] + 1}. {_READ_WHOLE}"
             )
     elif values.dtype.kind == "U":
-        whole = whole_numbers_of(values)
+        whole = parse_whole_numbers(values)
         if isinstance(whole, str):
             raise InputError(
                 f"{name} must hold whole numbers of 64 bits; column {theirs} holds the text {whole!r}. Write the number alone, "
@@ -200,7 +200,7 @@ def _as_floats(column: Column, name: str) -> Float[np.ndarray, " star"]:
     missing = np.ma.getmaskarray(column) if isinstance(column, MaskedColumn) else None
     values = np.asarray(column)
     if values.dtype.kind == "U":
-        return numbers_of(values, missing, name, str(column.name))
+        return parse_numbers(values, missing, name, str(column.name))
     if values.dtype.kind not in "fiub":
         raise InputError(
             f"column {name!r} must hold numbers; column {column.name!r} is of type {values.dtype}."

@@ -74,6 +74,13 @@ def read_stars(
         If the file cannot be read, or a column that every use needs is absent.
     InputError
         If a unit is wrong, values are impossible, identifiers repeat, or nothing is left to work with.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> stars = redflower.read_stars("raw.parquet")
+    >>> stars["parallax"].unit, stars["phot_g_mean_mag"].unit
+    (Unit("mas"), Unit("mag"))
     """
     column_map = columns if isinstance(columns, ColumnMap) else ColumnMap()
     if isinstance(columns, (str, Path)):

@@ -127,7 +127,7 @@ class Check(NamedTuple):
     log_mean_weight: Float[Array, "*star"]
 
 
-def check_of(draws: WeightedDraws) -> Check:
+def make_check(draws: WeightedDraws) -> Check:
     """Summarise the weights of one star's draws."""
     peak = jnp.max(draws.log_weight)
     weight = jnp.exp(draws.log_weight - peak)

@@ -114,7 +114,7 @@ class _Draws(NamedTuple):
     condition: Float[Array, "cond draw"]
 
 
-def _draws_of(star: Star, grid: Grid, key: PRNGKeyArray, n_draws: int) -> _Draws:
+def _draw_places(star: Star, grid: Grid, key: PRNGKeyArray, n_draws: int) -> _Draws:
     row, column = drawn_nodes(grid, key, n_draws)
     distance_pc = distance_pc_of_modulus(grid.modulus_mag[row])
     return _Draws(
@@ -126,15 +126,17 @@ def _draws_of(star: Star, grid: Grid, key: PRNGKeyArray, n_draws: int) -> _Draws
     )
 
 
-def _seen_of(emulator: Emulator, star: Star, noise: Noise, draws: _Draws) -> Seen:
+def _see_draws(emulator: Emulator, star: Star, noise: Noise, draws: _Draws) -> Seen:
     y = noisy_y(emulator, star, noise, draws.ebv_mag, draws.modulus_mag)
     return emulator.see(y, draws.ebv_mag, draws.condition, noise)
 
 
-def fit_of(fast: FastTarget, star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray) -> Fit:
+def star_fit(fast: FastTarget, star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray) -> Fit:
     """Return how a star fits the model, from one draw of its quadrature."""
-    draws = _draws_of(star, grid, key, 1)
-    residual, residual_mag = band_residuals(fast.emulator, _seen_of(fast.emulator, star, noise, draws), noise)
+    draws = _draw_places(star, grid, key, 1)
+    residual, residual_mag = band_residuals(
+        fast.emulator, _see_draws(fast.emulator, star, noise, draws), noise
+    )
     parallax = (star.parallax_mas - 1e3 / draws.distance_pc[0]) / star.parallax_error_mas
     return Fit(
         residual=residual[:, 0],
@@ -143,7 +145,7 @@ def fit_of(fast: FastTarget, star: Star, noise: Noise, grid: Grid, key: PRNGKeyA
     )
 
 
-def pull_of(
+def zero_point_pull(
     fast: FastTarget, star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray
 ) -> Float[Array, " band"]:
     """Return d ln evidence / d magnitude of every band, by draws of a star's quadrature; 0 where a band is missing. [1 / mag]
@@ -151,7 +153,7 @@ def pull_of(
     Equation: CA2 (docs/explanation/model.md).
     """
     emulator, first = fast.emulator, fast.exact.flow.leading(1)
-    draws = _draws_of(star, grid, key, PULL_DRAWS)
+    draws = _draw_places(star, grid, key, PULL_DRAWS)
 
     def mean_log_density(magnitude_mag: Float[Array, " band"]) -> Float[Array, ""]:
         moved = eqx.tree_at(lambda s: s.magnitude_mag, star, magnitude_mag)
@@ -159,7 +161,7 @@ def pull_of(
         log_first = jax.vmap(lambda m, c: first.log_prob_terms(m[None], c)[0], in_axes=(0, 1))(
             m_g, draws.condition
         )
-        seen = _seen_of(emulator, moved, noise, draws)
+        seen = _see_draws(emulator, moved, noise, draws)
         return jnp.mean(log_first + jnp.sum(emulator.log_factors(seen, noise), axis=0))
 
     pull = jax.grad(mean_log_density)(star.magnitude_mag)[: emulator.n_bands]

@@ -24,7 +24,7 @@ from redflower.physics import (
     intrinsic_bp_rp,
 )
 from redflower.posterior.cubics import cubic_matrix
-from redflower.posterior.log_density import Target, log_in_sample, log_parallax_of, log_prior_of_modulus
+from redflower.posterior.log_density import Target, log_in_sample, log_parallax_term, log_prior_of_modulus
 from redflower.star import Star
 
 #: Nodes of the first pass. Their spacing in E is 0.055 mag over the paper's prior, three times the sigma of the best
@@ -96,7 +96,7 @@ class Expected(NamedTuple):
     g_extinction_mag: Float[Array, ""]
 
 
-def expected_of(
+def expected_colours(
     fast: FastTarget, star: Star, noise: Noise, ebv_mag: Float[Array, ""], modulus_mag: Float[Array, ""]
 ) -> Expected:
     """Return the expected intrinsic colours, and the extinction that follows from them."""
@@ -128,12 +128,12 @@ def log_grid(
     exact, emulator = fast.exact, fast.emulator
     first = exact.flow.leading(1)
     middle_mag = modulus_mag[len(modulus_mag) // 2]
-    expected = jax.vmap(lambda e: expected_of(fast, star, noise, e, middle_mag))(ebv_mag)
+    expected = jax.vmap(lambda e: expected_colours(fast, star, noise, e, middle_mag))(ebv_mag)
     in_sample = jax.vmap(lambda a, c: log_in_sample(exact, star, star.magnitude_mag[G] - a, c))(
         jnp.maximum(expected.g_extinction_mag, 0.0), expected.g_rp_mag
     )  # D12
     distance_pc = distance_pc_of_modulus(modulus_mag)
-    log_distance = jax.vmap(lambda d: log_parallax_of(star, d) + log_prior_of_modulus(exact, star, d))(
+    log_distance = jax.vmap(lambda d: log_parallax_term(star, d) + log_prior_of_modulus(exact, star, d))(
         distance_pc
     )
     condition = flow_condition(distance_pc, star.l_deg, star.b_deg)
@@ -163,7 +163,9 @@ def log_grid(
     )
 
 
-def axes_of(box: Box, n_modulus: int, n_ebv: int) -> tuple[Float[Array, " modulus"], Float[Array, " ebv"]]:
+def uniform_axes(
+    box: Box, n_modulus: int, n_ebv: int
+) -> tuple[Float[Array, " modulus"], Float[Array, " ebv"]]:
     """Return uniform axes of a box, ends included."""
     modulus = jnp.linspace(0.0, 1.0, n_modulus) * (box.modulus_high_mag - box.modulus_low_mag)
     ebv = jnp.linspace(0.0, 1.0, n_ebv) * (box.ebv_high_mag - box.ebv_low_mag)
@@ -184,7 +186,7 @@ def whole_box(fast: FastTarget, star: Star) -> Box:
     return Box(middle - half, middle + half, *ends)
 
 
-def box_of(grid: Grid) -> Box:
+def bounding_box(grid: Grid) -> Box:
     """Return the smallest box of whole cells around all nodes within `BOX_DROP` of the peak, plus a cell on each side."""
     kept = grid.log_density > jnp.max(grid.log_density) - BOX_DROP
 
@@ -199,14 +201,14 @@ def box_of(grid: Grid) -> Box:
 def posterior_grid(fast: FastTarget, star: Star, noise: Noise) -> Grid:
     """Evaluate the posterior on a coarse grid, then on a fine grid over the box that holds it."""
     coarse = log_grid(
-        fast, star, noise, *axes_of(whole_box(fast, star), COARSE_MODULUS_NODES, COARSE_EBV_NODES)
+        fast, star, noise, *uniform_axes(whole_box(fast, star), COARSE_MODULUS_NODES, COARSE_EBV_NODES)
     )
-    return log_grid(fast, star, noise, *axes_of(box_of(coarse), MODULUS_NODES, EBV_NODES))
+    return log_grid(fast, star, noise, *uniform_axes(bounding_box(coarse), MODULUS_NODES, EBV_NODES))
 
 
 def zoomed_grid(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Grid:
     """Evaluate a grid of the same size over the part of a first one that is within `BOX_DROP` of its peak."""
-    return log_grid(fast, star, noise, *axes_of(box_of(grid), *grid.log_density.shape))
+    return log_grid(fast, star, noise, *uniform_axes(bounding_box(grid), *grid.log_density.shape))
 
 
 def interpolated_grid(grid: Grid, factor: int) -> Grid:

@@ -16,7 +16,7 @@ from redflower.posterior.fast.grid import FastTarget, Grid
 from redflower.posterior.fast.steps import (
     REFINED_AT_ONCE,
     FastResult,
-    noise_of,
+    noise_inputs,
     quadrature_batch,
     refined_batch,
     unsettled,
@@ -66,7 +66,7 @@ def quadrature(request: Request, fast: FastTarget, rows: np.ndarray, results: Re
     grids: list[Grid] = []
     for batch, padded in batches(rows, request.settings.fast_batch_size):
         part = request.part(padded)
-        noise = jax.tree.map(jnp.asarray, noise_of(fast.emulator, part))
+        noise = jax.tree.map(jnp.asarray, noise_inputs(fast.emulator, part))
         found = quadrature_batch(
             fast,
             part,
@@ -151,7 +151,11 @@ class _Block:
 
     def _inputs(self, padded: np.ndarray) -> tuple[Star, Noise, Grid]:
         part = self.request.part(self.rows[padded])
-        return part, jax.tree.map(jnp.asarray, noise_of(self.fast.emulator, part)), take(self.grids, padded)
+        return (
+            part,
+            jax.tree.map(jnp.asarray, noise_inputs(self.fast.emulator, part)),
+            take(self.grids, padded),
+        )
 
     def _zoom(self, stars: np.ndarray) -> None:
         """Replace the grids by grids over the part that holds the density."""

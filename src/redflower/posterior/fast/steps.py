@@ -21,8 +21,8 @@ from redflower.errors import InputError, ModelError
 from redflower.flow.emulator import Emulator, Noise, make_noise
 from redflower.flow.model import Model
 from redflower.posterior.batches import map_stars
-from redflower.posterior.fast.check import Check, WeightedDraws, check_of, weighted_draws
-from redflower.posterior.fast.fit import Fit, fit_of
+from redflower.posterior.fast.check import Check, WeightedDraws, make_check, weighted_draws
+from redflower.posterior.fast.fit import Fit, star_fit
 from redflower.posterior.fast.grid import FastTarget, Grid, interpolated_grid, posterior_grid, zoomed_grid
 from redflower.posterior.fast.grid_summaries import (
     GridSummary,
@@ -99,7 +99,7 @@ def make_fast_target(model: Model, exact: Target) -> FastTarget:
     return FastTarget(exact, emulator.with_masks_applied())
 
 
-def noise_of(emulator: Emulator, stars: Star) -> Noise:
+def noise_inputs(emulator: Emulator, stars: Star) -> Noise:
     """Compute the noise filter of every star of a batch, on the host."""
     n = emulator.n_bands
     error_mag = np.asarray(stars.magnitude_error_mag, dtype=np.float64)[:, :n]
@@ -110,7 +110,7 @@ def _describe(
     fast: FastTarget, star: Star, uncorrected: Grid, draws: WeightedDraws, n_per_node: int, fit: Fit
 ) -> FastResult:
     exact = fast.exact
-    check, tilt = check_of(draws), fit_tilt(uncorrected, draws, n_per_node)
+    check, tilt = make_check(draws), fit_tilt(uncorrected, draws, n_per_node)
     log_evidence = node_masses(uncorrected)[1] + check.log_mean_weight
     grid = tilted(uncorrected, tilt)
     summary = summarise_grid(grid)._replace(log_evidence=log_evidence)
@@ -150,7 +150,7 @@ def quadrature_batch(
     def one(star: Star, noise: Noise, key: PRNGKeyArray, fit_key: PRNGKeyArray) -> FastResult:
         grid = posterior_grid(fast, star, noise)
         draws = weighted_draws(fast, star, noise, grid, key, n_nodes=n_nodes, n_per_node=n_per_node)
-        return _describe(fast, star, grid, draws, n_per_node, fit_of(fast, star, noise, grid, fit_key))
+        return _describe(fast, star, grid, draws, n_per_node, star_fit(fast, star, noise, grid, fit_key))
 
     return map_stars(one, stars, noise, keys, fit_keys, at_once=QUADRATURE_AT_ONCE)
 
@@ -186,7 +186,7 @@ def refined_batch(
         draws = weighted_draws(
             fast, star, noise, fine, key, n_nodes=n_nodes, n_per_node=n_per_node, spread=True
         )
-        return draws, node_masses(fine)[1] + check_of(draws).log_mean_weight
+        return draws, node_masses(fine)[1] + make_check(draws).log_mean_weight
 
     return map_stars(one, stars, noise, grids, keys, at_once=REFINED_AT_ONCE, n_wanted=n_wanted)
 

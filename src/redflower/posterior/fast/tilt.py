@@ -54,7 +54,7 @@ class Frame(NamedTuple):
     correlation: Float[Array, ""]
 
 
-def frame_of(grid: Grid) -> Frame:
+def moment_frame(grid: Grid) -> Frame:
     """Return the moments of a grid in (E, distance modulus)."""
     mass = node_masses(grid)[0]
     of_e, of_m = mass.sum(axis=0), mass.sum(axis=1)
@@ -83,7 +83,7 @@ def fit_tilt(grid: Grid, draws: WeightedDraws, n_per_node: int) -> Tilt:
 
     Equation: EF6 (docs/explanation/model.md): ridge regression of the log of each node's mean weight.
     """
-    frame = frame_of(grid)
+    frame = moment_frame(grid)
     by_node = draws.log_weight.reshape(-1, n_per_node)
     peak = jnp.max(by_node, axis=1, keepdims=True)
     log_ratio = peak[:, 0] + jnp.log(jnp.mean(jnp.exp(by_node - peak), axis=1))
@@ -105,14 +105,14 @@ def fit_tilt(grid: Grid, draws: WeightedDraws, n_per_node: int) -> Tilt:
 def tilted(grid: Grid, tilt: Tilt) -> Grid:
     """Apply the correction to the grid."""
     modulus_mag, ebv_mag = jnp.meshgrid(grid.modulus_mag, grid.ebv_mag, indexing="ij")
-    x = features(frame_of(grid), ebv_mag, modulus_mag)
+    x = features(moment_frame(grid), ebv_mag, modulus_mag)
     correction = jnp.clip(x @ tilt.coefficients, -2.0 * CLIP_NAT, 2.0 * CLIP_NAT)
     return grid._replace(log_density=grid.log_density + correction)
 
 
 def widening(before: Grid, after: Grid) -> Float[Array, ""]:
     """Return how much the correction changed ln of a standard deviation: of E or of the distance modulus, the larger."""
-    old, new = frame_of(before), frame_of(after)
+    old, new = moment_frame(before), moment_frame(after)
     return jnp.maximum(
         jnp.abs(jnp.log(new.ebv_std_mag / old.ebv_std_mag)),
         jnp.abs(jnp.log(new.modulus_std_mag / old.modulus_std_mag)),

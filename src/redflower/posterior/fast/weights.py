@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from redflower.distances import distance_from_modulus
 from redflower.posterior.fast.check import WeightedDraws
 
 
@@ -95,7 +96,7 @@ def weighted_summary(draws: WeightedDraws, levels: np.ndarray) -> dict[str, np.n
     """Compute moments and quantiles of weighted draws, a row per star."""
     weight = normalised_weights(draws)
     ebv = np.asarray(draws.ebv_mag, dtype=np.float64)
-    distance = 10.0 ** (1.0 + np.asarray(draws.modulus_mag, dtype=np.float64) / 5.0)
+    distance = distance_from_modulus(np.asarray(draws.modulus_mag, dtype=np.float64))
     out: dict[str, np.ndarray] = {}
     centred = {}
     for name, values in (("ebv", ebv), ("distance", distance)):

@@ -62,7 +62,7 @@ class Draws(eqx.Module):
     whitening: Whitening
 
 
-def whitening_of(target: Target, star: Star) -> tuple[Whitening, Float[Array, " level"]]:
+def star_whitening(target: Target, star: Star) -> tuple[Whitening, Float[Array, " level"]]:
     """Return the whitening of a star, and quantiles of its distance modulus given parallax and prior alone [mag]."""
     levels = (jnp.arange(START_DISTANCE_LEVELS) + 0.5) / START_DISTANCE_LEVELS
     quantiles_pc = distance_posterior_quantiles(
@@ -107,7 +107,7 @@ class Frame(eqx.Module):
     centre: Float[Array, "*star theta"]
     factor: Float[Array, "*star theta theta"]
 
-    def theta_of(self, phi: Float[Array, " theta"]) -> Float[Array, " theta"]:
+    def to_theta(self, phi: Float[Array, " theta"]) -> Float[Array, " theta"]:
         """Transform a point of the frame back to theta."""
         return self.centre + self.factor @ phi
 
@@ -132,7 +132,7 @@ def sample_chain(
     init_kernel, sample_kernel = hmc(
         # Compiled as a function of its own: traced once, and not once for each use by the sampler.
         potential_fn_gen=lambda star, whitening, frame: jax.jit(
-            lambda phi: -log_whitened(target, star, whitening, frame.theta_of(phi))
+            lambda phi: -log_whitened(target, star, whitening, frame.to_theta(phi))
         ),
         algo="NUTS",
     )
@@ -183,11 +183,11 @@ def sample_stars(
     frame = Frame(jnp.zeros((n_stars, dim)), jnp.broadcast_to(jnp.eye(dim), (n_stars, dim, dim)))
     for number in range(n_pilots):
         pilot = _sample_batch(target, stars, folded(keys, number), frame, settings, jnp.asarray(number == 0))
-        frame = _frame_of(pilot)
+        frame = _covariance_frame(pilot)
     return _sample_batch(target, stars, folded(keys, n_pilots), frame, settings, jnp.asarray(False))  # noqa: FBT003
 
 
-def _frame_of(draws: Draws) -> Frame:
+def _covariance_frame(draws: Draws) -> Frame:
     """Return the frame of the mean and the covariance of each star's draws.
 
     The linear algebra is numpy's, in float64. (A dense mass matrix inside the compiled program would do as well, but XLA's
@@ -212,7 +212,7 @@ def _sample_batch(
     n_stars, n_chains = len(keys), settings.n_chains
 
     def prepare(star: Star, key: PRNGKeyArray, frame: Frame) -> tuple[Whitening, Array, Key[Array, " chain"]]:
-        whitening, moduli_mag = whitening_of(target, star)
+        whitening, moduli_mag = star_whitening(target, star)
         start_key, chain_key = jax.random.split(key)
         start_keys = jax.random.split(start_key, n_chains)
         # The pilot starts all over the posterior's support; the chains that count, dispersed about what it found.
@@ -227,7 +227,7 @@ def _sample_batch(
     start, key = (a.reshape(n_stars * n_chains, *a.shape[2:]) for a in (starts, chain_keys))
     chains = jax.vmap(partial(sample_chain, target, settings=settings))(star, whitening, frame, start, key)
     phi, potential, diverging, n_leapfrog = (a.reshape(n_stars, n_chains, *a.shape[1:]) for a in chains)
-    theta = jax.vmap(lambda frame, phi: jax.vmap(jax.vmap(frame.theta_of))(phi))(frames, phi)
+    theta = jax.vmap(lambda frame, phi: jax.vmap(jax.vmap(frame.to_theta))(phi))(frames, phi)
     position, flow_chi2 = jax.vmap(
         lambda star, whitening, theta: jax.vmap(jax.vmap(lambda t: describe(target, star, whitening, t)))(
             theta

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from redflower.constants import LOG_SQRT_2PI
 from redflower.flow.band_by_band import bandwise
-from redflower.flow.conditional import LOG_SQRT_2PI, PreparedFlow
+from redflower.flow.conditional import PreparedFlow
 
 N_NEWTON = 3
 #: Longest step of the search for the conditional's middle, in standard units.

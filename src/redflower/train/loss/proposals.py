@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.scipy.special import log_ndtr, ndtr, ndtri
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from redflower.flow.conditional import LOG_SQRT_2PI, PreparedFlow, leading_observed
+from redflower.constants import LOG_SQRT_2PI
+from redflower.flow.conditional import PreparedFlow, leading_observed
 from redflower.physics import (
     absolute_to_colour,
     distance_modulus,
