@@ -1,6 +1,7 @@
 """Stars that are not of the population, in a training sample: their share is learnt, and the flow is not drawn to them."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -58,9 +59,9 @@ def test_the_share_is_learnt_and_the_population_is_the_clean_one() -> None:
 
 @pytest.mark.equation("E27")
 def test_a_mixture_without_outliers_is_the_population_to_the_last_digit_and_its_gradient_too() -> None:
-    evidence, outlier = np.float32([-3.0, 5.0, -800.0]), np.float32([1.0, -2.0, -20.0])
+    evidence, outlier = jnp.array([-3.0, 5.0, -800.0]), jnp.array([1.0, -2.0, -20.0])
     np.testing.assert_array_equal(np.asarray(log_mixture(evidence, outlier, 0.0)), evidence)
-    expected = np.logaddexp(evidence.astype(float) + np.log(0.99), outlier + np.log(0.01))
+    expected = np.logaddexp(np.float64(evidence) + np.log(0.99), np.float64(outlier) + np.log(0.01))
     np.testing.assert_allclose(np.asarray(log_mixture(evidence, outlier, 0.01)), expected, rtol=1e-6)
     # What is far off the population has no pull on it, and no gradient that is not finite.
     pull = jax.grad(lambda e: log_mixture(e, outlier, 0.01).sum())(evidence)

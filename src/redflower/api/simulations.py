@@ -63,10 +63,17 @@ def check_by_simulations(
     ------
     InputError
         If the table is not prepared, or the model has a selection function.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> found = redflower.check_by_simulations("stars.parquet", "mock-sky", n_simulations=100)
+    >>> found["n"] <= 100
+    True
     """
     settings = replace(settings or InferenceSettings(), density=True)
     table = open_prepared(stars, "check_by_simulations' input")
-    model, prior = matching_prior(model, distance_prior)
+    model, prior = matching_prior(model, distance_prior, table.colnames)
     batch = to_stars(table, prior, model.selection, scale=model.scale(), photometry=photometry)
     # A star whose errors nobody knows is no design.
     observed = np.asarray(batch.stars.observed)[:, : model.n_bands]
