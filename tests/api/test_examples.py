@@ -53,8 +53,8 @@ def folder(tmp_path_factory) -> Path:
     redflower.write_table(raw, place / "raw.parquet")
     stars = redflower.prepare(raw, purpose="inference").table
     redflower.write_table(stars, place / "stars.parquet")
-    redflower.write_table(stars[:2], place / "few-stars.parquet")
-    dust_free = redflower.prepare(redflower.simulate(300, seed=2), purpose="training").table
+    redflower.write_table(stars[np.argsort(stars["gaia_g"])[:2]], place / "few-stars.parquet")
+    dust_free = redflower.prepare(redflower.simulate(520, seed=2), purpose="training").table
     redflower.write_table(dust_free, place / "dust-free.parquet")
     posteriors = redflower.infer(stars, "mock-sky", settings=InferenceSettings(density=True, hand_on=False))
     redflower.write_table(posteriors, place / "posteriors.parquet")
