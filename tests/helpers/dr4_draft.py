@@ -3,7 +3,7 @@
 import numpy as np
 from astropy.table import Column, Table
 
-from redflower.catalogue.quality.zero_point import lindegren21_zero_point_mas
+from redflower.catalogue.quality.lindegren import lindegren21_zero_point_mas
 
 #: DR4's identifiers are made from DR3's by this, so that one taken for the other is noticed; the sky pixel stays.
 RENUMBERED = 7_000

@@ -92,14 +92,14 @@ def infer(
 
 
 def matching_prior(
-    model: Model | str | Path, distance_prior: DistancePrior | None, names: Iterable[str]
+    model: Model | str | Path, distance_prior: DistancePrior | None, names: Iterable[str] | None = None
 ) -> tuple[Model, DistancePrior]:
     """Load the model, and choose the distance prior it was trained with; warn of a packaged prior for real stars.
 
     Parameters
     ----------
     model, distance_prior : as for `infer`.
-    names : columns of the stars, which tell whether they are simulated.
+    names : columns of the stars, which tell whether they are simulated. If None, no warning is given.
 
     Returns
     -------

@@ -6,26 +6,23 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from astropy.table import Column, Table
+from astropy.table import Table
 from jaxtyping import Bool, Float
 
 from redflower.bands import BANDS
 from redflower.cards import card, line
+from redflower.catalogue.assemble import assembled_table, without_used_up
 from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
 from redflower.catalogue.maps.selection_counts import SelectionCounts, count_stars
 from redflower.catalogue.prepared import (
-    PASSED_ON,
     PREPARED_NAMES,
     STAGE_PREPARED,
-    is_simulated,
-    prepared_error_name,
-    simulated_scale,
 )
-from redflower.catalogue.quality.cuts import Photometry, quality_cuts
 from redflower.catalogue.quality.cuts import photometry as clean_photometry
+from redflower.catalogue.quality.cuts import quality_cuts
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.report import Cut, CutReport
 from redflower.catalogue.quality.summary import summarise
@@ -37,16 +34,15 @@ from redflower.catalogue.quality.zero_point import (
 )
 from redflower.catalogue.reading.column_map import ColumnMap, read_column_map
 from redflower.catalogue.reading.reader import Duplicates, read_stars
-from redflower.catalogue.reading.release import check_scale_of_release
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
-from redflower.catalogue.releases import default_release, releases
-from redflower.catalogue.releases_file import data_file
+from redflower.catalogue.reading.stated import gaia_release, notes_on_release, photometric_scale
 from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
-from redflower.photometric_scales import PhotometricScale, archive_scale, make_scale
+from redflower.photometric_scales import PhotometricScale
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
 
-_POSITION = ("source_id", "ra", "dec", "l", "b")
+#: Cuts on stars: name, condition in words, and which stars meet it.
+Conditions = list[tuple[str, str, Bool[np.ndarray, " star"]]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,16 +150,10 @@ def prepare(
         else ebv_map
     )
     raw = read_stars(stars, _with_kept(columns, keep), duplicates=duplicates)
-    if purpose == "training" and not np.isfinite(as_floats(raw, "parallax")).any():
-        raise InputError(
-            "training needs parallaxes, and the table has none (columns parallax, parallax_error)."
-        )
-
-    if purpose == "training" and BANDS[0].magnitude_column not in raw.colnames:
-        raise InputError("training needs G, and the table has none (column phot_g_mean_mag).")
-
-    scale, scale_note = _photometric_scale(raw, photometry)
-    release = _release(raw, scale, stated=photometry is not None)
+    if purpose == "training":
+        _check_can_train(raw)
+    scale, scale_note = photometric_scale(raw, photometry)
+    release = gaia_release(raw, scale, stated=photometry is not None)
     zero = parallax_zero_point(raw, zero_point, release)
     parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
     bands = clean_photometry(raw, limits)
@@ -171,21 +161,16 @@ def prepare(
     if dust is not None:
         ebv_map_mag = dust.lookup(*(as_floats(raw, name) for name in ("ra", "dec", "l", "b")))
 
-    chosen = np.ones(len(raw), dtype=bool)
-    cuts: list[Cut] = []
     conditions = list(quality_cuts(raw, bands, parallax_mas, limits, purpose))
     if purpose == "training" and dust is not None and ebv_map_mag is not None:
         with np.errstate(invalid="ignore"):
             clear = np.asarray(ebv_map_mag < ebv_max_mag)
         conditions.append(("dust map", f"E(B-V) < {ebv_max_mag:g} mag in {dust.name}", clear))
-    for name, condition, meets in conditions:
-        before = int(chosen.sum())
-        chosen &= meets
-        cuts.append(Cut(name, condition, before, int(chosen.sum())))
+    chosen, cuts = _cut(len(raw), conditions)
     notes = [
         *raw.meta[META_KEY]["notes"],
         scale_note,
-        *_notes_on(release),
+        *notes_on_release(release),
         *bands.notes,
         *(dust.notes if dust else ()),
     ]
@@ -196,7 +181,7 @@ def prepare(
         notes.append("no dust map is given: every star is taken to be free of dust")
     report = CutReport(
         purpose,
-        tuple(cuts),
+        cuts,
         {band.label: int(bands.observed[chosen, i].sum()) for i, band in enumerate(BANDS)},
         zero.description,
         tuple(notes),
@@ -209,83 +194,61 @@ def prepare(
             f"{last.before} of {len(raw)}.\n{report.text()}"
         )
     counts = _selection_counts(raw, conditions, chosen, limits) if count_selection else None
-    raw = _without_used_up(raw, keep)
-    table = _assembled(raw, chosen, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag)
+    raw = without_used_up(raw, keep)
+    table = assembled_table(raw, chosen, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag)
     report = replace(report, summary=summarise(table))
-    table.meta[META_KEY] = {
+    settings = {
+        "limits": asdict(limits),
+        "zero_point": zero_point if isinstance(zero_point, str) else float(zero_point),
+        "ebv_map": {"file": dust.name, "sha256": dust.sha256, "scale": dust.scale} if dust else None,
+        "ebv_max_mag": ebv_max_mag if dust and purpose == "training" else None,
+        "duplicates": duplicates,
+    }
+    table.meta[META_KEY] = _provenance(raw, purpose, scale, release, settings, report)
+    return PreparedStars(table, report, counts, dust)
+
+
+def _check_can_train(raw: Table) -> None:
+    """Refuse a table without parallaxes or without G."""
+    if not np.isfinite(as_floats(raw, "parallax")).any():
+        raise InputError(
+            "training needs parallaxes, and the table has none (columns parallax, parallax_error)."
+        )
+    if BANDS[0].magnitude_column not in raw.colnames:
+        raise InputError("training needs G, and the table has none (column phot_g_mean_mag).")
+
+
+def _cut(n_stars: int, conditions: Conditions) -> tuple[Bool[np.ndarray, " star"], tuple[Cut, ...]]:
+    """Apply the conditions one after the other; return which stars are left, and the count after each."""
+    chosen = np.ones(n_stars, dtype=bool)
+    cuts: list[Cut] = []
+    for name, condition, meets in conditions:
+        before = int(chosen.sum())
+        chosen &= meets
+        cuts.append(Cut(name, condition, before, int(chosen.sum())))
+    return chosen, tuple(cuts)
+
+
+def _provenance(
+    raw: Table,
+    purpose: str,
+    scale: PhotometricScale,
+    release: GaiaRelease,
+    settings: dict[str, Any],
+    report: CutReport,
+) -> dict[str, Any]:
+    """Return what a prepared table records of how it was made, that of the raw table included."""
+    told_anew = ("stage", "notes", PHOTOMETRY_KEY, GAIA_RELEASE_KEY)
+    return {
         "stage": STAGE_PREPARED,
         "purpose": purpose,
         PHOTOMETRY_KEY: scale.as_dict(),
         GAIA_RELEASE_KEY: release.name,
         "redflower": VERSION,
-        **{
-            key: value
-            for key, value in raw.meta[META_KEY].items()
-            if key not in ("stage", "notes", PHOTOMETRY_KEY, GAIA_RELEASE_KEY)
-        },
-        "settings": {
-            "limits": asdict(limits),
-            "zero_point": zero_point if isinstance(zero_point, str) else float(zero_point),
-            "ebv_map": {"file": dust.name, "sha256": dust.sha256, "scale": dust.scale} if dust else None,
-            "ebv_max_mag": ebv_max_mag if dust and purpose == "training" else None,
-            "duplicates": duplicates,
-        },
+        **{key: value for key, value in raw.meta[META_KEY].items() if key not in told_anew},
+        "settings": settings,
         "report": report.as_dict(),
     }
-    return PreparedStars(table, report, counts, dust)
-
-
-def _photometric_scale(raw: Table, stated: "PhotometricScale | str | None") -> tuple[PhotometricScale, str]:
-    """Return the photometric scale of a raw table, and a sentence on where it is known from."""
-    meta = raw.meta[META_KEY]
-    source = meta.get("source", {}).get(PHOTOMETRY_KEY)
-    recorded = meta.get(PHOTOMETRY_KEY) or source
-    shown = meta.get(GAIA_RELEASE_KEY)
-    simulated = simulated_scale(raw) if stated is None and recorded is None else None
-    if simulated is not None:
-        return (
-            simulated,
-            f"photometric scale {simulated}, as redflower simulates such stars: the table no longer says it",
-        )
-    base = archive_scale() if shown is None else releases()[shown["release"]].scale()
-    scale = make_scale(stated, default=make_scale(recorded, default=base))
-    if stated is not None:
-        where = "as stated"
-        if source is not None and make_scale(source) != scale:
-            where = f"as stated; the table itself says {make_scale(source)}"
-    else:
-        where = (
-            "as the table or its column map states" if recorded else "assumed: --photometry states another"
-        )
-        if shown and not recorded:
-            where = f"that of Gaia by {shown['evidence']}, the rest {where}"
-    return scale, f"photometric scale {scale}, {where}"
-
-
-def _release(raw: Table, scale: PhotometricScale, *, stated: bool) -> GaiaRelease:
-    """Return the release of Gaia of a raw table.
-
-    Raises
-    ------
-    InputError
-        If the photometric scale is stated to be another release's.
-    """
-    if is_simulated(
-        raw.colnames
-    ):  # the mock survey's parallaxes have the zero point of DR3, whatever its magnitudes
-        return default_release()
-    who = "--photometry" if stated else "its provenance or its column map"
-    return check_scale_of_release(scale, raw.meta[META_KEY].get(GAIA_RELEASE_KEY), who)
-
-
-def _notes_on(release: GaiaRelease) -> list[str]:
-    """Return a sentence on what is not confirmed of a release."""
-    if not release.unconfirmed:
-        return []
-    return [
-        f"{release.title}: its columns and its parallax bias are read as drafts have them; what is not confirmed stands under "
-        f"{release.name} in {data_file().name}"
-    ]
 
 
 #: Cuts that say which stars are meant at all, and not whether such a star is in the sample.
@@ -295,7 +258,7 @@ _CUTS_OF_THE_PARENT = ("position", "latitude", "bright limit", "faint limit", "p
 
 def _selection_counts(
     raw: Table,
-    conditions: list[tuple[str, str, Bool[np.ndarray, " star"]]],
+    conditions: Conditions,
     keep: Bool[np.ndarray, " star"],
     limits: QualityLimits,
 ) -> SelectionCounts:
@@ -343,65 +306,3 @@ def _with_kept(
         return columns
     stated = read_column_map(columns) if isinstance(columns, (str, Path)) else columns or ColumnMap()
     return replace(stated, extra={**stated.extra, **{name: name for name in further}})
-
-
-def _without_used_up(raw: Table, keep: Sequence[str]) -> Table:
-    """Keep the raw columns that the prepared table still needs: the others weigh gigabytes for millions of stars."""
-    return Table(
-        [
-            raw[name]
-            for name in raw.colnames
-            if name in (*_POSITION, *PASSED_ON, *keep) or name not in INPUT_COLUMNS
-        ],
-        meta=raw.meta,
-        copy=False,
-    )
-
-
-def _assembled(
-    raw: Table,
-    keep: Bool[np.ndarray, " star"],
-    bands: Photometry,
-    parallax_mas: Float[np.ndarray, " star"],
-    parallax_error_mas: Float[np.ndarray, " star"],
-    zero: ParallaxZeroPoint,
-    ebv_map_mag: Float[np.ndarray, " star"] | None,
-) -> Table:
-    """Assemble the prepared table of the stars that are kept."""
-    table = Table()
-
-    def add(name: str, values: Any, unit: str | None, description: str) -> None:
-        column = Column(np.asarray(values)[keep], name=name, unit=unit, description=description)
-        table.add_column(column, copy=False)
-
-    for name in _POSITION:
-        spec = INPUT_COLUMNS[name]
-        add(name, raw[name], spec.unit, spec.description)
-    add("parallax", parallax_mas, "mas", "parallax, zero point removed")
-    add("parallax_error", parallax_error_mas, "mas", "standard error of the parallax")
-    add("parallax_zero_point", zero.zero_point_mas, "mas", "zero point removed from the parallax")
-    add(
-        "zero_point_status",
-        zero.status,
-        None,
-        "0 Lindegren et al. 2021, 1 the same at the edge of its range, 2 constant, 3 none, 4 no parallax, 5 the release's own",
-    )
-    for i, band in enumerate(BANDS):
-        what = f"{band.label} ({band.survey}, {band.system})"
-        add(band.name, bands.magnitude_mag[:, i], "mag", f"apparent magnitude in {what}")
-        add(
-            prepared_error_name(band),
-            bands.error_mag[:, i],
-            "mag",
-            f"standard error in {what}, {band.error_floor_mag:g} mag added in quadrature",
-        )
-    if ebv_map_mag is not None:
-        add("ebv_map", ebv_map_mag, "mag", "E(B-V) of the dust map towards the star")
-    others = [
-        name
-        for name in raw.colnames
-        if name in PASSED_ON or name not in INPUT_COLUMNS or name not in table.colnames
-    ]
-    for name in sorted(others, key=lambda name: name not in PASSED_ON):
-        table.add_column(raw[name][keep], name=name, copy=False)
-    return table

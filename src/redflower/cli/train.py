@@ -216,6 +216,6 @@ def duration(seconds: float) -> str:
 
 def with_suffix(model: Path) -> Path:
     """Return the file that will be written."""
-    from redflower.flow.model import SUFFIX
+    from redflower.flow.model_file import SUFFIX
 
     return model if model.suffix == SUFFIX else model.with_name(model.name + SUFFIX)

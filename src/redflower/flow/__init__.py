@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from redflower.flow.coverage import Coverage as Coverage
     from redflower.flow.coverage import fit_coverage as fit_coverage
     from redflower.flow.model import Model as Model
-    from redflower.flow.model import load_model as load_model
-    from redflower.flow.model import save_model as save_model
-    from redflower.flow.model import shipped_models as shipped_models
+    from redflower.flow.model_file import load_model as load_model
+    from redflower.flow.model_file import save_model as save_model
+    from redflower.flow.model_file import shipped_models as shipped_models
     from redflower.flow.standardise import Standardisation as Standardisation
     from redflower.flow.standardise import fit_standardisation as fit_standardisation
 

@@ -6,7 +6,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from redflower.catalogue import ZeroPointStatus, parallax_zero_point, read_stars, read_table
-from redflower.catalogue.quality.zero_point import (
+from redflower.catalogue.quality.lindegren import (
     ecliptic_latitude_deg,
     lindegren21_zero_point_mas,
     solution_kind,

@@ -203,7 +203,7 @@ def named_distance_prior(name_or_path: "str | Path") -> DistancePrior:
 
 
 def choose_distance_prior(
-    given: DistancePrior | None, names: Iterable[str], *, sha256: str | None = None
+    given: DistancePrior | None, names: Iterable[str] | None, *, sha256: str | None = None
 ) -> DistancePrior:
     """Choose the distance prior of a table of stars: the given one, or a packaged one.
 
@@ -212,12 +212,12 @@ def choose_distance_prior(
     Parameters
     ----------
     given : the user's choice, if any.
-    names : columns of the stars.
+    names : columns of the stars. If None, no warning is given.
     sha256 : checksum of the prior that the model was trained with, if there is a model.
     """
     if given is not None:
         return given
-    if "true_distance" in names:
+    if names is None or "true_distance" in names:
         return packaged_distance_prior(sha256)
     return distance_prior_or_fallback(sha256=sha256)
 

@@ -11,7 +11,7 @@ from redflower.bands import BANDS, MIN_BANDS, SURVEY_ENDS, Band
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.quality.band_cuts import band_conditions
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
-from redflower.catalogue.quality.zero_point import FIVE_PARAMETERS, solution_kind
+from redflower.catalogue.quality.lindegren import FIVE_PARAMETERS, solution_kind
 from redflower.catalogue.reading.checks import error_sources
 from redflower.catalogue.reading.schema import flux_over_error_column, magnitude_error_column
 from redflower.physics.magnitude_errors import magnitude_error_mag
