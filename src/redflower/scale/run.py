@@ -20,14 +20,12 @@ from redflower.catalogue import (
     DistancePrior,
     PreparedStars,
     QualityLimits,
-    default_distance_prior,
     prepare,
-    read_distance_prior,
     read_table,
     write_table,
 )
 from redflower.catalogue.io.sources import TableSource
-from redflower.catalogue.maps.distance_prior import PACKAGED
+from redflower.catalogue.maps.distance_prior import named_distance_prior
 from redflower.catalogue.prepared import is_simulated, table_scale
 from redflower.catalogue.quality.zero_point import ZeroPoint
 from redflower.catalogue.reading.reader import Duplicates
@@ -113,9 +111,10 @@ def run(
 
     Examples
     --------
-    >>> result = redflower.run("m67.csv", "m67", photometry="gaia=dr2")  # doctest: +SKIP
-    >>> result.verdict.good  # doctest: +SKIP
-    True
+    >>> import redflower
+    >>> result = redflower.run("raw.parquet", "field", progress=False)
+    >>> len(result.posteriors)
+    40
     """
     out = Path(out)
     check_folder(out)
@@ -134,7 +133,7 @@ def run(
         prepared = _Request(
             table, chosen, columns, photometry, zero_point, ebv_map, duplicates, keep
         ).prepare()
-    chosen, prior = matching_prior(chosen, prior)
+    chosen, prior = matching_prior(chosen, prior, prepared.table.colnames)
     said_model = str(model) if isinstance(model, (str, Path)) else chosen.name
     steps = Commands(out, str(table) if isinstance(table, (str, Path)) else "TABLE", said_model, seed)
     out.mkdir(exist_ok=True)
@@ -252,11 +251,7 @@ def _is_mock(prepared: Table) -> bool:
 def _prior(given: "DistancePrior | str | Path | None") -> DistancePrior | None:
     if given is None or isinstance(given, DistancePrior):
         return given
-    return (
-        default_distance_prior(str(given))
-        if str(given) in PACKAGED and not Path(given).exists()
-        else read_distance_prior(given)
-    )
+    return named_distance_prior(given)
 
 
 def _zero_point(given: str | float) -> ZeroPoint:
