@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from redflower.api.inference import draw_posteriors as draw_posteriors
     from redflower.api.inference import infer as infer
     from redflower.api.means import mean_reddening as mean_reddening
+    from redflower.api.simulations import check_by_simulations as check_by_simulations
     from redflower.api.star_view import draw_star as draw_star
     from redflower.api.statuses import usable_rows as usable_rows
     from redflower.api.training import train as train

@@ -87,7 +87,9 @@ def calibrate(
     Examples
     --------
     >>> import redflower
-    >>> found = redflower.calibrate("dust-free.parquet", "mock-sky", max_stars=250)
+    >>> from redflower.calibrate import CalibrationSettings
+    >>> one_pass = CalibrationSettings(max_passes=1)
+    >>> found = redflower.calibrate("dust-free.parquet", "mock-sky", max_stars=256, settings=one_pass)
     >>> found.offsets.bands[:2]
     ('gaia_g', 'gaia_bp')
     >>> corrected = redflower.infer("few-stars.parquet", "mock-sky", offsets=found.offsets)

@@ -276,7 +276,7 @@ def draw_posteriors(
 
     Returns
     -------
-    Chains with the dimensions star, chain and draw; ``ebv`` and ``distance_modulus`` are in mag.
+    Chains with the dimensions chain, draw and star; ``ebv`` and ``distance_modulus`` are in mag.
 
     Raises
     ------
@@ -290,7 +290,7 @@ def draw_posteriors(
     >>> quick = InferenceSettings(nuts=NutsSettings(n_chains=2, n_warmup=40, n_draws=40), batch_size=2)
     >>> chains = redflower.draw_posteriors("few-stars.parquet", "mock-sky", settings=quick)
     >>> chains.posterior["ebv"].dims
-    ('star', 'chain', 'draw')
+    ('chain', 'draw', 'star')
     """
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "draw_posteriors' input")
