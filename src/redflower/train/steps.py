@@ -1,7 +1,7 @@
 """The compiled steps of a run's stages, and how long they take here."""
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -51,6 +51,7 @@ class Planned(NamedTuple):
     stop_at_s: float | None
 
 
+@runtime_checkable
 class Planner(Protocol):
     """Makes a plan of what was measured."""
 
