@@ -14,6 +14,7 @@ from redflower.catalogue import to_stars
 from redflower.catalogue.io.sources import TableSource, as_table
 from redflower.catalogue.prepared import prepared_error_name
 from redflower.catalogue.reading.prepared_stars import open_prepared
+from redflower.distances import distance_from_modulus
 from redflower.errors import InputError
 from redflower.flow import Model, load_model, shipped_models
 from redflower.plot.star import star_figure
@@ -47,6 +48,14 @@ def draw_star(
     Raises
     ------
     InputError : the star is not in a table, was not inferred, or the model is not known.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> posteriors = redflower.read_table("posteriors.parquet")
+    >>> inferred = posteriors[redflower.usable_rows(posteriors)]
+    >>> figure = redflower.draw_star("posteriors.parquet", inferred["source_id"][0])
+    >>> figure.savefig("star.png")
     """
     table = as_table(posteriors, "draw_star's input")
     found = np.flatnonzero(np.asarray(table["source_id"]) == int(source_id))
@@ -58,7 +67,7 @@ def draw_star(
     density = None
     if set(DENSITY_COLUMNS) <= set(table.colnames):
         one = joint_density(table[found[:1]])
-        distance_pc = 10.0 ** (1.0 + one.modulus_nodes_mag()[0] / 5.0)
+        distance_pc = distance_from_modulus(one.modulus_nodes_mag()[0])
         density = distance_pc, one.ebv_nodes_mag()[0], np.maximum(one.log_density()[0], -25.0)
     magnitudes = None
     if prepared is not None:
