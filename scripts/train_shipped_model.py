@@ -60,7 +60,9 @@ def main() -> None:
         "--emulator-from", help="a model whose emulator to go on from; that of --start-from without it"
     )
     parser.add_argument("--law", help="with --emulator-only: the extinction law that the model is to have")
-    parser.add_argument("--emulator-steps", type=int, help="with --emulator-only: steps, by default the configuration's")
+    parser.add_argument(
+        "--emulator-steps", type=int, help="with --emulator-only: steps, by default the configuration's"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint beside the output")
     arguments = parser.parse_args()
     if arguments.emulator_only:
