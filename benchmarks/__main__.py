@@ -62,7 +62,7 @@ RUNS = (
     Run("ngc188", f"{_REAL} ngc188 {DATA}", 20, "measured/real-sightlines.md"),
     Run("mock-cloud", f"{_REAL} mock {DATA}", 30, "measured/real-sightlines.md"),
     Run("real-field", f"benchmarks.real_stars.real_field {DATA}", 60, "measured/real-sightlines.md"),
-    Run("m67-archive-sky", f"{_REAL} m67 {DATA} --model archive-sky", 20, "measured/archive-sky.md"),
+    Run("m67-sightline-archive-sky", f"{_REAL} m67 {DATA} --model archive-sky", 20, "measured/archive-sky.md"),
     Run("ngc188-archive-sky", f"{_REAL} ngc188 {DATA} --model archive-sky", 20, "measured/archive-sky.md"),
     Run("stripe82-archive-sky", f"benchmarks.real_stars.stripe82 {DATA} --model archive-sky --g-faint 19", 4,
         "measured/archive-sky.md"),
