@@ -113,8 +113,8 @@ def run(
     --------
     >>> import redflower
     >>> result = redflower.run("raw.parquet", "field", progress=False)
-    >>> len(result.posteriors)
-    40
+    >>> redflower.read_table("field/posteriors.parquet", columns=["ebv_mean", "status"]).colnames
+    ['ebv_mean', 'status']
     """
     out = Path(out)
     check_folder(out)
