@@ -4,10 +4,13 @@
 """
 
 import argparse
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.results import RESULTS
 
 ROOT = Path(__file__).parents[1]
 #: Stands for the folder of public survey files in a command.
@@ -28,6 +31,18 @@ class Run:
         """The module that is run."""
         return self.command.split()[0]
 
+    def state(self) -> str:
+        """Return when the result was written, or that it was copied from a page by hand, or that there is none."""
+        path = RESULTS / f"{self.name}.json"
+        if not path.exists():
+            return "not yet there"
+        content = json.loads(path.read_text("utf-8"))
+        return (
+            "transcribed"
+            if content.get("origin", "run") != "run"
+            else f"of {content.get('date', 'an unknown day')}"
+        )
+
     def argv(self, data: Path) -> list[str]:
         """Return the command to run, with the data folder in place."""
         words = [
@@ -43,6 +58,7 @@ RUNS = (
     Run("resolution", "benchmarks.engine.resolution", 6, "measured/inference.md"),
     Run("speed-engine", "benchmarks.speed.engine --largest 100000", 60, "measured/inference.md"),
     Run("speed-engine-million", "benchmarks.speed.engine --fast-only --largest 1000000", 60, "measured/inference.md"),
+    Run("demo", "benchmarks.validation.demo", 3, "measured/sightlines.md"),
     Run("first-figure", f"benchmarks.speed.first_figure {DATA}/m67_gaiadr2_ps1_2mass.fits --write", 3, "howto/first-figure.md"),
     Run("verdict-alarms", "benchmarks.engine.verdict_alarms", 20, "measured/calibration.md"),
     Run("contaminants", "benchmarks.engine.contaminants --stars 1000 --seed 1", 5, "howto/calibrate.md"),
@@ -104,7 +120,9 @@ def main() -> None:
     chosen = [run for run in RUNS if not arguments.only or run.name in arguments.only]
     failed = []
     for run in chosen:
-        print(f"== {run.name}: about {run.minutes} minutes; python -m {run.command}", flush=True)
+        print(
+            f"== {run.name} ({run.state()}): about {run.minutes} minutes; python -m {run.command}", flush=True
+        )
         if not arguments.list and subprocess.run(run.argv(arguments.data), cwd=ROOT).returncode != 0:
             failed.append(run.name)
     if failed:
