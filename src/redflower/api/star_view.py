@@ -38,7 +38,7 @@ def draw_star(
     ----------
     posteriors : from `redflower.infer`; with densities for the joint density.
     source_id : of the star.
-    prepared : the table that was inferred; without it the magnitudes are left out.
+    prepared : the table that was inferred. If None, the magnitudes are left out.
     model : that it was inferred with. Defaults to the shipped model that the posteriors name.
 
     Returns

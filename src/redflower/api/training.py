@@ -55,8 +55,8 @@ def train(
     stars : a prepared table (`redflower.prepare`, purpose ``training``), the path of one, a data frame or an Arrow table;
         a Parquet file may be larger than memory.
     name, description : what the model will be called and what it is.
-    config : the training configuration. What it states stands; where it states no stages, or without it, they are those of
-        the preset.
+    config : the training configuration. Its own settings take precedence. If None, or if it states no stages, the stages are
+        those of the preset.
     preset : quick, standard (the default; quick where fewer than 8 minutes are given), best or paper: stages that scale with
         the sample, and an emulator (`redflower.train.presets`).
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.

@@ -80,7 +80,7 @@ class Verdict:
     ----------
     lines : a sentence each, with whether it is a good one.
     residuals_mag, errors_mag : mean residual of every band given those before it, by label.
-    enough : whether there were stars enough to judge.
+    enough : whether there were enough stars to judge.
     """
 
     lines: tuple[tuple[bool, str], ...]

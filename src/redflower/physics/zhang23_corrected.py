@@ -71,7 +71,7 @@ class Zhang23CorrectedLaw(ExtinctionLaw):
         return _PRINTED.in_range(ebv_mag, bp_rp_mag)
 
     def coefficient_error(self, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
-        """One sigma of R of every band relative to that of G, at an intrinsic colour; common to all stars.
+        """Return one sigma of R of every band relative to that of G, at an intrinsic colour; common to all stars.
 
         Parameters
         ----------

@@ -26,7 +26,7 @@ def star_figure(
     row : of a table of posteriors, by name.
     density : nodes of distance [pc] and of E(B-V) [mag], and the log density per distance modulus and E(B-V) on them; without
         it a cross of the quantiles is drawn.
-    magnitudes : ``band observed error predicted predicted_error`` [mag]; without it that panel is left out.
+    magnitudes : ``band observed error predicted predicted_error`` [mag]. If None, that panel is left out.
     """
     with style():
         figure = Figure(figsize=(9.6 if magnitudes is not None else 5.0, 4.4))

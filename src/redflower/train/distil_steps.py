@@ -26,7 +26,7 @@ LEAST_STEPS: Final = 300
 
 
 def emulator_structure(config: EmulatorConfig) -> EmulatorStructure:
-    """Sizes of the networks of a configuration."""
+    """Return the sizes of the networks of a configuration."""
     return EmulatorStructure(*(getattr(config, name) for name in EmulatorStructure._fields))
 
 
@@ -91,7 +91,7 @@ class Clock:
         self._since: tuple[int, float] | None = None
 
     def is_due(self, n_done: int) -> bool:
-        """Whether to look: after the first step, which compiles, and then now and again."""
+        """Tell whether to look: after the first step, which compiles, and then now and again."""
         return self._until_s is not None and (n_done == 1 or n_done % CLOCK_STEPS == 0)
 
     def look(self, n_done: int) -> None:

@@ -115,7 +115,7 @@ def preset_stages(
     accelerated
         Whether JAX computes on a GPU or a TPU.
     going_on
-        Whether training goes on from a flow: the stages of cheap draws, which would blur it, are then left out.
+        Whether training starts from a flow: the stages of cheap draws, which would blur it, are then left out.
 
     Returns
     -------

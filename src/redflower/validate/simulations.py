@@ -164,7 +164,7 @@ def _draw_modulus(target: Target, stars: Star, rng: np.random.Generator) -> Floa
 
 @eqx.filter_jit
 def _masses(target: Target, stars: Star) -> tuple[Float[Array, "star 2"], Float[Array, "star node"]]:
-    """Ends of ln d, and ln of the mass in every cell between them: p(d) times the share within the limits (E9b, E13b)."""
+    """Return the ends of ln d, and ln of the mass in every cell between: p(d) times the share within the limits (E9b, E13b)."""
 
     def one(star: Star) -> tuple[Array, Array]:
         prior = (star.prior_log_length_pc, star.prior_alpha, star.prior_beta)
