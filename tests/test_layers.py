@@ -13,7 +13,18 @@ ROOT = Path(redflower.__file__).parent
 CONTRIBUTING = ROOT.parents[1] / "CONTRIBUTING.md"
 #: Lower layers first; a package may import from layers before its own, or from itself.
 LAYERS = [
-    {"bands", "cards", "constants", "errors", "lazy", "provenance", "quantiles", "random_streams", "star"},
+    {
+        "bands",
+        "cards",
+        "citations",
+        "constants",
+        "errors",
+        "lazy",
+        "provenance",
+        "quantiles",
+        "random_streams",
+        "star",
+    },
     {"distances", "files", "photometric_offsets", "photometric_scales", "platforms", "progress", "seeds"},
     {"physics"},
     {"flow"},

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -47,7 +47,11 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
 
 
 def check_outputs(
-    outputs: Mapping[str, Path], inputs: Mapping[str, Path | None], *, make_folders: bool = False
+    outputs: Mapping[str, Path],
+    inputs: Mapping[str, Path | None],
+    *,
+    make_folders: bool = False,
+    replaced: Collection[str] = (),
 ) -> None:
     """Refuse, before any work, outputs that are there already, that are an input or each other, or have no folder.
 
@@ -56,6 +60,7 @@ def check_outputs(
     outputs : files to be written, by what the user calls them, such as ``--report``.
     inputs : files that are read, likewise.
     make_folders : whether the folders of the outputs will be made.
+    replaced : the outputs, by what the user calls them, that may be there already.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def check_outputs(
         taken[place] = said
         if path.is_dir():
             raise InputError(f"{said} {path} is a folder; name a file.")
-        if path.exists():
+        if path.exists() and said not in replaced:
             raise InputError(f"{said} {path} exists already; choose another name, or remove it first.")
         if not path.parent.is_dir():
             raise InputError(

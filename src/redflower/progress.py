@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+_QUIET: list[bool] = []
 #: Seconds between plain lines.
 LINE_EVERY_S: Final = 10.0
 
@@ -18,12 +19,17 @@ ShowProgress: TypeAlias = bool | Callable[..., None] | None
 
 def say(text: str) -> None:
     """Print a line for the reader on stderr, so that stdout stays for results."""
+    if _QUIET:
+        return
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 @contextmanager
 def counter(what: str, total: int | None) -> Iterator[Callable[..., None]]:
     """Give a function to call with the number done so far, and the total where it is not known at the start."""
+    if _QUIET:
+        yield lambda *_: None
+        return
     if sys.stderr.isatty():
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -60,6 +66,11 @@ def shown(progress: ShowProgress, what: str, total: int | None) -> Iterator[Call
             yield call
     else:
         yield None
+
+
+def be_quiet() -> None:
+    """Let `say` and `counter` say nothing from now on."""
+    _QUIET.append(True)
 
 
 def somebody_looks() -> bool:

@@ -32,6 +32,7 @@ from redflower.posterior.columns import (
 from redflower.posterior.fast.fit import FitRecord
 from redflower.posterior.nuts.chains import chains_of_stars
 from redflower.products.arviz_objects import star_inference_data
+from redflower.progress import ShowProgress, shown
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 
 
@@ -44,7 +45,7 @@ def infer(
     photometry: PhotometricScale | str | None = None,
     offsets: PhotometricOffsets | None = None,
     keep: Sequence[str] = (),
-    progress: Callable[[int], None] | None = None,
+    progress: ShowProgress = None,
 ) -> Table:
     """Infer E(B-V) and distance of every star of a prepared table: a row of posterior summaries per star, in its order.
 
@@ -52,7 +53,8 @@ def infer(
     ----------
     stars : a prepared table (`redflower.prepare`, purpose ``inference``), the path of one, a data frame, an Arrow table.
     model : a model, the name of a shipped one, or the path of a model file.
-    settings : reddening prior, chain lengths, batch size, seed.
+    settings : `redflower.InferenceSettings`: reddening prior, chain lengths, batch size, seed. With ``density=True`` it
+        adds the joint densities, which `redflower.sightline`, `redflower.sky_map` and `redflower.mean_reddening` need.
     distance_prior : must be the one that the model was trained with. Defaults to it where it comes with redflower, with a
         warning unless the stars are simulated.
     photometry : photometric scale of a table that states none (`redflower.photometric_scales`). Magnitudes are moved to the
@@ -60,7 +62,8 @@ def infer(
     offsets : of the sample against the model, from `redflower.calibrate` or `redflower.read_offsets`; taken off the magnitudes.
     keep : further columns of the prepared table to pass on, such as ``gaia_g``. Positions, the truths of a simulation and
         columns that are none of redflower's, which `prepare` was told to keep, come along by themselves.
-    progress : called with the number of stars done.
+    progress : whether to show it, or what to call with the number of stars done. Defaults to showing it on
+        a terminal and in a notebook.
 
     Returns
     -------
@@ -83,9 +86,10 @@ def infer(
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "infer's input")
     model, prior = matching_prior(model, distance_prior, stars.colnames)
-    table = posterior_table(
-        stars, model, settings, prior, photometry=photometry, offsets=offsets, keep=keep, progress=progress
-    )
+    with shown(progress, "stars", len(stars)) as call:
+        table = posterior_table(
+            stars, model, settings, prior, photometry=photometry, offsets=offsets, keep=keep, progress=call
+        )
     if not inferable(table):
         raise nothing_to_infer(model)
     return table
@@ -263,7 +267,7 @@ def draw_posteriors(
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: ShowProgress = None,
 ) -> Any:
     """Draw chains of every star that can be inferred, by NUTS, as an `arviz.InferenceData` (extra ``arviz``).
 
@@ -299,7 +303,8 @@ def draw_posteriors(
     rows = np.flatnonzero(batch.reason != "no position")
     placed = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)
     source_id = np.asarray(stars["source_id"])[rows]
-    inferred, chains = chains_of_stars(model, placed, source_id, settings, progress=progress)
+    with shown(progress, "stars", len(rows)) as call:
+        inferred, chains = chains_of_stars(model, placed, source_id, settings, progress=call)
     if not len(inferred):
         raise nothing_to_infer(model)
     return star_inference_data(

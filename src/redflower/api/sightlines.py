@@ -1,6 +1,6 @@
 """Fit the dust along a line of sight to a table of posteriors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from redflower.products.sightline_tables import (
     profile_table,
     summary_of_fit,
 )
+from redflower.progress import ShowProgress, shown
 from redflower.provenance import META_KEY, VERSION
 from redflower.seeds import check_seed
 from redflower.sightline import (
@@ -73,7 +74,7 @@ def fit_posteriors(
     seed: int = 0,
     comparisons: Sequence[Table] = (),
     prepared: TableSource | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: ShowProgress = None,
 ) -> SightlineResult:
     """Fit the dust along the line of sight of a table of posteriors: the odds of each number of clouds, and each cloud.
 
@@ -89,7 +90,8 @@ def fit_posteriors(
     comparisons : reddening from elsewhere, to be drawn and tabulated beside; see
         `redflower.products.compare.read_comparison`.
     prepared : the table that was inferred, for the colour-magnitude diagram.
-    progress : called with the number of models done, of ``max_clouds + 2``.
+    progress : whether to show it, or what to call with the number of models done. Defaults to showing it on
+        a terminal and in a notebook.
 
     Returns
     -------
@@ -128,17 +130,18 @@ def fit_posteriors(
             used, *(np.asarray(posteriors[name], dtype=float)[rows] for name in PRIOR_COLUMNS)
         )
     meta = posteriors.meta.get(META_KEY, {})
-    fit = fit_sightline(
-        used,
-        ebv_prior_mag(posteriors),
-        np.random.default_rng(seed),
-        max_clouds=max_clouds,
-        prior=prior,
-        settings=settings,
-        log_weight=log_weight,
-        p_outlier=outlier_probabilities(posteriors, rows),
-        progress=progress,
-    )
+    with shown(progress, "models fitted", max_clouds + 2) as call:
+        fit = fit_sightline(
+            used,
+            ebv_prior_mag(posteriors),
+            np.random.default_rng(seed),
+            max_clouds=max_clouds,
+            prior=prior,
+            settings=settings,
+            log_weight=log_weight,
+            p_outlier=outlier_probabilities(posteriors, rows),
+            progress=call,
+        )
     stars = Table()
     for name in _PASSED_ON:
         if name in posteriors.colnames:

@@ -1,6 +1,6 @@
 """Fit every pixel of a map of the sky as a sightline of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import astropy.units as u
@@ -15,6 +15,7 @@ from redflower.errors import InputError
 from redflower.platforms import compute_platform
 from redflower.posterior.density import joint_density
 from redflower.products.skymap import SkyMap
+from redflower.progress import ShowProgress, shown
 from redflower.provenance import META_KEY
 from redflower.seeds import check_seed
 from redflower.sightline import TemperingSettings, fit_sightline
@@ -31,7 +32,7 @@ def make_sky_map(
     distance_pc: Sequence[float],
     max_clouds: int = 2,
     seed: int = 0,
-    progress: Callable[[int], None] | None = None,
+    progress: ShowProgress = None,
 ) -> SkyMap:
     """Fit every pixel that has 20 stars or more.
 
@@ -42,7 +43,8 @@ def make_sky_map(
     distance_pc : rising distances. [pc]
     max_clouds : largest number of clouds of a pixel; its profile is averaged over the numbers of clouds.
     seed : of the random numbers; each pixel has its own.
-    progress : called with the number of pixels done.
+    progress : whether to show it, or what to call with the number of pixels done. Defaults to showing it on
+        a terminal and in a notebook.
 
     Returns
     -------
@@ -85,19 +87,20 @@ def make_sky_map(
             f"no pixel of nside {nside} has {MIN_STARS} stars with a density; take a smaller nside or more stars."
         )
     mean, std = (np.full((len(wanted), len(distance)), np.nan) for _ in range(2))
-    for k, one in enumerate(wanted):
-        here = rows & (pixel == one)
-        part = density.rows(here)
-        rng = np.random.default_rng([seed, int(one)])
-        fit = fit_sightline(
-            part, ebv_prior_mag(posteriors), rng, max_clouds=max_clouds, settings=_QUICK, monotone=False,
-            p_outlier=outlier_probabilities(posteriors, here),
-        )  # fmt: skip
-        band = fit.profile(distance, with_foreground=True)
-        near, far = fit.prior.distance_pc
-        inside = (distance >= near) & (distance <= far)
-        mean[k], std[k] = (np.where(inside, band[name], np.nan) for name in ("mean", "std"))
-        if progress is not None:
-            progress(k + 1)
+    with shown(progress, "pixels", len(wanted)) as call:
+        for k, one in enumerate(wanted):
+            here = rows & (pixel == one)
+            part = density.rows(here)
+            rng = np.random.default_rng([seed, int(one)])
+            fit = fit_sightline(
+                part, ebv_prior_mag(posteriors), rng, max_clouds=max_clouds, settings=_QUICK, monotone=False,
+                p_outlier=outlier_probabilities(posteriors, here),
+            )  # fmt: skip
+            band = fit.profile(distance, with_foreground=True)
+            near, far = fit.prior.distance_pc
+            inside = (distance >= near) & (distance <= far)
+            mean[k], std[k] = (np.where(inside, band[name], np.nan) for name in ("mean", "std"))
+            if call is not None:
+                call(k + 1, len(wanted))
     verdict = verdict_of(posteriors.meta.get(META_KEY, {}))
     return SkyMap(nside, wanted.astype(np.int64), distance, mean, std, counts.astype(np.int64), verdict)

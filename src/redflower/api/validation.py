@@ -26,6 +26,7 @@ from redflower.posterior import InferenceSettings, infer_stars
 from redflower.posterior.columns import OUTPUT_COLUMNS
 from redflower.posterior.fast.fit import FitRecord
 from redflower.products.validation import summarise
+from redflower.progress import ShowProgress, shown
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.validate import trials
 from redflower.validate.synthetic import AS_THEY_ARE
@@ -41,7 +42,7 @@ def validate(
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: ShowProgress = None,
 ) -> tuple[Table, dict[str, Any]]:
     """Redden dust-free stars by known amounts, infer them, and score the posteriors (section 5.1 of the paper).
 
@@ -56,7 +57,8 @@ def validate(
     settings : of the inference; its seed also chooses the stars and the random reddenings.
     distance_prior : the one that the model was trained with. Defaults to it where it comes with redflower.
     photometry : photometric scale of a table that states none; see `redflower.infer`.
-    progress : called with the number of posteriors done.
+    progress : whether to show it, or what to call with the number of posteriors done. Defaults to showing it on
+        a terminal and in a notebook.
 
     Returns
     -------
@@ -93,40 +95,41 @@ def validate(
     parts: list[Table] = []
     done = 0
     fit: SampleFit | None = None
-    for trial in trials(arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample):
-        ids = source_id[trial.rows]
-        records: list[FitRecord] = []
-        columns = infer_stars(
-            model,
-            trial.stars,
-            ids,
-            settings,
-            judged=records.append,
-            progress=None if progress is None else partial(_add_to, progress, done),
-        )
-        done += len(ids)
-        if (
-            trial.name == AS_THEY_ARE and not resample
-        ):  # noise that is drawn again is there twice: such stars fit badly
-            found = sample_fit(model, records[0], columns)
-            # Each star once, with the most bands that enough of them have.
-            fit = found if fit is None or found.n_stars >= MIN_STARS else fit
-        part = Table({"source_id": ids})
-        part["trial"] = np.full(len(ids), trial.name, dtype="<U12")
-        part["n_bands"] = np.full(len(ids), trial.n_bands)
-        part["true_ebv"] = Column(trial.true_ebv_mag, unit="mag", description="injected reddening")
-        for name, values in columns.items():
-            unit, text = OUTPUT_COLUMNS.get(name, (None, ""))
-            part[name] = Column(values, unit=unit, description=text)
-        for name in ("l", "b"):
-            part[name] = stars[name][trial.rows]
-        part["bp_rp_0"] = Column(bp_rp_mag[trial.rows], unit="mag", description="intrinsic BP - RP")
-        part["known_distance"] = Column(
-            _known_distance(stars, columns, trial.rows, trial.true_ebv_mag), unit="pc"
-        )
-        part["row"] = trial.rows
-        part["usable"] = Column(usable_rows(part), description="whether the row may enter a mean")
-        parts.append(part)
+    with shown(progress, "posteriors", None) as call:
+        for trial in trials(arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample):
+            ids = source_id[trial.rows]
+            records: list[FitRecord] = []
+            columns = infer_stars(
+                model,
+                trial.stars,
+                ids,
+                settings,
+                judged=records.append,
+                progress=None if call is None else partial(_add_to, call, done),
+            )
+            done += len(ids)
+            if (
+                trial.name == AS_THEY_ARE and not resample
+            ):  # noise that is drawn again is there twice: such stars fit badly
+                found = sample_fit(model, records[0], columns)
+                # Each star once, with the most bands that enough of them have.
+                fit = found if fit is None or found.n_stars >= MIN_STARS else fit
+            part = Table({"source_id": ids})
+            part["trial"] = np.full(len(ids), trial.name, dtype="<U12")
+            part["n_bands"] = np.full(len(ids), trial.n_bands)
+            part["true_ebv"] = Column(trial.true_ebv_mag, unit="mag", description="injected reddening")
+            for name, values in columns.items():
+                unit, text = OUTPUT_COLUMNS.get(name, (None, ""))
+                part[name] = Column(values, unit=unit, description=text)
+            for name in ("l", "b"):
+                part[name] = stars[name][trial.rows]
+            part["bp_rp_0"] = Column(bp_rp_mag[trial.rows], unit="mag", description="intrinsic BP - RP")
+            part["known_distance"] = Column(
+                _known_distance(stars, columns, trial.rows, trial.true_ebv_mag), unit="pc"
+            )
+            part["row"] = trial.rows
+            part["usable"] = Column(usable_rows(part), description="whether the row may enter a mean")
+            parts.append(part)
     if not parts:
         raise InputError(
             f"validate: no star has all of the first {' or '.join(map(str, wanted))} bands of the model; "

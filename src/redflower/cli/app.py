@@ -1,5 +1,6 @@
 """The commands, and how errors become one message and an exit code."""
 
+import logging
 import sys
 
 import typer
@@ -18,10 +19,12 @@ from redflower.cli.run import run
 from redflower.cli.sightline import sightline
 from redflower.cli.simulate import simulate
 from redflower.cli.skymap import sky_map
+from redflower.cli.stops import EXIT_STOPPED, stop_was_told
 from redflower.cli.train import train
 from redflower.cli.validate import validate
-from redflower.errors import RedflowerError
+from redflower.errors import InputError, RedflowerError
 from redflower.platforms import compute_platform
+from redflower.progress import be_quiet, say
 from redflower.provenance import VERSION
 
 EXIT_INPUT = 2
@@ -37,7 +40,6 @@ app = typer.Typer(
     # Not "rich": it would take the units in brackets for markup.
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (
@@ -71,8 +73,21 @@ def _options(
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
     ),
+    quiet: bool = typer.Option(
+        False, "--quiet", "-q", help="Say errors and results only: no progress, no notes."
+    ),
+    verbose: bool = typer.Option(
+        False, "--verbose", "-v", help="Also say what is done inside, with the time."
+    ),
 ) -> None:
-    pass
+    if quiet and verbose:
+        raise InputError("--quiet and --verbose exclude each other.")
+    if quiet:
+        be_quiet()
+        logging.getLogger("redflower").setLevel(logging.ERROR)
+    if verbose:
+        logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+        logging.getLogger("redflower").setLevel(logging.DEBUG)
 
 
 def main() -> None:
@@ -82,6 +97,10 @@ def main() -> None:
         app()
     except RedflowerError as error:
         _refuse(str(error))
+    except SystemExit as stop:
+        if stop.code == EXIT_STOPPED and not stop_was_told():
+            say("stopped; what was not finished is not kept.")
+        raise
     except (RuntimeError, AssertionError):
         try:
             compute_platform()

@@ -1,12 +1,13 @@
 """`redflower infer`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from redflower.cli.options import listed
 from redflower.cli.progress import counter, say, show_verdict
+from redflower.cli.stops import told_when_stopped
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, OUTLIER_SHARE
 from redflower.posterior.settings import FastSettings, NutsSettings
 from redflower.posterior.status import ENGINE_MESSAGES
@@ -24,9 +25,9 @@ def infer(
     ],
     model: Annotated[str, typer.Option(help="Name of a shipped model (redflower models) or a file")],
     engine: Annotated[
-        str,
+        Literal["fast", "nuts"],
         typer.Option(
-            help="fast (milliseconds per star; hard stars are passed to importance weights and NUTS) or nuts"
+            help="fast (milliseconds per star; hard stars are passed to importance weights and NUTS) or nuts",
         ),
     ] = "fast",
     density: Annotated[
@@ -93,6 +94,7 @@ def infer(
     part_rows: Annotated[
         int, typer.Option(help="Rows read, inferred and written at a time", min=1)
     ] = PART_ROWS,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run from its finished parts")
     ] = False,
@@ -118,11 +120,11 @@ def infer(
         seed=seed,
     )
     prior = named_distance_prior(distance_prior) if distance_prior else None
-    with counter("stars", None) as progress:
+    with told_when_stopped(lambda: _kept(out)), counter("stars", None) as progress:
         report = infer_file(
             stars, out, model,
             settings=settings, distance_prior=prior, photometry=photometry,
-            offsets=read_offsets(offsets) if offsets else None, keep=listed(keep), resume=resume,
+            offsets=read_offsets(offsets) if offsets else None, keep=listed(keep), resume=resume, overwrite=overwrite,
             part_rows=part_rows, progress=progress,
         )  # fmt: skip
     say(f"{report.n_stars:,} stars written to {out}")
@@ -137,3 +139,13 @@ def infer(
         say(f"part {number} (rows {number * part_rows:,} on) failed: {message}")
     if any(report.statuses.get(word) for word in NOTHING_INFERRED):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _kept(out: Path) -> str:
+    """Say what a stopped run has kept, and how to go on."""
+    from redflower.scale import rows_kept
+
+    rows, folder = rows_kept(out)
+    if not rows:
+        return "no part was finished yet, so that nothing is kept. Smaller parts are kept sooner: --part-rows 2000."
+    return f"{rows:,} stars are kept in {folder}. Go on: the same command with --resume."

@@ -4,33 +4,6 @@ from typing import Annotated
 
 import typer
 
-from redflower.provenance import VERSION
-
-BIBTEX = f"""@article{{OCallaghan2025,
-  author  = {{O'Callaghan, Matthew and Mandel, Kaisey S. and Gilmore, Gerry}},
-  title   = {{Data-driven dust inference at mid-to-high Galactic latitudes using probabilistic machine learning}},
-  year    = {{2025}},
-}}
-@article{{ZhangYuan2023,
-  author  = {{Zhang, Ruoyi and Yuan, Haibo}},
-  title   = {{Empirical temperature- and extinction-dependent extinction coefficients}},
-  journal = {{ApJS}}, volume = {{264}}, pages = {{14}}, year = {{2023}},
-}}
-@article{{Lindegren2021,
-  author  = {{Lindegren, L. and others}},
-  title   = {{Gaia Early Data Release 3. Parallax bias versus magnitude, colour, and position}},
-  journal = {{A&A}}, volume = {{649}}, pages = {{A4}}, year = {{2021}},
-}}
-@article{{BailerJones2021,
-  author  = {{Bailer-Jones, C. A. L. and others}},
-  title   = {{Estimating Distances from Parallaxes. V}},
-  journal = {{AJ}}, volume = {{161}}, pages = {{147}}, year = {{2021}},
-}}
-@software{{redflower,
-  author  = {{{{The redflower developers}}}},
-  title   = {{redflower}}, version = {{{VERSION}}},
-}}"""
-
 
 def models(
     name: Annotated[str | None, typer.Argument(help="A shipped name or a file, to describe in full")] = None,
@@ -56,5 +29,7 @@ def models(
 
 
 def cite() -> None:
-    """Print the BibTeX of what a usual run uses."""
-    typer.echo(BIBTEX)
+    """Print the BibTeX of what a usual run uses: the method, the data, the model's ingredients and the software."""
+    from redflower.citations import bibtex
+
+    typer.echo(bibtex())

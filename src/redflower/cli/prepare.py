@@ -1,7 +1,7 @@
 """`redflower prepare`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -17,7 +17,9 @@ from redflower.provenance import META_KEY
 def prepare(
     raw: Annotated[Path, typer.Argument(help="Table of stars in Gaia-archive columns")],
     out: Annotated[Path, typer.Argument(help="Prepared table to write: .parquet .fits .ecsv .vot .csv")],
-    purpose: Annotated[str, typer.Option("--for", help="training or inference")],
+    purpose: Annotated[
+        Literal["training", "inference"], typer.Option("--for", help="What the stars are for")
+    ],
     columns: Annotated[
         Path | None, typer.Option(help="TOML map of column names, where they differ from the Gaia archive's")
     ] = None,
@@ -90,6 +92,7 @@ def prepare(
             help="Further columns of RAW to carry through this and infer, with commas: name,membership"
         ),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists")] = False,
     report: Annotated[
         Path | None, typer.Option(help="JSON file for the counts after every cut and the median errors")
     ] = None,
@@ -110,7 +113,7 @@ def prepare(
     from redflower.catalogue.maps.dustmaps_map import PREFIX
     from redflower.catalogue.maps.map_column import split_column
 
-    check_writable(out)
+    check_writable(out, overwrite=overwrite)
     if selection is not None and selection.suffix != ".safetensors":
         raise InputError(f"--selection {selection}: the file must end in .safetensors.")
     dust_file = split_column(ebv_map)[0] if ebv_map is not None and not ebv_map.startswith(PREFIX) else None
@@ -118,6 +121,7 @@ def prepare(
     check_outputs(
         {said: path for said, path in files.items() if path is not None},
         {"RAW": raw, "--columns": columns, "--ebv-map": dust_file},
+        replaced=("OUT",) if overwrite else (),
     )
     if figures is not None:
         from redflower.products.survey import figure_files
@@ -148,7 +152,7 @@ def prepare(
     )
     prepared = prepare_table(
         raw,
-        purpose=purpose,  # type: ignore[arg-type]  # checked inside
+        purpose=purpose,
         columns=columns,
         photometry=photometry,
         limits=limits,
@@ -161,7 +165,7 @@ def prepare(
         keep=listed(keep),
         count_selection=selection is not None,
     )
-    write_table(prepared.table, out)
+    write_table(prepared.table, out, overwrite=overwrite)
     if report is not None:
         prepared.report.write_json(report)
     console = Console(highlight=False, soft_wrap=True)

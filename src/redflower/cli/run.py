@@ -7,6 +7,7 @@ import typer
 
 from redflower.cli.options import listed
 from redflower.cli.progress import say, show_verdict
+from redflower.cli.stops import told_when_stopped
 
 
 def run(
@@ -74,23 +75,24 @@ def run(
 
         write_map(table, write_columns, columns)
         say(f"a column map to fill in is in {write_columns}")
-    result = run_all(
-        table,
-        out,
-        model=model,
-        sightline=sightline,
-        sky_map=sky_map,
-        columns=columns,
-        photometry=photometry,
-        zero_point=zero_point,
-        ebv_map=ebv_map,
-        distance_prior=distance_prior,
-        duplicates="keep_first" if keep_first else "error",
-        keep=listed(keep),
-        nside=nside,
-        seed=seed,
-        progress=True,
-    )
+    with told_when_stopped(lambda: _kept(out)):
+        result = run_all(
+            table,
+            out,
+            model=model,
+            sightline=sightline,
+            sky_map=sky_map,
+            columns=columns,
+            photometry=photometry,
+            zero_point=zero_point,
+            ebv_map=ebv_map,
+            distance_prior=distance_prior,
+            duplicates="keep_first" if keep_first else "error",
+            keep=listed(keep),
+            nside=nside,
+            seed=seed,
+            progress=True,
+        )
     if result.verdict is not None:
         show_verdict(result.verdict)
     from redflower.products.page_run import facts
@@ -98,3 +100,17 @@ def run(
     for fact in facts(result.numbers, result.verdict):
         typer.echo(f"{fact.question} {fact.value}. {fact.note}")
     say(f"look at {out / 'index.html'}")
+
+
+def _kept(out: Path) -> str:
+    """Say what a stopped run has kept, and how to go on."""
+    from redflower.products.run import POSTERIORS
+    from redflower.scale import rows_kept
+
+    rows, _ = rows_kept(out / POSTERIORS)
+    kept = (
+        f"{rows:,} inferred stars and what else was finished are kept in {out}"
+        if rows
+        else f"what was finished is in {out}"
+    )
+    return f"{kept}. Go on by hand with the last command above (infer: with --resume), or remove {out} and run again."

@@ -44,12 +44,13 @@ def simulate(
     ] = None,
     g_bright: Annotated[float, typer.Option(help="Bright limit in G [mag]")] = 13.5,
     g_faint: Annotated[float, typer.Option(help="Faint limit in G [mag]")] = 20.5,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists")] = False,
 ) -> None:
     """Write a mock sky in Gaia-archive columns, with true_ebv [mag] and true_distance [pc]."""
     from redflower.catalogue import check_writable, write_table
     from redflower.simulate import simulate_stars
 
-    check_writable(out)
+    check_writable(out, overwrite=overwrite)
     place: tuple[float | None, ...] = (None, None, None)
     if cone is not None:
         try:
@@ -69,5 +70,5 @@ def simulate(
         b_deg=place[1],
         radius_deg=place[2],
     )
-    write_table(table, out)
+    write_table(table, out, overwrite=overwrite)
     say(f"{len(table):,} stars written to {out}")

@@ -39,7 +39,7 @@ def sky_map(
         raise InputError(
             f"--distances {distances!r}: give distances in pc with commas, e.g. 300,1000."
         ) from None
-    with counter("pixels", 12 * nside**2) as progress:
+    with counter("pixels", None) as progress:
         sky = make_sky_map(
             posteriors,
             nside=nside,

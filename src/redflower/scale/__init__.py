@@ -9,5 +9,6 @@ if TYPE_CHECKING:
     from redflower.scale.run import run as run
     from redflower.scale.stream import StreamReport as StreamReport
     from redflower.scale.stream import infer_file as infer_file
+    from redflower.scale.stream import rows_kept as rows_kept
 
 lazy_names(__name__)

@@ -71,6 +71,7 @@ def infer_file(
     offsets: PhotometricOffsets | None = None,
     keep: Sequence[str] = (),
     resume: bool = False,
+    overwrite: bool = False,
     part_rows: int = PART_ROWS,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> StreamReport:
@@ -86,6 +87,7 @@ def infer_file(
     out : file to write.
     model, settings, distance_prior, photometry, offsets, keep : as in `redflower.infer`.
     resume : continue with the parts of an earlier run.
+    overwrite : whether to replace a table that is there, when all is done.
     part_rows : rows of a part.
     progress : called with the number of stars done, and of all stars where it is known.
 
@@ -96,7 +98,11 @@ def infer_file(
     """
     stars, out = Path(stars), Path(out)
     settings = settings or InferenceSettings()
-    check_writable(out)
+    check_writable(out, overwrite=overwrite)
+    if out.resolve() == stars.resolve():
+        raise InputError(
+            f"infer: {out} is also the table of stars, which would be lost; choose another name."
+        )
     if settings.density and out.suffix.lower() == ".csv":
         raise InputError(
             f"infer: {out} cannot hold densities, for CSV has no columns of arrays. Write .parquet, .fits, .ecsv or "
@@ -151,11 +157,17 @@ def infer_file(
         shutil.rmtree(folder)
         raise api.nothing_to_infer(model)
     verdict, meta = _judged(paths)
-    join_tables(paths, out, meta)
+    join_tables(paths, out, meta, overwrite=overwrite)
     shutil.rmtree(folder)
     statuses, engines = (_counts(seen, name) for name in columns)
     engines.pop("", None)
     return StreamReport(n_done, statuses, engines, tuple(moved), verdict, tuple(failed))
+
+
+def rows_kept(out: "str | Path") -> tuple[int, Path]:
+    """Return how many stars the finished parts of an unfinished run hold, and their folder."""
+    folder = Path(out).with_name(f"{Path(out).name}.parts")
+    return sum(count_rows(path) or 0 for path in folder.glob("part-*.parquet")), folder
 
 
 def _judged(paths: list[Path]) -> tuple[Verdict, dict[str, Any]]:

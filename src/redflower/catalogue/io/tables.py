@@ -141,13 +141,20 @@ def count_rows(path: "str | Path") -> int | None:
     return parquet_row_count(path)
 
 
-def join_tables(parts: Sequence[Path], path: "str | Path", provenance: dict[str, Any] | None = None) -> Path:
+def join_tables(
+    parts: Sequence[Path],
+    path: "str | Path",
+    provenance: dict[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Path:
     """Join Parquet parts with the same columns to one table; Parquet to Parquet without holding it whole.
 
     Parameters
     ----------
     parts, path : the parts, and the table to write.
     provenance : of the table. Defaults to that of the first part.
+    overwrite : whether to replace a table that is there.
 
     Raises
     ------
@@ -159,8 +166,8 @@ def join_tables(parts: Sequence[Path], path: "str | Path", provenance: dict[str,
         table = vstack([read_table(part) for part in parts], metadata_conflicts="silent")
         if provenance is not None:
             table.meta[META_KEY] = provenance
-        return write_table(table, path)
-    check_writable(path)
+        return write_table(table, path, overwrite=overwrite)
+    check_writable(path, overwrite=overwrite)
     with written_whole(path) as part:
         join_parquet(parts, part, provenance)
     return path

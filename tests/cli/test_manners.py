@@ -1,0 +1,133 @@
+"""How commands behave: choices named, outputs replaced when asked, quiet when asked, and a stop that says what is kept."""
+
+import logging
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import redflower
+from redflower import progress
+from redflower.citations import ENTRIES, bibtex
+from redflower.cli import stops
+from redflower.scale import rows_kept
+from tests.cli.test_commands import run
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    """A command that is quiet is quiet until the process ends."""
+    level = logging.getLogger("redflower").level
+    yield
+    progress._QUIET.clear()
+    stops._TOLD.clear()
+    logging.getLogger("redflower").setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "choices"),
+    [
+        (("prepare", "raw.fits", "out.fits"), ("training", "inference")),
+        (("prepare", "raw.fits", "out.fits", "--for", "fun"), ("training", "inference")),
+        (("infer", "s.fits", "o.fits", "--model", "mock-sky", "--engine", "slow"), ("fast", "nuts")),
+    ],
+)
+def test_a_missing_or_wrong_choice_names_the_choices(
+    capsys, monkeypatch, tmp_path, arguments, choices
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, monkeypatch, *arguments)
+    assert code == 2
+    assert all(choice in err for choice in choices)
+
+
+def test_an_output_is_replaced_only_when_asked(capsys, monkeypatch, tmp_path) -> None:
+    out = tmp_path / "sky.parquet"
+    assert run(capsys, monkeypatch, "simulate", out, "--stars", 20)[0] == 0
+    code, _, err = run(capsys, monkeypatch, "simulate", out, "--stars", 30)
+    assert code == 2
+    assert "exists already" in err
+    assert run(capsys, monkeypatch, "simulate", out, "--stars", 30, "--overwrite")[0] == 0
+    assert len(redflower.read_table(out)) == 30
+    stars = tmp_path / "stars.parquet"
+    for options, wanted in (((), 0), ((), 2), (("--overwrite",), 0)):
+        assert run(capsys, monkeypatch, "prepare", out, stars, "--for", "inference", *options)[0] == wanted
+    code, _, err = run(capsys, monkeypatch, "prepare", out, out, "--for", "inference", "--overwrite")
+    assert code == 2
+    assert "would be lost" in err
+    assert len(redflower.read_table(out)) == 30
+
+
+def test_quiet_says_nothing_but_results_and_errors(capsys, monkeypatch, tmp_path) -> None:
+    code, _, err = run(capsys, monkeypatch, "--quiet", "simulate", tmp_path / "sky.parquet", "--stars", 20)
+    assert code == 0
+    assert err == ""
+    code, _, err = run(capsys, monkeypatch, "--quiet", "--verbose", "models")
+    assert code == 2
+    assert "exclude each other" in err
+
+
+def test_a_stop_says_what_is_kept_and_how_to_go_on(capsys, monkeypatch, tmp_path) -> None:
+    out = tmp_path / "post.parquet"
+    folder = tmp_path / "post.parquet.parts"
+
+    def stopped(*_, **__):
+        folder.mkdir(exist_ok=True)
+        for number in range(2):
+            part = folder / f"part-{number:06d}.parquet"
+            part.unlink(missing_ok=True)
+            redflower.write_table(redflower.simulate(12, seed=number), part)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("redflower.scale.stream.infer_file", stopped)
+    monkeypatch.delitem(sys.modules["redflower.scale"].__dict__, "infer_file", raising=False)
+    stars = redflower.write_table(
+        redflower.prepare(redflower.simulate(30, seed=9), purpose="inference").table, tmp_path / "s.parquet"
+    )
+    code, _, err = run(capsys, monkeypatch, "infer", stars, out, "--model", "mock-sky")
+    assert code == 130
+    assert "24 stars are kept in" in " ".join(err.split())
+    assert "the same command with --resume" in " ".join(err.split())
+    assert rows_kept(out) == (24, folder)
+    assert "not kept" not in err
+
+
+def test_completion_is_offered(capsys, monkeypatch) -> None:
+    _, out, _ = run(capsys, monkeypatch, "--help")
+    assert "--install-completion" in out
+
+
+def test_every_citation_has_a_journal_a_doi_and_where_it_is_there_arxiv() -> None:
+    text = bibtex()
+    assert text.count("doi = {10.") == len(ENTRIES)
+    for key, _, _, title, where, year, doi, arxiv, _ in ENTRIES:
+        assert re.fullmatch(r"10\.\d{4,5}/\S+", doi), key
+        assert not arxiv or re.fullmatch(r"\d{4}\.\d{4,5}|astro-ph/\d{7}", arxiv), key
+        assert where
+        assert title
+        assert 1990 < year < 2030
+    assert "volume = {264}" in text
+    assert "pages = {14}" in text
+    assert text.count("{") == text.count("}")
+
+
+def test_help_teaches_and_every_public_name_is_listed() -> None:
+    assert "redflower.run(" in redflower.__doc__
+    assert {"run", "infer", "InferenceSettings", "ConstantLaw", "DustPrior", "sky_map", "draw_star"} <= set(
+        redflower.__all__
+    )
+    assert redflower.InferenceSettings(density=True).density
+
+
+def test_progress_can_be_shown_called_or_silent(capsys) -> None:
+    """What `infer`, `sightline`, `sky_map` and `validate` do with their ``progress``."""
+    seen = []
+    for wanted in (True, False, None, lambda done, *_: seen.append(done)):
+        with progress.shown(wanted, "stars", 3) as call:
+            if call is not None:
+                call(3)
+        said = capsys.readouterr().err
+        assert ("stars: 3 of 3" in said) == (wanted is True)
+    assert seen == [3]
+    assert np.sum(seen) == 3
