@@ -43,10 +43,8 @@ if TYPE_CHECKING:
     from redflower.api.validation import validate as validate
     from redflower.catalogue import DistancePrior as DistancePrior
     from redflower.catalogue import QualityLimits as QualityLimits
-    from redflower.catalogue import default_distance_prior as default_distance_prior
     from redflower.catalogue import prepare as prepare
     from redflower.catalogue import read_distance_prior as read_distance_prior
-    from redflower.catalogue import read_dust_map as read_dust_map
     from redflower.catalogue import read_stars as read_stars
     from redflower.catalogue import read_table as read_table
     from redflower.catalogue import write_table as write_table

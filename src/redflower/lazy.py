@@ -35,7 +35,6 @@ def lazy_names(package: str) -> None:
         def __dir__(self) -> list[str]:
             return sorted({*super().__dir__(), *places})
 
-    module.__dict__["__all__"] = sorted(places)
     for name in inside & set(places):
         setattr(LazyPackage, name, _public_name(name))
     module.__dict__["__all__"] = sorted(places)

@@ -138,12 +138,31 @@ def write_sky_map(sky: SkyMap, path: Path) -> None:
 
 
 def read_sky_map(path: "str | Path") -> SkyMap:
-    """Read a map that `write_sky_map` wrote.
+    """Read a map that `redflower map` or `write_sky_map` wrote.
+
+    Parameters
+    ----------
+    path : a FITS file.
+
+    Returns
+    -------
+    The map, which can be asked for positions (`SkyMap.query`).
 
     Raises
     ------
     InputError
         If the file is not one.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import redflower
+    >>> from redflower.products.skymap import SkyMap, write_sky_map
+    >>> one = np.array([[0.03, 0.05]])
+    >>> write_sky_map(SkyMap(4, np.array([7]), np.array([300.0, 900.0]), one, 0.1 * one, np.array([40])), Path("a-map.fits"))
+    >>> redflower.read_sky_map("a-map.fits").n_stars
+    array([40])
     """
     try:
         with fits.open(path) as file:
