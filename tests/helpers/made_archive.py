@@ -78,6 +78,10 @@ def made_archive(
             "electron / s",
         )
 
+    add("phot_bp_rp_excess_factor", rng.uniform(1.15, 1.35, n).astype(np.float32))
+    add("in_qso_candidates", np.arange(n) % 50 == 3)
+    add("in_galaxy_candidates", np.arange(n) % 80 == 5)
+
     in_ps1 = np.flatnonzero(np.arange(n) % 4 != 3)
     oid = 69742000000000000 + np.arange(len(in_ps1))
     px = Table(

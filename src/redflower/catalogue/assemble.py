@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 from astropy.table import Column, Table
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from redflower.bands import BANDS
 from redflower.catalogue.prepared import PASSED_ON, prepared_error_name
 from redflower.catalogue.quality.cuts import Photometry
+from redflower.catalogue.quality.named_cuts import QUALITY_FLAGS, QUALITY_FLAGS_TEXT
 from redflower.catalogue.quality.zero_point import ParallaxZeroPoint
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 
@@ -37,6 +38,7 @@ def assembled_table(
     parallax_error_mas: Float[np.ndarray, " star"],
     zero: ParallaxZeroPoint,
     ebv_map_mag: Float[np.ndarray, " star"] | None,
+    flags: Int[np.ndarray, " star"] | None,
 ) -> Table:
     """Assemble the prepared table of the stars that are kept."""
     table = Table()
@@ -68,6 +70,8 @@ def assembled_table(
         )
     if ebv_map_mag is not None:
         add("ebv_map", ebv_map_mag, "mag", "E(B-V) of the dust map towards the star")
+    if flags is not None:
+        add(QUALITY_FLAGS, flags, None, QUALITY_FLAGS_TEXT)
     others = [
         name
         for name in raw.colnames

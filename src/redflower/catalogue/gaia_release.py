@@ -73,6 +73,7 @@ class GaiaRelease:
     columns: tuple[str, ...] = ()
     joins: tuple[Join, ...] = ()
     hats: str | None = None
+    excess_factor: str | None = None
     ask_first: bool = False
     unconfirmed: tuple[str, ...] = ()
 

@@ -24,6 +24,7 @@ from redflower.catalogue.prepared import (
 from redflower.catalogue.quality.cuts import photometry as clean_photometry
 from redflower.catalogue.quality.cuts import quality_cuts
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
+from redflower.catalogue.quality.named_cuts import check_named_cuts, quality_flags
 from redflower.catalogue.quality.report import Cut, CutReport
 from redflower.catalogue.quality.summary import summarise
 from redflower.catalogue.quality.zero_point import (
@@ -121,7 +122,8 @@ def prepare(
     -------
     The prepared table with its report. For each band ``<band>`` and ``<band>_error`` [mag] (NaN in both where the
     band is missing), ``parallax`` with its zero point removed and ``parallax_error`` [mas],
-    ``parallax_zero_point`` [mas], ``zero_point_status``, position, and the columns that are passed on.
+    ``parallax_zero_point`` [mas], ``zero_point_status``, position, and the columns that are passed on. Where the table has
+    what the cuts by name look at (`redflower.catalogue.quality.named_cuts`), ``quality_flags`` says what they find.
 
     Raises
     ------
@@ -154,6 +156,7 @@ def prepare(
         _check_can_train(raw)
     scale, scale_note = photometric_scale(raw, photometry)
     release = gaia_release(raw, scale, stated=photometry is not None)
+    check_named_cuts(raw.colnames, limits, release, raw.meta[META_KEY]["input"]["file"])
     zero = parallax_zero_point(raw, zero_point, release)
     parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
     bands = clean_photometry(raw, limits)
@@ -194,8 +197,9 @@ def prepare(
             f"{last.before} of {len(raw)}.\n{report.text()}"
         )
     counts = _selection_counts(raw, conditions, chosen, limits) if count_selection else None
+    flags = quality_flags(raw, limits, release)
     raw = without_used_up(raw, keep)
-    table = assembled_table(raw, chosen, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag)
+    table = assembled_table(raw, chosen, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag, flags)
     report = replace(report, summary=summarise(table))
     settings = {
         "limits": asdict(limits),

@@ -30,7 +30,7 @@ def prepared_error_name(band: Band) -> str:
 PREPARED_NAMES: Final = frozenset(
     {
         "source_id", "ra", "dec", "l", "b", "parallax", "parallax_error", "parallax_zero_point",
-        "zero_point_status", "ebv_map",
+        "zero_point_status", "ebv_map", "quality_flags",
     }
     | {name for band in BANDS for name in (band.name, prepared_error_name(band))}
 )  # fmt: skip

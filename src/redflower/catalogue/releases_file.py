@@ -109,6 +109,7 @@ def _release(name: str, content: Any, where: str) -> GaiaRelease:
         columns=columns,
         joins=joins,
         hats=entries.take("hats", str, None),
+        excess_factor=entries.take("excess_factor", str, None),
         ask_first=entries.take("ask_first", bool, default=False),
         unconfirmed=entries.texts("unconfirmed", ()),
     )

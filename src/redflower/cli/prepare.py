@@ -83,6 +83,14 @@ def prepare(
             help="Worst rank of Pan-STARRS1 measurements: 0 photometric, unsaturated, no bad pixels"
         ),
     ] = 0,
+    with_cut: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with-cut",
+            help="Further cut by name, with its number if it takes one; again for more: excess-factor[=3], bp-signal[=10], "
+            "qso-candidates, galaxy-candidates",
+        ),
+    ] = None,
     keep_first: Annotated[
         bool, typer.Option("--keep-first", help="Keep the first of rows with one source_id; else an error")
     ] = False,
@@ -112,6 +120,7 @@ def prepare(
     from redflower.catalogue import prepare as prepare_table
     from redflower.catalogue.maps.dustmaps_map import PREFIX
     from redflower.catalogue.maps.map_column import split_column
+    from redflower.catalogue.quality.named_cuts import with_cuts
 
     check_writable(out, overwrite=overwrite)
     if selection is not None and selection.suffix != ".safetensors":
@@ -150,6 +159,7 @@ def prepare(
         ps1_rank_max=ps1_rank,
         complete_to=complete,  # type: ignore[arg-type]  # checked inside
     )
+    limits = with_cuts(limits, with_cut or ())
     prepared = prepare_table(
         raw,
         purpose=purpose,

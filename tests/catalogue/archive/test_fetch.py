@@ -28,6 +28,7 @@ from redflower.catalogue.archive import (
 )
 from redflower.catalogue.archive import fetch as fetch_module
 from redflower.catalogue.archive.patience import RefusedError
+from redflower.catalogue.quality.named_cuts import with_cuts
 from redflower.errors import FetchError, InputError
 from tests.helpers.made_archive import MadeArchive, made_archive
 from tests.helpers.tap_server import Fault, TapServer
@@ -138,6 +139,15 @@ def test_prepare_reads_what_fetch_writes(server, tmp_path):
     assert {"ps1_r", "tmass_ks", "r_med_geo"} <= set(prepared.table.colnames)
     assert np.isfinite(prepared.table["tmass_ks"]).sum() > 100
     assert len(prepared.table) < result.rows
+    flags = np.asarray(prepared.table["quality_flags"])
+    assert (flags & 4).any()
+    assert (flags & 8).any()
+    cuts = ["excess-factor", "bp-signal", "qso-candidates", "galaxy-candidates"]
+    limits = with_cuts(QualityLimits(g_bright_mag=13.0), cuts)
+    cut = prepare(result.path, purpose="inference", limits=limits)
+    assert not (np.asarray(cut.table["quality_flags"]) & (1 | 4 | 8)).any()
+    assert len(cut.table) == (flags & (1 | 4 | 8) == 0).sum() > 10
+    assert {"excess factor", "quasars", "galaxies"} <= {one.name for one in cut.report.cuts}
 
 
 RETRIED = [

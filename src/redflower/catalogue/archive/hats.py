@@ -240,7 +240,7 @@ def _column(series: "pd.Series", name: str) -> Column:
         values: np.ndarray = np.array(
             ["" if gap else str(v) for v, gap in zip(series, missing, strict=True)], dtype=str
         )
-    elif spec.kind == "integer":
+    elif spec.kind in ("integer", "flag"):
         values = series.fillna(0).to_numpy(dtype=np.int64)
     else:
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -31,7 +31,7 @@ _UCDS: Final[tuple[tuple[str, str], ...]] = (
     (r"log_evidence", "stat.likelihood"),
     (r"p_fit", "stat.probability"),
     (r"p_outlier", "stat.probability"),
-    (r"(status|flags|zero_point_status)", "meta.code"),
+    (r"(status|flags|zero_point_status|quality_flags)", "meta.code"),
     (r"(model|engine|bands)", "meta.note"),
     (r"(gaia|ps1|tmass)_[a-z]+", "phot.mag"),
     (r"(gaia|ps1|tmass)_[a-z]+_error", "stat.error;phot.mag"),

@@ -15,9 +15,10 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Bool, Float
 
-from redflower.bands import BANDS
+from redflower.bands import BANDS, BP
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.quality.limits import RANK_WORST, QualityLimits
+from redflower.catalogue.quality.named_cuts import bp_signal
 
 #: Where Pan-STARRS1 saturates (O'Callaghan et al. 2025, section 3.2; Chambers et al. 2016). [mag]
 PS1_SATURATION_MAG: Final[dict[str, float]] = {
@@ -41,6 +42,16 @@ def band_conditions(
     ps1 = np.array([band.survey == "ps1" for band in BANDS])
     tmass = np.array([band.survey == "2mass" for band in BANDS])
     everywhere = np.zeros(magnitude_mag.shape, dtype=bool)
+    if limits.bp_signal_min is not None:
+        with np.errstate(invalid="ignore"):
+            weak = bp_signal(stars) <= limits.bp_signal_min
+        is_bp = np.arange(len(BANDS)) == BP
+        yield (
+            "BP signal",
+            f"a BP flux above {limits.bp_signal_min:g} of its errors",
+            "gaia",
+            weak[:, None] & is_bp,
+        )
     if limits.ps1_unsaturated_only:
         bright = np.array([PS1_SATURATION_MAG.get(band.name, -np.inf) for band in BANDS])
         with np.errstate(invalid="ignore"):

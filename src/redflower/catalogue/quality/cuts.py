@@ -12,8 +12,14 @@ from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.quality.band_cuts import band_conditions
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.lindegren import FIVE_PARAMETERS, solution_kind
+from redflower.catalogue.quality.named_cuts import excess_factor_is_good, is_candidate
 from redflower.catalogue.reading.checks import error_sources
-from redflower.catalogue.reading.schema import flux_over_error_column, magnitude_error_column
+from redflower.catalogue.reading.schema import (
+    GALAXY_CANDIDATES,
+    QSO_CANDIDATES,
+    flux_over_error_column,
+    magnitude_error_column,
+)
 from redflower.physics.magnitude_errors import magnitude_error_mag
 
 
@@ -112,6 +118,18 @@ def quality_cuts(
         ):
             if least is not None and column in stars.colnames:
                 yield name, f"{column} >= {least}", as_floats(stars, column) >= least
+        if limits.excess_factor_sigma is not None:
+            within = f"|C*| < {limits.excess_factor_sigma:g} sigma(G), if they have an excess factor"
+            yield "excess factor", within, excess_factor_is_good(stars, limits.excess_factor_sigma)
+        if limits.no_qso_candidates:
+            yield (
+                "quasars",
+                "no place among Gaia's candidates for quasars",
+                ~is_candidate(stars, QSO_CANDIDATES),
+            )
+        if limits.no_galaxy_candidates:
+            not_one = ~is_candidate(stars, GALAXY_CANDIDATES)
+            yield "galaxies", "no place among Gaia's candidates for galaxies", not_one
         if limits.latitude_min_deg is not None:
             b_deg = np.abs(as_floats(stars, "b"))
             yield "latitude", f"|b| > {limits.latitude_min_deg:g} deg", b_deg > limits.latitude_min_deg

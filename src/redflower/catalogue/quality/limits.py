@@ -36,6 +36,11 @@ class QualityLimits:
         `redflower.catalogue.quality.band_cuts`. 0 asks for photometric nights and exposures without saturated or bad pixels.
     ps1_good_only : whether PS1 bands count only for objects that PS1 itself calls good.
     unshared_only : whether PS1 and 2MASS bands count only where no other Gaia star has the same counterpart.
+    excess_factor_sigma : keep only stars whose corrected excess factor of BP and RP (Riello et al. 2021) is off by less
+        than so many of its scatter at their G, or that have none. For this and the following three see
+        `redflower.catalogue.quality.named_cuts`; they are off by default.
+    bp_signal_min : BP counts only with a flux above so many of its errors.
+    no_qso_candidates, no_galaxy_candidates : whether stars that Gaia lists among its candidates are left out.
     complete_to : ``ps1`` or ``2mass``: keep only stars with every band up to that survey, as the paper's two samples.
     """
 
@@ -53,6 +58,10 @@ class QualityLimits:
     ps1_good_only: bool = True
     unshared_only: bool = True
     complete_to: Literal["gaia", "ps1", "2mass"] | None = None
+    excess_factor_sigma: float | None = None
+    bp_signal_min: float | None = None
+    no_qso_candidates: bool = False
+    no_galaxy_candidates: bool = False
 
     def __post_init__(self) -> None:
         low, high = self.g_bright_mag, self.g_faint_mag
@@ -66,6 +75,10 @@ class QualityLimits:
             )
         if self.ps1_rank_max is not None and self.ps1_rank_max not in range(RANK_WORST + 1):
             raise InputError(f"ps1_rank_max must be a rank from 0 to {RANK_WORST}; got {self.ps1_rank_max}.")
+        for name in ("excess_factor_sigma", "bp_signal_min"):
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and value > 0.0):
+                raise InputError(f"{name} must be a number above 0, or None for no cut; got {value!r}.")
         if self.complete_to is not None and self.complete_to not in SURVEY_ENDS:
             raise InputError(
                 f"complete_to must be one of {', '.join(SURVEY_ENDS)}; got {self.complete_to!r}."

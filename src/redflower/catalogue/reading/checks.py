@@ -170,7 +170,9 @@ def notes_on_absent_columns(names: Iterable[str], rule: Rule) -> list[str]:
             notes.append(f"no error of {band.magnitude_column}: band {band.label} is missing for every star")
     for name, spec in INPUT_COLUMNS.items():
         passed_on = name.startswith("r_") and name.endswith("_geo")
-        if name in names or name in photometric or passed_on or spec.serves not in (None, rule):
+        if name in names or name in photometric or passed_on or spec.for_a_named_cut:
+            continue
+        if spec.serves not in (None, rule):
             continue
         if name in ("ph_qual", "tmass_number_of_mates") and "j_m" not in names:
             continue

@@ -45,7 +45,7 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
     """
     name, theirs = spec.name, str(column.name)
     unit = _unit_of(column, spec, stated_unit)
-    values = _as_floats(column, name)
+    values = _as_floats(_without_yes_and_no(column) if spec.kind == "flag" else column, name)
     notes: list[str] = []
 
     values[~np.isfinite(values)] = np.nan
@@ -79,7 +79,7 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
     if outside:
         low, high = spec.valid or (-np.inf, np.inf)
         notes.append(f"{name}: {outside} values outside {low:g} to {high:g} are taken as missing")
-    if spec.kind == "integer":
+    if spec.kind in ("integer", "flag"):
         missing = np.isnan(values)
         whole = np.where(missing, 0.0, values).astype(np.int64)
         cleaned = MaskedColumn(whole, mask=missing) if missing.any() else Column(whole)
@@ -209,6 +209,20 @@ def _as_floats(column: Column, name: str) -> Float[np.ndarray, " star"]:
     if missing is not None:
         floats[missing] = np.nan
     return floats
+
+
+#: What programs write for yes and no in text.
+_YES_AND_NO: Final = {"true": "1", "t": "1", "yes": "1", "false": "0", "f": "0", "no": "0"}
+
+
+def _without_yes_and_no(column: Column) -> Column:
+    """Write words for yes and no as 1 and 0; other values stay as they are."""
+    if np.asarray(column).dtype.kind != "U":
+        return column
+    words = [_YES_AND_NO.get(str(word).strip().lower(), str(word)) for word in np.asarray(column)]
+    kept = MaskedColumn(words, name=column.name, dtype=str)
+    kept.mask = np.ma.getmaskarray(column)
+    return kept
 
 
 def _within_range(

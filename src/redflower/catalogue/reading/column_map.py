@@ -230,7 +230,8 @@ def check_lookalikes(names: Sequence[str], choice: ColumnChoice, column_map: Col
     absent = {
         name: (name, *(alias for alias in spec.aliases if alias not in COMPANY))
         for name, spec in INPUT_COLUMNS.items()
-        if name not in choice.source and name not in column_map.constants
+        # What serves a cut by name is missed where that cut is asked for, and nowhere else.
+        if name not in choice.source and name not in column_map.constants and not spec.for_a_named_cut
     }
     if {"ra", "dec"} <= set(choice.source):  # Galactic coordinates are computed from them
         absent = {name: spellings for name, spellings in absent.items() if name not in _EXACT_CASE_ONLY}

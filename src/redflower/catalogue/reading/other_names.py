@@ -29,6 +29,8 @@ class Company:
 _PS1: Final = Company(frozenset({"rmag", "ymag"}), frozenset({"umag"}))
 #: UKIDSS has two magnitudes in J, of other names; DENIS has no H.
 _TMASS: Final = Company(frozenset({"Jmag", "Hmag"}))
+#: VizieR's catalogue I/355, whose flags have names that any table may have.
+_GAIA_DR3: Final = Company(frozenset({"DR3Name", "RUWE"}))
 
 #: VizieR's names of the Gaia photometry (I/345, I/350, I/355), by the short name of the band.
 _VIZIER_GAIA: Final = {"g": "G", "bp": "BP", "rp": "RP"}
@@ -52,6 +54,9 @@ OTHER_NAMES: Final[dict[str, tuple[str, ...]]] = {
     "phot_bp_mean_flux_over_error": ("RFBP",),
     "phot_rp_mean_flux_over_error": ("RFRP",),
     "ph_qual": ("Qflg", "Qfl"),
+    "phot_bp_rp_excess_factor": ("E(BP/RP)", "E_BP_RP_"),
+    "in_qso_candidates": ("QSO",),
+    "in_galaxy_candidates": ("Gal",),
     **{f"ps1_{label}_flags": (f"{label}_flags", f"{label}Flags") for label in "grizy"},
     "ps1_quality_flag": ("qualityFlag", "Qual"),
     "r_med_geo": ("rgeo",),
@@ -63,6 +68,8 @@ OTHER_NAMES: Final[dict[str, tuple[str, ...]]] = {
 COMPANY: Final[dict[str, Company]] = {
     **{f"{prefix}{label}mag": _PS1 for label in "grizy" for prefix in ("", "e_")},
     **{f"{prefix}{label}mag": _TMASS for label in "JHK" for prefix in ("", "e_")},
+    "QSO": _GAIA_DR3,
+    "Gal": _GAIA_DR3,
     "Qflg": _TMASS,
     "Qfl": _TMASS,
     "Qual": Company(_PS1.needs | {"objID"}, _PS1.never),

@@ -12,7 +12,7 @@ from redflower.catalogue.gaia_release import Rule
 from redflower.catalogue.reading.other_names import OTHER_NAMES, names_of_band
 from redflower.catalogue.releases import other_names
 
-Kind = Literal["float", "integer", "text"]
+Kind = Literal["float", "integer", "text", "flag"]
 
 #: What surveys write for "no value". Each column has those that cannot be a value of it: 999 is a possible
 #: number of observations, 99.9 a possible parallax.
@@ -39,6 +39,7 @@ class InputColumn:
     without : what is lost where the column is absent.
     aliases : other names under which surveys publish the same column; those of Gaia's releases come on top.
     serves : the rule of the parallax zero point that it serves (`redflower.catalogue.gaia_release.Rule`); None for other uses.
+    for_a_named_cut : whether it only serves a cut that is off unless asked for; then it is not missed.
     """
 
     name: str
@@ -53,6 +54,7 @@ class InputColumn:
     without: str = ""
     aliases: tuple[str, ...] = ()
     serves: Rule | None = None
+    for_a_named_cut: bool = False
 
 
 _POSITION = (
@@ -193,7 +195,25 @@ _PHOTOMETRY = tuple(column for band in BANDS for column in _band_columns(band))
 #: What is lost without the flags of Pan-STARRS1; said once for all of their columns.
 PS1_FLAGS_LOST: Final = "no cut on unphotometric, saturated or bad-pixel measurements of Pan-STARRS1"
 
+#: The columns of the cuts by name (`redflower.catalogue.quality.named_cuts`).
+EXCESS_FACTOR: Final = "phot_bp_rp_excess_factor"
+QSO_CANDIDATES: Final = "in_qso_candidates"
+GALAXY_CANDIDATES: Final = "in_galaxy_candidates"
+
 _QUALITY = (
+    InputColumn(
+        EXCESS_FACTOR, "sum of the BP and RP fluxes over the G flux", None, valid=(0.0, 1000.0),
+        without="the cut excess-factor cannot be asked for", for_a_named_cut=True,
+    ),
+    *(
+        InputColumn(
+            name, f"whether Gaia DR3 lists the source among its {what} candidates", None, "flag", valid=(-0.5, 1.5),
+            without=f"the cut {cut} cannot be asked for", for_a_named_cut=True,
+        )
+        for name, what, cut in (
+            (QSO_CANDIDATES, "quasar", "qso-candidates"), (GALAXY_CANDIDATES, "galaxy", "galaxy-candidates"),
+        )
+    ),
     InputColumn(
         "ph_qual", "2MASS photometric quality, a letter each for J, H and Ks", None, "text",
         without="2MASS bands are kept on their errors alone, without the cut on quality AAA",
