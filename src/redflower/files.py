@@ -13,6 +13,11 @@ from redflower.errors import InputError
 #: Hexadecimal digits of a checksum -> its kind.
 _KINDS: Final = {32: "md5", 64: "sha256"}
 _NAMES: Final = {"md5": "MD5", "sha256": "SHA-256"}
+#: Names longer than this get a short one while they are written; file systems take 255 bytes. [byte]
+_NAME_MAX: Final = 200
+_SUFFIX_MAX: Final = 20
+#: Longer paths are cut in messages. [character]
+_SHOWN_MAX: Final = 200
 
 
 @contextmanager
@@ -21,7 +26,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     A run that is killed leaves the old file, and at most a hidden one beside it.
     """
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = _part_beside(path)
     try:
         yield part
         os.replace(part, path)
@@ -46,20 +51,63 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def check_outputs(
-    outputs: Mapping[str, Path],
-    inputs: Mapping[str, Path | None],
-    *,
-    make_folders: bool = False,
-    replaced: Collection[str] = (),
+def is_there(path: Path) -> bool:
+    """Return whether something has this name, a link that leads nowhere too.
+
+    Raises
+    ------
+    InputError
+        If the name is none that the system takes.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as problem:
+        raise InputError(f"{_short(path)} cannot be a file: {_why(problem)}.") from None
+    return True
+
+
+def check_new_file(
+    path: Path, said: str = "", *, overwrite: bool = False, error: type[InputError] = InputError
 ) -> None:
-    """Refuse, before any work, outputs that are there already, that are an input or each other, or have no folder.
+    """Refuse, before any work, a file that is there already, or that cannot be written: it is tried.
+
+    Parameters
+    ----------
+    said : what the user calls the output, such as ``--report``; its name alone without it.
+    overwrite : whether a file that is there may be replaced.
+    error : what is raised.
+
+    Raises
+    ------
+    InputError
+        With the reason.
+    """
+    called = f"{said} {_short(path)}".strip()
+    if path.is_dir():
+        raise error(f"{called} is a folder; name a file.")
+    if is_there(path) and not overwrite:
+        raise error(f"{called} exists already; choose another name, or remove it first.")
+    if not path.parent.is_dir():
+        raise error(f"{called} cannot be written: there is no folder {path.parent}. Make it first.")
+    part = _part_beside(path)
+    try:
+        part.touch(exist_ok=False)
+        part.unlink()
+    except OSError as problem:
+        raise error(f"{called} cannot be written: {_why(problem)}. Choose another folder or name.") from None
+
+
+def check_outputs(
+    outputs: Mapping[str, Path], inputs: Mapping[str, Path | None], *, replaced: Collection[str] = ()
+) -> None:
+    """Refuse, before any work, outputs that are there already, that are an input or each other, or that cannot be written.
 
     Parameters
     ----------
     outputs : files to be written, by what the user calls them, such as ``--report``.
     inputs : files that are read, likewise.
-    make_folders : whether the folders of the outputs will be made.
     replaced : the outputs, by what the user calls them, that may be there already.
 
     Raises
@@ -67,10 +115,10 @@ def check_outputs(
     InputError
         With the name of the first that cannot be written.
     """
-    read = {path.resolve(): said for said, path in inputs.items() if path is not None}
-    taken: dict[Path, str] = {}
+    read = {os.path.realpath(path): said for said, path in inputs.items() if path is not None}
+    taken: dict[str, str] = {}
     for said, path in outputs.items():
-        place = path.resolve()
+        place = os.path.realpath(path)
         if place in read:
             raise InputError(
                 f"{said} {path} is also {read[place]}, which would be lost; choose another name."
@@ -78,16 +126,7 @@ def check_outputs(
         if place in taken:
             raise InputError(f"{said} {path} is also {taken[place]}; give each output a name of its own.")
         taken[place] = said
-        if path.is_dir():
-            raise InputError(f"{said} {path} is a folder; name a file.")
-        if path.exists() and said not in replaced:
-            raise InputError(f"{said} {path} exists already; choose another name, or remove it first.")
-        if not path.parent.is_dir():
-            raise InputError(
-                f"{said} {path} cannot be written: there is no folder {path.parent}. Make it first."
-            )
-        if not os.access(path.parent, os.W_OK):
-            raise InputError(f"{said} {path} cannot be written: no permission to write in {path.parent}.")
+        check_new_file(path, said, overwrite=said in replaced)
 
 
 def check_new_files(said: str, folder: Path, names: Iterable[str], others: Iterable[Path] = ()) -> None:
@@ -98,19 +137,68 @@ def check_new_files(said: str, folder: Path, names: Iterable[str], others: Itera
     InputError
         With the first such file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{said} {folder}: a folder is needed; this is a file.")
+    if is_there(folder) and not folder.is_dir():
+        raise InputError(f"{said} {folder}: a folder is needed; this is a file, or a link that leads nowhere.")
     names = list(names)
-    places = {folder.resolve(), *((folder / name).resolve() for name in names)}
-    clash = next((path for path in others if path.resolve() in places), None)
+    places = {os.path.realpath(folder), *(os.path.realpath(folder / name) for name in names)}
+    clash = next((path for path in others if os.path.realpath(path) in places), None)
     if clash is not None:
         raise InputError(f"{said} {folder}: {clash} would be written twice; choose another folder.")
-    there = next((name for name in names if (folder / name).exists()), None)
+    there = next((name for name in names if is_there(folder / name)), None)
     if there is not None:
         raise InputError(f"{said} {folder} holds {there} already; choose another folder, or remove it first.")
-    parent = next(one for one in (folder, *folder.parents) if one.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
+    parent = next(one for one in (folder, *folder.parents) if is_there(one))
+    if not parent.is_dir():
         raise InputError(f"{said} {folder} cannot be made: {parent} is no folder that can be written in.")
+    _try_folder(parent, f"{said} {folder} cannot be made")
+
+
+def check_new_folder(folder: Path) -> None:
+    """Refuse a folder for results that is a file, has no parent, holds something already, or cannot be written in.
+
+    Raises
+    ------
+    InputError
+        If it cannot be used.
+    """
+    if is_there(folder) and not folder.is_dir():
+        raise InputError(
+            f"{folder}: a folder is needed for the results; this is a file, or a link that leads nowhere."
+        )
+    if not folder.parent.is_dir():
+        raise InputError(f"{folder} cannot be made: there is no folder {folder.parent}. Make it first.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(
+            f"{folder} exists already and is not empty; choose another name, or remove it first."
+        )
+    _try_folder(folder if folder.is_dir() else folder.parent, f"{folder} cannot be used")
+
+
+def _try_folder(folder: Path, said: str) -> None:
+    """Refuse a folder in which no file can be made."""
+    part = _part_beside(folder / "try")
+    try:
+        part.touch(exist_ok=False)
+        part.unlink()
+    except OSError as problem:
+        raise InputError(f"{said}: {_why(problem)} in {folder}. Choose another folder.") from None
+
+
+def _part_beside(path: Path) -> Path:
+    """The hidden file that is written before it takes the place of ``path``; its name is no longer than the system allows."""
+    stem = path.stem if len(path.name.encode()) < _NAME_MAX else hashlib.sha256(path.name.encode()).hexdigest()[:16]
+    return path.with_name(f".{stem}.{os.getpid()}.part{path.suffix[:_SUFFIX_MAX]}")
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+
+
+def _why(problem: Exception) -> str:
+    """What the system says, as the end of a sentence."""
+    text = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
+    return text[:1].lower() + text[1:]
 
 
 def file_checksum(path: "str | Path", kind: str) -> str:

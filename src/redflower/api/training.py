@@ -123,6 +123,7 @@ def train(
             # Beside the checkpoint, so that a killed run's files are found, and overwritten, by the one that resumes.
             if checkpoint is not None:
                 folder = checkpoint.with_suffix(".tabulated")
+                _check_is_ours(folder)
                 stack.callback(shutil.rmtree, folder, ignore_errors=True)
             else:
                 folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
@@ -207,3 +208,11 @@ def _simulated_law(meta: dict[str, Any]) -> str | None:
     """Return the name of the law that a simulated sky's dust follows; None for other stars."""
     name = meta.get("source", {}).get(LAW_KEY) or meta.get(LAW_KEY)
     return None if name is None else str(name)
+
+
+def _check_is_ours(folder: Path) -> None:
+    """Refuse a folder of tabulated stars, which is emptied and removed, that holds anything else."""
+    if folder.exists() and (not folder.is_dir() or any(path.suffix != ".bin" for path in folder.iterdir())):
+        raise InputError(
+            f"train: {folder}, where the tabulated stars would lie, holds other files. Give the model another name, or move it."
+        )

@@ -7,6 +7,7 @@ import typer
 
 from redflower.calibrate.settings import MAX_STARS, CalibrationSettings
 from redflower.cli.progress import counter, say
+from redflower.files import check_new_folder
 from redflower.provenance import META_KEY
 
 
@@ -45,10 +46,9 @@ def calibrate(
     from redflower.catalogue.maps.dustmaps_map import open_dust_map
     from redflower.catalogue.reading.prepared_stars import open_prepared
     from redflower.products.calibration import write_calibration
-    from redflower.products.folder import check_folder
     from redflower.products.page_calibration import sentence
 
-    check_folder(out)
+    check_new_folder(out)
     chosen_prior = named_distance_prior(distance_prior) if distance_prior else None
     dust = open_dust_map(ebv_map, scale=ebv_map_scale) if ebv_map else None
     table = open_prepared(stars, str(stars))

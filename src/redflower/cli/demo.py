@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from redflower.cli.progress import counter, say
+from redflower.files import check_new_folder
 from redflower.provenance import META_KEY
 
 if TYPE_CHECKING:
@@ -43,12 +44,11 @@ def demo(
     from redflower.plot.style import save_figure
     from redflower.posterior import InferenceSettings
     from redflower.products import write_sightline
-    from redflower.products.folder import check_folder
     from redflower.products.page import write_page
     from redflower.products.page_sightline import sentence
     from redflower.simulate import simulate_stars
 
-    check_folder(out)
+    check_new_folder(out)
     model = load_model(MODEL)
     out.mkdir(exist_ok=True)
     bright_mag, faint_mag = model.g_bright_mag, model.g_faint_mag

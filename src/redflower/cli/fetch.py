@@ -11,6 +11,7 @@ from redflower.catalogue.releases import default_release
 from redflower.cli.progress import counter, say
 from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
+from redflower.seeds import check_seed
 
 if TYPE_CHECKING:
     from redflower.catalogue.archive import Patience, Source, Tile
@@ -111,6 +112,7 @@ def fetch(
         surveys = ",".join(hats_surveys(of_gaia))
     wanted = parse_surveys(surveys, of_gaia)
     check_writable(out)
+    check_seed(seed)
     request: dict[str, Any] = {"region": region}
     if isinstance(where, Cone):
         tiles = cone_tiles(where)

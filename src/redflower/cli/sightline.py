@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from redflower.cli.progress import counter, say, warn_of_verdict
+from redflower.files import check_new_folder
 from redflower.sightline.dust import DustPrior
 
 
@@ -68,11 +69,10 @@ def sightline(
     from redflower.products import write_sightline
     from redflower.products.compare import read_comparison
     from redflower.products.cone import sky_cone
-    from redflower.products.folder import check_folder
     from redflower.products.page_sightline import sentence
     from redflower.sightline import DustPrior
 
-    check_folder(out)
+    check_new_folder(out)
     table = open_posteriors(posteriors, str(posteriors))
     prior = DustPrior(
         distance_pc=(near, far),

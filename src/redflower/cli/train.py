@@ -9,7 +9,7 @@ import typer
 from redflower.bands import SURVEY_ENDS
 from redflower.cli.progress import say
 from redflower.errors import InputError
-from redflower.files import check_outputs
+from redflower.files import check_outputs, is_there
 
 if TYPE_CHECKING:
     from redflower.train.plan import TrainingPlan
@@ -93,7 +93,7 @@ def train(
     if bands not in BAND_CHOICES:
         raise InputError(f"--bands {bands!r}: one of {', '.join(BAND_CHOICES)} is needed.")
     model = with_suffix(model)
-    report = model.with_name(f"{model.stem}.report")
+    report, checkpoint = (model.with_name(f"{model.stem}.{ending}") for ending in ("report", "checkpoint"))
     if not resume:
         inputs = {
             "STARS": stars,
@@ -101,10 +101,14 @@ def train(
             "--selection": selection,
             "--distance-prior": distance_prior,
         }
-        check_outputs({"MODEL": model}, inputs, make_folders=True)
-        if report.exists():
+        check_outputs({"MODEL": model}, inputs)
+        if is_there(report):
             raise InputError(
                 f"{report}, the model's report, exists already; choose another name, or remove it first."
+            )
+        if is_there(checkpoint):
+            raise InputError(
+                f"{checkpoint} is the checkpoint of a run that was stopped. Go on with it by --resume, or remove the file."
             )
     settings = read_config(config) if config is not None else None
     chosen_preset(settings, preset, max_minutes)  # before the stars are read
@@ -154,7 +158,7 @@ def train(
         start_from=start,
         keep_coverage=keep_coverage,
         max_minutes=max_minutes,
-        checkpoint=model.with_name(f"{model.stem}.checkpoint"),
+        checkpoint=checkpoint,
         resume=resume,
         estimate=show_plan,
         progress=show,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from redflower.cli.progress import counter, say, warn_of_verdict
+from redflower.files import check_new_folder
 from redflower.posterior.settings import NutsSettings
 
 
@@ -53,12 +54,11 @@ def validate(
     from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.catalogue.reading.prepared_stars import open_prepared
     from redflower.posterior import InferenceSettings, NutsSettings
-    from redflower.products.folder import check_folder
     from redflower.products.page_validation import sentence
     from redflower.products.validation import write_validation
     from redflower.validate.synthetic import EBV_STEPS_MAG
 
-    check_folder(out)
+    check_new_folder(out)
     settings = InferenceSettings(
         engine=engine,
         nuts=NutsSettings(n_warmup=warmup, n_draws=draws),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from redflower.catalogue import read_table, write_table
 from redflower.errors import InputError
-from redflower.files import written_whole
+from redflower.files import check_new_folder, written_whole
 from redflower.plot.style import save_figure
 from redflower.products.page import write_page
 from redflower.products.page_calibration import calibration_page
@@ -32,31 +32,13 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, ...], Callable[..., dict[str, Any]
 }
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder for results that is a file, has no parent, or holds something already.
-
-    Raises
-    ------
-    InputError
-        If it cannot be used.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: a folder is needed for the results; this is a file.")
-    if not folder.parent.is_dir():
-        raise InputError(f"{folder} cannot be made: there is no folder {folder.parent}. Make it first.")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(
-            f"{folder} exists already and is not empty; choose another name, or remove it first."
-        )
-
-
 def write_folder(folder: Path, kind: str, numbers: dict[str, Any], tables: dict[str, Table]) -> None:
     """Write a new folder of results: tables, numbers, then figures and ``report.html``.
 
     The JSON file that marks the folder as complete is written after the tables.
     """
     folder = Path(folder)
-    check_folder(folder)
+    check_new_folder(folder)
     folder.mkdir(exist_ok=True)
     for name, table in tables.items():
         write_table(table, folder / name)

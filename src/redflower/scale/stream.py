@@ -239,21 +239,26 @@ def _fingerprint(
 
 
 def _open_folder(folder: Path, fingerprint: dict[str, object], *, resume: bool) -> None:
-    """Make the folder of parts, or check that the one that is there belongs to this run."""
+    """Make the folder of parts, or check that the one that is there belongs to this run. One without a part is taken over."""
     manifest = folder / MANIFEST
-    if not folder.exists():
-        folder.mkdir()
-        with written_whole(manifest) as part:
-            part.write_text(json.dumps(fingerprint, indent=1), encoding="utf-8")
-        return
-    if not resume:
+    if folder.exists() and not folder.is_dir():
         raise InputError(
-            f"infer: {folder} holds the parts of an unfinished run. Go on with it by --resume, or remove the folder."
+            f"infer: {folder}, where the parts of this run would lie, is a file. Give the output another name, or move it."
         )
     try:
         written = json.loads(manifest.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         written = None
+    there = [path.name for path in folder.iterdir()] if folder.exists() else []
+    if set(there) <= {MANIFEST} and written != fingerprint:
+        folder.mkdir(exist_ok=True)
+        with written_whole(manifest) as part:
+            part.write_text(json.dumps(fingerprint, indent=1), encoding="utf-8")
+        return
+    if not resume and set(there) > {MANIFEST}:
+        raise InputError(
+            f"infer: {folder} holds the parts of an unfinished run. Go on with it by --resume, or remove the folder."
+        )
     if written != fingerprint:
         raise InputError(
             f"infer --resume: the parts in {folder} are of another input, model or setting. Resume with the same "

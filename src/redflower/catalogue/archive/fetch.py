@@ -114,6 +114,7 @@ def fetch_tiles(
         If the service will not answer such queries.
     """
     check_writable(out)
+    check_seed(seed)  # before the folder of tiles is made, which would wait for this very seed
     if max_stars is not None and max_stars < 1:
         raise InputError(f"--max-stars must be at least 1; got {max_stars}.")
     manifest = Manifest(
@@ -122,7 +123,7 @@ def fetch_tiles(
          "g_faint_mag": g_faint_mag, "seed": seed,
          "tile_rows_max": tile_rows_max, "tiles": len(tiles)},
     )  # fmt: skip
-    order = np.random.default_rng(check_seed(seed)).permutation(len(tiles))
+    order = np.random.default_rng(seed).permutation(len(tiles))
     rows: dict[str, int] = {}
     failed: dict[str, str] = {}
     in_a_row = 0

@@ -109,6 +109,9 @@ class Manifest:
         if version != VERSION:
             raise InputError(f"{self.path} is of version {version}; this redflower reads {VERSION}.")
         if request != json.loads(json.dumps(self._request)):
+            if not any(tile.get("state") == DONE for tile in tiles.values()):  # nothing of it is there
+                self._write()
+                return
             differing = sorted(
                 key for key in {*request, *self._request} if request.get(key) != self._request.get(key)
             )

@@ -12,7 +12,7 @@ from redflower.catalogue.maps.distance_prior import (
     read_distance_prior,
 )
 from redflower.errors import FetchError, InputError
-from redflower.files import written_whole
+from redflower.files import check_new_file, written_whole
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -40,10 +40,7 @@ def fetch_prior(out: Path, *, url: str = PRIOR_URL, patience: Patience | None = 
         If the table cannot be had, or is not whole.
     """
     out = Path(out)
-    if out.exists():
-        raise InputError(f"{out} exists already; choose another name, or remove it first.")
-    if not out.parent.is_dir():
-        raise InputError(f"{out} cannot be written: there is no folder {out.parent}. Make it first.")
+    check_new_file(out)
     patience = patience or Patience()
     with written_whole(out) as part:
         _download(url, part, patience)

@@ -39,7 +39,7 @@ from redflower.catalogue.io.parquet import (
 )
 from redflower.catalogue.io.text import read_csv, read_ecsv, write_csv, write_ecsv
 from redflower.errors import InputError, TableError
-from redflower.files import written_whole
+from redflower.files import check_new_file, is_there, written_whole
 from redflower.provenance import META_KEY
 
 __all__ = [
@@ -248,12 +248,7 @@ def check_writable(path: "str | Path", *, overwrite: bool = False) -> None:
     """
     path = Path(path)
     _ending(path, reading=False)
-    if path.is_dir():
-        raise TableError(f"{path} is a folder; name a file that ends in one of {', '.join(ENDINGS)}.")
-    if not path.parent.is_dir():
-        raise TableError(f"{path} cannot be written: there is no folder {path.parent}. Make it first.")
-    if path.exists() and not overwrite:
-        raise TableError(f"{path} exists already; choose another name, or remove it first.")
+    check_new_file(path, overwrite=overwrite, error=TableError)
 
 
 def plain_table(table: Table) -> Table:
@@ -316,8 +311,10 @@ def _ending(path: Path, *, reading: bool) -> str:
 def _check_is_file(path: Path) -> None:
     if path.is_dir():
         raise TableError(f"{path} is a folder; name one table file.")
-    if not path.exists():
+    if not is_there(path):
         raise TableError(f"{path} does not exist.")
+    if not path.is_file():
+        raise TableError(f"{path} is no file that can be read as a table, or a link that leads nowhere.")
     if path.stat().st_size == 0:
         raise TableError(f"{path} is empty (0 bytes).")
     if not os.access(path, os.R_OK):
