@@ -85,9 +85,10 @@ def check_new_file(
         With the reason.
     """
     called = f"{said} {_short(path)}".strip()
+    there = is_there(path)
     if path.is_dir():
         raise error(f"{called} is a folder; name a file.")
-    if is_there(path) and not overwrite:
+    if there and not overwrite:
         raise error(f"{called} exists already; choose another name, or remove it first.")
     if not path.parent.is_dir():
         raise error(f"{called} cannot be written: there is no folder {path.parent}. Make it first.")
@@ -138,7 +139,9 @@ def check_new_files(said: str, folder: Path, names: Iterable[str], others: Itera
         With the first such file.
     """
     if is_there(folder) and not folder.is_dir():
-        raise InputError(f"{said} {folder}: a folder is needed; this is a file, or a link that leads nowhere.")
+        raise InputError(
+            f"{said} {folder}: a folder is needed; this is a file, or a link that leads nowhere."
+        )
     names = list(names)
     places = {os.path.realpath(folder), *(os.path.realpath(folder / name) for name in names)}
     clash = next((path for path in others if os.path.realpath(path) in places), None)
@@ -186,7 +189,11 @@ def _try_folder(folder: Path, said: str) -> None:
 
 def _part_beside(path: Path) -> Path:
     """The hidden file that is written before it takes the place of ``path``; its name is no longer than the system allows."""
-    stem = path.stem if len(path.name.encode()) < _NAME_MAX else hashlib.sha256(path.name.encode()).hexdigest()[:16]
+    stem = (
+        path.stem
+        if len(path.name.encode()) < _NAME_MAX
+        else hashlib.sha256(path.name.encode()).hexdigest()[:16]
+    )
     return path.with_name(f".{stem}.{os.getpid()}.part{path.suffix[:_SUFFIX_MAX]}")
 
 

@@ -56,7 +56,8 @@ def open_posteriors(source: TableSource, what: str) -> Table:
         table.rename_columns(list(spelled), list(spelled.values()))
     if "ebv_mean" not in table.colnames and "density" not in table.colnames:
         kind = "a prepared table" if is_prepared(table) else "no table of posteriors"
-        raise InputError(f"{what} is {kind}. {_INFER}, and give that table.")
+        rows = "" if len(table) else ", and it has no rows"
+        raise InputError(f"{what} is {kind}{rows}. {_INFER}, and give that table.")
     absent = {name: (name,) for name in sorted(_KNOWN - set(table.colnames))}
     unused = [name for name in table.colnames if name not in _KNOWN]
     refuse_lookalikes(absent, unused, {*_KNOWN, *INPUT_COLUMNS}, what, _REMEDY)
@@ -126,6 +127,7 @@ def _cleaned(table: Table, what: str) -> Table:
         number.name, number.description = name, column.description
         clean.replace_column(name, number, copy=False)
     ids = clean_identifiers(clean["source_id"], [])
+    _refuse_repeats(np.asarray(ids), what)
     ids.name, ids.description = "source_id", clean["source_id"].description
     clean.replace_column("source_id", ids, copy=False)
     _clean_words(clean)
@@ -135,6 +137,16 @@ def _cleaned(table: Table, what: str) -> Table:
         l_deg, b_deg = (np.asarray(clean[name]) for name in ("l", "b"))
         check_positions_in_pixels(np.asarray(clean["source_id"]), l_deg, b_deg, ("l", "b"))
     return clean
+
+
+def _refuse_repeats(ids: np.ndarray, what: str) -> None:
+    """Refuse a star that stands twice: a fit would count it twice."""
+    names, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise InputError(
+            f"{what}: source_id must be unique, for a fit counts every row as a star; {(counts > 1).sum()} stand more than once, "
+            f"such as {names[counts > 1][0]}. Keep one row of each."
+        )
 
 
 def _clean_words(table: Table) -> None:

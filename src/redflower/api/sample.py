@@ -1,5 +1,6 @@
 """The training sample of a table, or of a Parquet file larger than memory."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from redflower.physics import SelectionFunction
 from redflower.provenance import META_KEY
 from redflower.train.dataset import TabulatedStars, tabulate
 from redflower.train.loss.training_star import TrainingStar
+
+_LOG: Final = logging.getLogger(__name__)
 
 #: Rows read, and stars tabulated, at a time: 30 MB.
 CHUNK_ROWS: Final = 65_536
@@ -102,7 +105,7 @@ def training_sample(
     >>> sample.g_bright_mag, sample.g_faint_mag
     (13.5, 20.5)
     """
-    what = "train's input"
+    what = str(stars) if isinstance(stars, (str, Path)) else "train's input"
     path = Path(stars) if isinstance(stars, (str, Path)) and Path(stars).suffix == ".parquet" else None
     whole = Table() if path is not None else open_prepared(stars, what)
     names = (column_names(path) if path is not None else None) or whole.colnames
@@ -138,9 +141,23 @@ def training_sample(
         ruwe.append(
             (as_floats(chunk, "ruwe")[rows] if has_ruwe else np.full(len(rows), np.nan)).astype(np.float32)
         )
+    identifiers = np.concatenate(source_id)
+    if len(np.unique(identifiers)) < len(identifiers):
+        _LOG.warning(
+            "%s: %d rows repeat a source_id; such stars count twice.",
+            what,
+            len(identifiers) - len(np.unique(identifiers)),
+        )
+    if "settings" not in meta and None in (g_bright_mag, g_faint_mag):
+        _LOG.warning(
+            "%s has lost what `prepare` did to it: limits in G of %.2f to %.2f mag are those of its stars, and no cut on "
+            "parallax is known. State what was cut in --config (g_bright_mag, g_faint_mag, parallax_min_mas).",
+            what,
+            *limits,
+        )
     return TrainingSample(
         data=writer.stars(),
-        source_id=np.concatenate(source_id),
+        source_id=identifiers,
         ruwe=np.concatenate(ruwe),
         g_bright_mag=limits[0],
         g_faint_mag=limits[1],

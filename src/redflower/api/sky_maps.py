@@ -1,6 +1,7 @@
 """Fit every pixel of a map of the sky as a sightline of its own."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import astropy.units as u
@@ -69,7 +70,8 @@ def make_sky_map(
         raise InputError(f"a sky map needs nside as a power of 2; got {nside}.")
     if len(distance) == 0 or not (np.diff(distance) > 0).all() or distance[0] <= 0:
         raise InputError(f"a sky map needs rising positive distances; got {list(distance_pc)}.")
-    posteriors = open_posteriors(posteriors, "map's input")
+    what = str(posteriors) if isinstance(posteriors, (str, Path)) else "map's input"
+    posteriors = open_posteriors(posteriors, what)
     if not {"l", "b"} <= set(posteriors.colnames):
         raise InputError("a sky map needs the columns l and b.")
     density = joint_density(posteriors)

@@ -44,13 +44,18 @@ def is_known_to_prepare(name: str) -> bool:
     return name in PREPARED_NAMES or name in PASSED_ON
 
 
-def is_prepared(table: Table) -> bool:
-    """Tell whether a table came from `prepare`: by its provenance, or by its columns where a CSV has lost that."""
+def is_prepared(table: Table, names: Iterable[str] | None = None) -> bool:
+    """Tell whether a table came from `prepare`: by its provenance, or by its columns where a CSV has lost that.
+
+    Parameters
+    ----------
+    names : of all columns, where only some were read.
+    """
     stage = table.meta.get(META_KEY, {}).get("stage")
     if stage is not None:
         return bool(stage == STAGE_PREPARED)
     g = BANDS[0]
-    return {g.name, prepared_error_name(g)} <= set(table.colnames)
+    return {g.name, prepared_error_name(g)} <= {name.lower() for name in names or table.colnames}
 
 
 def require_prepared(table: Table, what: str = "this table") -> None:

@@ -44,6 +44,10 @@ class FastSettings:
     min_round_ess: float = 6.25
     max_pareto_k: float = 0.7
 
+    def __post_init__(self) -> None:
+        if not self.max_shift >= 0.0:
+            raise InputError(f"max_shift must not be negative, in sigmas; got {self.max_shift}.")
+
     @classmethod
     def first_step_only(cls) -> "FastSettings":
         """Return settings that keep every star that the first step can infer in that step, to test or time it alone."""
@@ -68,6 +72,13 @@ class NutsSettings:
     target_accept: float = 0.85
     max_tree_depth_warmup: int = 4
     max_tree_depth: int = 5
+
+    def __post_init__(self) -> None:
+        if min(self.n_chains, self.n_draws) < 1 or self.n_warmup < 0:
+            raise InputError(
+                f"NUTS needs at least one chain and one draw, and no negative warm-up; got {self.n_chains} chains, "
+                f"{self.n_warmup} warm-up steps and {self.n_draws} draws."
+            )
 
 
 PAPER_SETTINGS = NutsSettings(

@@ -36,7 +36,7 @@ from redflower.posterior import InferenceSettings, Status
 from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS
 from redflower.posterior.density import joint_density
 from redflower.posterior.status import STATUS_MESSAGES
-from redflower.products.folder import check_folder
+from redflower.files import check_new_folder
 from redflower.products.run import (
     BINS,
     CLOUDS,
@@ -117,7 +117,7 @@ def run(
     ['ebv_mean', 'status']
     """
     out = Path(out)
-    check_folder(out)
+    check_new_folder(out)
     tell: Callable[[str], None] = _silent if progress is False else say
     name = Path(table).name if isinstance(table, (str, Path)) else "a table in memory"
     chosen, why = _chosen_model(model)

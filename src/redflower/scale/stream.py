@@ -188,7 +188,7 @@ def _shifted(
 def _parts(stars: Path, part_rows: int, *, say: bool) -> Iterator[Table]:
     """Read the parts of a prepared table and clean them."""
     for part in read_table_parts(stars, part_rows):
-        yield clean_prepared(part, "infer's input", say=say)
+        yield clean_prepared(part, str(stars), say=say)
 
 
 def _counts(tables: list[Table], name: str) -> dict[str, int]:
@@ -255,9 +255,13 @@ def _open_folder(folder: Path, fingerprint: dict[str, object], *, resume: bool) 
         with written_whole(manifest) as part:
             part.write_text(json.dumps(fingerprint, indent=1), encoding="utf-8")
         return
-    if not resume and set(there) > {MANIFEST}:
+    if not resume and written is not None and set(there) > {MANIFEST}:
         raise InputError(
             f"infer: {folder} holds the parts of an unfinished run. Go on with it by --resume, or remove the folder."
+        )
+    if written is None and not resume:
+        raise InputError(
+            f"infer: {folder}, where the parts of this run would lie, holds other files. Give the output another name."
         )
     if written != fingerprint:
         raise InputError(

@@ -4,6 +4,7 @@ Units and descriptions are in a file twice: in the fields' own metadata, for any
 YAML header that ``astropy.table.Table.read`` looks for. Plain files, as pandas writes them, are read as well.
 """
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def parquet_column_names(path: Path) -> list[str]:
         raise _damaged(path, problem) from None
     names = plain_names(schema.names, path)
     masks = set(mask_names(names).values())
-    return [name for name in names if name not in masks]
+    return [name for name in names if name not in masks] + list(_counted_index(schema, 0))
 
 
 def parquet_row_count(path: Path) -> int:
@@ -71,16 +72,24 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
         with pq.ParquetFile(path, memory_map=True) as file:
             schema = file.schema_arrow
             there = plain_names(schema.names, path)
+            counted = _counted_index(schema, file.metadata.num_rows)
             names = there if columns is None else _with_masks(columns, there)
-            absent = [name for name in names if name not in there]
+            absent = [name for name in names if name not in there and name not in counted]
             if absent:
                 raise TableError(f"{path} has no column {absent[0]!r}.")
             # A column at a time, or Arrow's copy of the whole table would be held together with ours.
             for name in names:
+                if name in counted:
+                    continue
                 field = schema.field(there.index(name))
                 _add_column(table, field, file.read(columns=[field.name]).column(field.name), path, name)
+            for name, values in counted.items():
+                if columns is None or name in columns:
+                    table.add_column(Column(values), name=name)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
+    if columns is not None:
+        _refuse_left_out(columns, table, schema, there, path)
     _take_header(table, schema)
     return apply_masks(table)
 
@@ -103,9 +112,16 @@ def iter_parquet(
             fields = [schema.field(k) for k, name in enumerate(there) if name in wanted]
             if not file.metadata.num_rows:  # such a file has no batch, but columns
                 yield table_from_arrow(pa.schema(fields, schema.metadata).empty_table(), path)
+            counted = _counted_index(schema, file.metadata.num_rows)
+            start = 0
             for batch in file.iter_batches(batch_size=n_rows, columns=[field.name for field in fields]):
                 part = pa.Table.from_arrays(batch.columns, schema=pa.schema(fields, schema.metadata))
-                yield table_from_arrow(part, path)
+                table = table_from_arrow(part, path, counted=False)
+                for name, values in counted.items():
+                    if columns is None or name in columns:
+                        table.add_column(Column(values[start : start + len(batch)]), name=name)
+                start += len(batch)
+                yield table
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(path, problem) from None
 
@@ -120,8 +136,12 @@ def join_parquet(parts: Sequence[Path], path: Path, provenance: dict[str, Any] |
             writer.write_table(pq.read_table(part, partitioning=None).cast(schema))
 
 
-def table_from_arrow(arrow: pa.Table, where: object) -> Table:
+def table_from_arrow(arrow: pa.Table, where: object, *, counted: bool = True) -> Table:
     """Convert an Arrow table to an astropy one, with units, descriptions and header.
+
+    Parameters
+    ----------
+    counted : whether an index of pandas that only counts, and is no column, is added as one.
 
     Raises
     ------
@@ -132,8 +152,38 @@ def table_from_arrow(arrow: pa.Table, where: object) -> Table:
     names = plain_names(arrow.schema.names, where)
     for name, field, chunks in zip(names, arrow.schema, arrow.columns, strict=True):
         _add_column(table, field, chunks, where, name)
+    for name, values in _counted_index(arrow.schema, arrow.num_rows).items() if counted else ():
+        table.add_column(Column(values), name=name)
     _take_header(table, arrow.schema)
     return apply_masks(table)
+
+
+def _counted_index(schema: pa.Schema, n_rows: int) -> dict[str, np.ndarray]:
+    """An index of pandas with a name that counts rows: it stands in the metadata alone. Its name and values."""
+    try:
+        index = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
+        return {
+            plain_name(one["name"]): one["start"] + one["step"] * np.arange(n_rows, dtype=np.int64)
+            for one in index
+            if isinstance(one, dict)
+            and one["kind"] == "range"
+            and one["name"]
+            and one["name"] not in schema.names
+        }
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _refuse_left_out(
+    columns: Sequence[str], table: Table, schema: pa.Schema, there: Sequence[str], path: Path
+) -> None:
+    """Refuse a table of which a column that is asked for is of a kind that was left out."""
+    for name in columns:
+        if name not in table.colnames:
+            raise TableError(
+                f"{path}: column {name!r} is of type {schema.field(there.index(name)).type}, which holds no numbers or text of "
+                "stars; write it as numbers or text."
+            )
 
 
 def _with_masks(columns: Sequence[str], there: Sequence[str]) -> list[str]:

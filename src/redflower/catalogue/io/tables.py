@@ -25,6 +25,7 @@ import numpy as np
 from astropy.table import Column, Table, vstack
 
 from redflower.catalogue.io.columns import apply_masks, column_like
+from redflower.catalogue.io.content import check_content
 from redflower.catalogue.io.display import with_formats, without_formats
 from redflower.catalogue.io.formats import provenance_json, read_fits, read_votable, write_fits, write_votable
 from redflower.catalogue.io.names import plain_names
@@ -88,6 +89,7 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
     path = Path(path)
     ending = _ending(path, reading=True)
     _check_is_file(path)
+    check_content(path, ending)
     reader: Callable[[Path], Table] = {
         ".parquet": lambda file: read_parquet(file, columns),
         ".fits": read_fits,
@@ -99,6 +101,11 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
         table = reader(path)
     except TableError:
         raise
+    except UnicodeDecodeError as problem:
+        raise TableError(
+            f"{path} cannot be read: byte {problem.object[problem.start]:#04x} is no text in UTF-8. Save it again in UTF-8, "
+            "or with the ending of what it is."
+        ) from problem
     except Exception as problem:  # whatever a reader of a damaged file raises, the user needs one sentence
         raise TableError(
             f"{path} cannot be read as {ending}: {_first_line(problem)}. The file is damaged, was cut "
@@ -124,6 +131,7 @@ def read_table_parts(path: "str | Path", n_rows: int) -> Iterator[Table]:
     path = Path(path)
     if _ending(path, reading=True) == ".parquet":
         _check_is_file(path)
+        check_content(path, ".parquet")
         for part in iter_parquet(path, n_rows=n_rows):
             yield tidied(part, path)
         return
@@ -138,6 +146,7 @@ def count_rows(path: "str | Path") -> int | None:
     if _ending(path, reading=True) != ".parquet":
         return None
     _check_is_file(path)
+    check_content(path, ".parquet")
     return parquet_row_count(path)
 
 
@@ -179,6 +188,7 @@ def column_names(path: "str | Path") -> list[str] | None:
     if _ending(path, reading=True) != ".parquet":
         return None
     _check_is_file(path)
+    check_content(path, ".parquet")
     return parquet_column_names(path)
 
 
@@ -309,10 +319,10 @@ def _ending(path: Path, *, reading: bool) -> str:
 
 
 def _check_is_file(path: Path) -> None:
-    if path.is_dir():
-        raise TableError(f"{path} is a folder; name one table file.")
     if not is_there(path):
         raise TableError(f"{path} does not exist.")
+    if path.is_dir():
+        raise TableError(f"{path} is a folder; name one table file.")
     if not path.is_file():
         raise TableError(f"{path} is no file that can be read as a table, or a link that leads nowhere.")
     if path.stat().st_size == 0:

@@ -55,9 +55,9 @@ def write_ecsv(table: Table, path: Path) -> None:
 
 def read_csv(path: Path) -> Table:
     names, line, is_ecsv = _csv_head(path)
-    _check_not_cut_short(path, len(names))
     if is_ecsv:  # so are the bulk files of the Gaia archive
         return read_ecsv(path)
+    _check_cells(path, len(names))
     plain_names([name or f"col{k}" for k, name in enumerate(names)], path)
     table = Table.read(
         path, format="ascii.csv", fill_values=_TEXT_MISSING, header_start=line, data_start=line + 1
@@ -88,26 +88,44 @@ def _csv_head(path: Path) -> tuple[list[str], int, bool]:
         line = len(comments) - 1
     if not names:
         raise TableError(f"{path} is empty.")
-    for mark, said in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if len(names) == 1 and names[0].count(mark) > 1:
+    if len(names) > 1 and not is_ecsv and sum(map(_is_number, names)) > len(names) / 2:
+        raise TableError(f"{path} has no line of names above its numbers; write one.")
+    for mark, said in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (" ", "blanks")):
+        if len(names) == 1 and not is_ecsv and names[0].count(mark) > 1:
             raise TableError(
                 f"{path} has {said} between its cells; a CSV has commas. Write it again with commas."
             )
     return names, line, is_ecsv
 
 
-def _check_not_cut_short(path: Path, n_cells: int) -> None:
-    """Refuse a CSV whose last line has too few cells."""
-    last = ""
+def _check_cells(path: Path, n_cells: int) -> None:
+    """Refuse a CSV in which a row has another number of cells than there are names, or that holds NUL bytes.
+
+    Readers fill what is missing at the end of a row, and stop at a NUL, without a word.
+    """
+    row, text, wrong = 0, "", ""
     with _text(path) as file:
         for line in file:
-            if line.strip():
-                last = line
-    found = len(next(csv.reader([last]), []))
-    if found < n_cells:
-        raise TableError(
-            f"{path} was cut short: its last line has {found} of {n_cells} cells. Fetch or write it again."
-        )
+            if "\0" in line:
+                raise TableError(
+                    f"{path} holds a NUL byte in row {row}; it is damaged, or no text. Fetch or write it again."
+                )
+            if not text and (not line.strip() or (not row and line.startswith("#"))):
+                continue
+            if wrong:
+                raise TableError(f"{path}: row {row - 1} has {wrong}. Mend it, or write the file again.")
+            text += line
+            if text.count('"') % 2:  # a line break within quotes
+                continue
+            found = sum(part.count(",") for part in text.split('"')[::2]) + 1
+            if found != n_cells and row:
+                shown = text.strip()
+                wrong = f"{found} of {n_cells} cells ({shown[:30]!r}{' ...' if len(shown) > 30 else ''})"
+            row, text = row + 1, ""
+    if text:
+        raise TableError(f"{path} was cut short: a quote that was opened in row {row} is not closed.")
+    if wrong:
+        raise TableError(f"{path} was cut short: its last line has {wrong}. Fetch or write it again.")
 
 
 @contextmanager

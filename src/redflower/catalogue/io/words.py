@@ -47,10 +47,12 @@ def parse_numbers(
         If one is no number; the message quotes the first such text.
     """
     gone = missing_words(text) if missing is None else missing | missing_words(text)
-    try:
-        return np.where(gone, "nan", text).astype(float)
-    except ValueError:
-        pass
+    # Python takes 1_000 for a number; nobody writes one so.
+    if not (np.char.find(text, "_")[~gone] >= 0).any():
+        try:
+            return np.where(gone, "nan", text).astype(float)
+        except ValueError:
+            pass
     bad = [k for k in np.flatnonzero(~gone) if not _is_number(str(text[k]))]
     more = f" and in {len(bad) - 1} more" if len(bad) > 1 else ""
     raise InputError(
@@ -76,4 +78,4 @@ def _is_number(text: str) -> bool:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text

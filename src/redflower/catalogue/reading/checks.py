@@ -24,6 +24,12 @@ _COORDINATES_AGREE_DEG: Final = 0.1
 # Gaia's magnitudes are its fluxes with a constant zero point; recalibrated magnitudes scatter by 0.03 mag.
 _MAGNITUDE_FLUX_SCATTER_MAG: Final = 0.1
 
+# Noise alone scatters by 1; of twenty stars a tenth of that has a probability below 1e-9 (binomial of the median's deviation).
+_PARALLAXES_MIN: Final = 20
+_PARALLAX_SCATTER_MIN: Final = 0.1
+# Of all stars in the sky some 300 are nearer than 10 pc.
+_PARALLAX_MEDIAN_MAX_MAS: Final = 100.0
+
 #: Columns of Pan-STARRS1 flags in the schema: one per band and one for the object.
 N_PS1_FLAGS: Final = sum(spec.without == PS1_FLAGS_LOST for spec in INPUT_COLUMNS.values())
 
@@ -122,6 +128,33 @@ def check_ecliptic_latitude(stars: Table) -> None:
             f"ecl_lat must be the ecliptic latitude of ra and dec in deg; for {off.sum()} of {off.size} stars it is not"
             + (", but it is in radians. State the unit" if in_radians.mean() > 0.5 else ". Mend the column")
             + " in the table or a column map ([units] ecl_lat), or leave it out: it is then computed."
+        )
+
+
+def check_parallaxes_match_errors(stars: Table) -> None:
+    """Refuse parallaxes that are in another unit than their errors.
+
+    Measured parallaxes scatter at least as their errors say, and few stars are nearer than 10 pc.
+
+    Raises
+    ------
+    InputError
+        If twenty parallaxes or more scatter by far less than their errors, or most are above 100 mas.
+    """
+    if not {"parallax", "parallax_error"} <= set(stars.colnames):
+        return
+    parallax, error = (np.asarray(stars[name], dtype=float) for name in ("parallax", "parallax_error"))
+    finite = np.isfinite(parallax) & np.isfinite(error) & (error > 0)
+    if finite.sum() < _PARALLAXES_MIN:
+        return
+    ratio = parallax[finite] / error[finite]
+    scatter = 1.4826 * float(np.median(np.abs(ratio - np.median(ratio))))
+    median_mas = float(np.median(parallax[finite]))
+    if scatter < _PARALLAX_SCATTER_MIN or median_mas > _PARALLAX_MEDIAN_MAX_MAS:
+        raise InputError(
+            f"parallax and parallax_error must be in one unit (mas): the median parallax is {median_mas:.3g}, and parallaxes "
+            f"over errors scatter by {scatter:.2g}, where noise alone makes 1. State the units in the "
+            'table or a column map (--columns MAP.toml), as [units] parallax = "arcsec".'
         )
 
 

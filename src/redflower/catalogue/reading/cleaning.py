@@ -17,6 +17,9 @@ from redflower.errors import InputError
 # Relative width within which a number is a sentinel: float32 rounding of 99.9 and the like.
 _SENTINEL_RTOL: Final = 1e-6
 
+#: So many impossible values, and no possible one, are no accident.
+_ALL_OUTSIDE_MIN: Final = 5
+
 _SYSTEM_OF: Final = {band.magnitude_column: band.system for band in BANDS}
 
 
@@ -75,9 +78,15 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
         said = "as the table says" if unit is not None else "no unit is stated"
         check_plausible_median(values[values > low], name, spec.unit, spec.plausible_median, said)
 
+    n_values = int(np.isfinite(values).sum())
     values, outside = _within_range(values, spec)
     if outside:
         low, high = spec.valid or (-np.inf, np.inf)
+        if outside == n_values >= _ALL_OUTSIDE_MIN:
+            raise InputError(
+                f"column {name!r} must lie within {low:g} to {high:g}{f' {spec.unit}' if spec.unit else ''}; none of its "
+                f"{n_values} values does. It may be in another unit, or another quantity."
+            )
         notes.append(f"{name}: {outside} values outside {low:g} to {high:g} are taken as missing")
     if spec.kind in ("integer", "flag"):
         missing = np.isnan(values)

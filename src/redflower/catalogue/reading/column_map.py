@@ -30,6 +30,7 @@ from redflower.catalogue.io.units import parse_unit
 from redflower.catalogue.reading.lookalikes import decorated, refuse_case_twins, refuse_lookalikes
 from redflower.catalogue.reading.other_names import COMPANY, columns_named
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
+from redflower.catalogue.reading.suspects import unused_identifiers
 from redflower.errors import InputError, TableError
 from redflower.photometric_scales import make_scale
 
@@ -214,8 +215,14 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
     return ColumnChoice(source, extra, notes)
 
 
-def check_lookalikes(names: Sequence[str], choice: ColumnChoice, column_map: ColumnMap, where: str) -> None:
+def check_lookalikes(
+    names: Sequence[str], choice: ColumnChoice, column_map: ColumnMap, where: str
+) -> str | None:
     """Refuse a table with a column that looks like one of ours and would be dropped, while ours is absent.
+
+    Returns
+    -------
+    A sentence that names the columns that may be identifiers, if there are none by our name.
 
     Raises
     ------
@@ -236,6 +243,8 @@ def check_lookalikes(names: Sequence[str], choice: ColumnChoice, column_map: Col
     if {"ra", "dec"} <= set(choice.source):  # Galactic coordinates are computed from them
         absent = {name: spellings for name, spellings in absent.items() if name not in _EXACT_CASE_ONLY}
     refuse_lookalikes(absent, unused, _known_names(), where, _MAP_REMEDY)
+    passed = [theirs for theirs in choice.extra.values() if theirs not in column_map.extra.values()]
+    return unused_identifiers(choice.source, unused, passed, where, _MAP_REMEDY)
 
 
 def _known_names() -> set[str]:

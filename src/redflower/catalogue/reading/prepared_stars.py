@@ -11,7 +11,7 @@ from astropy.table import Column, Table
 from redflower.bands import BANDS
 from redflower.catalogue.io.sources import TableSource, as_table
 from redflower.catalogue.prepared import PREPARED_NAMES, prepared_error_name, require_prepared
-from redflower.catalogue.reading.checks import check_coordinates_agree
+from redflower.catalogue.reading.checks import check_coordinates_agree, check_parallaxes_match_errors
 from redflower.catalogue.reading.cleaning import clean_identifiers, clean_numbers
 from redflower.catalogue.reading.coordinates import fill_coordinates
 from redflower.catalogue.reading.lookalikes import refuse_case_twins, refuse_lookalikes
@@ -105,10 +105,10 @@ def clean_prepared(
     if spelled:
         table = table.copy(copy_data=False)
         table.rename_columns(list(spelled), list(spelled.values()))
-    _refuse_lookalikes(names, what)
-    require_prepared(table, what)
     if len(table) == 0:
         raise InputError(f"{what} has no rows; there is no star to work on.")
+    _refuse_lookalikes(names, what)
+    require_prepared(table, what)
     _check_complete(table.colnames, what)
     clean, notes = _cleaned(table, what)
     for note in notes if say else ():
@@ -162,6 +162,7 @@ def _cleaned(table: Table, what: str) -> tuple[Table, list[str]]:
     lon_deg, lat_deg = (np.asarray(clean[name]) for name in frame)
     if np.isfinite(lon_deg).any():
         check_coordinates_agree(clean)
+        check_parallaxes_match_errors(clean)
         check_positions_in_pixels(np.asarray(clean["source_id"]), lon_deg, lat_deg, frame)
     return clean, notes
 

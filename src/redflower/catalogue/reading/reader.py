@@ -19,6 +19,7 @@ from redflower.catalogue.reading.checks import (
     check_coordinates_agree,
     check_ecliptic_latitude,
     check_magnitudes_match_fluxes,
+    check_parallaxes_match_errors,
     check_required,
     notes_on_absent_columns,
 )
@@ -90,7 +91,7 @@ def read_stars(
     table, names, choice, origin = _opened(source, column_map)
     if _stage(table) == STAGE_STARS and columns is None:
         return table
-    if is_prepared(table):
+    if is_prepared(table, names):
         raise InputError(f"{origin['file']} {ALREADY_PREPARED}")
     if len(table) == 0:
         raise InputError(f"{origin['file']} has no rows; there is no star to work on.")
@@ -101,13 +102,15 @@ def read_stars(
     release = check_scale_of_release(scale, shown, "the column map")
     unused = sorted(set(names) - set(choice.source.values()) - set(choice.extra.values()))
     check_required(choice.source, column_map.constants, origin["file"], unused)
-    check_lookalikes(names, choice, column_map, origin["file"])
+    perhaps = check_lookalikes(names, choice, column_map, origin["file"])
+    if perhaps is not None:
+        _LOG.warning("%s: %s.", origin["file"], perhaps)
 
     n_rows = len(table)
     bands, loud = bands_line({*choice.source, *column_map.constants}, unused)
     if loud:
         _LOG.warning("%s: %s.", origin["file"], bands)
-    notes = [*([bands] if bands else []), *choice.notes]
+    notes = [*([bands] if bands else []), *choice.notes, *([perhaps] if perhaps else [])]
     uses = Counter([*choice.source.values(), *choice.extra.values()])
     table.keep_columns([name for name in table.colnames if name in uses])
 
@@ -158,6 +161,7 @@ def read_stars(
         notes.append("no source_id: rows are numbered from 0")
     fill_coordinates(stars, notes)
     check_coordinates_agree(stars)
+    check_parallaxes_match_errors(stars)
     for band in BANDS:
         check_magnitudes_match_fluxes(stars, band)
     g_name = BANDS[0].magnitude_column
