@@ -30,13 +30,13 @@ from redflower.catalogue.prepared import is_simulated, table_scale
 from redflower.catalogue.quality.zero_point import ZeroPoint
 from redflower.catalogue.reading.reader import Duplicates
 from redflower.errors import InputError
+from redflower.files import check_new_folder
 from redflower.flow import Model, load_model
 from redflower.photometric_scales import MOCK_SKY_SCALE, make_scale
 from redflower.posterior import InferenceSettings, Status
 from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS
 from redflower.posterior.density import joint_density
 from redflower.posterior.status import STATUS_MESSAGES
-from redflower.files import check_new_folder
 from redflower.products.run import (
     BINS,
     CLOUDS,
