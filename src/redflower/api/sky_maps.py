@@ -68,7 +68,12 @@ def make_sky_map(
     distance = np.asarray(distance_pc, dtype=float)
     if nside < 1 or nside & (nside - 1):
         raise InputError(f"a sky map needs nside as a power of 2; got {nside}.")
-    if len(distance) == 0 or not (np.diff(distance) > 0).all() or distance[0] <= 0:
+    if (
+        not len(distance)
+        or not np.isfinite(distance).all()
+        or distance[0] <= 0
+        or (np.diff(distance) <= 0).any()
+    ):
         raise InputError(f"a sky map needs rising positive distances; got {list(distance_pc)}.")
     what = str(posteriors) if isinstance(posteriors, (str, Path)) else "map's input"
     posteriors = open_posteriors(posteriors, what)

@@ -85,6 +85,10 @@ def validate(
     model = model if isinstance(model, Model) else load_model(model)
     prior = choose_distance_prior(distance_prior, stars.colnames, sha256=model.distance_prior.get("sha256"))
     rng = np.random.default_rng(settings.seed)
+    if n_stars is not None and n_stars < 1:
+        raise InputError(
+            f"validate: n_stars (--stars) must be at least 1; got {n_stars}. Leave it out for all."
+        )
     if n_stars is not None and n_stars < len(stars):
         stars = stars[np.sort(rng.choice(len(stars), n_stars, replace=False))]
     batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)

@@ -150,10 +150,10 @@ def read_config(path: str | Path | None) -> TrainConfig:
         with Path(path).open("rb") as file:
             content = tomllib.load(file)
         # Through JSON, so that strict mode takes a TOML array for a tuple and still refuses "3" for 3.
-        return TrainConfig.model_validate_json(json.dumps(content))
+        return TrainConfig.model_validate_json(json.dumps(content, default=str))
     except OSError as error:
         raise InputError(f"--config {path}: cannot be read ({error.strerror}).") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"--config {path}: not valid TOML: {error}.") from error
     except ValidationError as error:
         found = error.errors()
