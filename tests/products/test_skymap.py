@@ -25,6 +25,7 @@ def sky():
     few = posterior_table(5, [], seed=3)
     few["l"] += 40.0
     table = vstack([dusty, clear, few], metadata_conflicts="silent")
+    table["source_id"] = np.arange(len(table)) + 10**15
     table.meta = dict(dusty.meta)
     return make_sky_map(table, nside=8, distance_pc=[250, 1000, 2000])
 
