@@ -12,7 +12,7 @@ import redflower
 from redflower.api.simulations import check_by_simulations
 from redflower.errors import InputError
 from redflower.flow import load_model
-from redflower.physics import flow_condition, log_distance_prior
+from redflower.physics import SelectionFunction, flow_condition, log_distance_prior
 from redflower.products.page_validation import flagged_cells, simulations_sentence
 from redflower.validate.simulations import simulate_from_prior
 from tests.helpers.model_stars import PRIOR, draw_model_stars
@@ -62,7 +62,10 @@ def test_reddenings_and_distances_are_those_of_the_prior(model, design) -> None:
 
 
 def test_a_model_with_a_selection_function_is_refused(model, design) -> None:
-    selected = dataclasses.replace(model, selection=object())
+    cells = jnp.zeros((12, 3, 2))
+    centres = jnp.arange(3.0), jnp.arange(2.0)
+    everywhere = SelectionFunction(cells, cells[:, :, 0], cells, *centres, 1)
+    selected = dataclasses.replace(model, selection=everywhere)
     with pytest.raises(InputError, match="selection function"):
         simulate_from_prior(
             selected, design, 10, np.random.default_rng(0), ebv_min_mag=-0.05, ebv_max_mag=0.5

@@ -64,8 +64,9 @@ class SelectionFunction(eqx.Module):
 
 
 def log_subsample_selection(
-    log_selection_within_parent: ScalarLike, log_parent_selection: ScalarLike
-) -> Float[Array, ""]:
+    log_selection_within_parent: Float[Array, "..."] | ScalarLike,
+    log_parent_selection: Float[Array, "..."] | ScalarLike,
+) -> Float[Array, "..."]:
     r"""Return the log of the probability that a star is in a subsample of a catalogue.
 
     .. math:: \ln\mathfrak S^\mathrm{subsample}(q) = \ln\mathfrak S(q \mid q \in \mathrm{parent})
