@@ -31,6 +31,8 @@ from redflower.train.start import initial_flow, split_rows, with_outliers
 from redflower.train.steps import CompiledSteps, Measured, Planner, epoch_batches, time_flow
 
 MIN_STARS = 500
+#: A larger share of outliers says that the flow does not know the population, and not what the sample holds.
+MOST_OUTLIERS = 0.25
 
 Progress = Callable[[Epoch], None]
 
@@ -135,7 +137,9 @@ def train_flow(
     # One plain draw of each star finds what is not finite in its data.
     check_finite(make_measure(objective, data, gaps, 1, "likelihood"), flow, n_stars, names)
 
-    state = State(flow=flow, best_flow=flow, outlier_share=config.outlier_share)
+    state = State(
+        flow=flow, best_flow=flow, outlier_share=config.outlier_share if start_from is not None else 0.0
+    )
     fingerprint = run_fingerprint(config, n_bands, data, selection, prior_limit_mag)
     if resume:
         state, config = load_checkpoint(checkpoint, state, fingerprint)
@@ -165,6 +169,11 @@ def train_flow(
             epoch_start = time.monotonic()
             where = f"stage {state.stage + 1}, epoch {state.epoch + 1}"
             strength = contrast_strength(config.contrast, state.contrast_steps)
+            # A flow that is still random would leave every star to the outliers, and learn nothing from any.
+            knows_the_population = (
+                start_from is not None or state.stage > 0 or 2 * state.epoch >= stage.max_epochs
+            )
+            loss_share = state.outlier_share if knows_the_population else 0.0
             stream = EPOCH_STREAM + 1000 * state.stage + state.epoch
             rng = np.random.default_rng((config.seed, state.stage, state.epoch))
             batches = epoch_batches(stage, training_rows, gaps, rng)
@@ -177,7 +186,7 @@ def train_flow(
 
             outcome = run_epoch(
                 step, state.flow, opt_state, data, batches,
-                rate=rate, strength=strength, outlier_share=state.outlier_share, stream=stream,
+                rate=rate, strength=strength, outlier_share=loss_share, stream=stream,
                 out_of_time=out_of_time, progress=step_progress,
             )  # fmt: skip
             state.flow, opt_state = outcome.flow, outcome.opt_state
@@ -192,7 +201,7 @@ def train_flow(
                         groups,
                         stream=stream,
                         strength=strength,
-                        outlier_share=state.outlier_share,
+                        outlier_share=loss_share,
                         stage=stage,
                     ),  # fmt: skip
                 )
@@ -200,7 +209,8 @@ def train_flow(
             evidence, contrast = measure(state.flow, validation_rows, VALIDATION_STREAM)
             log_outlier = np.asarray(data.log_outlier, float)[validation_rows]
             if config.outlier_share > 0.0 and np.isfinite(evidence).all():
-                state.outlier_share = fit_outlier_share(evidence, log_outlier)
+                share = fit_outlier_share(evidence, log_outlier)
+                state.outlier_share = share if share < MOST_OUTLIERS else 0.0
                 evidence = np.asarray(
                     log_mixture(jnp.asarray(evidence), jnp.asarray(log_outlier), state.outlier_share)
                 )
