@@ -33,6 +33,7 @@ LAYERS = [
         "platforms",
         "progress",
         "seeds",
+        "sky_patch",
     },
     {"physics"},
     {"flow"},

@@ -1,8 +1,8 @@
 """The mock sky: a catalogue of stars on chosen sightlines, as the Gaia archive would give it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 import astropy.units as u
@@ -19,6 +19,7 @@ from redflower.physics.extinction_laws import ExtinctionLaw
 from redflower.platforms import compute_platform
 from redflower.seeds import check_seed
 from redflower.simulate import survey
+from redflower.simulate.dust_field import DustField
 from redflower.simulate.galaxy import galactic_position
 from redflower.simulate.population import Population, find_population
 from redflower.simulate.populations import Library
@@ -63,6 +64,7 @@ def simulate_stars(
     b_deg: float | None = None,
     radius_deg: float | None = None,
     cloud_scatter: float = 0.0,
+    dust: DustField | None = None,
     g_bright_mag: float = 13.5,
     g_faint_mag: float = 20.5,
     include_truth: bool = False,
@@ -85,6 +87,8 @@ def simulate_stars(
     clouds : (distance in pc, E(B-V) in mag) of each dust cloud; None for those of the preset.
     l_deg, b_deg, radius_deg : centre and radius of the cone, in place of the preset's. [deg]
     cloud_scatter : relative scatter, star by star, of a cloud's E(B-V).
+    dust : sheets over a patch of the sky, from `redflower.simulate.draw_dust_field`, in place of a preset and its clouds: stars
+        are everywhere on the patch alike.
     g_bright_mag, g_faint_mag : limits in observed G. [mag]
     include_truth : whether to add ``true_x_<band>`` (M_G and colours relative to G, intrinsic), ``true_feh`` and
         ``true_component``.
@@ -110,8 +114,18 @@ def simulate_stars(
     """
     stars_of = find_population(population)
     compute_platform()
-    place = _place(preset, l_deg, b_deg, radius_deg)
-    dust = _checked_clouds(PRESETS[preset].clouds if clouds is None else clouds)
+    if dust is not None and (preset, clouds, l_deg, b_deg, radius_deg) != (
+        "high-latitude",
+        None,
+        None,
+        None,
+        None,
+    ):
+        raise InputError(
+            "simulate_stars(dust) brings its place and its clouds; leave out preset, clouds and l_deg, b_deg, radius_deg."
+        )
+    place = _place(preset, l_deg, b_deg, radius_deg) if dust is None else dust.patch
+    lumps = _checked_clouds(PRESETS[preset].clouds if clouds is None else clouds)
     if n_stars < 1:
         raise InputError(f"simulate_stars(n_stars) needs at least one star; got {n_stars}.")
     if not g_bright_mag < g_faint_mag:
@@ -123,9 +137,12 @@ def simulate_stars(
 
     rng = np.random.default_rng(check_seed(seed))
     # A star may pass the bright limit only because dust dims it.
-    dimming_mag = _G_COEFFICIENT_MAX * (1.0 + 3.0 * cloud_scatter) * sum(ebv for _, ebv in dust)
+    most_mag = (1.0 + 3.0 * cloud_scatter) * sum(ebv for _, ebv in lumps)
+    most_mag += 0.0 if dust is None else float(dust.maps_mag.sum(axis=0).max())
+    dimming_mag = _G_COEFFICIENT_MAX * most_mag
     limits = (g_bright_mag, g_faint_mag)
     padded = (g_bright_mag - dimming_mag - _WINDOW_PAD_MAG, g_faint_mag + _WINDOW_PAD_MAG)
+    reddening = partial(_ebv_of_stars, clouds=lumps, cloud_scatter=cloud_scatter, dust=dust, rng=rng)
     # Whole chunks of one size, so that the compiled functions are compiled once.
     chunk = min(_CHUNK, max(1024, 2 ** int(np.ceil(np.log2(1.5 * n_stars)))))
     # Filled lot by lot: millions of stars should not be held twice.
@@ -137,7 +154,7 @@ def simulate_stars(
             window = _window(libraries, padded)
             sky = place if place is not None else HighLatitudeSky(stars_of.components, window)
         l_all, b_all = sky.draw(chunk, rng)
-        lot = _observe(l_all, b_all, stars_of, libraries, window, padded, limits, dust, cloud_scatter, rng)
+        lot = _observe(l_all, b_all, stars_of, libraries, window, padded, limits, reddening, rng)
         stars = lot.room(n_stars) if stars is None else stars
         stars.put(n_found, lot)
         n_found += len(lot.l_deg)
@@ -149,10 +166,16 @@ def simulate_stars(
             )
     table = catalogue_table(stars, include_truth=include_truth, scale=stars_of.scale(), law=stars_of.law.name)
     table.meta["simulation"] = {
-        "preset": preset, "population": population, "seed": seed, "clouds_pc_mag": [list(cloud) for cloud in dust],
+        "preset": preset, "population": population, "seed": seed, "clouds_pc_mag": [list(cloud) for cloud in lumps],
         "cloud_scatter": cloud_scatter, "g_limits_mag": list(limits),
-        "cone_deg": None if place is None else [place.l_deg, place.b_deg, place.radius_deg],
+        "cone_deg": [place.l_deg, place.b_deg, place.radius_deg] if isinstance(place, Cone) else None,
     }  # fmt: skip
+    if dust is not None:
+        table.meta["simulation"] |= {
+            "patch": vars(dust.patch),
+            "sheets": [vars(s) for s in dust.sheets],
+            "dust_seed": dust.seed,
+        }
     return table
 
 
@@ -202,8 +225,7 @@ def _observe(
     window: np.ndarray,
     padded_limits: tuple[float, float],
     limits: tuple[float, float],
-    clouds: tuple[tuple[float, float], ...],
-    cloud_scatter: float,
+    reddening: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     rng: np.random.Generator,
 ) -> MockStars:
     """Observe one star on each sightline; those outside the limits are left out."""
@@ -217,12 +239,9 @@ def _observe(
         row = library.draw_between(padded_limits[0] - mu[here], padded_limits[1] - mu[here], rng)
         feh[here] = library.feh_dex[row] + parent.feh_shift_dex(radius_pc[here], height_pc[here])
         absolute[here] = population.system_magnitudes(library, row, feh[here], rng)
-    ebv = np.zeros(n)
-    for cloud_pc, cloud_ebv in clouds:
-        uneven = np.maximum(1.0 + cloud_scatter * rng.standard_normal(n), 0.0) if cloud_scatter else 1.0
-        ebv += np.where(distance_pc > cloud_pc, cloud_ebv * uneven, 0.0)
+    ebv = reddening(l_deg, b_deg, distance_pc)
     apparent = absolute + mu[:, None]
-    if clouds:
+    if ebv.any():
         apparent = apparent + np.asarray(_extinction(population.law)(ebv, absolute[:, BP] - absolute[:, RP]))
     if population.ps1_drift is not None:
         apparent = apparent + survey.ps1_drift_mag(apparent, population.ps1_drift())
@@ -248,6 +267,28 @@ def _observe(
         g_observations=rng.integers(150, 450, n),
     )
     return stars.at((observed[:, G] > limits[0]) & (observed[:, G] < limits[1]))
+
+
+def _ebv_of_stars(
+    l_deg: np.ndarray,
+    b_deg: np.ndarray,
+    distance_pc: np.ndarray,
+    *,
+    clouds: tuple[tuple[float, float], ...],
+    cloud_scatter: float,
+    dust: DustField | None,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return the E(B-V) of stars, from clouds or from a field of dust. [mag]"""
+    if dust is not None:
+        return dust.ebv_mag(l_deg, b_deg, distance_pc)
+    ebv = np.zeros(len(distance_pc))
+    for cloud_pc, cloud_ebv in clouds:
+        uneven = (
+            np.maximum(1.0 + cloud_scatter * rng.standard_normal(len(ebv)), 0.0) if cloud_scatter else 1.0
+        )
+        ebv += np.where(distance_pc > cloud_pc, cloud_ebv * uneven, 0.0)
+    return ebv
 
 
 @cache

@@ -132,6 +132,41 @@ def mock_sightline(
     outlier = rng.random(n_stars) < outlier_share
     ebv = np.where(outlier, rng.uniform(EBV_MIN_MAG, EBV_MAX_MAG, n_stars), ebv)
 
+    density = mock_densities(
+        ebv,
+        distance,
+        rng,
+        stars=kind,
+        zero_point_mag=zero_point_mag,
+        zero_point_per_modulus=zero_point_per_modulus,
+        error_factor=error_factor,
+    )
+    constant = (np.full(n_stars, v) for v in (np.log(kind.length_pc), kind.alpha, kind.beta))
+    return MockSightline(density, ebv, distance, *constant)
+
+
+def mock_densities(
+    ebv_mag: Float[np.ndarray, " star"],
+    distance_pc: Float[np.ndarray, " star"],
+    rng: np.random.Generator,
+    *,
+    stars: MockStars | None = None,
+    zero_point_mag: float = 0.0,
+    zero_point_per_modulus: float = 0.0,
+    error_factor: float = 1.0,
+) -> JointDensity:
+    """Observe stars of given reddening and distance, and return the joint density of each.
+
+    Parameters
+    ----------
+    ebv_mag, distance_pc : the truth; the distances must be draws of the prior of `stars`. [mag, pc]
+    rng : random numbers.
+    stars : errors and population.
+    zero_point_mag, zero_point_per_modulus, error_factor : as in `mock_sightline`.
+    """
+    kind = stars or MockStars()
+    ebv, distance, n_stars = ebv_mag, distance_pc, len(ebv_mag)
+    modulus = modulus_from_distance(distance)
     low, high = np.log(kind.ebv_error_mag)
     sigma_ebv = np.exp(rng.uniform(low, high, n_stars))
     near, far = kind.distance_error
@@ -187,15 +222,13 @@ def mock_sightline(
         e_start[:, None] + e_step[:, None] * np.arange(N_EBV_NODES),
         mu_start[:, None] + mu_step[:, None] * np.arange(N_MODULUS_NODES),
     )
-    density = JointDensity(
+    return JointDensity(
         ebv_start_mag=e_start,
         ebv_step_mag=e_step,
         modulus_start_mag=mu_start,
         modulus_step_mag=mu_step,
         steps_below_peak=quantise_log_density(fine),
     )
-    constant = (np.full(n_stars, v) for v in (np.log(kind.length_pc), kind.alpha, kind.beta))
-    return MockSightline(density, ebv, distance, *constant)
 
 
 def _box(
