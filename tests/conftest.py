@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from redflower.cli.compile_cache import keep_compiled_programs
+from redflower.compile_cache import keep_compiled_programs
 
 # The workers, and the commands that tests start, share what they compile; so does the next run.
 keep_compiled_programs()

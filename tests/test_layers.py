@@ -16,6 +16,7 @@ LAYERS = [
     {
         "bands",
         "cards",
+        "compile_cache",
         "constants",
         "errors",
         "lazy",
@@ -34,6 +35,7 @@ LAYERS = [
         "progress",
         "seeds",
         "sky_patch",
+        "workers",
     },
     {"physics"},
     {"flow"},

@@ -31,3 +31,7 @@ class ModelError(RedflowerError):
 
 class TrainingError(RedflowerError):
     """Training cannot start or go on (for instance, the loss is no longer finite)."""
+
+
+class WorkerError(RedflowerError):
+    """Worker processes cannot be started, or what they have done cannot be kept."""

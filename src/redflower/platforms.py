@@ -4,6 +4,7 @@ import os
 import sys
 from typing import Any
 
+from redflower.compile_cache import cache_folder
 from redflower.errors import InputError
 
 
@@ -59,3 +60,20 @@ def compute_platform() -> str:
             f"JAX has no platform {asked!r} on this machine{why}. Leave JAX_PLATFORMS unset or set it to cpu, or install JAX for "
             "that device."
         ) from None
+
+
+def worker_environment(n_threads: int) -> dict[str, str]:
+    """Return the environment of a worker process that computes as this one does, with so many threads."""
+    environment = dict(os.environ)
+    # XLA sizes its pools by PJRT_NPROC. Its flags say as much, but programs that were compiled under others are not shared.
+    for name in ("PJRT_NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment[name] = str(n_threads)
+    environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
+    jax: Any = sys.modules.get("jax")
+    if jax is not None:
+        environment["JAX_ENABLE_X64"] = str(bool(jax.config.jax_enable_x64))
+        if (kept := jax.config.values.get("jax_compilation_cache_dir")) is not None:
+            environment["JAX_COMPILATION_CACHE_DIR"] = str(kept)
+        if (precision := jax.config.jax_default_matmul_precision) is not None:
+            environment["JAX_DEFAULT_MATMUL_PRECISION"] = str(precision)
+    return environment

@@ -99,7 +99,7 @@ def test_what_is_wrong_in_the_last_part_is_found_before_the_first_is_inferred(
     write_table(spoilt, folder / "spoilt.parquet")
     before = content(folder)
     monkeypatch.setattr(
-        "redflower.api.inference.posterior_table", lambda *_, **__: pytest.fail("a part was inferred")
+        "redflower.api.posterior_rows.posterior_table", lambda *_, **__: pytest.fail("a part was inferred")
     )
     code, _, err = run(capsys, monkeypatch, "infer", "spoilt.parquet", "out.fits", *MODEL, "--part-rows", 3)
     assert code == 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jax
 
-from redflower.cli import compile_cache
+from redflower import compile_cache
 
 
 def test_compiled_programs_are_kept_unless_jax_is_told_otherwise(tmp_path: Path, monkeypatch) -> None:

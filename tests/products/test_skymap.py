@@ -19,7 +19,7 @@ from tests.helpers.sightlines import posterior_table
 
 
 @pytest.fixture(scope="module")
-def sky():
+def posteriors():
     dusty, clear = posterior_table(60, [(350.0, 0.25)], seed=1), posterior_table(60, [], seed=2)
     clear["l"] += 20.0
     few = posterior_table(5, [], seed=3)
@@ -27,7 +27,19 @@ def sky():
     table = vstack([dusty, clear, few], metadata_conflicts="silent")
     table["source_id"] = np.arange(len(table)) + 10**15
     table.meta = dict(dusty.meta)
-    return make_sky_map(table, nside=8, distance_pc=[250, 1000, 2000])
+    return table
+
+
+@pytest.fixture(scope="module")
+def sky(posteriors):
+    return make_sky_map(posteriors, nside=8, distance_pc=[250, 1000, 2000])
+
+
+@pytest.mark.slow
+def test_the_map_does_not_depend_on_the_number_of_processes(sky, posteriors) -> None:
+    shared = make_sky_map(posteriors, nside=8, distance_pc=[250, 1000, 2000], workers=2)
+    for name in ("pixel", "ebv_mag", "ebv_std_mag", "n_stars"):
+        np.testing.assert_array_equal(getattr(shared, name), getattr(sky, name))
 
 
 def test_each_pixel_has_its_own_dust(sky) -> None:

@@ -125,7 +125,7 @@ def experiment(prepared):
 
     model = model.__class__(**{**vars(model), "law": ConstantLaw(coefficients)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("redflower.api.validation.infer_stars", engine)
+        patch.setattr("redflower.api.star_pieces.infer_stars", engine)
         return redflower.validate(table, model)
 
 

@@ -6,34 +6,22 @@ from typing import Any
 
 import jax
 import numpy as np
-from astropy.table import Column, Table
+from astropy.table import Table
 
+from redflower.api.parts import InferenceJob, joined, rows_per_part, slices, start_inference
+from redflower.api.processes import inference_ms, shared_out, worker_count
 from redflower.bands import MIN_BANDS
-from redflower.calibrate.sample_fit import sample_fit
-from redflower.calibrate.verdict import judge
 from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
-from redflower.catalogue.io.columns import as_floats
-from redflower.catalogue.io.display import with_formats
 from redflower.catalogue.io.sources import TableSource
-from redflower.catalogue.prepared import is_known_to_prepare, table_scale
 from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.errors import InputError, ModelError
 from redflower.flow import Model, load_model
-from redflower.photometric_offsets import PhotometricOffsets, offsets_content
-from redflower.photometric_scales import PhotometricScale, describe_move
-from redflower.posterior import InferenceSettings, Status, infer_stars
-from redflower.posterior.columns import (
-    DENSITY_COLUMNS,
-    EBV_PRIOR_COLUMNS,
-    OUTPUT_COLUMNS,
-    PRIOR_COLUMNS,
-    PRIOR_FIELDS,
-)
-from redflower.posterior.fast.fit import FitRecord
+from redflower.photometric_offsets import PhotometricOffsets
+from redflower.photometric_scales import PhotometricScale
+from redflower.posterior import InferenceSettings, Status
 from redflower.posterior.nuts.chains import chains_of_stars
 from redflower.products.arviz_objects import star_inference_data
 from redflower.progress import ShowProgress, shown
-from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 
 
 def infer(
@@ -45,6 +33,7 @@ def infer(
     photometry: PhotometricScale | str | None = None,
     offsets: PhotometricOffsets | None = None,
     keep: Sequence[str] = (),
+    workers: int | None = None,
     progress: ShowProgress = None,
 ) -> Table:
     """Infer E(B-V) and distance of every star of a prepared table: a row of posterior summaries per star, in its order.
@@ -62,6 +51,8 @@ def infer(
     offsets : of the sample against the model, from `redflower.calibrate` or `redflower.read_offsets`; taken off the magnitudes.
     keep : further columns of the prepared table to pass on, such as ``gaia_g``. Positions, the truths of a simulation and
         columns that are none of redflower's, which `prepare` was told to keep, come along by themselves.
+    workers : number of processes that share the stars; the rows do not depend on it. If None, one for every core where there
+        are stars enough to pay for their start, else none beside this one.
     progress : whether to show it, or what to call with the number of stars done. Defaults to showing it on
         a terminal and in a notebook.
 
@@ -74,6 +65,7 @@ def infer(
     InputError : the table is not prepared, states no photometric scale, or lacks every band of the model.
     ModelError : the distance prior is not the one that the model was trained with, the model states no photometric scale,
         or no relation between the table's and the model's is known.
+    WorkerError : worker processes cannot be started, or one that was given the same stars ended twice.
 
     Examples
     --------
@@ -86,13 +78,37 @@ def infer(
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "infer's input")
     model, prior = matching_prior(model, distance_prior, stars.colnames)
+    job = InferenceJob(model, settings, prior, photometry, offsets, tuple(keep))
+    n_workers = worker_count(workers, len(stars), inference_ms(settings))
     with shown(progress, "stars", len(stars)) as call:
-        table = posterior_table(
-            stars, model, settings, prior, photometry=photometry, offsets=offsets, keep=keep, progress=call
-        )
+        table = joined(_tables(job, stars, n_workers, call))
     if not inferable(table):
         raise nothing_to_infer(model)
     return table
+
+
+def _tables(
+    job: InferenceJob, stars: Table, n_workers: int, progress: Callable[..., None] | None
+) -> list[Table]:
+    """Infer the parts of a table, here or in workers; return their posteriors in its order."""
+    parts = slices(len(stars), rows_per_part(len(stars)))
+    done = dict.fromkeys(range(len(parts)), 0)
+
+    def tell(number: int, n_done: int) -> None:
+        done[number] = n_done
+        if progress is not None:
+            progress(sum(done.values()))
+
+    def what(number: int) -> str:
+        part = stars[parts[number]]
+        return (
+            f"infer: {len(part):,} stars from source_id {part['source_id'][0]} on (`redflower infer` on a file keeps all others, "
+            "and names those that fail)"
+        )
+
+    tasks = ((number, stars[part]) for number, part in enumerate(parts))
+    tables = dict(shared_out(start_inference, (job,), tasks, min(n_workers, len(parts)), tell, what))
+    return [tables[number] for number in sorted(tables)]
 
 
 def matching_prior(
@@ -124,11 +140,6 @@ def matching_prior(
     return model, prior
 
 
-def json_safe(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as JSON can hold them: an infinite limit becomes text."""
-    return {k: str(v) if isinstance(v, float) and not np.isfinite(v) else v for k, v in settings.items()}
-
-
 def inferable(posteriors: Table) -> bool:
     """Tell whether any star of an inference table had the bands to be inferred."""
     return bool((np.asarray(posteriors["status"]).astype(str) != Status.NO_BANDS.value).any())
@@ -141,123 +152,6 @@ def nothing_to_infer(model: Model) -> InputError:
         f"{', '.join(model.band_names)}, and no star has them. Check the column map "
         "that `redflower prepare` was given."
     )
-
-
-def posterior_table(
-    stars: Table,
-    model: Model,
-    settings: InferenceSettings,
-    prior: DistancePrior,
-    *,
-    photometry: PhotometricScale | str | None = None,
-    offsets: PhotometricOffsets | None = None,
-    keep: Sequence[str] = (),
-    progress: Callable[[int], None] | None = None,
-) -> Table:
-    """Infer one part of a table. Unlike `infer`, accept a part in which no star can be inferred."""
-    if offsets is not None:
-        offsets.check_model(model.model_id, model.band_names)
-    batch = to_stars(
-        stars, prior, model.selection, scale=model.scale(), photometry=photometry, offsets=offsets
-    )
-    source_id = np.asarray(stars["source_id"])
-    records: list[FitRecord] = []
-    columns = infer_stars(
-        model,
-        batch.stars,
-        source_id,
-        settings,
-        ebv_limit_mag=_ebv_limit_mag(stars, settings),
-        progress=progress,
-        judged=records.append,
-    )
-    fit = sample_fit(model, records[0], columns)
-    placed = batch.reason != "no position"
-    columns["status"][~placed] = Status.NONFINITE.value
-    for values in columns.values():
-        if values.dtype.kind == "f":
-            values[~placed] = np.nan
-    columns["model"] = np.full(len(stars), model.model_id)
-    described = dict(OUTPUT_COLUMNS)
-    if settings.density:
-        described |= DENSITY_COLUMNS | PRIOR_COLUMNS | EBV_PRIOR_COLUMNS
-        for column, end in zip(EBV_PRIOR_COLUMNS, (settings.ebv_min_mag, settings.ebv_max_mag), strict=True):
-            columns[column] = np.full(len(stars), end)
-        for column in PRIOR_COLUMNS:
-            columns[column] = np.asarray(getattr(batch.stars, PRIOR_FIELDS[column]))
-    table = Table()
-    table["source_id"] = Column(source_id, description="Gaia source identifier")
-    for column, (unit, text) in described.items():
-        table[column] = Column(columns[column], unit=unit, description=text)
-    for column in passed_on(stars, keep, {*described, "source_id"}):
-        table[column] = stars[column]
-    with_formats(table)
-    table.meta[META_KEY] = {
-        "stage": "posteriors",
-        "redflower": VERSION,
-        "model": {"id": model.model_id, "description": model.description},
-        PHOTOMETRY_KEY: model.scale().as_dict(),
-        "photometry_moved": describe_move(table_scale(stars, photometry), model.scale()),
-        "offsets": None if offsets is None else offsets_content(offsets),
-        "distance_prior": {"name": prior.name, "sha256": prior.sha256},
-        "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
-        "ebv_limit_mag": _ebv_limit_recorded(stars, settings),
-        "engine": settings.engine,
-        "hand_on": settings.hand_on,
-        "outlier_share": settings.outlier_share,
-        "nuts": vars(settings.nuts).copy(),
-        "fast": json_safe(vars(settings.fast)) if settings.engine == "fast" else None,
-        "seed": settings.seed,
-        "input": stars.meta.get(META_KEY, {}),
-        "fit": fit.as_dict(),
-        "verdict": judge(fit).as_dict(),
-    }
-    return table
-
-
-def passed_on(stars: Table, keep: Sequence[str], written: set[str]) -> list[str]:
-    """Return the columns of a prepared table that go into its posteriors.
-
-    Parameters
-    ----------
-    stars : the prepared table.
-    keep : those that the user asked for.
-    written : names that inference writes itself.
-
-    Raises
-    ------
-    InputError : a column asked for is not there, or has a name that inference writes.
-    """
-    absent = [name for name in keep if name not in stars.colnames]
-    if absent:
-        raise InputError(
-            f"infer: keep names {', '.join(map(repr, absent))}, which the prepared table lacks; it has "
-            f"{', '.join(stars.colnames)}. Columns of the raw table come along with `redflower prepare --keep`."
-        )
-    wanted = dict.fromkeys([name for name in ("ra", "dec", "l", "b") if name in stars.colnames])
-    wanted |= dict.fromkeys(name for name in stars.colnames if name in keep or not is_known_to_prepare(name))
-    wanted.pop("source_id", None)
-    clash = [name for name in wanted if name in written]
-    if clash:
-        raise InputError(
-            f"infer: the prepared table has a column {clash[0]!r} to be kept, and inference writes one of that name. Prepare "
-            "again, and name it otherwise in the column map ([extra])."
-        )
-    return list(wanted)
-
-
-def _ebv_limit_mag(stars: Table, settings: InferenceSettings) -> np.ndarray | None:
-    """Return all the dust towards each star: the user's number, or the dust map that the table was prepared with."""
-    if settings.ebv_limit_mag is not None:
-        return np.full(len(stars), settings.ebv_limit_mag)
-    return as_floats(stars, "ebv_map") if "ebv_map" in stars.colnames else None
-
-
-def _ebv_limit_recorded(stars: Table, settings: InferenceSettings) -> float | str | None:
-    """Return what the provenance says of that limit: the user's number, which may be 0, or where it came from."""
-    if settings.ebv_limit_mag is not None:
-        return settings.ebv_limit_mag
-    return "ebv_map" if "ebv_map" in stars.colnames else None
 
 
 def draw_posteriors(

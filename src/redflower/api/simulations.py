@@ -10,13 +10,14 @@ import numpy as np
 from astropy.table import Table
 
 from redflower.api.inference import matching_prior
+from redflower.api.star_pieces import StarsJob, inferred_stars
 from redflower.bands import BP, RP, G, band_labels
 from redflower.catalogue import DistancePrior, to_stars
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.flow import Model
 from redflower.photometric_scales import PhotometricScale
-from redflower.posterior import InferenceSettings, infer_stars
+from redflower.posterior import InferenceSettings
 from redflower.posterior.density import joint_density
 from redflower.validate.ranks import coverage_by_cell, ranks_of, uniformity
 from redflower.validate.simulations import Simulations, simulate_from_prior
@@ -38,6 +39,7 @@ def check_by_simulations(
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
+    workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Infer stars drawn from a model's own prior, and say whether the posteriors are calibrated.
@@ -52,6 +54,7 @@ def check_by_simulations(
     n_simulations : number of stars to draw.
     settings : of the inference; its seed also draws the stars. Densities are always made.
     distance_prior, photometry : as for `redflower.infer`.
+    workers : number of processes that share the stars, as for `redflower.infer`.
     progress : called with the number of stars done.
 
     Returns
@@ -83,8 +86,9 @@ def check_by_simulations(
     made = simulate_from_prior(
         model, design, n_simulations, rng, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag
     )
-    columns = infer_stars(
-        model, made.stars, np.arange(len(made.ebv_mag), dtype=np.int64), settings, progress=progress
+    batch_of_all = (made.stars, np.arange(len(made.ebv_mag), dtype=np.int64))
+    ((columns, _),) = inferred_stars(
+        StarsJob(model, settings), [batch_of_all], workers, progress, "check_by_simulations"
     )
     return _judged(made, columns, model.n_bands, rng)
 

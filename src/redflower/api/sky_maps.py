@@ -1,28 +1,33 @@
 """Fit every pixel of a map of the sky as a sightline of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import astropy.units as u
 import numpy as np
 from astropy_healpix import HEALPix
 
 from redflower.api.posteriors import ebv_prior_mag, open_posteriors
+from redflower.api.processes import shared_out, worker_count
 from redflower.api.sightlines import outlier_probabilities, sightline_rows
 from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
 from redflower.platforms import compute_platform
-from redflower.posterior.density import joint_density
+from redflower.posterior.density import JointDensity, joint_density
 from redflower.products.skymap import SkyMap
 from redflower.progress import ShowProgress, shown
 from redflower.provenance import META_KEY
 from redflower.seeds import check_seed
 from redflower.sightline import TemperingSettings, fit_sightline
+from redflower.workers import Work
 
 #: Fewer stars than this leave a pixel empty.
 MIN_STARS: Final = 20
+#: What a pixel takes of a core, about. [ms]
+PIXEL_MS: Final = 1000.0
 _QUICK: Final = TemperingSettings(n_particles=200, n_moves=5, n_final=16)
 
 
@@ -33,6 +38,7 @@ def make_sky_map(
     distance_pc: Sequence[float],
     max_clouds: int = 2,
     seed: int = 0,
+    workers: int | None = None,
     progress: ShowProgress = None,
 ) -> SkyMap:
     """Fit every pixel that has 20 stars or more.
@@ -44,6 +50,8 @@ def make_sky_map(
     distance_pc : rising distances. [pc]
     max_clouds : largest number of clouds of a pixel; its profile is averaged over the numbers of clouds.
     seed : of the random numbers; each pixel has its own.
+    workers : number of processes that share the pixels; the map does not depend on it. If None, one for every core where there
+        are pixels enough to pay for their start, else none beside this one.
     progress : whether to show it, or what to call with the number of pixels done. Defaults to showing it on
         a terminal and in a notebook.
 
@@ -93,21 +101,55 @@ def make_sky_map(
         raise InputError(
             f"no pixel of nside {nside} has {MIN_STARS} stars with a density; take a smaller nside or more stars."
         )
+    job = _PixelJob(tuple(distance), ebv_prior_mag(posteriors), max_clouds, seed)
     mean, std = (np.full((len(wanted), len(distance)), np.nan) for _ in range(2))
+    tasks = (
+        (k, (int(one), density.rows(here), outlier_probabilities(posteriors, here)))
+        for k, one in enumerate(wanted)
+        for here in (rows & (pixel == one),)
+    )
+    n_workers = min(worker_count(workers, len(wanted), PIXEL_MS), len(wanted))
     with shown(progress, "pixels", len(wanted)) as call:
-        for k, one in enumerate(wanted):
-            here = rows & (pixel == one)
-            part = density.rows(here)
-            rng = np.random.default_rng([seed, int(one)])
-            fit = fit_sightline(
-                part, ebv_prior_mag(posteriors), rng, max_clouds=max_clouds, settings=_QUICK, monotone=False,
-                p_outlier=outlier_probabilities(posteriors, here),
-            )  # fmt: skip
-            band = fit.profile(distance, with_foreground=True)
-            near, far = fit.prior.distance_pc
-            inside = (distance >= near) & (distance <= far)
-            mean[k], std[k] = (np.where(inside, band[name], np.nan) for name in ("mean", "std"))
+        fitted = shared_out(
+            _start_pixels, (job,), tasks, n_workers, _silent, lambda k: f"map: pixel {wanted[k]}"
+        )
+        for n_done, (k, (mean_mag, std_mag)) in enumerate(fitted, 1):
+            mean[k], std[k] = mean_mag, std_mag
             if call is not None:
-                call(k + 1, len(wanted))
+                call(n_done, len(wanted))
     verdict = verdict_of(posteriors.meta.get(META_KEY, {}))
     return SkyMap(nside, wanted.astype(np.int64), distance, mean, std, counts.astype(np.int64), verdict)
+
+
+@dataclass(frozen=True)
+class _PixelJob:
+    """What is asked of every pixel; it can be sent to another process."""
+
+    distance_pc: tuple[float, ...]
+    ebv_range_mag: tuple[float, float]
+    max_clouds: int
+    seed: int
+
+    def fit(
+        self, stars_of_pixel: tuple[int, JointDensity, np.ndarray | None], tell: Callable[[Any], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation of E(B-V) out to the distances. [mag]"""
+        pixel, density, p_outlier = stars_of_pixel
+        fit = fit_sightline(
+            density, self.ebv_range_mag, np.random.default_rng([self.seed, pixel]), max_clouds=self.max_clouds,
+            settings=_QUICK, monotone=False, p_outlier=p_outlier,
+        )  # fmt: skip
+        distance = np.array(self.distance_pc)
+        band = fit.profile(distance, with_foreground=True)
+        near, far = fit.prior.distance_pc
+        inside = (distance >= near) & (distance <= far)
+        return np.where(inside, band["mean"], np.nan), np.where(inside, band["std"], np.nan)
+
+
+def _start_pixels(job: _PixelJob) -> Work:
+    """Make what a worker does with a pixel: the dust along it."""
+    return job.fit
+
+
+def _silent(*_: Any) -> None:
+    pass

@@ -1,8 +1,7 @@
 """The experiment of section 5.1 of the paper on a table of stars: redden, infer, score."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import jax
 import numpy as np
 from astropy.table import Column, Table, vstack
 
+from redflower.api.star_pieces import StarsJob, inferred_stars
 from redflower.api.statuses import usable_rows
 from redflower.bands import BP, RP, G
-from redflower.calibrate.sample_fit import sample_fit
 from redflower.calibrate.verdict import MIN_STARS, SampleFit, judge
 from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
 from redflower.catalogue.io.sources import TableSource
@@ -22,9 +21,8 @@ from redflower.distances import modulus_from_distance
 from redflower.errors import InputError
 from redflower.flow import Model, load_model
 from redflower.photometric_scales import PhotometricScale, describe_move
-from redflower.posterior import InferenceSettings, infer_stars
+from redflower.posterior import InferenceSettings
 from redflower.posterior.columns import OUTPUT_COLUMNS
-from redflower.posterior.fast.fit import FitRecord
 from redflower.products.validation import summarise
 from redflower.progress import ShowProgress, shown
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
@@ -42,6 +40,7 @@ def validate(
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
+    workers: int | None = None,
     progress: ShowProgress = None,
 ) -> tuple[Table, dict[str, Any]]:
     """Redden dust-free stars by known amounts, infer them, and score the posteriors (section 5.1 of the paper).
@@ -57,6 +56,7 @@ def validate(
     settings : of the inference; its seed also chooses the stars and the random reddenings.
     distance_prior : the one that the model was trained with. Defaults to it where it comes with redflower.
     photometry : photometric scale of a table that states none; see `redflower.infer`.
+    workers : number of processes that share the stars, as for `redflower.infer`.
     progress : whether to show it, or what to call with the number of posteriors done. Defaults to showing it on
         a terminal and in a notebook.
 
@@ -96,44 +96,35 @@ def validate(
     arrays = jax.tree.map(np.asarray, batch.stars)
     bp_rp_mag = _intrinsic_colour(stars, np.asarray(arrays.magnitude_mag))
     source_id = np.asarray(stars["source_id"])
+    made = list(trials(arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample))
     parts: list[Table] = []
-    done = 0
     fit: SampleFit | None = None
     with shown(progress, "posteriors", None) as call:
-        for trial in trials(arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample):
-            ids = source_id[trial.rows]
-            records: list[FitRecord] = []
-            columns = infer_stars(
-                model,
-                trial.stars,
-                ids,
-                settings,
-                judged=records.append,
-                progress=None if call is None else partial(_add_to, call, done),
-            )
-            done += len(ids)
-            if (
-                trial.name == AS_THEY_ARE and not resample
-            ):  # noise that is drawn again is there twice: such stars fit badly
-                found = sample_fit(model, records[0], columns)
-                # Each star once, with the most bands that enough of them have.
-                fit = found if fit is None or found.n_stars >= MIN_STARS else fit
-            part = Table({"source_id": ids})
-            part["trial"] = np.full(len(ids), trial.name, dtype="<U12")
-            part["n_bands"] = np.full(len(ids), trial.n_bands)
-            part["true_ebv"] = Column(trial.true_ebv_mag, unit="mag", description="injected reddening")
-            for name, values in columns.items():
-                unit, text = OUTPUT_COLUMNS.get(name, (None, ""))
-                part[name] = Column(values, unit=unit, description=text)
-            for name in ("l", "b"):
-                part[name] = stars[name][trial.rows]
-            part["bp_rp_0"] = Column(bp_rp_mag[trial.rows], unit="mag", description="intrinsic BP - RP")
-            part["known_distance"] = Column(
-                _known_distance(stars, columns, trial.rows, trial.true_ebv_mag), unit="pc"
-            )
-            part["row"] = trial.rows
-            part["usable"] = Column(usable_rows(part), description="whether the row may enter a mean")
-            parts.append(part)
+        batches = [(trial.stars, source_id[trial.rows]) for trial in made]
+        inferred = inferred_stars(StarsJob(model, settings), batches, workers, call, "validate")
+    for trial, (columns, found) in zip(made, inferred, strict=True):
+        ids = source_id[trial.rows]
+        if (
+            trial.name == AS_THEY_ARE and not resample
+        ):  # noise that is drawn again is there twice: such stars fit badly
+            # Each star once, with the most bands that enough of them have.
+            fit = found if fit is None or found.n_stars >= MIN_STARS else fit
+        part = Table({"source_id": ids})
+        part["trial"] = np.full(len(ids), trial.name, dtype="<U12")
+        part["n_bands"] = np.full(len(ids), trial.n_bands)
+        part["true_ebv"] = Column(trial.true_ebv_mag, unit="mag", description="injected reddening")
+        for name, values in columns.items():
+            unit, text = OUTPUT_COLUMNS.get(name, (None, ""))
+            part[name] = Column(values, unit=unit, description=text)
+        for name in ("l", "b"):
+            part[name] = stars[name][trial.rows]
+        part["bp_rp_0"] = Column(bp_rp_mag[trial.rows], unit="mag", description="intrinsic BP - RP")
+        part["known_distance"] = Column(
+            _known_distance(stars, columns, trial.rows, trial.true_ebv_mag), unit="pc"
+        )
+        part["row"] = trial.rows
+        part["usable"] = Column(usable_rows(part), description="whether the row may enter a mean")
+        parts.append(part)
     if not parts:
         raise InputError(
             f"validate: no star has all of the first {' or '.join(map(str, wanted))} bands of the model; "
@@ -155,10 +146,6 @@ def validate(
         "verdict": None if fit is None else judge(fit).as_dict(),
     }
     return table, summarise(table)
-
-
-def _add_to(progress: Callable[[int], None], before: int, done: int) -> None:
-    progress(before + done)
 
 
 def _intrinsic_colour(stars: Table, magnitude_mag: np.ndarray) -> np.ndarray:

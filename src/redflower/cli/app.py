@@ -8,7 +8,6 @@ from rich.console import Console
 
 from redflower.cli.calibrate import calibrate
 from redflower.cli.columns import columns
-from redflower.cli.compile_cache import keep_compiled_programs
 from redflower.cli.demo import demo
 from redflower.cli.fetch import fetch
 from redflower.cli.infer import infer
@@ -22,6 +21,7 @@ from redflower.cli.skymap import sky_map
 from redflower.cli.stops import EXIT_STOPPED, stop_was_told
 from redflower.cli.train import train
 from redflower.cli.validate import validate
+from redflower.compile_cache import keep_compiled_programs
 from redflower.errors import InputError, RedflowerError
 from redflower.platforms import compute_platform
 from redflower.progress import be_quiet, say

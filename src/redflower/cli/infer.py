@@ -1,19 +1,23 @@
 """`redflower infer`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from redflower.cli.options import listed
+from redflower.cli.options import WORKERS_HELP, listed
 from redflower.cli.progress import counter, say, show_verdict
 from redflower.cli.stops import told_when_stopped
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, OUTLIER_SHARE
 from redflower.posterior.settings import FastSettings, NutsSettings
 from redflower.posterior.status import ENGINE_MESSAGES
-from redflower.scale.defaults import PART_ROWS
+
+if TYPE_CHECKING:
+    from redflower.scale.parts import Failure
 
 EXIT_SOME_FAILED = 1
+#: Of stars that failed together, so many are named.
+NAMED = 5
 #: Words of rows in which nothing was inferred.
 NOTHING_INFERRED = ("nonfinite", "no_bands", "outside_limits", "failed")
 
@@ -91,9 +95,14 @@ def infer(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Added to each star's own seed, its source_id")] = 0,
+    workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1)] = None,
     part_rows: Annotated[
-        int, typer.Option(help="Rows read, inferred and written at a time", min=1)
-    ] = PART_ROWS,
+        int | None,
+        typer.Option(
+            help="Rows read, inferred and written at a time; by default a 64th of them, 1,024 to 20,480",
+            min=1,
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists")] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run from its finished parts")
@@ -125,7 +134,7 @@ def infer(
             stars, out, model,
             settings=settings, distance_prior=prior, photometry=photometry,
             offsets=read_offsets(offsets) if offsets else None, keep=listed(keep), resume=resume, overwrite=overwrite,
-            part_rows=part_rows, progress=progress,
+            part_rows=part_rows, workers=workers, progress=progress,
         )  # fmt: skip
     say(f"{report.n_stars:,} stars written to {out}")
     for line in report.moved:
@@ -135,10 +144,23 @@ def infer(
     for word, count in report.engines.items():
         say(f"{count:>7,}  settled by {word}: {ENGINE_MESSAGES[word]}")
     show_verdict(report.verdict)
-    for number, message in report.failed_parts:
-        say(f"part {number} (rows {number * part_rows:,} on) failed: {message}")
+    for failure in report.failures:
+        say(_named(failure))
+    if report.failures:
+        say(
+            f"try the stars that failed again: the same command with --resume; their parts are kept in {out}.parts"
+        )
     if any(report.statuses.get(word) for word in NOTHING_INFERRED):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _named(failure: "Failure") -> str:
+    """Say which stars failed, and why."""
+    ids = failure.source_id
+    more = "" if len(ids) <= NAMED else f" and {len(ids) - NAMED:,} more"
+    stars = f"star {ids[0]}" if len(ids) == 1 else f"{len(ids):,} stars"
+    named = "" if len(ids) == 1 else f" ({', '.join(map(str, ids[:NAMED]))}{more})"
+    return f"{stars} of part {failure.part} failed: {failure.message}{named}"
 
 
 def _kept(out: Path) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from redflower.cli.options import WORKERS_HELP
 from redflower.cli.progress import counter, say, warn_of_verdict
 from redflower.errors import InputError
 
@@ -19,6 +20,7 @@ def sky_map(
         str, typer.Option(help="Distances out to which E(B-V) is given [pc]")
     ] = "200,400,700,1000,1500,2000,3000",
     max_clouds: Annotated[int, typer.Option(help="Largest number of clouds of a pixel", min=0, max=4)] = 2,
+    workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
 ) -> None:
     """Map mean E(B-V) [mag] out to chosen distances over the sky: every pixel is fitted as a sightline of its own."""
@@ -46,6 +48,7 @@ def sky_map(
             distance_pc=distance_pc,
             max_clouds=max_clouds,
             seed=seed,
+            workers=workers,
             progress=progress,
         )
     write_sky_map(sky, out)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from redflower.cli.options import WORKERS_HELP
 from redflower.cli.progress import counter, say, warn_of_verdict
 from redflower.files import check_new_folder
 from redflower.posterior.settings import NutsSettings
@@ -45,6 +46,7 @@ def validate(
     engine: Annotated[str, typer.Option(help="fast or nuts, as for infer")] = "fast",
     warmup: Annotated[int, typer.Option(help="NUTS: warm-up steps per chain")] = NutsSettings().n_warmup,
     draws: Annotated[int, typer.Option(help="NUTS: draws per chain")] = NutsSettings().n_draws,
+    workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1)] = None,
     seed: Annotated[int, typer.Option(help="Chooses the stars, the random reddenings and the draws")] = 0,
 ) -> None:
     """Redden stars by 0 to 0.4 mag, infer them with 8 and 11 bands, and score the posteriors (section 5.1)."""
@@ -76,13 +78,14 @@ def validate(
             settings=settings,
             distance_prior=prior,
             photometry=photometry,
+            workers=workers,
             progress=progress,
         )
     if simulations:
         with counter("simulated stars", simulations) as progress:
             numbers["simulations"] = check_by_simulations(
                 table, model, n_simulations=simulations, settings=settings, distance_prior=prior,
-                photometry=photometry, progress=progress,
+                photometry=photometry, workers=workers, progress=progress,
             )  # fmt: skip
     write_validation(rows, numbers, out)
     warn_of_verdict(verdict_of(numbers["provenance"]))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from redflower.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from redflower.scale.defaults import PART_ROWS as PART_ROWS
+    from redflower.scale.parts import Failure as Failure
     from redflower.scale.run import run as run
     from redflower.scale.stream import StreamReport as StreamReport
     from redflower.scale.stream import infer_file as infer_file

@@ -1,19 +1,18 @@
-"""From a file of stars to a file of posteriors, part by part."""
+"""From a file of stars to a file of posteriors, part by part, by as many processes as there are cores."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from astropy.table import Table
 
 from redflower.api import inference as api
-from redflower.calibrate.verdict import SampleFit, Verdict, judge
+from redflower.api.parts import joined_provenance, rows_per_part
+from redflower.api.posterior_rows import passed_on
+from redflower.api.processes import inference_ms, started, worker_count
+from redflower.calibrate.verdict import Verdict, verdict_of
 from redflower.catalogue import (
     DistancePrior,
     check_writable,
@@ -22,21 +21,21 @@ from redflower.catalogue import (
     join_tables,
     read_table,
     read_table_parts,
-    write_table,
 )
 from redflower.catalogue.prepared import table_scale
 from redflower.catalogue.reading.prepared_stars import clean_prepared
-from redflower.errors import InputError, RedflowerError
-from redflower.files import written_whole
+from redflower.errors import InputError, RedflowerError, WorkerError
 from redflower.flow import Model, load_model
 from redflower.photometric_offsets import PhotometricOffsets, offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status
 from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
 from redflower.provenance import META_KEY
-from redflower.scale.defaults import PART_ROWS
+from redflower.scale.part_work import FileJob, keep_failed, start_parts
+from redflower.scale.parts import Failure, PartRecord, PartsFolder, is_whole, part_path
 
-MANIFEST: Final = "manifest.json"
+#: Parts that are damaged between their writing and their joining are done again so often.
+_MENDS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,9 @@ class StreamReport:
     statuses, engines : stars by status word and by engine.
     moved : what was done to the magnitudes to bring them to the model's photometric scale, a sentence per survey.
     verdict : whether the stars are of the model's sky.
-    failed_parts : number and message of every part that failed; its rows have the status ``failed``.
+    failures : stars that failed because of an error, part by part; their rows have the status ``failed``.
+    n_workers : processes that worked.
+    peak_bytes : the most memory that one of them held; 0 where all was done in this one. [byte]
     """
 
     n_stars: int
@@ -57,7 +58,9 @@ class StreamReport:
     engines: dict[str, int]
     moved: tuple[str, ...]
     verdict: Verdict
-    failed_parts: tuple[tuple[int, str], ...]
+    failures: tuple[Failure, ...]
+    n_workers: int = 1
+    peak_bytes: int = 0
 
 
 def infer_file(
@@ -72,14 +75,15 @@ def infer_file(
     keep: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
-    part_rows: int = PART_ROWS,
+    part_rows: int | None = None,
+    workers: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> StreamReport:
     """Infer every star of a prepared table and write the posteriors, one part at a time.
 
-    Finished parts wait in the folder ``OUT.parts`` beside the output, so that a killed run loses at most one. At the end
-    they become the one output table, and the folder goes. A part that raises an error keeps its rows, with NaN and the
-    status ``failed``.
+    Finished parts wait in the folder ``OUT.parts`` beside the output, each with its checksum, so that a killed run loses at
+    most those at work. At the end they become the one output table, and the folder goes. A star that raises an error keeps its
+    row, with NaN and the status ``failed``; then the folder stays, and a resumed run tries its part again.
 
     Parameters
     ----------
@@ -88,17 +92,22 @@ def infer_file(
     model, settings, distance_prior, photometry, offsets, keep : as in `redflower.infer`.
     resume : continue with the parts of an earlier run.
     overwrite : whether to replace a table that is there, when all is done.
-    part_rows : rows of a part.
+    part_rows : rows of a part. If None, a 64th of the table, 1,024 at least and 20,480 at most.
+    workers : processes that share the parts; the rows do not depend on it. If None, one for every core where there are stars
+        enough to pay for their start, else this one alone.
     progress : called with the number of stars done, and of all stars where it is known.
 
     Raises
     ------
-    InputError : bad input, or parts of another run are in the way.
+    InputError : bad input, or parts of another run are in the way, or another run is writing this output.
     ModelError : as in `redflower.infer`.
+    WorkerError : what was done cannot be kept (a full disk), or worker processes cannot be started.
     """
     stars, out = Path(stars), Path(out)
     settings = settings or InferenceSettings()
-    check_writable(out, overwrite=overwrite)
+    folder = out.with_name(f"{out.name}.parts")
+    if not (resume and folder.is_dir()):  # a resumed run may complete its own output, see `_check_own`
+        check_writable(out, overwrite=overwrite)
     if out.resolve() == stars.resolve():
         raise InputError(
             f"infer: {out} is also the table of stars, which would be lost; choose another name."
@@ -109,59 +118,39 @@ def infer_file(
             ".vot, or leave --density out."
         )
     model = model if isinstance(model, Model) else load_model(model)
-    n_total = count_rows(stars)
+    size = part_rows or rows_per_part(count_rows(stars))
     # Every part is looked at before the first is inferred: what is wrong in the last one should not be found after hours.
-    moved: list[str] = []
-    names: list[str] = []
-    for number, part in enumerate(_parts(stars, part_rows, say=True)):
-        if number == 0:
+    n_stars, n_parts = 0, 0
+    for part in _parts(stars, size, say=True):
+        if n_parts == 0:
             moved, names = describe_move(table_scale(part, photometry), model.scale()), part.colnames
-            api.passed_on(part, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
+            passed_on(part, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
+        n_parts, n_stars = n_parts + 1, n_stars + len(part)
     model, prior = api.matching_prior(model, distance_prior, names)
-    folder = out.with_name(f"{out.name}.parts")
-    _open_folder(
-        folder, _fingerprint(stars, model, settings, part_rows, photometry, offsets, keep), resume=resume
-    )
-    paths: list[Path] = []
-    failed: list[tuple[int, str]] = []
-    n_done = 0
-    for number, part in enumerate(_parts(stars, part_rows, say=False)):
-        path = folder / f"part-{number:06d}.parquet"
-        if not path.exists():
-            try:
-                table = api.posterior_table(
-                    part,
-                    model,
-                    settings,
-                    prior,
-                    photometry=photometry,
-                    offsets=offsets,
-                    keep=keep,
-                    progress=_shifted(progress, n_done, n_total),
-                )
-            except RedflowerError:
-                if number == 0:  # what is wrong with the first part is wrong with the request
-                    shutil.rmtree(folder)
-                raise
-            except Exception as error:  # one bad part must not cost the others
-                failed.append((number, f"{type(error).__name__}: {error}"))
-                table = _failed_part(part, model, settings, prior, photometry, keep)
-            write_table(table, path)
-        paths.append(path)
-        n_done += len(part)
-        if progress is not None:
-            progress(n_done, n_total)
-    columns = ["status", "engine"]
-    seen = [read_table(path, columns=columns) for path in paths]
-    if not any(api.inferable(table) for table in seen):
-        shutil.rmtree(folder)
-        raise api.nothing_to_infer(model)
-    verdict, meta = _judged(paths)
-    join_tables(paths, out, meta, overwrite=overwrite)
-    shutil.rmtree(folder)
-    statuses, engines = (_counts(seen, name) for name in columns)
-    engines.pop("", None)
-    return StreamReport(n_done, statuses, engines, tuple(moved), verdict, tuple(failed))
+    job = FileJob(model, settings, prior, photometry, offsets, tuple(keep))
+    n_workers = worker_count(workers, n_stars, inference_ms(settings))
+    with PartsFolder(folder, _request(stars, job, size), resume=resume) as kept:
+        _check_own(out, kept, overwrite=overwrite)
+        run = _Run(stars, size, n_stars, job, kept, n_workers, progress)
+        records = run.records(n_parts)
+        if not any(n for record in records for word, n in record.statuses.items() if word != Status.NO_BANDS):
+            kept.remove()
+            raise api.nothing_to_infer(model)
+        paths = [part_path(folder, record.number) for record in records]
+        kept.note("joining")
+        meta = joined_provenance([read_table(path, columns=["status"]).meta[META_KEY] for path in paths])
+        _join(paths, out, meta, n_stars)
+        failures = tuple(failure for record in records for failure in record.failures)
+        if failures:
+            kept.note("finished", out_sha256=file_sha256(out))
+        else:
+            kept.remove()
+    verdict = verdict_of(meta)
+    assert verdict is not None
+    return StreamReport(
+        n_stars, _summed([r.statuses for r in records]), _summed([r.engines for r in records]), tuple(moved), verdict,
+        failures, run.n_workers, run.peak_bytes,
+    )  # fmt: skip
 
 
 def rows_kept(out: "str | Path") -> tuple[int, Path]:
@@ -170,109 +159,137 @@ def rows_kept(out: "str | Path") -> tuple[int, Path]:
     return sum(count_rows(path) or 0 for path in folder.glob("part-*.parquet")), folder
 
 
-def _judged(paths: list[Path]) -> tuple[Verdict, dict[str, Any]]:
-    """Return the verdict on the stars of all parts, and the provenance of their table with it."""
-    metas = [read_table(path, columns=["status"]).meta[META_KEY] for path in paths]
-    total = reduce(add, (SampleFit(**meta["fit"]) for meta in metas))
-    verdict = judge(total)
-    return verdict, {**metas[0], "fit": total.as_dict(), "verdict": verdict.as_dict()}
+class _Run:
+    """The parts of a file that are still to be done, and who does them."""
+
+    def __init__(
+        self, stars: Path, size: int, n_stars: int, job: FileJob, kept: PartsFolder, n_workers: int,
+        progress: Callable[[int, int | None], None] | None,
+    ) -> None:  # fmt: skip
+        self.stars, self.size, self.n_stars, self.job, self.kept = stars, size, n_stars, job, kept
+        self.n_workers, self.peak_bytes, self._progress = n_workers, 0, progress
+        self._done: dict[int, int] = {}
+
+    def records(self, n_parts: int) -> list[PartRecord]:
+        """Do what is not done yet, and return the record of every part.
+
+        Raises
+        ------
+        WorkerError : a part that was written is damaged, again and again.
+        """
+        records = {number: record for number, record in self.kept.records().items() if not record.failures}
+        self._done = {number: record.n_rows for number, record in records.items()}
+        for _ in range(_MENDS):
+            missing = set(range(n_parts)) - set(records)
+            if missing:
+                self._do(missing, records)
+            damaged = [k for k, record in records.items() if not is_whole(self.kept.folder, record)]
+            if not damaged:
+                return [records[number] for number in range(n_parts)]
+            for number in damaged:
+                del records[number]
+        raise WorkerError(
+            f"infer: part {damaged[0]} was written to {self.kept.folder} and read back otherwise {_MENDS} times. The disk or the "
+            "file system loses data; write to another one."
+        )
+
+    def _do(self, missing: set[int], records: dict[int, PartRecord]) -> None:
+        """Do some parts, here or in workers."""
+        tasks = (
+            (k, (k, part)) for k, part in enumerate(_parts(self.stars, self.size, say=False)) if k in missing
+        )
+        arguments = (self.job, self.kept.folder)
+        self.n_workers = min(self.n_workers, len(missing))
+        if self.n_workers == 1:
+            work = start_parts(*arguments)
+            try:
+                for number, payload in tasks:
+                    self._finish(work(payload, lambda n, number=number: self._tell(number, n)), records)  # type: ignore[misc]
+            except RedflowerError:
+                self._forget_if_nothing_is_done(records)
+                raise
+            return
+        lost: dict[int, str] = {}
+        try:
+            with started(start_parts, arguments, self.n_workers) as pool:
+                for outcome in pool.run(tasks, self._tell):
+                    if outcome.problem is None:
+                        self._finish(outcome.value, records)
+                    else:
+                        lost[outcome.key] = outcome.problem
+                self.peak_bytes = max(self.peak_bytes, pool.peak_bytes)
+        except RedflowerError:
+            self._forget_if_nothing_is_done(records)
+            raise
+        for number, part in enumerate(_parts(self.stars, self.size, say=False)) if lost else ():
+            if number in lost:
+                self._finish(keep_failed(self.job, self.kept.folder, number, part, lost[number]), records)
+
+    def _finish(self, record: PartRecord, records: dict[int, PartRecord]) -> None:
+        records[record.number] = record
+        self._tell(record.number, record.n_rows)
+
+    def _tell(self, number: int, n_done: int) -> None:
+        self._done[number] = n_done
+        if self._progress is not None:
+            self._progress(sum(self._done.values()), self.n_stars)
+
+    def _forget_if_nothing_is_done(self, records: dict[int, PartRecord]) -> None:
+        """Leave no folder behind where the first part shows that the request is wrong."""
+        if not records:
+            self.kept.remove()
 
 
-def _shifted(
-    progress: Callable[[int, int | None], None] | None, base: int, n_total: int | None
-) -> Callable[[int], None] | None:
-    """Report progress within a part as progress of the whole."""
-    return None if progress is None else lambda done: progress(base + done, n_total)
+def _join(paths: list[Path], out: Path, meta: dict[str, Any], n_stars: int) -> None:
+    """Write the output of the parts, and see that it has every star."""
+    try:
+        join_tables(paths, out, meta, overwrite=True)
+        found = count_rows(out)
+    except OSError as problem:
+        raise WorkerError(
+            f"infer: {out} cannot be written: {problem}. All parts are finished and kept beside it: make room, then go on with "
+            "--resume."
+        ) from problem
+    if found not in (None, n_stars):
+        raise WorkerError(
+            f"infer: {out} has {found:,} rows where {n_stars:,} were written. The disk or the file system loses data; the parts "
+            "are kept beside it."
+        )
 
 
-def _parts(stars: Path, part_rows: int, *, say: bool) -> Iterator[Table]:
+def _check_own(out: Path, kept: PartsFolder, *, overwrite: bool) -> None:
+    """Refuse an output that is there, unless this run has written it."""
+    noted = kept.noted()
+    is_own = noted.get("state") == "joining" or (
+        noted.get("state") == "finished" and out.is_file() and noted.get("out_sha256") == file_sha256(out)
+    )
+    check_writable(out, overwrite=overwrite or is_own)
+
+
+def _parts(stars: Path, size: int, *, say: bool) -> Iterator[Table]:
     """Read the parts of a prepared table and clean them."""
-    for part in read_table_parts(stars, part_rows):
+    for part in read_table_parts(stars, size):
         yield clean_prepared(part, str(stars), say=say)
 
 
-def _counts(tables: list[Table], name: str) -> dict[str, int]:
-    words, counts = np.unique(
-        np.concatenate([np.asarray(table[name]).astype(str) for table in tables]), return_counts=True
-    )
-    return {str(words[i]): int(counts[i]) for i in np.argsort(-counts, kind="stable")}
+def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
+    """Add up counts of words, the most frequent first; the empty word, of no engine, is left out."""
+    total: dict[str, int] = {}
+    for one in counts:
+        for word, n in one.items():
+            total[word] = total.get(word, 0) + n
+    return {word: n for word, n in sorted(total.items(), key=lambda item: (-item[1], item[0])) if word}
 
 
-def _failed_part(
-    part: Table,
-    model: Model,
-    settings: InferenceSettings,
-    prior: DistancePrior,
-    photometry: PhotometricScale | str | None,
-    keep: Sequence[str],
-) -> Table:
-    """Return the part's rows with nothing inferred: made by the same code with every magnitude hidden."""
-    hidden = part.copy()
-    for name in model.band_names:
-        if name in hidden.colnames:
-            hidden[name] = np.full(len(hidden), np.nan)
-    table = api.posterior_table(hidden, model, settings, prior, photometry=photometry, keep=keep)
-    table["status"] = np.full(len(table), Status.FAILED.value)
-    table["bands"] = np.full(len(table), "")
-    return table
-
-
-def _fingerprint(
-    stars: Path,
-    model: Model,
-    settings: InferenceSettings,
-    part_rows: int,
-    photometry: PhotometricScale | str | None,
-    offsets: PhotometricOffsets | None,
-    keep: Sequence[str],
-) -> dict[str, object]:
+def _request(stars: Path, job: FileJob, size: int) -> dict[str, Any]:
+    """Return what was asked, as JSON has it: by it a resumed run knows its own parts."""
     return {
         "input": stars.name,
         "sha256": file_sha256(stars),
-        "model": model.model_id,
-        "settings": json.loads(json.dumps(asdict(settings))),
-        "part_rows": part_rows,
-        "photometry": None if photometry is None else str(photometry),
-        "offsets": None if offsets is None else offsets_content(offsets),
-        **({"keep": list(keep)} if keep else {}),
+        "model": job.model.model_id,
+        "settings": json.loads(json.dumps(asdict(job.settings))),
+        "part_rows": size,
+        "photometry": None if job.photometry is None else str(job.photometry),
+        "offsets": None if job.offsets is None else offsets_content(job.offsets),
+        "keep": list(job.keep),
     }
-
-
-def _open_folder(folder: Path, fingerprint: dict[str, object], *, resume: bool) -> None:
-    """Make the folder of parts, or check that the one that is there belongs to this run. One without a part is taken over."""
-    manifest = folder / MANIFEST
-    if folder.exists() and not folder.is_dir():
-        raise InputError(
-            f"infer: {folder}, where the parts of this run would lie, is a file. Give the output another name, or move it."
-        )
-    try:
-        written = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        written = None
-    there = [path.name for path in folder.iterdir()] if folder.exists() else []
-    if set(there) <= {MANIFEST} and written != fingerprint:
-        folder.mkdir(exist_ok=True)
-        with written_whole(manifest) as part:
-            part.write_text(json.dumps(fingerprint, indent=1), encoding="utf-8")
-        return
-    if not resume and written is not None and set(there) > {MANIFEST}:
-        raise InputError(
-            f"infer: {folder} holds the parts of an unfinished run. Go on with it by --resume, or remove the folder."
-        )
-    if written is None and not resume:
-        raise InputError(
-            f"infer: {folder}, where the parts of this run would lie, holds other files. Give the output another name."
-        )
-    if written != fingerprint:
-        raise InputError(
-            f"infer --resume: the parts in {folder} are of another input, model or setting. Resume with the same "
-            "arguments, or remove the folder."
-        )
-    for path in sorted(folder.glob("part-*.parquet")):
-        meta = read_table(path, columns=["status"]).meta.get(META_KEY, {})
-        if "fit" not in meta:
-            raise InputError(
-                f"infer --resume: {path} is of redflower {meta.get('redflower', 'of before 0.1')}, an earlier version that "
-                "did not keep how well the stars fit, so that there could be no verdict on them. Remove the folder "
-                f"{folder}, and run again without --resume."
-            )

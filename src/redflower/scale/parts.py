@@ -1,0 +1,262 @@
+"""The folder in which the finished parts of a run wait: each with a record of its checksum, so that none is half there."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import numpy as np
+from astropy.table import Table
+
+from redflower.catalogue import write_table
+from redflower.errors import InputError, TableError, WorkerError
+from redflower.files import file_sha256, written_whole
+from redflower.provenance import VERSION
+from redflower.scale.lock import Lock
+
+MANIFEST: Final = "manifest.json"
+LOCK: Final = "lock"
+FORMAT: Final = "redflower-parts-1"
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Stars that could not be inferred because of an error, not of what they are.
+
+    Attributes
+    ----------
+    part : number of their part.
+    source_id : of each.
+    message : what went wrong, the second time too.
+    """
+
+    part: int
+    source_id: tuple[int, ...]
+    message: str
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """What the folder holds of a finished part.
+
+    Attributes
+    ----------
+    number, n_rows : of the part.
+    n_bytes, sha256 : of its file.
+    statuses, engines : stars by status word and by engine.
+    failures : stars in it that failed; such a part is tried again by a resumed run.
+    """
+
+    number: int
+    n_rows: int
+    n_bytes: int
+    sha256: str
+    statuses: dict[str, int]
+    engines: dict[str, int]
+    failures: tuple[Failure, ...] = ()
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Return the path of a part's table."""
+    return folder / f"part-{number:06d}.parquet"
+
+
+def _record_path(folder: Path, number: int) -> Path:
+    return folder / f"done-{number:06d}.json"
+
+
+def keep_part(folder: Path, number: int, table: Table, failures: Sequence[Failure] = ()) -> PartRecord:
+    """Write a part whole, then its record: a part without one is not finished.
+
+    Raises
+    ------
+    WorkerError : the disk is full, or the file system has lost the file.
+    """
+    path = part_path(folder, number)
+    try:
+        write_table(table, path, overwrite=True)
+        _to_disk(path)
+        record = PartRecord(
+            number=number,
+            n_rows=len(table),
+            n_bytes=path.stat().st_size,
+            sha256=file_sha256(path),
+            statuses=_counts(table, "status"),
+            engines=_counts(table, "engine"),
+            failures=tuple(failures),
+        )
+        _write_json(_record_path(folder, number), asdict(record))
+    except (TableError, OSError) as problem:
+        cause = problem.__cause__ if isinstance(problem, TableError) else problem
+        raise WorkerError(
+            f"infer: part {number} cannot be kept in {folder}: {cause or problem}. What was finished before is there: make room, "
+            "then go on with --resume."
+        ) from problem
+    return record
+
+
+class PartsFolder:
+    """The folder of a run, locked for this process.
+
+    Parameters
+    ----------
+    folder : where the parts are.
+    request : what the run was asked, as JSON has it; parts of another request are not used.
+    resume : whether to go on with what is there.
+
+    Raises
+    ------
+    InputError : the folder belongs to another run, or one is at work in it.
+    """
+
+    def __init__(self, folder: Path, request: dict[str, Any], *, resume: bool) -> None:
+        self.folder = folder
+        content = {"format": FORMAT, "redflower": VERSION, "request": request}
+        there = _names_in(folder)
+        folder.mkdir(exist_ok=True)
+        self._lock = Lock(folder / LOCK, f"infer: {folder}")
+        try:
+            self._take_over(content, there, resume=resume)
+        except InputError:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> "PartsFolder":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+    def records(self) -> dict[int, PartRecord]:
+        """Return the records of the parts that are there as they were written; forget, and say, which are damaged."""
+        found = {}
+        for path in sorted(self.folder.glob("done-*.json")):
+            record = _read_record(path)
+            if record is not None and is_whole(self.folder, record):
+                found[record.number] = record
+            else:
+                _LOG.warning("%s: the part is damaged or gone, and is done again.", path.with_suffix(""))
+                path.unlink(missing_ok=True)
+        return found
+
+    def note(self, state: str, **values: Any) -> None:
+        """Write into the manifest how far the run is."""
+        content = json.loads((self.folder / MANIFEST).read_text("utf-8"))
+        _write_json(self.folder / MANIFEST, {**content, "state": state, **values})
+
+    def noted(self) -> dict[str, Any]:
+        """Return what the manifest says."""
+        content: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text("utf-8"))
+        return content
+
+    def remove(self) -> None:
+        """Remove the folder: all that it held is in the output, or nothing of it is of use."""
+        shutil.rmtree(self.folder)
+
+    def _take_over(self, content: dict[str, Any], there: set[str], *, resume: bool) -> None:
+        """Write the manifest, or check that the one that is there is of this request. A folder without a part is taken over."""
+        manifest, folder = self.folder / MANIFEST, self.folder
+        written = _read_json(manifest)
+        known = {name for name in there if name in (MANIFEST, LOCK) or name.startswith(".")}
+        ours = isinstance(written, dict)
+        if (
+            there <= known
+            and (not there - {LOCK} or ours)
+            and not (resume and ours and _same(written, content))
+        ):
+            _write_json(manifest, content)
+            return
+        if not resume and ours:
+            raise InputError(
+                f"infer: {folder} holds the parts of an unfinished run. Go on with it by --resume, or remove the folder."
+            )
+        if not ours:
+            raise InputError(
+                f"infer: {folder}, where the parts of this run would lie, holds other files. Give the output another name."
+            )
+        if written.get("format") != FORMAT:
+            raise InputError(
+                f"infer --resume: the parts in {folder} are of an earlier version of redflower, which kept no checksums of "
+                "them. Remove the folder, and run again without --resume."
+            )
+        if not _same(written, content):
+            raise InputError(
+                f"infer --resume: the parts in {folder} are of another input, model or setting. Resume with the same "
+                "arguments, or remove the folder."
+            )
+        for path in folder.glob(".*.part*"):  # what a killed process was writing
+            path.unlink(missing_ok=True)
+
+
+def is_whole(folder: Path, record: PartRecord) -> bool:
+    """Return whether a part's file is there as it was written."""
+    path = part_path(folder, record.number)
+    try:
+        return path.stat().st_size == record.n_bytes and file_sha256(path) == record.sha256
+    except OSError:
+        return False
+
+
+def _same(written: dict[str, Any], content: dict[str, Any]) -> bool:
+    return bool(written.get("request") == json.loads(json.dumps(content["request"])))
+
+
+def _names_in(folder: Path) -> set[str]:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(
+            f"infer: {folder}, where the parts of this run would lie, is a file. Give the output another name, or move it."
+        )
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with written_whole(path) as part:
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    _to_disk(path)
+
+
+def _read_record(path: Path) -> PartRecord | None:
+    content = _read_json(path)
+    try:
+        failures = tuple(
+            Failure(int(one["part"]), tuple(map(int, one["source_id"])), str(one["message"]))
+            for one in content.pop("failures")
+        )
+        return PartRecord(**content, failures=failures)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file is on the disk, and see that it is where it should be.
+
+    Raises
+    ------
+    OSError : the file system did not do what it said.
+    """
+    if not path.exists():
+        raise OSError(
+            f"{path} was written and put in its place, but is not there: the file system has lost it"
+        )
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _counts(table: Table, name: str) -> dict[str, int]:
+    words, counts = np.unique(np.asarray(table[name]).astype(str), return_counts=True)
+    return {str(word): int(n) for word, n in zip(words, counts, strict=True)}

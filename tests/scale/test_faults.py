@@ -1,0 +1,200 @@
+"""Faults of a run, done to real processes: killed workers and parents, full disks, no memory, two runs at once."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+import redflower
+from redflower.catalogue import QualityLimits
+
+pytestmark = pytest.mark.slow
+
+#: The smallest parts: nine of them.
+PART_ROWS = 5
+N_STARS = 45
+COMMAND = [sys.executable, "-c", "from redflower.cli.app import main; main()", "infer"]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    sky = redflower.simulate(N_STARS, seed=3, preset="two-cloud", g_faint_mag=18.5)
+    table = redflower.prepare(sky, purpose="inference", limits=QualityLimits(13.5, 18.5)).table
+    return redflower.write_table(table, tmp_path_factory.mktemp("faults") / "stars.parquet")
+
+
+@pytest.fixture(scope="module")
+def straight(prepared: Path) -> Table:
+    """What an undisturbed run of one process gives."""
+    out = prepared.parent / "straight.parquet"
+    assert command(prepared, out, workers=1).wait() in (0, 1)
+    return redflower.read_table(out)
+
+
+def command(stars: Path, out: Path, *more: str, workers: int = 2, **options) -> "subprocess.Popen[str]":
+    """Start `redflower infer`, in a process group of its own."""
+    arguments = ["--model", "mock-sky", "--part-rows", str(PART_ROWS), "--workers", str(workers), *more]
+    return subprocess.Popen(
+        [*COMMAND, str(stars), str(out), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, **options,
+    )  # fmt: skip
+
+
+def wait_for_parts(folder: Path, n: int, process: "subprocess.Popen[str]") -> None:
+    until = time.monotonic() + 300
+    while len(list(folder.glob("done-*.json"))) < n:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def children(process_id: int) -> list[int]:
+    """The processes that one has started."""
+    return [int(n) for n in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+
+
+def check_same(out: Path, straight: Table) -> None:
+    """Every star once, in its order, with the same numbers to the last bit; and nothing left behind."""
+    found = redflower.read_table(out)
+    assert found.colnames == straight.colnames
+    for name in straight.colnames:
+        np.testing.assert_array_equal(np.asarray(found[name]), np.asarray(straight[name]))
+    assert not out.with_name(f"{out.name}.parts").exists()
+
+
+def test_rows_do_not_depend_on_the_number_of_workers(prepared: Path, straight: Table, tmp_path: Path) -> None:
+    for workers in (2, 3):
+        assert command(prepared, tmp_path / f"{workers}.parquet", workers=workers).wait() in (0, 1)
+        check_same(tmp_path / f"{workers}.parquet", straight)
+
+
+def test_killing_a_worker_loses_nothing(prepared: Path, straight: Table, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    process = command(prepared, out)
+    wait_for_parts(tmp_path / "out.parquet.parts", 1, process)
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    assert process.wait() in (0, 1), process.stderr.read()
+    check_same(out, straight)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killing_the_parent_loses_what_was_not_finished_alone(
+    prepared: Path, straight: Table, tmp_path: Path, workers: int
+) -> None:
+    out, folder = tmp_path / "out.parquet", tmp_path / "out.parquet.parts"
+    process = command(prepared, out, workers=workers)
+    wait_for_parts(folder, 2, process)
+    started = children(process.pid)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{one}").exists() for one in started) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{one}").exists() for one in started)
+    assert not out.exists()
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("done-*.json")}
+    assert len(finished) >= 2
+    process = command(prepared, out, "--resume", workers=workers)
+    wait_for_parts(folder, len(finished) + 1, process)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished, "a finished part was done again"
+    assert process.wait() in (0, 1)
+    check_same(out, straight)
+
+
+def test_ctrl_c_ends_all_and_says_how_to_go_on(prepared: Path, straight: Table, tmp_path: Path) -> None:
+    out, folder = tmp_path / "out.parquet", tmp_path / "out.parquet.parts"
+    process = command(prepared, out)
+    wait_for_parts(folder, 1, process)
+    started = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert process.wait() == 130
+    assert not any(Path(f"/proc/{one}").exists() for one in started)
+    said = " ".join(process.stderr.read().split())
+    assert re.search(r"stopped; \d+ stars are kept in .*the same command with --resume", said)
+    assert "Traceback" not in said
+    assert command(prepared, out, "--resume").wait() in (0, 1)
+    check_same(out, straight)
+
+
+def test_two_runs_at_once_are_refused_and_the_first_goes_on(
+    prepared: Path, straight: Table, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    first = command(prepared, out)
+    wait_for_parts(tmp_path / "out.parquet.parts", 1, first)
+    for more in ((), ("--resume",)):
+        second = command(prepared, out, *more)
+        assert second.wait() == 2
+        assert f"another run is writing this now (process {first.pid}" in " ".join(
+            second.stderr.read().split()
+        )
+    assert first.wait() in (0, 1)
+    check_same(out, straight)
+
+
+def limited(kind: int, size: int):
+    def limit() -> None:
+        resource.setrlimit(kind, (size, resource.getrlimit(kind)[1]))
+
+    return limit
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of 256 kB, where this process may mount one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_is_one_message_and_a_larger_one_finishes(
+    prepared: Path, straight: Table, small_disk: Path, workers: int
+) -> None:
+    out = small_disk / "out.parquet"
+    filled = small_disk / "others"
+    process = command(prepared, out, workers=workers)
+    wait_for_parts(small_disk / "out.parquet.parts", 1, process)
+    with suppress(OSError), filled.open("wb", buffering=0) as file:  # until there is no space left
+        while file.write(b"\0" * 512):
+            pass
+    assert process.wait() == 2
+    said = " ".join(process.stderr.read().split())
+    assert "No space left on device" in said
+    assert "make room, then go on with --resume" in said
+    assert "Traceback" not in said
+    assert not out.exists()
+    filled.unlink()
+    assert command(prepared, out, "--resume", workers=workers).wait() in (0, 1)
+    check_same(out, straight)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_limit_on_file_size_is_one_message_and_without_it_the_run_finishes(
+    prepared: Path, straight: Table, tmp_path: Path, workers: int
+) -> None:
+    """What a quota does to a write, where no small file system can be mounted."""
+    out = tmp_path / "out.parquet"
+    process = command(prepared, out, workers=workers, preexec_fn=limited(resource.RLIMIT_FSIZE, 4096))
+    assert process.wait() == 2
+    said = " ".join(process.stderr.read().split())
+    assert "cannot be kept" in said
+    assert "Traceback" not in said
+    assert not out.exists()
+    assert command(prepared, out, "--resume", workers=workers).wait() in (0, 1)
+    check_same(out, straight)
