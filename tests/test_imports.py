@@ -63,13 +63,14 @@ def test_importing_the_package_takes_no_time() -> None:
 
 def test_preparing_fetching_and_plotting_need_no_jax(tmp_path: Path) -> None:
     redflower.write_table(raw_stars(20), tmp_path / "raw.ecsv")
+    selected = ("--selection", tmp_path / "selected.safetensors", "--g-bright", "10")
     table = posterior_table(40, [], seed=1)
     quick = TemperingSettings(n_particles=40, n_moves=2, n_final=4)
     from redflower.products import write_sightline
 
     write_sightline(redflower.sightline(table, max_clouds=1, settings=quick), tmp_path / "los")
     for arguments in (
-        ("prepare", tmp_path / "raw.ecsv", tmp_path / "stars.ecsv", "--for", "inference"),
+        ("prepare", tmp_path / "raw.ecsv", tmp_path / "stars.ecsv", "--for", "training", *selected),
         (
             "prepare",
             tmp_path / "raw.ecsv",

@@ -7,6 +7,10 @@ from jaxtyping import TypeCheckError
 
 from redflower.physics import log_within_limits
 from redflower.posterior.fast.weights import effective_number
+from redflower.sightline.cells import make_grid
+from redflower.sightline.clouds import profile_at
+from redflower.sightline.dust import DustPrior
+from redflower.validate.ranks import uniformity
 
 
 def test_an_array_of_a_wrong_shape_is_refused() -> None:
@@ -17,3 +21,7 @@ def test_an_array_of_a_wrong_shape_is_refused() -> None:
     assert effective_number(np.zeros((2, 4))).shape == (2,)
     with pytest.raises(TypeCheckError, match="effective_number"):
         effective_number(np.zeros((2, 4, 3)))
+    with pytest.raises(TypeCheckError, match="profile_at"):
+        profile_at(np.zeros(8), DustPrior(), make_grid((-0.05, 0.5)))
+    with pytest.raises(TypeCheckError, match="uniformity"):
+        uniformity(np.zeros((2, 4)))

@@ -12,7 +12,7 @@ from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.posterior import InferenceSettings
-from redflower.products.page_sightline import sentence
+from redflower.products.page_sightline import clouds_sentence
 
 CLOUDS = ((370.0, 0.12), (1500.0, 0.04))
 
@@ -27,7 +27,7 @@ def main(n_stars: int, seed: int) -> None:
     began = time.process_time()
     result = redflower.sightline(posteriors)
     spent = time.process_time() - began
-    say(f"{sentence(result.summary)} The fit took {spent:.0f} s of processor time.")
+    say(f"{clouds_sentence(result.summary)} The fit took {spent:.0f} s of processor time.")
     rows = table({"number of clouds": "d", "probability": ".3f"})
     for model in result.fit.models:
         rows.row(model.n_clouds, model.probability)

@@ -30,7 +30,7 @@ from benchmarks.results import recording, say, table
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG  # noqa: E402
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid  # noqa: E402
 from redflower.sightline.clouds import cloud_problem, clouds_at  # noqa: E402
-from redflower.validate.mock_sightlines import MockStars, mock_sightline  # noqa: E402
+from redflower.validate.mock_sightlines import SightlineStars, mock_sightline  # noqa: E402
 
 EBV_RANGE_MAG = (EBV_MIN_MAG, EBV_MAX_MAG)
 #: Compared; as many as part `prior` simulates, so that its odds can be checked.
@@ -138,7 +138,7 @@ def one(label: str, n_stars: int, clouds, keywords, seed: int, prior: DustPrior,
     rng = np.random.default_rng(seed)
     keywords = dict(keywords)
     factor = keywords.pop("error_factor", 1.0)
-    mock = mock_sightline(n_stars, clouds, rng, stars=MockStars(), error_factor=factor, **keywords)
+    mock = mock_sightline(n_stars, clouds, rng, stars=SightlineStars(), error_factor=factor, **keywords)
     started = time.process_time()
     usual = TemperingSettings()
     settings = replace(usual, n_moves=effort * usual.n_moves, n_final=effort * usual.n_final)

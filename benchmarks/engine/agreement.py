@@ -31,7 +31,7 @@ from redflower.posterior import (
     sample_stars,
 )
 from redflower.posterior.keys import star_keys
-from redflower.posterior.nuts.summaries import summarise
+from redflower.posterior.nuts.summaries import summarise_chains
 from redflower.posterior.status import FAST, IMPORTANCE, NUTS
 from redflower.star import Star
 
@@ -84,7 +84,9 @@ def reference(model: Model, stars: Star, ids: np.ndarray, nuts: NutsSettings) ->
         part = jax.tree.map(lambda a, rows=rows: jnp.asarray(a[rows]), stars)
         draws = sample_stars(target, part, star_keys(ids[rows], 5), nuts)
         kept = min(size, len(ids) - start)
-        for name, values in summarise(model, target, part, draws, np.full(size, target.ebv_max_mag)).items():
+        for name, values in summarise_chains(
+            model, target, part, draws, np.full(size, target.ebv_max_mag)
+        ).items():
             columns.setdefault(name, []).append(np.asarray(values)[:kept])
         draws_of_e.append(np.asarray(draws.ebv_mag).reshape(size, -1)[:kept])
         print(

@@ -23,7 +23,7 @@ from redflower.flow import load_model
 from redflower.physics import Zhang23Law, extinction_mag, intrinsic_bp_rp
 from redflower.train import ContrastConfig, EmulatorConfig, StageConfig, TrainConfig
 from redflower.train.dataset import tabulate
-from redflower.train.loss.contrastive import redden
+from redflower.train.loss.contrastive import redden_star
 from redflower.train.loss.estimator import Estimator
 from redflower.train.loss.evidence import log_evidence
 from redflower.train.loss.training_star import TrainingStar
@@ -108,7 +108,9 @@ def report(name: str, flow, data: TrainingStar, n_draws: int) -> None:
     for ebv in (0.0, 0.1, 0.2, 0.4):
         copies = with_magnitudes(
             data,
-            np.asarray(jax.vmap(lambda s, e=ebv: redden(LAW, s, jnp.float32(e)).magnitude_mag)(data.star)),
+            np.asarray(
+                jax.vmap(lambda s, e=ebv: redden_star(LAW, s, jnp.float32(e)).magnitude_mag)(data.star)
+            ),
         )
         dimmed = over_stars(lambda d, k: evidence(prepared_flow, d, k, n_draws), copies)
         mean, std = posterior_moments(

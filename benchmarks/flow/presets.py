@@ -86,7 +86,9 @@ def compared(n_stars: int, minutes: float, names: Sequence[str], table_rows: Tab
     rows = np.random.default_rng(SEED).permutation(len(sample.star.parallax_mas))
     judges, learnt = rows[:TEST_STARS], np.sort(rows[TEST_STARS : TEST_STARS + n_stars])
     gaps = rows_with_gaps(sample, 11)
-    objective = Objective(TrainConfig(), default_law(), *LIMITS.values(), None, prior.g_limit_mag)
+    objective = Objective(
+        config=TrainConfig(), law=default_law(), prior_limit_mag=prior.g_limit_mag, **LIMITS
+    )
     measure = make_measure(objective, sample, gaps, TEST_DRAWS, "adapted")
     data = jax.tree.map(lambda a: np.asarray(a)[learnt], sample)
     recipes = {

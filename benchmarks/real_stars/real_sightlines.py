@@ -26,7 +26,7 @@ from redflower.catalogue import ColumnMap, QualityLimits, prepared_error_name
 from redflower.catalogue.reading.schema import magnitude_error_column
 from redflower.posterior import Flag, InferenceSettings, joint_density
 from redflower.products import SightlineResult
-from redflower.products.page_sightline import sentence
+from redflower.products.page_sightline import clouds_sentence
 from redflower.sightline import DustPrior, flat_distance_log_weight, make_grid, star_cells
 
 #: Stars of Orion with a parallax better than this are drawn from: foreground stars must be told from background. [mas]
@@ -220,7 +220,7 @@ def orion(data: Path, n_stars: int, model: str) -> None:
     ):
         say(f"**{label[:1].upper()}{label[1:]}**, {rows.sum()} stars:")
         result = redflower.sightline(posteriors[rows], max_clouds=3, prior=prior, flat_distances=flat)
-        say(f"   {sentence(result.summary)}")
+        say(f"   {clouds_sentence(result.summary)}")
         cloud_lines(result, (250.0, 350.0, 450.0, 600.0, 1000.0, 2000.0))
 
 

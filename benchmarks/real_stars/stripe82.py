@@ -21,7 +21,7 @@ from redflower.api import status_counts
 from redflower.catalogue import QualityLimits
 from redflower.flow import load_model
 from redflower.posterior import InferenceSettings
-from redflower.products.page_sightline import sentence
+from redflower.products.page_sightline import clouds_sentence
 from redflower.provenance import META_KEY, VERSION
 
 #: Redder dwarfs are of class M, about.
@@ -100,7 +100,7 @@ def main() -> None:
         "seconds": round(time.monotonic() - began),
     }
     if arguments.clouds:
-        result["clouds"] = sentence(redflower.sightline(post).summary)
+        result["clouds"] = clouds_sentence(redflower.sightline(post).summary)
     path = ROOT / "docs" / "results" / f"stripe82-{model.name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(fragment(result), encoding="utf-8")

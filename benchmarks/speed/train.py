@@ -47,7 +47,7 @@ def seconds(function, *arguments, repeats: int = 10) -> float:
 def step_cost(data, config: TrainConfig) -> None:
     """A whole step per star over its K flow evaluations, gradients included."""
     flow = initial_flow(config, 11, data)
-    objective = Objective(config, Zhang23Law(), *LIMITS.values())
+    objective = Objective(config=config, law=Zhang23Law(), **LIMITS)
     for n_draws, magnitudes, batch in ((4, "likelihood", 256), (32, "likelihood", 1024), (8, "adapted", 512)):
         stage = StageConfig(n_draws=n_draws, magnitudes=magnitudes, batch_size=batch)
         optimiser = stage_optimiser(stage)

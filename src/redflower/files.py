@@ -188,7 +188,7 @@ def _try_folder(folder: Path, said: str) -> None:
 
 
 def _part_beside(path: Path) -> Path:
-    """The hidden file that is written before it takes the place of ``path``; its name is no longer than the system allows."""
+    """Name the hidden file that is written before it takes the place of ``path``, no longer than the system allows."""
     stem = (
         path.stem
         if len(path.name.encode()) < _NAME_MAX
@@ -203,7 +203,7 @@ def _short(path: Path) -> str:
 
 
 def _why(problem: Exception) -> str:
-    """What the system says, as the end of a sentence."""
+    """Return what the system says, as the end of a sentence."""
     text = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
     return text[:1].lower() + text[1:]
 

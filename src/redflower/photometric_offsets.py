@@ -132,7 +132,13 @@ def read_offsets(path: "str | Path") -> PhotometricOffsets:
             raise ValueError("offsets and covariances must be finite, variances not negative")
         if np.abs(offset).max() > 1.0:
             raise ValueError(f"an offset of {np.abs(offset).max():g} mag; no calibration is so far off")
-        return PhotometricOffsets(bands, offset, covariance, str(content["model"]), content["provenance"])
+        return PhotometricOffsets(
+            bands=bands,
+            offset_mag=offset,
+            covariance_mag2=covariance,
+            model_id=str(content["model"]),
+            provenance=content["provenance"],
+        )
     except OSError as problem:
         raise InputError(f"offsets {path} cannot be read: {problem.strerror or problem}.") from None
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as problem:

@@ -26,7 +26,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def counter(what: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """Give a function to call with the number done so far, and the total where it is not known at the start."""
+    """Return a function to call with the number done so far, and the total where it is not known at the start."""
     if _QUIET:
         yield lambda *_: None
         return
@@ -51,7 +51,7 @@ def counter(what: str, total: int | None) -> Iterator[Callable[..., None]]:
 
 @contextmanager
 def shown(progress: ShowProgress, what: str, total: int | None) -> Iterator[Callable[..., None] | None]:
-    """Give what a function's ``progress`` asks for: a function to call with the number done, or None.
+    """Return what a function's ``progress`` asks for: a function to call with the number done, or None.
 
     Parameters
     ----------

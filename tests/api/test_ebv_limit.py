@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from redflower.api.inference import _ebv_limit_mag, _ebv_limit_recorded
+from redflower.api.posterior_rows import _ebv_limit_mag, _ebv_limit_recorded
 from redflower.posterior import InferenceSettings
 
 WITH_MAP = Table({"source_id": np.arange(3), "ebv_map": [0.1, 0.2, np.nan]})

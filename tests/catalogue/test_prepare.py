@@ -40,7 +40,9 @@ def counts(report: CutReport) -> dict[str, int]:
 
 @pytest.fixture
 def flat_prior() -> DistancePrior:
-    return DistancePrior(np.full(12, 6.0), np.full(12, 1.0), np.full(12, 2.0), "flat", "")
+    return DistancePrior(
+        log_length_pc=np.full(12, 6.0), alpha=np.full(12, 1.0), beta=np.full(12, 2.0), name="flat", sha256=""
+    )
 
 
 # ---------------------------------------------------------------- magnitudes and errors

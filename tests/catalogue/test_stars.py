@@ -10,7 +10,9 @@ from tests.helpers.raw_stars import raw_stars
 
 @pytest.fixture
 def flat_prior() -> DistancePrior:
-    return DistancePrior(np.full(12, 6.0), np.full(12, 1.0), np.full(12, 2.0), "flat", "")
+    return DistancePrior(
+        log_length_pc=np.full(12, 6.0), alpha=np.full(12, 1.0), beta=np.full(12, 2.0), name="flat", sha256=""
+    )
 
 
 def test_stars_are_the_rows_of_the_table_with_finite_fillers(flat_prior):

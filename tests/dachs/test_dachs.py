@@ -171,7 +171,15 @@ def test_its_own_overflow_is_noticed_and_splits_the_tile(server, archive, tmp_pa
 
 def test_ranges_of_a_dust_limit_are_understood(server, archive, tmp_path):
     """Many ranges in one query: the sky of a checkerboard of dust."""
-    dust = DustMap(np.where(np.arange(12 * 128**2) % 2, 0.01, 0.05), 128, "nested", "icrs", "board", "", ())
+    dust = DustMap(
+        ebv_mag=np.where(np.arange(12 * 128**2) % 2, 0.01, 0.05),
+        nside=128,
+        order="nested",
+        frame="icrs",
+        name="board",
+        sha256="",
+        notes=(),
+    )
     first, last = (f(archive.expected["source_id"]) for f in (np.min, np.max))
     tiles = [
         t

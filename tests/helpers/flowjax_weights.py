@@ -20,4 +20,9 @@ def weights_from_flowjax(network) -> DenseWeights:
     diagonals = tuple(
         jnp.where(block_masks(dim, m.shape[0] // dim, m.shape[1] // dim)[0], m, 0.0) for m in matrices
     )
-    return DenseWeights(matrices, diagonals, tuple(li.bias for li in linears), plain.cond_linear.weight)
+    return DenseWeights(
+        matrices=matrices,
+        diagonals=diagonals,
+        biases=tuple(li.bias for li in linears),
+        condition=plain.cond_linear.weight,
+    )

@@ -21,10 +21,10 @@ def random_flow(seed: int = 0, dim: int = 11, block_dim: int = 4) -> Conditional
     rng = np.random.default_rng(seed)
     inverse = np.tril(0.3 * rng.normal(size=(dim, dim)), -1) + np.diag(rng.uniform(0.5, 3.0, dim))
     standardisation = Standardisation(
-        jnp.asarray(rng.normal(size=dim), jnp.float32),
-        jnp.asarray(inverse, jnp.float32),
-        jnp.array([3.9, 2.7], jnp.float32),
-        jnp.array([0.1, 0.3], jnp.float32),
+        x_mean=jnp.asarray(rng.normal(size=dim), jnp.float32),
+        x_inverse_cholesky=jnp.asarray(inverse, jnp.float32),
+        condition_mean=jnp.array([3.9, 2.7], jnp.float32),
+        condition_std=jnp.array([0.1, 0.3], jnp.float32),
     )
     return ConditionalFlow(network, standardisation)
 

@@ -84,10 +84,15 @@ def test_the_limits_in_g_bound_the_absolute_magnitudes(prepared):
 def test_the_sky_shows_the_map_below_the_limit_and_the_selection_where_stars_are(prepared):
     lon, _ = HEALPix(16, order="ring").healpix_to_lonlat(np.arange(12 * 256))
     values = np.where(lon.deg < 180, 0.01, 0.05)
-    dust = DustMap(values, 16, "ring", "galactic", "half", "", ())
+    dust = DustMap(ebv_mag=values, nside=16, order="ring", frame="galactic", name="half", sha256="", notes=())
     log_p = jnp.log(jnp.linspace(0.2, 0.9, 48)[:, None, None])
     selection = SelectionFunction(
-        log_p, log_p[:, :, 0], jnp.zeros_like(log_p), jnp.array([17.0]), jnp.array([0.5]), 2
+        log_probability=log_p,
+        log_mean_probability=log_p[:, :, 0],
+        uncertainty=jnp.zeros_like(log_p),
+        g_centre_mag=jnp.array([17.0]),
+        g_rp_centre_mag=jnp.array([0.5]),
+        nside=2,
     )
     figure = sky_figure(prepared, dust=dust, selection=selection)
     left, right = figure.axes[:2]

@@ -47,8 +47,14 @@ TRAINING_BRIGHT_MAG = 3.0
 def brightness_selection() -> SelectionFunction:
     log_p = jnp.broadcast_to(jnp.array([LOG_AT_8, 0.0]), (12, 2))
     cells = jnp.broadcast_to(log_p[:, :, None], (12, 2, 2))
-    centres = jnp.array([8.0, 13.0]), jnp.array([0.3, 0.9])
-    return SelectionFunction(cells, log_p, jnp.zeros_like(cells), *centres, 1)
+    return SelectionFunction(
+        log_probability=cells,
+        log_mean_probability=log_p,
+        uncertainty=jnp.zeros_like(cells),
+        g_centre_mag=jnp.array([8.0, 13.0]),
+        g_rp_centre_mag=jnp.array([0.3, 0.9]),
+        nside=1,
+    )
 
 
 def log_p_of(g_mag: np.ndarray) -> np.ndarray:
@@ -60,12 +66,12 @@ def colour_selection(seed: int = 0, n_g: int = 5) -> SelectionFunction:
     rng = np.random.default_rng(seed)
     cells = np.log(rng.uniform(0.02, 1.0, (12, n_g, 4)))
     return SelectionFunction(
-        jnp.asarray(cells, jnp.float32),
-        jnp.asarray(cells.mean(axis=2), jnp.float32),
-        jnp.zeros(cells.shape),
-        jnp.linspace(13.0, 20.0, n_g),
-        jnp.array([0.2, 0.5, 0.8, 1.1]),
-        1,
+        log_probability=jnp.asarray(cells, jnp.float32),
+        log_mean_probability=jnp.asarray(cells.mean(axis=2), jnp.float32),
+        uncertainty=jnp.zeros(cells.shape),
+        g_centre_mag=jnp.linspace(13.0, 20.0, n_g),
+        g_rp_centre_mag=jnp.array([0.2, 0.5, 0.8, 1.1]),
+        nside=1,
     )
 
 
@@ -172,8 +178,14 @@ def test_the_fast_engine_knows_the_selection() -> None:
 
     def of_g(row: jax.Array) -> SelectionFunction:
         cells = jnp.broadcast_to(row[:, :, None], (12, 8, 4))
-        centres = jnp.linspace(13.0, 20.0, 8), jnp.array([0.2, 0.5, 0.8, 1.1])
-        return SelectionFunction(cells, row, jnp.zeros_like(cells), *centres, 1)
+        return SelectionFunction(
+            log_probability=cells,
+            log_mean_probability=row,
+            uncertainty=jnp.zeros_like(cells),
+            g_centre_mag=jnp.linspace(13.0, 20.0, 8),
+            g_rp_centre_mag=jnp.array([0.2, 0.5, 0.8, 1.1]),
+            nside=1,
+        )
 
     @eqx.filter_jit
     def run(fast, part, noise, keys):

@@ -13,7 +13,12 @@ from redflower.products.skymap import SkyMap
 def a_map(n_pixels: int = 3) -> SkyMap:
     ebv = np.linspace(0.0, 0.2, n_pixels * 2).reshape(n_pixels, 2)
     return SkyMap(
-        8, np.arange(n_pixels) + 40, np.array([300.0, 1000.0]), ebv, ebv * 0 + 0.01, np.full(n_pixels, 50)
+        nside=8,
+        pixel=np.arange(n_pixels) + 40,
+        distance_pc=np.array([300.0, 1000.0]),
+        ebv_mag=ebv,
+        ebv_std_mag=ebv * 0 + 0.01,
+        n_stars=np.full(n_pixels, 50),
     )
 
 

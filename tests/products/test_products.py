@@ -15,7 +15,7 @@ from redflower.errors import InputError
 from redflower.plot.sightline import sightline_figure
 from redflower.posterior import Flag, joint_density
 from redflower.products import redraw, write_sightline
-from redflower.products.page_sightline import sentence
+from redflower.products.page_sightline import clouds_sentence
 from redflower.products.sightline import SightlineResult
 from redflower.sightline import TemperingSettings
 from tests.cli.test_commands import run
@@ -143,7 +143,7 @@ def test_stars_are_not_chosen_by_their_reddening() -> None:
 
 
 def test_the_sentence_says_what_was_found(result: SightlineResult) -> None:
-    text = sentence(result.summary)
+    text = clouds_sentence(result.summary)
     assert "most probable answer" in text
     assert "Intervals hold 68 %" in text
     assert "--scatter" not in text
@@ -152,9 +152,11 @@ def test_the_sentence_says_what_was_found(result: SightlineResult) -> None:
 
 def test_the_sentence_warns_of_a_scatter_at_its_limit_and_tells_the_drift(result: SightlineResult) -> None:
     numbers = json.loads(json.dumps(result.summary, default=float)) | {"scatter_mag": 0.028}
-    assert "0.028 mag more than their errors, about all that the prior allows (0.03 mag)" in sentence(numbers)
+    assert "0.028 mag more than their errors, about all that the prior allows (0.03 mag)" in clouds_sentence(
+        numbers
+    )
     numbers |= {"drift_mag_per_mag": 0.012, "drift_mag_per_mag_std": 0.003}
-    assert "changing by +0.0120 ± 0.0030 mag per magnitude of distance modulus" in sentence(numbers)
+    assert "changing by +0.0120 ± 0.0030 mag per magnitude of distance modulus" in clouds_sentence(numbers)
 
 
 def test_the_curves_of_the_figure_follow_the_zero_point(result: SightlineResult) -> None:

@@ -25,7 +25,13 @@ def densities(
     nodes = low[:, None] + step[:, None] * np.arange(N_EBV_NODES)
     log_density = -0.5 * ((nodes - measured[:, None]) / sigma_mag) ** 2
     both = log_density[:, None, :] - 0.5 * (np.linspace(-3, 3, N_MODULUS_NODES) ** 2)[None, :, None]
-    joint = JointDensity(low, step, np.full(n, 9.0), np.full(n, 0.1), quantise_log_density(both))
+    joint = JointDensity(
+        ebv_start_mag=low,
+        ebv_step_mag=step,
+        modulus_start_mag=np.full(n, 9.0),
+        modulus_step_mag=np.full(n, 0.1),
+        steps_below_peak=quantise_log_density(both),
+    )
     a, b = ((limit - measured) / sigma_mag for limit in LIMITS)
     return joint, stats.truncnorm.mean(a, b, loc=measured, scale=sigma_mag)
 
@@ -59,7 +65,13 @@ def test_it_is_the_integral_over_mean_and_scatter() -> None:
     log_density = np.repeat(
         (-0.5 * ((nodes - measured[:, None]) / sigma) ** 2)[:, None], N_MODULUS_NODES, axis=1
     )
-    joint = JointDensity(low, step, np.full(6, 9.0), np.full(6, 0.1), quantise_log_density(log_density))
+    joint = JointDensity(
+        ebv_start_mag=low,
+        ebv_step_mag=step,
+        modulus_start_mag=np.full(6, 9.0),
+        modulus_step_mag=np.full(6, 0.1),
+        steps_below_peak=quantise_log_density(log_density),
+    )
     found = mean_reddening(joint, LIMITS)
 
     def posterior(mean: float, scatter: float) -> float:

@@ -26,7 +26,7 @@ from redflower.sightline.likelihood import StarSet, kernel_cells
 from redflower.sightline.problem import Problem
 from redflower.sightline.result import cloud_summary
 from redflower.sightline.tempering import sample
-from redflower.validate.mock_sightlines import MockStars, mock_sightline
+from redflower.validate.mock_sightlines import SightlineStars, mock_sightline
 
 RANGE = (-0.05, 0.5)
 QUICK = TemperingSettings(n_particles=120, n_moves=4, n_final=16)
@@ -38,15 +38,15 @@ def normal_stars(ebv, modulus, sigma_ebv, sigma_mu) -> JointDensity:
     low = np.clip(ebv - 5 * sigma_ebv, *RANGE)
     high = np.clip(ebv + 5 * sigma_ebv, *RANGE)
     density = JointDensity(
-        low,
-        (high - low) / (N_EBV_NODES - 1),
-        modulus - 5 * sigma_mu,
-        np.full(len(ebv), 10 * sigma_mu / (N_MODULUS_NODES - 1)),
-        np.zeros((len(ebv), N_MODULUS_NODES, N_EBV_NODES), np.uint8),
+        ebv_start_mag=low,
+        ebv_step_mag=(high - low) / (N_EBV_NODES - 1),
+        modulus_start_mag=modulus - 5 * sigma_mu,
+        modulus_step_mag=np.full(len(ebv), 10 * sigma_mu / (N_MODULUS_NODES - 1)),
+        steps_below_peak=np.zeros((len(ebv), N_MODULUS_NODES, N_EBV_NODES), np.uint8),
     )
     a = (density.ebv_nodes_mag() - ebv[:, None])[:, None, :] / sigma_ebv
     b = (density.modulus_nodes_mag() - modulus[:, None])[:, :, None] / sigma_mu
-    return JointDensity(*list(vars(density).values())[:4], quantise_log_density(-0.5 * (a**2 + b**2)))
+    return replace(density, steps_below_peak=quantise_log_density(-0.5 * (a**2 + b**2)))
 
 
 @pytest.mark.equation("E28")
@@ -97,8 +97,16 @@ def one_cloud(
     modulus=8.0, ebv=0.1, foreground=0.01, scatter=0.01, patchiness=0.2, outliers=0.05, drift=0.0
 ) -> Dust:
     one, row = np.ones(1), np.ones((1, 1))
-    shared = (foreground * one, scatter * one, outliers * one)
-    return Dust(*shared, modulus * row, ebv * row, patchiness * row, drift * one, (6.0, 11.0))
+    return Dust(
+        foreground_mag=foreground * one,
+        scatter_mag=scatter * one,
+        outlier_share=outliers * one,
+        modulus_mag=modulus * row,
+        ebv_mag=ebv * row,
+        patchiness=patchiness * row,
+        drift=drift * one,
+        drifts_between_mag=(6.0, 11.0),
+    )
 
 
 @pytest.mark.equation("ES1")
@@ -125,9 +133,12 @@ def test_the_kernel_is_normalised_between_the_limits(ebv: float) -> None:
 
 @pytest.mark.equation("ES3")
 def test_levels_and_scatters_add_up_with_the_clouds() -> None:
-    row = np.array([[0.1, 0.05]])
-    shared = (np.array([0.01]), np.array([0.004]), np.zeros(1))
-    dust = Dust(*shared, np.array([[7.0, 11.0]]), row, np.array([[0.3, 0.2]]), np.zeros(1), (6.0, 11.0))
+    dust = replace(
+        one_cloud(foreground=0.01, scatter=0.004),
+        modulus_mag=np.array([[7.0, 11.0]]),
+        ebv_mag=np.array([[0.1, 0.05]]),
+        patchiness=np.array([[0.3, 0.2]]),
+    )
     np.testing.assert_allclose(dust.levels_mag(), [[0.01, 0.11, 0.16]])
     expected = [0.004, np.hypot(0.004, 0.03), np.sqrt(0.004**2 + 0.03**2 + 0.01**2)]
     np.testing.assert_allclose(dust.scatters_mag()[0], expected)
@@ -165,15 +176,15 @@ def test_the_likelihood_of_a_drift_against_a_sum_over_every_cell() -> None:
     cells = star_cells(mock.density, grid)
     stars = StarSet(cells, grid)
     middle = 0.5 * (grid.modulus_edges_mag[1:] + grid.modulus_edges_mag[:-1])
-    places, heights, patches = (
-        np.array([[5.5, 8.1, 8.3]]),
-        np.array([[0.02, 0.06, 0.04]]),
-        np.full((1, 3), 0.2),
+    places = np.array([[5.5, 8.1, 8.3]])
+    plain = replace(
+        one_cloud(foreground=0.01, scatter=0.01, outliers=0.05),
+        modulus_mag=places,
+        ebv_mag=np.array([[0.02, 0.06, 0.04]]),
+        patchiness=np.full((1, 3), 0.2),
     )
     for drift in (-0.01, 0.01, 0.02):
-        shared = (np.array([0.01]), np.array([0.01]), np.array([0.05]))
-        dust = Dust(*shared, places, heights, patches, np.array([drift]), (6.0, 11.0))
-        plain = replace(dust, drift=np.zeros(1))
+        dust = replace(plain, drift=np.array([drift]))
         weight = []
         for mu in middle:
             zero = dust.foreground_mag + drift * (np.clip(mu, 6.0, 11.0) - 6.0)
@@ -209,11 +220,11 @@ def test_one_nan_star_does_not_silence_the_others() -> None:
     alone = StarSet(star_cells(density, grid), grid)
     start, empty = density.ebv_start_mag.copy(), density.steps_below_peak.copy()
     start[1] = np.nan
-    broken = JointDensity(start, *list(vars(density).values())[1:])
+    broken = replace(density, ebv_start_mag=start)
     assert usable_densities(broken).tolist() == [True, False, True]
     empty[1] = EMPTY
-    nothing = JointDensity(*list(vars(density).values())[:4], empty)
-    rest = JointDensity(*(value[[0, 2]] for value in vars(density).values()))
+    nothing = replace(density, steps_below_peak=empty)
+    rest = density.rows(np.array([0, 2]))
     for damaged in (broken, nothing):
         stars = StarSet(star_cells(damaged, grid), grid)
         assert stars.n_stars == 2
@@ -234,7 +245,7 @@ def test_dividing_the_distance_prior_out_leaves_the_likelihood() -> None:
     log_prior = (1.6 + 1.0) * np.log(ratio) - ratio**0.9
     np.testing.assert_allclose(weight + log_prior, (weight + log_prior)[0, 0], atol=2e-3)
     with_prior = quantise_log_density(density.log_density() + log_prior[:, :, None])
-    held = JointDensity(*list(vars(density).values())[:4], with_prior)
+    held = replace(density, steps_below_peak=with_prior)
     grid = make_grid(RANGE)
     back = star_cells(held, grid, weight)[0].sum(axis=1)
     plain = star_cells(density, grid)[0].sum(axis=1)
@@ -319,7 +330,10 @@ def test_the_sampler_finds_a_known_evidence_and_both_modes() -> None:
         )
 
     problem = Problem(
-        4, log_likelihood, lambda n, rng: rng.random((n, 4)), lambda p: np.ones(len(p), dtype=bool)
+        n_dim=4,
+        log_likelihood=log_likelihood,
+        start=lambda n, rng: rng.random((n, 4)),
+        valid=lambda p: np.ones(len(p), dtype=bool),
     )
     found = sample(
         problem, np.random.default_rng(1), TemperingSettings(n_particles=300, n_moves=9, n_final=32)
@@ -346,7 +360,10 @@ def test_the_evidence_of_a_bent_density_in_twelve_dimensions() -> None:
         return constant - 0.5 * np.einsum("ni,ij,nj->n", off, inverse, off)
 
     problem = Problem(
-        n_dim, log_likelihood, lambda n, rng: rng.random((n, n_dim)), lambda p: np.ones(len(p), dtype=bool)
+        n_dim=n_dim,
+        log_likelihood=log_likelihood,
+        start=lambda n, rng: rng.random((n, n_dim)),
+        valid=lambda p: np.ones(len(p), dtype=bool),
     )
     settings = TemperingSettings(n_particles=300)
     found = [sample(problem, np.random.default_rng(k), settings).log_evidence for k in range(6)]
@@ -403,7 +420,7 @@ def test_a_plain_cloud_is_found_with_its_distance_and_reddening() -> None:
 
 def test_stars_free_of_dust_show_none() -> None:
     """Wide densities pile up at the lower limit of the prior; a kernel that lost mass there would see dust."""
-    wide = MockStars(ebv_error_mag=(0.05, 0.1), ambiguous_share=0.0)
+    wide = SightlineStars(ebv_error_mag=(0.05, 0.1), ambiguous_share=0.0)
     mock = mock_sightline(300, [], np.random.default_rng(7), stars=wide, scatter_mag=0.003, outlier_share=0.0)
     fit = fit_sightline(
         mock.density, RANGE, np.random.default_rng(0), max_clouds=1, settings=QUICK, monotone=False

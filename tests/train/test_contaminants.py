@@ -12,9 +12,10 @@ from redflower.physics import Zhang23Law
 from redflower.star import Star
 from redflower.train.config import FlowConfig, StageConfig, TrainConfig
 from redflower.train.dataset import tabulate
-from redflower.train.loop import MOST_OUTLIERS, train_flow
+from redflower.train.loop import train_flow
 from redflower.train.loss.objective import Objective, log_mixture
 from redflower.train.measure import make_measure
+from redflower.train.stages import MOST_OUTLIERS
 from tests.posterior.test_posterior import example_star
 
 LIMITS = {"g_bright_mag": 10.0, "g_faint_mag": 20.0}
@@ -53,7 +54,7 @@ def test_the_share_is_learnt_and_the_population_is_the_clean_one() -> None:
     assert results[0].outlier_share == pytest.approx(SHARE, abs=0.03)
     assert results[1].outlier_share == 0.0
     clean = tabulate(drawn(1000, 2, 0.0))
-    objective = Objective(CONFIG, Zhang23Law(), *LIMITS.values())
+    objective = Objective(config=CONFIG, law=Zhang23Law(), **LIMITS)
     measure = make_measure(objective, clean, np.zeros(1000, bool), 16, None)
     mixed, plain = (float(measure(r.flow, np.arange(1000), 0)[0].mean()) for r in results)
     # Were both flows the density of what they are given, the plain one would lose 8 % of the mass to what is not clean: 0.08 nat.

@@ -25,8 +25,18 @@ PARALLAX_ERROR_MAS = 0.02
 def linear_flow(mean_mag, log_spread) -> PreparedFlow:
     """M ~ N(mean, spread^2) at every (R, Z): the one-layer member of the family."""
     inverse = jnp.exp(-log_spread).reshape(1, 1)
-    weights = DenseWeights((inverse,), (inverse,), (-inverse[0] * mean_mag,), jnp.zeros((1, 2)))
-    unit = Standardisation(jnp.zeros(1), jnp.ones((1, 1)), jnp.zeros(2), jnp.ones(2))
+    weights = DenseWeights(
+        matrices=(inverse,),
+        diagonals=(inverse,),
+        biases=(-inverse[0] * mean_mag,),
+        condition=jnp.zeros((1, 2)),
+    )
+    unit = Standardisation(
+        x_mean=jnp.zeros(1),
+        x_inverse_cholesky=jnp.ones((1, 1)),
+        condition_mean=jnp.zeros(2),
+        condition_std=jnp.ones(2),
+    )
     return PreparedFlow(weights, unit)
 
 

@@ -63,8 +63,14 @@ def test_reddenings_and_distances_are_those_of_the_prior(model, design) -> None:
 
 def test_a_model_with_a_selection_function_is_refused(model, design) -> None:
     cells = jnp.zeros((12, 3, 2))
-    centres = jnp.arange(3.0), jnp.arange(2.0)
-    everywhere = SelectionFunction(cells, cells[:, :, 0], cells, *centres, 1)
+    everywhere = SelectionFunction(
+        log_probability=cells,
+        log_mean_probability=cells[:, :, 0],
+        uncertainty=cells,
+        g_centre_mag=jnp.arange(3.0),
+        g_rp_centre_mag=jnp.arange(2.0),
+        nside=1,
+    )
     selected = dataclasses.replace(model, selection=everywhere)
     with pytest.raises(InputError, match="selection function"):
         simulate_from_prior(

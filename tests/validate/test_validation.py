@@ -14,7 +14,7 @@ from redflower.catalogue import default_distance_prior, to_stars
 from redflower.flow import load_model
 from redflower.physics import Zhang23Law, extinction_mag
 from redflower.posterior.fast.fit import FitRecord
-from redflower.products.page_validation import biased_cells, sentence
+from redflower.products.page_validation import biased_cells, validation_sentence
 from redflower.products.validation import write_validation
 from redflower.validate import redden, score, trials
 from redflower.validate.scores import INTERVAL_SHARES
@@ -143,7 +143,7 @@ def test_the_experiment_scores_what_the_engine_does(experiment) -> None:
     assert cells
     assert all(cell["bp_rp_mag"][1] > 1.6 for cell in cells)
     assert np.isfinite(np.asarray(rows["m_g_0"])).all()
-    assert "the paper: residual 0.006 mag" in sentence(numbers)
+    assert "the paper: residual 0.006 mag" in validation_sentence(numbers)
 
 
 def test_the_folder_of_an_experiment(experiment, tmp_path: Path) -> None:

@@ -118,7 +118,15 @@ def make_sky_map(
             if call is not None:
                 call(n_done, len(wanted))
     verdict = verdict_of(posteriors.meta.get(META_KEY, {}))
-    return SkyMap(nside, wanted.astype(np.int64), distance, mean, std, counts.astype(np.int64), verdict)
+    return SkyMap(
+        nside=nside,
+        pixel=wanted.astype(np.int64),
+        distance_pc=distance,
+        ebv_mag=mean,
+        ebv_std_mag=std,
+        n_stars=counts.astype(np.int64),
+        verdict=verdict,
+    )
 
 
 @dataclass(frozen=True)

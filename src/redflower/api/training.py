@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from redflower.api.sample import training_sample
+from redflower.api.sample import TrainingSample, training_sample
 from redflower.api.training_plan import RunPlanner, chosen_preset, resolved_config
 from redflower.bands import SURVEY_ENDS
 from redflower.catalogue import DistancePrior
@@ -118,46 +118,25 @@ def train(
         )
     compute_platform()
     with ExitStack() as stack:
-        folder = None
-        if isinstance(stars, (str, Path)) and Path(stars).suffix == ".parquet":
-            # Beside the checkpoint, so that a killed run's files are found, and overwritten, by the one that resumes.
-            if checkpoint is not None:
-                folder = checkpoint.with_suffix(".tabulated")
-                _check_is_ours(folder)
-                stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            else:
-                folder = Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
         sample = training_sample(
             stars, distance_prior, g_bright_mag=stated.g_bright_mag, g_faint_mag=stated.g_faint_mag,
             parallax_min_mas=stated.parallax_min_mas, selection=selection,
-            scale=start_from.scale() if start_from else None, photometry=photometry, folder=folder,
+            scale=start_from.scale() if start_from else None, photometry=photometry,
+            folder=_tabulated(stars, checkpoint, stack),
         )  # fmt: skip
+        limits_mag = {"g_bright_mag": sample.g_bright_mag, "g_faint_mag": sample.g_faint_mag}
         law = law or (start_from.law if start_from else law_of_name(_simulated_law(sample.meta)))
         asked = resolved_config(config, preset, len(sample.source_id), going_on=start_from is not None)
         planner = RunPlanner(
-            asked, law, g_bright_mag=sample.g_bright_mag, g_faint_mag=sample.g_faint_mag,
-            started_s=started_s, max_minutes=max_minutes, estimate=estimate,
-        )  # fmt: skip
-        result = train_flow(
-            sample.data,
-            asked,
-            n_bands=n_bands,
-            g_bright_mag=sample.g_bright_mag,
-            g_faint_mag=sample.g_faint_mag,
-            selection=selection,
-            prior_limit_mag=sample.prior.g_limit_mag,
-            law=law,
-            names=sample.source_id,
-            start_from=start_from.flow if start_from else None,
-            max_minutes=max_minutes,
-            plan=planner if estimate is not None or max_minutes is not None else None,
-            checkpoint=checkpoint,
-            resume=resume,
-            progress=progress,
-            step_progress=step_progress,
+            asked, law, started_s=started_s, max_minutes=max_minutes, estimate=estimate, **limits_mag
         )
-        config = result.config
-        result.diagnostics = make_diagnostics(result.flow, sample.data, sample.ruwe, seed=config.seed)
+        result = train_flow(
+            sample.data, asked, n_bands=n_bands, selection=selection, prior_limit_mag=sample.prior.g_limit_mag,
+            law=law, names=sample.source_id, start_from=start_from.flow if start_from else None,
+            max_minutes=max_minutes, plan=planner if estimate is not None or max_minutes is not None else None,
+            checkpoint=checkpoint, resume=resume, progress=progress, step_progress=step_progress, **limits_mag,
+        )  # fmt: skip
+        result.diagnostics = make_diagnostics(result.flow, sample.data, sample.ruwe, seed=result.config.seed)
     model = Model(
         name=name,
         description=description,
@@ -169,39 +148,55 @@ def train(
         selection=selection,
         photometry=sample.scale,
         distance_prior=sample.prior.as_dict(),
-        config=config.model_dump(mode="json"),
+        config=result.config.model_dump(mode="json"),
         provenance={
-            "redflower": VERSION,
-            "jax": jax.__version__,
-            "stars": len(sample.source_id),
-            "input": {
-                k: sample.meta[k] for k in ("source", "input", "sha256", "settings") if k in sample.meta
-            },
-            "validation_log_evidence": result.validation_log_evidence,
-            "outlier_share": result.outlier_share,
-            "epochs": len(result.history),
-            "stopped_because": result.stopped_because,
+            **_provenance(sample, result),
             "preset": preset,
             "max_minutes": max_minutes,
             "started_from": start_from.model_id if start_from else None,
             "coverage_kept": keep_coverage,
         },
     )
-    if config.emulator.n_steps > 0:
-        model = dataclasses.replace(
+    if result.config.emulator.n_steps > 0:
+        emulator = distil(
             model,
-            emulator=distil(
-                model,
-                config.emulator,
-                start_from=start_from.emulator if start_from else None,
-                max_seconds=planner.seconds_left() if planner.plan is not None else None,
-                steps=planner.distil_steps,
-                progress=emulator_progress,
-            ),
+            result.config.emulator,
+            start_from=start_from.emulator if start_from else None,
+            max_seconds=planner.seconds_left() if planner.plan is not None else None,
+            steps=planner.distil_steps,
+            progress=emulator_progress,
         )
+        model = dataclasses.replace(model, emulator=emulator)
     if checkpoint is not None and result.complete:
         checkpoint.unlink(missing_ok=True)
     return model, result
+
+
+def _tabulated(stars: TableSource, checkpoint: Path | None, stack: ExitStack) -> Path | None:
+    """Return the folder in which a file's stars are tabulated, for as long as the stack lasts; None to hold them in memory."""
+    if not isinstance(stars, (str, Path)) or Path(stars).suffix != ".parquet":
+        return None
+    if checkpoint is None:
+        return Path(stack.enter_context(TemporaryDirectory(prefix="redflower-train-")))
+    # Beside the checkpoint, so that a killed run's files are found, and overwritten, by the one that resumes.
+    folder = checkpoint.with_suffix(".tabulated")
+    _check_is_ours(folder)
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _provenance(sample: TrainingSample, result: TrainResult) -> dict[str, Any]:
+    """Return what a model records of its sample and of how it was reached."""
+    return {
+        "redflower": VERSION,
+        "jax": jax.__version__,
+        "stars": len(sample.source_id),
+        "input": {k: sample.meta[k] for k in ("source", "input", "sha256", "settings") if k in sample.meta},
+        "validation_log_evidence": result.validation_log_evidence,
+        "outlier_share": result.outlier_share,
+        "epochs": len(result.history),
+        "stopped_because": result.stopped_because,
+    }
 
 
 def _simulated_law(meta: dict[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from astropy.table import Column, Table, vstack
 from redflower.api.star_pieces import StarsJob, inferred_stars
 from redflower.api.statuses import usable_rows
 from redflower.bands import BP, RP, G
-from redflower.calibrate.verdict import MIN_STARS, SampleFit, judge
+from redflower.calibrate.verdict import MIN_JUDGED_STARS, SampleFit, judge
 from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale
@@ -23,7 +23,7 @@ from redflower.flow import Model, load_model
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings
 from redflower.posterior.columns import OUTPUT_COLUMNS
-from redflower.products.validation import summarise
+from redflower.products.validation import summarise_trials
 from redflower.progress import ShowProgress, shown
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.validate import trials
@@ -63,7 +63,7 @@ def validate(
     Returns
     -------
     A row per star, number of bands and reddening: ``trial n_bands true_ebv known_distance bp_rp_0 m_g_0 usable`` beside
-    the columns of `infer`; and the scores of `redflower.products.validation.summarise`. The intrinsic colour is the
+    the columns of `infer`; and the scores of `redflower.products.validation.summarise_trials`. The intrinsic colour is the
     observed one (``true_x_BP - true_x_RP`` where a mock table has it), the known distance ``r_med_geo``,
     ``true_distance`` or else the posterior mean without dust.
 
@@ -108,7 +108,7 @@ def validate(
             trial.name == AS_THEY_ARE and not resample
         ):  # noise that is drawn again is there twice: such stars fit badly
             # Each star once, with the most bands that enough of them have.
-            fit = found if fit is None or found.n_stars >= MIN_STARS else fit
+            fit = found if fit is None or found.n_stars >= MIN_JUDGED_STARS else fit
         part = Table({"source_id": ids})
         part["trial"] = np.full(len(ids), trial.name, dtype="<U12")
         part["n_bands"] = np.full(len(ids), trial.n_bands)
@@ -145,7 +145,7 @@ def validate(
         "input": stars.meta.get(META_KEY, {}),
         "verdict": None if fit is None else judge(fit).as_dict(),
     }
-    return table, summarise(table)
+    return table, summarise_trials(table)
 
 
 def _intrinsic_colour(stars: Table, magnitude_mag: np.ndarray) -> np.ndarray:

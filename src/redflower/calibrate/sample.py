@@ -12,9 +12,9 @@ from redflower.flow.model import Model
 from redflower.posterior.whitening import TYPICAL_BP_RP_MAG
 
 #: Fewer stars than this say nothing about offsets of 0.01 mag.
-MIN_STARS: Final = 200
+MIN_CALIBRATION_STARS: Final = 200
 #: Stars behind more dust than this do not calibrate: their extinction coefficients are off by more than the offsets. [mag]
-EBV_MAX_MAG: Final = 0.1
+LOW_DUST_MAX_MAG: Final = 0.1
 #: Error of a dust map: a floor, and a share of its value for dust behind the star and the map's own scale. [mag]
 MAP_FLOOR_MAG: Final = 0.01
 MAP_SHARE: Final = 0.2
@@ -74,10 +74,11 @@ def choose_stars(
     InputError
         If too few are left.
     """
-    low = usable & (hold.ebv_mag < EBV_MAX_MAG)
-    if low.sum() < MIN_STARS:
+    low = usable & (hold.ebv_mag < LOW_DUST_MAX_MAG)
+    if low.sum() < MIN_CALIBRATION_STARS:
         raise InputError(
-            f"calibrate needs at least {MIN_STARS} stars within the model's limits behind less than {EBV_MAX_MAG:g} mag of dust; "
+            f"calibrate needs at least {MIN_CALIBRATION_STARS} stars within the model's limits behind less than "
+            f"{LOW_DUST_MAX_MAG:g} mag of dust; "
             f"of {len(usable)} stars {int(usable.sum())} are within its limits and {int(low.sum())} of these behind so "
             "little. Give a larger field, or one at higher latitude."
         )

@@ -19,7 +19,7 @@ NUTS_SHARE: Final = 0.02
 OUTLIERS: Final = 0.05
 #: A share counts as larger if it is so by this many standard errors; so few stars say nothing.
 SHARE_SIGNIFICANCE: Final = 4.0
-MIN_STARS: Final = 50
+MIN_JUDGED_STARS: Final = 50
 
 
 @dataclass
@@ -131,8 +131,11 @@ def verdict_of(provenance: dict[str, Any]) -> Verdict | None:
 
 def judge(fit: SampleFit) -> Verdict:
     """Judge a sample by its sums, each against what a model expects of its own sky."""
-    if fit.n_stars < MIN_STARS:
-        text = f"{fit.n_stars} stars were judged: too few to say whether the model is right for them (it takes {MIN_STARS})"
+    if fit.n_stars < MIN_JUDGED_STARS:
+        text = (
+            f"{fit.n_stars} stars were judged: too few to say whether the model is right for them "
+            f"(it takes {MIN_JUDGED_STARS})"
+        )
         return Verdict(((True, text),), {}, {}, enough=False)
     residuals, errors, line = _photometry(fit)
     lines = [line]
@@ -165,7 +168,7 @@ def judge(fit: SampleFit) -> Verdict:
             f"(up to {OUTLIERS:.0%} expected)",
         )
     )
-    if fit.parallax[0] >= MIN_STARS:
+    if fit.parallax[0] >= MIN_JUDGED_STARS:
         n_parallax, total, squares = fit.parallax
         mean, error = total / n_parallax, 1.0 / np.sqrt(n_parallax)
         spread = np.sqrt(squares / n_parallax)
@@ -184,7 +187,7 @@ def _photometry(fit: SampleFit) -> tuple[dict[str, float], dict[str, float], tup
     residuals, errors, off = {}, {}, []
     sums = zip(fit.labels, fit.n_bands, fit.residual, fit.residual_mag, fit.squares_mag2, strict=True)
     for label, n, score, total_mag, squares_mag2 in sums:
-        if n < MIN_STARS:
+        if n < MIN_JUDGED_STARS:
             continue
         mean, error = score / n, 1.0 / np.sqrt(n)
         residuals[label] = total_mag / n

@@ -183,12 +183,12 @@ def prepare(
     if purpose == "training" and dust is None:
         notes.append("no dust map is given: every star is taken to be free of dust")
     report = CutReport(
-        purpose,
-        cuts,
-        {band.label: int(bands.observed[chosen, i].sum()) for i, band in enumerate(BANDS)},
-        zero.description,
-        tuple(notes),
-        bands.cuts,
+        purpose=purpose,
+        cuts=cuts,
+        bands={band.label: int(bands.observed[chosen, i].sum()) for i, band in enumerate(BANDS)},
+        zero_point=zero.description,
+        notes=tuple(notes),
+        band_cuts=bands.cuts,
     )
     if not chosen.any():
         last = next(cut for cut in cuts if cut.after == 0)
@@ -209,7 +209,7 @@ def prepare(
         "duplicates": duplicates,
     }
     table.meta[META_KEY] = _provenance(raw, purpose, scale, release, settings, report)
-    return PreparedStars(table, report, counts, dust)
+    return PreparedStars(table=table, report=report, counts=counts, dust=dust)
 
 
 def _check_can_train(raw: Table) -> None:

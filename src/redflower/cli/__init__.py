@@ -1,3 +1,3 @@
-"""The command line: parse, read, call `redflower.api`, write. Nothing is computed here."""
+"""The command line: parse, read, call `redflower.api`, write. The demo alone works out figures of its own."""
 
 from redflower.cli.app import main as main

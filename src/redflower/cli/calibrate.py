@@ -46,7 +46,7 @@ def calibrate(
     from redflower.catalogue.maps.dustmaps_map import open_dust_map
     from redflower.catalogue.reading.prepared_stars import open_prepared
     from redflower.products.calibration import write_calibration
-    from redflower.products.page_calibration import sentence
+    from redflower.products.page_calibration import calibration_sentence
 
     check_new_folder(out)
     chosen_prior = named_distance_prior(distance_prior) if distance_prior else None
@@ -67,7 +67,7 @@ def calibrate(
             progress=progress,
         )
     write_calibration(found.stars, found.numbers, out)
-    typer.echo(sentence(found.numbers))
+    typer.echo(calibration_sentence(found.numbers))
     say(
         f"tables, figures and report.html are in {out}; use them with: redflower infer --offsets {out / 'offsets.json'}"
     )

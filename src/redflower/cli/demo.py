@@ -45,7 +45,7 @@ def demo(
     from redflower.posterior import InferenceSettings
     from redflower.products import write_sightline
     from redflower.products.page import write_page
-    from redflower.products.page_sightline import sentence
+    from redflower.products.page_sightline import clouds_sentence
     from redflower.simulate import simulate_stars
 
     check_new_folder(out)
@@ -71,7 +71,7 @@ def demo(
 
     good = posteriors[usable_rows(posteriors)]
     profile = binned_posteriors(good, np.array(PROFILE_EDGES_PC, dtype=float))
-    summary = f"{found(good, posteriors)} {sentence(clouds.summary)}"
+    summary = f"{found(good, posteriors)} {clouds_sentence(clouds.summary)}"
     dust = reddening_distance_figure(posteriors, profile, CLOUDS)
     diagram = colour_magnitude_figure(prepared.table, posteriors)
     for name, figure in (("reddening-distance", dust), ("colour-magnitude", diagram)):

@@ -116,41 +116,18 @@ def prepare(
     ] = None,
 ) -> None:
     """Cut, correct and clean a table of stars for training or inference; a count after every cut."""
-    from redflower.catalogue import QualityLimits, check_writable, write_table
+    from redflower.catalogue import QualityLimits, write_table
     from redflower.catalogue import prepare as prepare_table
-    from redflower.catalogue.maps.dustmaps_map import PREFIX
-    from redflower.catalogue.maps.map_column import split_column
     from redflower.catalogue.quality.named_cuts import with_cuts
 
-    check_writable(out, overwrite=overwrite)
-    if selection is not None and selection.suffix != ".safetensors":
-        raise InputError(f"--selection {selection}: the file must end in .safetensors.")
-    dust_file = split_column(ebv_map)[0] if ebv_map is not None and not ebv_map.startswith(PREFIX) else None
     files = {"OUT": out, "--report": report, "--selection": selection, "--write-columns": write_columns}
-    check_outputs(
-        {said: path for said, path in files.items() if path is not None},
-        {"RAW": raw, "--columns": columns, "--ebv-map": dust_file},
-        replaced=("OUT",) if overwrite else (),
-    )
-    if figures is not None:
-        from redflower.products.survey import figure_files
-
-        check_new_files(
-            "--figures", figures, figure_files(), [path for path in files.values() if path is not None]
-        )
+    outputs = {said: path for said, path in files.items() if path is not None}
+    _check_outputs(outputs, raw=raw, columns=columns, ebv_map=ebv_map, figures=figures, overwrite=overwrite)
     if write_columns is not None:
         from redflower.catalogue.reading.reader import write_columns as write_map
 
         write_map(raw, write_columns, columns)
         say(f"a column map to fill in is in {write_columns}")
-    zero: str | float = zero_point
-    if zero_point not in ("auto", "none"):
-        try:
-            zero = float(zero_point)
-        except ValueError:
-            raise InputError(
-                f"--zero-point {zero_point!r}: give auto, none, or the zero point in mas, e.g. -0.029."
-            ) from None
     limits = QualityLimits(
         g_bright_mag=g_bright,
         g_faint_mag=g_faint,
@@ -166,7 +143,7 @@ def prepare(
         columns=columns,
         photometry=photometry,
         limits=limits,
-        zero_point=zero,  # type: ignore[arg-type]  # checked inside
+        zero_point=_zero_point(zero_point),  # type: ignore[arg-type]  # checked inside
         ebv_map=ebv_map,
         ebv_map_scale=ebv_map_scale,
         ebv_map_checksum=ebv_map_checksum,
@@ -180,15 +157,57 @@ def prepare(
         prepared.report.write_json(report)
     console = Console(highlight=False, soft_wrap=True)
     console.print(prepared.report.text(), markup=False)
-    function = None
+    cells = None
     if selection is not None and prepared.counts is not None:
-        from redflower.catalogue.maps.selection import build_selection, check_selection
+        from redflower.catalogue.maps.selection import check_selection, selection_cells
         from redflower.catalogue.maps.selection_file import write_selection
 
-        function = build_selection(prepared.counts)
-        write_selection(function, selection, prepared.table.meta[META_KEY])
-        console.print(check_selection(function, prepared.counts).text(), markup=False)
+        cells = selection_cells(prepared.counts)
+        write_selection(cells, selection, prepared.table.meta[META_KEY])
+        console.print(check_selection(cells, prepared.counts).text(), markup=False)
     if figures is not None:
         from redflower.products.survey import write_figures
 
-        write_figures(figures, prepared, limits, ebv_max, function)
+        write_figures(figures, prepared, limits, ebv_max, None if cells is None else cells.function())
+
+
+def _check_outputs(
+    outputs: dict[str, Path],
+    *,
+    raw: Path,
+    columns: Path | None,
+    ebv_map: str | None,
+    figures: Path | None,
+    overwrite: bool,
+) -> None:
+    """Refuse, before any work, files that cannot be written or that are an input."""
+    from redflower.catalogue import check_writable
+    from redflower.catalogue.maps.dustmaps_map import PREFIX
+    from redflower.catalogue.maps.map_column import split_column
+
+    check_writable(outputs["OUT"], overwrite=overwrite)
+    selection = outputs.get("--selection")
+    if selection is not None and selection.suffix != ".safetensors":
+        raise InputError(f"--selection {selection}: the file must end in .safetensors.")
+    dust_file = split_column(ebv_map)[0] if ebv_map is not None and not ebv_map.startswith(PREFIX) else None
+    check_outputs(
+        outputs,
+        {"RAW": raw, "--columns": columns, "--ebv-map": dust_file},
+        replaced=("OUT",) if overwrite else (),
+    )
+    if figures is not None:
+        from redflower.products.survey import figure_files
+
+        check_new_files("--figures", figures, figure_files(), list(outputs.values()))
+
+
+def _zero_point(text: str) -> str | float:
+    """Return the zero point that was asked for: a rule's name, or a number. [mas]"""
+    if text in ("auto", "none"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(
+            f"--zero-point {text!r}: give auto, none, or the zero point in mas, e.g. -0.029."
+        ) from None

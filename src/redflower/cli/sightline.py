@@ -69,7 +69,7 @@ def sightline(
     from redflower.products import write_sightline
     from redflower.products.compare import read_comparison
     from redflower.products.cone import sky_cone
-    from redflower.products.page_sightline import sentence
+    from redflower.products.page_sightline import clouds_sentence
     from redflower.sightline import DustPrior
 
     check_new_folder(out)
@@ -97,5 +97,5 @@ def sightline(
         )
     write_sightline(result, out)
     warn_of_verdict(verdict_of(result.summary["provenance"]))
-    typer.echo(sentence(result.summary))
+    typer.echo(clouds_sentence(result.summary))
     say(f"tables, figures and report.html are in {out}")

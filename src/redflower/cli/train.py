@@ -1,20 +1,16 @@
 """`redflower train`."""
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from redflower.bands import SURVEY_ENDS
 from redflower.cli.progress import say
+from redflower.cli.training_lines import TrainingLines
 from redflower.errors import InputError
 from redflower.files import check_outputs, is_there
 
-if TYPE_CHECKING:
-    from redflower.train.plan import TrainingPlan
-
-STEP_LINE_EVERY_S = 30.0
 EXIT_SOME_STARS = 1
 
 BAND_CHOICES = {
@@ -71,7 +67,7 @@ def train(
         typer.Option(help="Time for flow and emulator: both are shortened to it, after timing some steps"),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint of a killed run")
+        bool, typer.Option("--resume", help="Resume from the checkpoint of a killed run")
     ] = False,
     description: Annotated[str, typer.Option(help="One sentence on what the model is")] = "",
 ) -> None:
@@ -87,8 +83,7 @@ def train(
     from redflower.flow import load_model, save_model
     from redflower.physics import law_of_name
     from redflower.products.training import write_training_report
-    from redflower.train import DistilStep, Epoch, read_config
-    from redflower.train.plan import TrainingPlan
+    from redflower.train import read_config
 
     if bands not in BAND_CHOICES:
         raise InputError(f"--bands {bands!r}: one of {', '.join(BAND_CHOICES)} is needed.")
@@ -101,70 +96,22 @@ def train(
             "--selection": selection,
             "--distance-prior": distance_prior,
         }
-        check_outputs({"MODEL": model}, inputs)
-        if is_there(report):
-            raise InputError(
-                f"{report}, the model's report, exists already; choose another name, or remove it first."
-            )
-        if is_there(checkpoint):
-            raise InputError(
-                f"{checkpoint} is the checkpoint of a run that was stopped. Go on with it by --resume, or remove the file."
-            )
+        _check_new(model, report, checkpoint, inputs)
     settings = read_config(config) if config is not None else None
     chosen_preset(settings, preset, max_minutes)  # before the stars are read
+    lines = TrainingLines(max_minutes)
     prior = named_distance_prior(distance_prior) if distance_prior else None
     selected = read_selection(selection) if selection else None
     start = load_model(start_from) if start_from else None
     chosen_law = law_of_name(law) if law else None
-
-    lines = StepLines()
-    stages = ""
-
-    def show_plan(plan: TrainingPlan) -> None:
-        nonlocal stages
-        stages = f" of {len(plan.config.stages)}"
-        say(plan_sentence(plan, max_minutes))
-
-    def show(epoch: Epoch) -> None:
-        contrast = ""
-        if epoch.validation_log_contrast != 0.0:
-            contrast = f"reddened copies {epoch.validation_log_contrast:.2f} at lambda {epoch.contrast_strength:.3f}; "
-        say(
-            f"stage {epoch.stage + 1}{stages}, epoch {epoch.epoch + 1}: ln evidence per star "
-            f"{epoch.validation_log_evidence:.4f} held out, {epoch.train_log_evidence:.4f} training; {contrast}"
-            f"{epoch.stars_per_s:,.0f} stars/s, at most {duration(epoch.seconds_left)} left"
-        )
-
-    def show_emulator(step: DistilStep) -> None:
-        say(
-            f"emulator of the fast engine, step {step.step:,} of {step.n_steps:,}: ln density {-step.density_loss:.4f}, "
-            f"ln proposal {-step.denoiser_loss:.4f} per held-out star; "
-            f"{duration(step.seconds / step.step * (step.n_steps - step.step))} left"
-        )
-
     if not resume:
         say("timing some steps of every stage and of the emulator on this machine")
     trained, result = train_model(
-        stars,
-        name=model.stem,
-        description=description,
-        config=settings,
-        preset=preset,
-        n_bands=BAND_CHOICES[bands],
-        distance_prior=prior,
-        photometry=photometry,
-        selection=selected,
-        law=chosen_law,
-        start_from=start,
-        keep_coverage=keep_coverage,
-        max_minutes=max_minutes,
-        checkpoint=checkpoint,
-        resume=resume,
-        estimate=show_plan,
-        progress=show,
-        step_progress=lines,
-        emulator_progress=show_emulator,
-    )
+        stars, name=model.stem, description=description, config=settings, preset=preset, n_bands=BAND_CHOICES[bands],
+        photometry=photometry, keep_coverage=keep_coverage, max_minutes=max_minutes, checkpoint=checkpoint, resume=resume,
+        estimate=lines.plan, progress=lines.epoch, step_progress=lines.step, emulator_progress=lines.emulator,
+        distance_prior=prior, selection=selected, start_from=start, law=chosen_law,
+    )  # fmt: skip
     path = save_model(trained, model)
     write_training_report(report, trained, result)
     say(
@@ -175,47 +122,17 @@ def train(
         raise typer.Exit(EXIT_SOME_STARS)
 
 
-class StepLines:
-    """Print a line every half minute during long epochs."""
-
-    def __init__(self) -> None:
-        self._started = self._last = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done == 1:
-            self._started = self._last = now
-        elif now - self._last > STEP_LINE_EVERY_S:
-            self._last = now
-            left = (now - self._started) * (total - done) / (done - 1)
-            say(f"  step {done:,} of {total:,}; {duration(left)} left of this epoch")
-
-
-def plan_sentence(plan: "TrainingPlan", max_minutes: float | None) -> str:
-    """Say how long a plan should take, and what it leaves out."""
-    stages = ", ".join(
-        f"{stage.max_epochs} epochs of {stage.n_draws} draws in batches of {stage.batch_size:,}"
-        for stage in plan.config.stages
-    )
-    emulator = "no emulator"
-    if plan.config.emulator.n_steps:
-        emulator = f"emulator {duration(plan.emulator_s)} ({plan.config.emulator.n_steps:,} steps)"
-    about = "at most" if plan.early_stops else "about"
-    sentence = (
-        f"{about} {duration(plan.left_s)} from now: flow {duration(plan.flow_s)} ({stages}), {emulator}, the rest "
-        f"{duration(plan.other_s)}; {duration(plan.elapsed_s)} went into reading, compiling and timing"
-    )
-    if plan.shortened:
-        assert max_minutes is not None
-        sentence += f". Stages and emulator are shortened to fit into {max_minutes:g} minutes"
-    return sentence
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in the unit that suits it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _check_new(model: Path, report: Path, checkpoint: Path, inputs: dict[str, Path | None]) -> None:
+    """Refuse a model that exists, and the report or the checkpoint of an earlier one."""
+    check_outputs({"MODEL": model}, inputs)
+    if is_there(report):
+        raise InputError(
+            f"{report}, the model's report, exists already; choose another name, or remove it first."
+        )
+    if is_there(checkpoint):
+        raise InputError(
+            f"{checkpoint} is the checkpoint of a run that was stopped. Go on with it by --resume, or remove the file."
+        )
 
 
 def with_suffix(model: Path) -> Path:

@@ -56,7 +56,7 @@ def validate(
     from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.catalogue.reading.prepared_stars import open_prepared
     from redflower.posterior import InferenceSettings, NutsSettings
-    from redflower.products.page_validation import sentence
+    from redflower.products.page_validation import validation_sentence
     from redflower.products.validation import write_validation
     from redflower.validate.synthetic import EBV_STEPS_MAG
 
@@ -89,5 +89,5 @@ def validate(
             )  # fmt: skip
     write_validation(rows, numbers, out)
     warn_of_verdict(verdict_of(numbers["provenance"]))
-    typer.echo(sentence(numbers))
+    typer.echo(validation_sentence(numbers))
     say(f"tables, figures and report.html are in {out}")

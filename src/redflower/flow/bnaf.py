@@ -68,10 +68,10 @@ def leading_weights(weights: DenseWeights, dim: int, n_leading: int) -> DenseWei
         return array[tuple(slice(n // dim * n_leading) for n in array.shape[:axes])]
 
     return DenseWeights(
-        tuple(top(matrix, 2) for matrix in weights.matrices),
-        tuple(top(matrix, 2) for matrix in weights.diagonals),
-        tuple(top(bias, 1) for bias in weights.biases),
-        top(weights.condition, 1),
+        matrices=tuple(top(matrix, 2) for matrix in weights.matrices),
+        diagonals=tuple(top(matrix, 2) for matrix in weights.diagonals),
+        biases=tuple(top(bias, 1) for bias in weights.biases),
+        condition=top(weights.condition, 1),
     )
 
 
@@ -149,7 +149,9 @@ class BlockAutoregressiveNetwork(AbstractBijection):
             matrix = matrix * (jnp.exp(log_norm)[:, None] / norm)
             matrices.append(matrix)
             diagonals.append(jnp.where(diagonal_mask, matrix, 0.0))
-        return DenseWeights(tuple(matrices), tuple(diagonals), self.biases, self.condition)
+        return DenseWeights(
+            matrices=tuple(matrices), diagonals=tuple(diagonals), biases=self.biases, condition=self.condition
+        )
 
     def transform_and_log_det(self, x, condition=None):
         value, slope = dense_forward(self.materialise(), x, condition)

@@ -71,10 +71,10 @@ class PreparedFlow(eqx.Module):
         return PreparedFlow(
             leading_weights(self.weights, self.n_bands, n_leading),
             Standardisation(
-                s.x_mean[:n_leading],
-                s.x_inverse_cholesky[:n_leading, :n_leading],
-                s.condition_mean,
-                s.condition_std,
+                x_mean=s.x_mean[:n_leading],
+                x_inverse_cholesky=s.x_inverse_cholesky[:n_leading, :n_leading],
+                condition_mean=s.condition_mean,
+                condition_std=s.condition_std,
             ),
         )
 

@@ -249,10 +249,10 @@ def make_noise(
     error_mag = np.where(observed, error_mag, 1.0)
     scaled = np.where(observed, (np.log(error_mag) - low) / (high - low), 0.0)
     return Noise(
-        scaled.astype(np.float32),
-        error_mag.astype(np.float32),
-        np.asarray(observed),
-        make_noise_filter(emulator.moments, error_mag, observed),
+        log_error_scaled=scaled.astype(np.float32),
+        error_mag=error_mag.astype(np.float32),
+        observed=np.asarray(observed),
+        filter=make_noise_filter(emulator.moments, error_mag, observed),
     )
 
 

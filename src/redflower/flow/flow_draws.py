@@ -25,7 +25,7 @@ def draw_given_first(
     spread: Bool[np.ndarray, " star"],
     rng: np.random.Generator,
 ) -> Float[np.ndarray, "star band"]:
-    """Draws of x = (M_G, colours) with M_G between limits of its own for each star.
+    """Draw x = (M_G, colours) with M_G between limits of its own for each star.
 
     Parameters
     ----------

@@ -235,7 +235,12 @@ def _template(
     network = BlockAutoregressiveNetwork(
         jax.random.key(0), dim=dim, cond_dim=cond_dim, depth=depth, block_dim=block_dim
     )
-    standardisation = Standardisation(zeros(dim), zeros((dim, dim)), zeros(cond_dim), zeros(cond_dim))
+    standardisation = Standardisation(
+        x_mean=zeros(dim),
+        x_inverse_cholesky=zeros((dim, dim)),
+        condition_mean=zeros(cond_dim),
+        condition_std=zeros(cond_dim),
+    )
     coverage = Coverage(zeros(N_CELLS + 1), zeros(N_CELLS + 1), zeros((N_CELLS, N_CELLS)))
     parts = (ConditionalFlow(network, standardisation), coverage)
     return parts if emulator is None else (*parts, empty_emulator(dim, emulator))

@@ -84,11 +84,11 @@ def make_noise_filter(
     factor = np.linalg.cholesky(0.5 * (covariance + covariance.transpose(0, 2, 1)))
     single = np.float32
     return NoiseFilter(
-        np.linalg.inv(mixing).astype(single),
-        np.sqrt(np.maximum(prediction, 1e-12)).astype(single),
-        gains.astype(single),
-        factor.astype(single),
-        np.linalg.inv(factor).astype(single),
+        innovation=np.linalg.inv(mixing).astype(single),
+        prediction_std_mag=np.sqrt(np.maximum(prediction, 1e-12)).astype(single),
+        smoother=gains.astype(single),
+        factor_mag=factor.astype(single),
+        factor_inverse=np.linalg.inv(factor).astype(single),
     )
 
 

@@ -86,8 +86,8 @@ def fit_standardisation(x: np.ndarray, observed: np.ndarray, condition: np.ndarr
         inverse_cholesky[k, :k] = -coefficients / scale
         inverse_cholesky[k, k] = 1.0 / scale
     return Standardisation(
-        jnp.asarray(mean, dtype=jnp.float32),
-        jnp.asarray(inverse_cholesky, dtype=jnp.float32),
-        jnp.asarray(condition.mean(axis=0), dtype=jnp.float32),
-        jnp.asarray(np.maximum(condition.std(axis=0), 1e-3), dtype=jnp.float32),
+        x_mean=jnp.asarray(mean, dtype=jnp.float32),
+        x_inverse_cholesky=jnp.asarray(inverse_cholesky, dtype=jnp.float32),
+        condition_mean=jnp.asarray(condition.mean(axis=0), dtype=jnp.float32),
+        condition_std=jnp.asarray(np.maximum(condition.std(axis=0), 1e-3), dtype=jnp.float32),
     )

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from redflower.physics.selection import log_subsample_selection as log_subsample_selection
     from redflower.physics.selection import log_within_limits as log_within_limits
     from redflower.physics.selection import selection_from_parts as selection_from_parts
-    from redflower.physics.selection import selection_to_parts as selection_to_parts
+    from redflower.physics.selection_parts import selection_to_parts as selection_to_parts
     from redflower.physics.zhang23_corrected import Zhang23CorrectedLaw as Zhang23CorrectedLaw
 
 lazy_names(__name__)

@@ -9,6 +9,7 @@ from jax.scipy.special import log_ndtr
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from redflower.physics._types import ScalarLike
+from redflower.physics.selection_parts import SELECTION_ARRAYS
 
 #: Width of the two edges, the standard deviation of a normal distribution function (docs/explanation/model.md, D2). [mag]
 EDGE_WIDTH_MAG: Final = 0.01
@@ -138,11 +139,6 @@ def log_mean_selection(
     return (1 - f) * row[i] + f * row[jnp.minimum(i + 1, len(row) - 1)]  # E12b
 
 
-def selection_to_parts(selection: SelectionFunction) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Split a selection function into arrays and JSON-able settings, for files."""
-    return {name: np.asarray(getattr(selection, name)) for name in _ARRAYS}, {"nside": selection.nside}
-
-
 def selection_from_parts(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> SelectionFunction:
     """Make a selection function from the parts of `selection_to_parts`.
 
@@ -152,7 +148,7 @@ def selection_from_parts(arrays: dict[str, np.ndarray], settings: dict[str, Any]
         If an array is absent, of another shape, or not finite.
     """
     try:
-        parts = {name: np.asarray(arrays[name], np.float32) for name in _ARRAYS}
+        parts = {name: np.asarray(arrays[name], np.float32) for name in SELECTION_ARRAYS}
         nside = int(settings["nside"])
     except (KeyError, TypeError) as problem:
         raise ValueError(f"a selection function lacks {problem}") from None
@@ -164,9 +160,6 @@ def selection_from_parts(arrays: dict[str, np.ndarray], settings: dict[str, Any]
     if not all(np.isfinite(part).all() for part in parts.values()) or any((log > 1e-6).any() for log in logs):
         raise ValueError("a selection function must be finite, and no probability above 1")
     return SelectionFunction(**{name: jnp.asarray(part) for name, part in parts.items()}, nside=nside)
-
-
-_ARRAYS: Final = ("log_probability", "log_mean_probability", "uncertainty", "g_centre_mag", "g_rp_centre_mag")
 
 
 def _between(centre: Float[Array, " n"], value: ScalarLike) -> tuple[Int[Array, ""], Float[Array, ""]]:

@@ -9,7 +9,7 @@ from redflower.plot.style import INK, MEAN, SERIES, STARS, style
 
 
 def ranks_figure(simulations: dict[str, Any]) -> Figure:
-    """Draw the distribution functions of the ranks less the diagonal, with the band that holds all of one in 95 of 100 cases."""
+    """Draw the distribution functions of the ranks minus the diagonal, with the band that holds all of one in 95 of 100 cases."""
     names = list(simulations["ranks"])
     with style():
         figure = Figure(figsize=(2.4 * len(names), 2.6))

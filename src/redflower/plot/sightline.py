@@ -93,7 +93,7 @@ def _zero_point_mag(numbers: dict[str, Any], distance_pc: np.ndarray) -> np.ndar
 
 
 def cloud_posterior_figure(draws: Table, numbers: dict[str, Any]) -> Figure:
-    """Draws of distance and E(B-V) of every cloud, for the most probable number and the next more."""
+    """Show the draws of distance and E(B-V) of every cloud, for the most probable number and the next more."""
     best = int(numbers["most_probable_number"])
     shown = [n for n in (best, best + 1) if 0 < n <= max(map(int, numbers["probability"]))]
     with style():
@@ -145,7 +145,7 @@ def reddening_histogram_figure(stars: Table) -> Figure:
     return figure
 
 
-def sky_figure(stars: Table) -> Figure:
+def star_sky_figure(stars: Table) -> Figure:
     """Draw the stars on the sky, coloured by their posterior mean reddening."""
     with style():
         figure = Figure(figsize=(4.4, 3.6))

@@ -73,7 +73,7 @@ def density_diagram_figure(diagnostics: Diagnostics) -> Figure:
     return figure
 
 
-def coverage_figure(diagnostics: Diagnostics) -> Figure:
+def training_coverage_figure(diagnostics: Diagnostics) -> Figure:
     """Draw the number of training stars over (R, Z), outside which the flow must not be used; after figure 5 of the paper."""
     with style():
         figure = Figure(figsize=(5.6, 4.4))
@@ -116,7 +116,7 @@ def sky_density_figure(diagnostics: Diagnostics) -> Figure:
     return figure
 
 
-def ruwe_figure(diagnostics: Diagnostics) -> Figure:
+def training_ruwe_figure(diagnostics: Diagnostics) -> Figure:
     """Draw the distribution of RUWE in the sample; after figure 6 of the paper."""
     with style():
         figure = Figure(figsize=(5.2, 3.4))

@@ -113,12 +113,12 @@ def make_whitening(
 
     levels_mag = jnp.linspace(target.ebv_min_mag, target.ebv_max_mag, 3)
     return Whitening(
-        modulus_centre_mag,
-        modulus_scale_mag,
-        predict,
-        offset_mag,
-        jnp.where(observed, error_mag, spread_mag),
-        jax.vmap(predicted_bp_rp)(levels_mag),
+        modulus_centre_mag=modulus_centre_mag,
+        modulus_scale_mag=modulus_scale_mag,
+        predict=predict,
+        offset_mag=offset_mag,
+        scale_mag=jnp.where(observed, error_mag, spread_mag),
+        bp_rp_mag=jax.vmap(predicted_bp_rp)(levels_mag),
     )
 
 

@@ -28,8 +28,8 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
     ----------
     text : ``SOURCE``, ``SOURCE*SCALE`` or ``NAME=SOURCE*SCALE``. The source is a map of the package dustmaps, as
         ``dustmaps:bayestar`` (a profile) or ``dustmaps:sfd`` (a level), or a file. A table (`redflower.read_table`)
-        with the columns ``distance`` and ``ebv``, perhaps ``ebv_error``, is a profile, or, with ``l`` and ``b``, other
-        stars, of which those within the circle are taken; a FITS file without such columns is a HEALPix map of the
+        with the columns ``distance`` and ``ebv``, perhaps ``ebv_error``, is a profile; with ``l`` and ``b`` it
+        holds other stars, and those within the circle are taken. A FITS file without such columns is a HEALPix map of the
         whole column of dust, a level. Of maps the mean over the circle is taken. Values times SCALE are E(B-V) in
         mag; those of dustmaps' profiles are converted before.
     l_deg, b_deg, radius_deg : the circle. [deg]

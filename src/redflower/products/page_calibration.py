@@ -15,7 +15,7 @@ def calibration_page(numbers: dict[str, Any], *, stars: Table, offsets: Table) -
     """Return title, summary, figures and tables of the page, from what was saved."""
     return {
         "title": "Photometric offsets of a sample",
-        "summary": sentence(numbers),
+        "summary": calibration_sentence(numbers),
         "figures": {
             "offsets": (
                 "Offset of every band, in the frame in which they are smallest; one standard error.",
@@ -56,7 +56,7 @@ def calibration_page(numbers: dict[str, Any], *, stars: Table, offsets: Table) -
     }  # fmt: skip
 
 
-def sentence(numbers: dict[str, Any]) -> str:
+def calibration_sentence(numbers: dict[str, Any]) -> str:
     """Return what came out, in words."""
     offset, error = np.array(numbers["offset_mag"]), np.array(numbers["error_mag"])
     worth = (np.abs(offset) > _WORTH_MAG) & (np.abs(offset) > _SIGNIFICANCE * error)

@@ -12,7 +12,7 @@ from redflower.plot.sightline import (
     odds_figure,
     reddening_histogram_figure,
     sightline_figure,
-    sky_figure,
+    star_sky_figure,
 )
 
 #: A scatter above this share of what the prior allows is said to be at its limit.
@@ -57,7 +57,7 @@ def sightline_page(
         ),
     }
     if {"l", "b"} <= set(stars.colnames):
-        figures["sky"] = ("The stars on the sky.", sky_figure(stars))
+        figures["sky"] = ("The stars on the sky.", star_sky_figure(stars))
     if {"gaia_g", "gaia_bp", "gaia_rp"} <= set(stars.colnames):
         figures["colour-magnitude"] = (
             "Observed colour-magnitude diagram, coloured by posterior mean E(B-V).",
@@ -108,7 +108,7 @@ def sightline_page(
         tables.append(_compared(profile, comparisons, numbers))
     return {
         "title": f"Dust along the line of sight{place}",
-        "summary": sentence(numbers),
+        "summary": clouds_sentence(numbers),
         "verdict": verdict_of(numbers["provenance"]),
         "figures": figures,
         "tables": tables,
@@ -151,7 +151,7 @@ def _compared(
     return (f"E(B-V) [mag] beside other sources, foreground included. Converted: {made}", header, rows)
 
 
-def sentence(numbers: dict[str, Any]) -> str:
+def clouds_sentence(numbers: dict[str, Any]) -> str:
     """Say in words what was found."""
     best = int(numbers["most_probable_number"])
     share = numbers["probability"][str(best)]

@@ -100,7 +100,7 @@ def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
     tables.append(("Status", ("status", "posteriors"), [(w, f"{c}") for w, c in numbers["status"].items()]))
     return {
         "title": "Validation with synthetic reddening",
-        "summary": sentence(numbers),
+        "summary": validation_sentence(numbers),
         "verdict": NOT_JUDGED if numbers["provenance"].get("resample") else verdict_of(numbers["provenance"]),
         "figures": figures,
         "tables": tables,
@@ -163,7 +163,7 @@ def biased_cells(entry: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda cell: -abs(cell["residual_mean"]))
 
 
-def sentence(numbers: dict[str, Any]) -> str:
+def validation_sentence(numbers: dict[str, Any]) -> str:
     """Say in words how the results compare with the paper's."""
     parts = []
     for n, entry in numbers["bands"].items():

@@ -126,7 +126,7 @@ def bin_table(stars: Table, density: JointDensity, ebv_range_mag: tuple[float, f
 
 
 def draw_table(fit: SightlineFit) -> Table:
-    """Draws of every cloud of every number of clouds."""
+    """Tabulate the draws of every cloud of every number of clouds."""
     parts: dict[str, list[np.ndarray]] = {k: [] for k in ("n_clouds", "cloud", "draw", "distance", "ebv")}
     for model in fit.models:
         draws = thinned(model.draws, _N_SAVED_DRAWS)

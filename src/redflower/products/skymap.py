@@ -176,6 +176,14 @@ def read_sky_map(path: "str | Path") -> SkyMap:
                 for name in ("EBV", "EBV_STD")
             )
             pixel, count = (np.asarray(data[n]).astype(np.int64) for n in ("PIXEL", "N_STARS"))
-            return SkyMap(int(header["NSIDE"]), pixel, distance, mean, std, count, _verdict_in(header))
+            return SkyMap(
+                nside=int(header["NSIDE"]),
+                pixel=pixel,
+                distance_pc=distance,
+                ebv_mag=mean,
+                ebv_std_mag=std,
+                n_stars=count,
+                verdict=_verdict_in(header),
+            )
     except (OSError, KeyError) as problem:
         raise InputError(f"{path} is not a sky map of redflower: {problem}.") from problem

@@ -8,11 +8,11 @@ from redflower.files import folder_written_whole
 from redflower.flow import Model
 from redflower.plot.style import save_figure
 from redflower.plot.training import (
-    coverage_figure,
     density_diagram_figure,
-    ruwe_figure,
     sky_density_figure,
+    training_coverage_figure,
     training_curves_figure,
+    training_ruwe_figure,
 )
 from redflower.products.page import write_page
 from redflower.train import TrainResult
@@ -29,12 +29,12 @@ def write_training_report(folder: Path, model: Model, result: TrainResult) -> No
                 "median distance, per band: stars off the loci should be dark.",
                 density_diagram_figure(shown),
             ),
-            "coverage": ("Where in the Galaxy the training stars are.", coverage_figure(shown)),
+            "coverage": ("Where in the Galaxy the training stars are.", training_coverage_figure(shown)),
             "sky": (
                 "Mean log density over the sky. It should have no structure; edges and stripes point to bad photometry.",
                 sky_density_figure(shown),
             ),
-            "ruwe": ("RUWE of the training stars.", ruwe_figure(shown)),
+            "ruwe": ("RUWE of the training stars.", training_ruwe_figure(shown)),
         }
     with folder_written_whole(folder) as part:
         for name, (_, figure) in figures.items():

@@ -20,7 +20,7 @@ MAGNITUDE_EDGES_MAG: Final = tuple(np.arange(-1.0, 13.1, 1.0).tolist())
 _MIN_IN_CELL: Final = 8
 
 
-def summarise(rows: Table) -> dict[str, Any]:
+def summarise_trials(rows: Table) -> dict[str, Any]:
     """Compute all scores of the experiment, as plain numbers.
 
     Parameters

@@ -50,12 +50,12 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
         return jump
 
     return Problem(
-        n_dim,
-        lambda points: stars.log_likelihood(clouds_at(points, prior, stars.grid, n_clouds)),
-        start,
-        valid,
-        make_jump if n_clouds else None,
-        float(gammaln(n_clouds + 1.0)),
+        n_dim=n_dim,
+        log_likelihood=lambda points: stars.log_likelihood(clouds_at(points, prior, stars.grid, n_clouds)),
+        start=start,
+        valid=valid,
+        make_jump=make_jump if n_clouds else None,
+        log_prior_volume=float(gammaln(n_clouds + 1.0)),
     )
 
 
@@ -88,10 +88,10 @@ def profile_problem(stars: StarSet, prior: DustPrior) -> Problem:
     """Pose the posterior of a profile that never falls, without clouds: steps at fixed distances (ES8)."""
     n_dim = prior.n_shared + 1 + len(profile_edges_mag(prior))
     return Problem(
-        n_dim,
-        lambda points: stars.log_likelihood(profile_at(points, prior, stars.grid)),
-        lambda n, rng: rng.random((n, n_dim)),
-        lambda points: np.ones(len(points), dtype=bool),
+        n_dim=n_dim,
+        log_likelihood=lambda points: stars.log_likelihood(profile_at(points, prior, stars.grid)),
+        start=lambda n, rng: rng.random((n, n_dim)),
+        valid=lambda points: np.ones(len(points), dtype=bool),
     )
 
 

@@ -26,7 +26,7 @@ from redflower.sightline.result import CloudModel, SightlineFit
 from redflower.sightline.tempering import Sampled, TemperingSettings, sample
 
 #: Fewer stars than this say nothing of a sightline.
-MIN_STARS: Final = 5
+MIN_SIGHTLINE_STARS: Final = 5
 #: Clouds are looked for between the distances within which the stars have these shares of their pooled distance density.
 _REACH: Final = (0.01, 0.975)
 #: Two posteriors with less in common than this say nothing of the ratio of their evidences.
@@ -74,9 +74,9 @@ def fit_sightline(
     grid = make_grid(ebv_range_mag)
     cells = star_cells(density, grid, log_weight, p_outlier)
     stars = StarSet(cells, grid)
-    if stars.n_stars < MIN_STARS:
+    if stars.n_stars < MIN_SIGHTLINE_STARS:
         raise InputError(
-            f"a sightline needs at least {MIN_STARS} stars with a density; {stars.n_stars} of {len(cells)} have one. "
+            f"a sightline needs at least {MIN_SIGHTLINE_STARS} stars with a density; {stars.n_stars} of {len(cells)} have one. "
             "Take a wider cone, or infer with `--density`."
         )
     prior = prior or DustPrior()
@@ -125,7 +125,13 @@ def fit_sightline(
         smooth, smooth_evidence = profile_at(one.points, prior, grid), one.log_evidence
         if progress is not None:
             progress(max_clouds + 2)
-    return SightlineFit(models, smooth, smooth_evidence, stars.n_stars, prior)
+    return SightlineFit(
+        models=models,
+        monotone=smooth,
+        monotone_log_evidence=smooth_evidence,
+        n_stars=stars.n_stars,
+        prior=prior,
+    )
 
 
 def _within_reach(

@@ -101,8 +101,8 @@ def binned_profile(
     which = np.where(np.isfinite(distance_pc), np.digitize(distance_pc, edges_pc) - 1, -1)
     found = [mean_reddening(density.rows(which == k), ebv_range_mag) for k in range(len(edges_pc) - 1)]
     return Profile(
-        np.asarray(edges_pc),
-        np.array([one.ebv_mag for one in found]),
-        np.array([one.ebv_error_mag for one in found]),
-        np.array([one.n_stars for one in found]),
+        edges_pc=np.asarray(edges_pc),
+        ebv_mag=np.array([one.ebv_mag for one in found]),
+        ebv_error_mag=np.array([one.ebv_error_mag for one in found]),
+        n_stars=np.array([one.n_stars for one in found]),
     )

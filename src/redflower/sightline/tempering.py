@@ -61,7 +61,7 @@ class Sampled:
 
 
 def sample(problem: Problem, rng: np.random.Generator, settings: TemperingSettings) -> Sampled:
-    """Draws and evidence. Equations: ES6, ES7 (docs/explanation/model.md)."""
+    """Draw from the posterior, and estimate its evidence. Equations: ES6, ES7 (docs/explanation/model.md)."""
     n = settings.n_particles
     points = problem.start(n, rng)
     log_like = problem.log_likelihood(points)
@@ -91,7 +91,15 @@ def sample(problem: Problem, rng: np.random.Generator, settings: TemperingSettin
     draws, values = (np.stack(parts, axis=1) for parts in zip(*kept, strict=True))
     draws, values = draws.reshape(-1, draws.shape[-1]), values.ravel()
     by_bridge, error, overlap = _bridge(problem, draws, values, rng)
-    return Sampled(draws, values, by_bridge, error, overlap, float(log_evidence), calls + len(draws) // 2)
+    return Sampled(
+        points=draws,
+        log_likelihood=values,
+        log_evidence=by_bridge,
+        log_evidence_error=error,
+        overlap=overlap,
+        log_evidence_by_steps=float(log_evidence),
+        n_evaluations=calls + len(draws) // 2,
+    )
 
 
 def _bridge(

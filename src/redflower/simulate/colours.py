@@ -122,7 +122,7 @@ class ColourRelations:
     def scatter(
         self, bp_rp_mag: Float[np.ndarray, " star"], rng: np.random.Generator
     ) -> Float[np.ndarray, "star band"]:
-        """Draws of the intrinsic residual of every colour at fixed BP - RP; BP and RP move together."""
+        """Draw the intrinsic residual of every colour at fixed BP - RP; BP and RP move together."""
         normal = rng.standard_normal((len(bp_rp_mag), N_BANDS))
         index = np.searchsorted(self.scatter_bp_rp_mag, bp_rp_mag)
         out = np.empty_like(normal)
@@ -160,10 +160,10 @@ def colour_relations(content: dict[str, Any]) -> ColourRelations:
     """Return the relations of a set of coefficients, as `mock_coefficients` gives one."""
     scatter = content["scatter"]
     return ColourRelations(
-        _class_of(content["classes"]["dwarf"], fades=True),
-        _class_of(content["classes"]["giant"], fades=False),
-        np.array(scatter["bp_rp_edges_mag"]),
-        np.array(scatter["factor_mag"]),
+        dwarf=_class_of(content["classes"]["dwarf"], fades=True),
+        giant=_class_of(content["classes"]["giant"], fades=False),
+        scatter_bp_rp_mag=np.array(scatter["bp_rp_edges_mag"]),
+        scatter_factor=np.array(scatter["factor_mag"]),
     )
 
 

@@ -1,4 +1,6 @@
-"""The batches of an epoch, and stars gathered from a sample."""
+"""The stars of a run, the batches of an epoch, and stars gathered from a sample."""
+
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +8,23 @@ import numpy as np
 
 from redflower.train.loss.objective import Group
 from redflower.train.loss.training_star import TrainingStar
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The stars of a run.
+
+    Attributes
+    ----------
+    data : all stars, tabulated.
+    gaps : which have gaps that are integrated over.
+    training_rows, validation_rows : those to train on, and those held out.
+    """
+
+    data: TrainingStar
+    gaps: np.ndarray
+    training_rows: np.ndarray
+    validation_rows: np.ndarray
 
 
 class Batches:

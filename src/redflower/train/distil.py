@@ -136,7 +136,15 @@ def distil(
                 )
             if progress is not None:
                 elapsed_s = time.monotonic() - started
-                progress(DistilStep(n_done, clock.n_steps, values[0], values[1], elapsed_s))
+                progress(
+                    DistilStep(
+                        step=n_done,
+                        n_steps=clock.n_steps,
+                        density_loss=values[0],
+                        denoiser_loss=values[1],
+                        seconds=elapsed_s,
+                    )
+                )
     return with_networks(emulator, networks)
 
 

@@ -154,4 +154,10 @@ def draw_batch(
     noisy = magnitude_mag + noise.error_mag * jax.random.normal(noise_key, x.shape)
     # A missing band must not leak: its magnitude is set to that of G.
     noisy = jnp.where(noise.observed, noisy, noisy[:, :1])
-    return Batch(jax.vmap(absolute_to_colour)(noisy), ebv_mag, condition, noise, magnitude_mag)
+    return Batch(
+        y=jax.vmap(absolute_to_colour)(noisy),
+        ebv_mag=ebv_mag,
+        condition=condition,
+        noise=noise,
+        magnitude_mag=magnitude_mag,
+    )

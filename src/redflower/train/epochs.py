@@ -20,6 +20,21 @@ class BadStep(NamedTuple):
     flow: ConditionalFlow
 
 
+class EpochLoss(NamedTuple):
+    """What the loss of one epoch is made with.
+
+    Attributes
+    ----------
+    stream : of random numbers.
+    strength : lambda of the contrastive term.
+    outlier_share : of stars that are not of the population.
+    """
+
+    stream: int
+    strength: float
+    outlier_share: float
+
+
 class EpochOutcome(NamedTuple):
     """What an epoch led to.
 
@@ -45,11 +60,9 @@ def run_epoch(
     opt_state: Any,
     data: TrainingStar,
     batches: Batches,
+    loss: EpochLoss,
     *,
     rate: Callable[[int], float],
-    strength: float,
-    outlier_share: float,
-    stream: int,
     out_of_time: Callable[[], bool],
     progress: StepProgress | None,
 ) -> EpochOutcome:
@@ -58,10 +71,8 @@ def run_epoch(
     Parameters
     ----------
     step : from `redflower.train.loss.objective.make_step`.
+    loss : its random numbers, its contrastive term and its outliers.
     rate : learning rate of every step.
-    strength : lambda of the contrastive term.
-    outlier_share : of stars that are not of the population.
-    stream : of random numbers.
     out_of_time : whether to stop after a step.
     progress : called after every step with the steps done and the steps of the epoch.
     """
@@ -75,9 +86,9 @@ def run_epoch(
             flow,
             opt_state,
             jnp.float32(rate(i)),
-            jnp.float32(strength),
-            jnp.float32(outlier_share),
-            jnp.uint32(stream),
+            jnp.float32(loss.strength),
+            jnp.float32(loss.outlier_share),
+            jnp.uint32(loss.stream),
             groups,
         )
         outcomes.append(tuple(outcome))

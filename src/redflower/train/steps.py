@@ -9,10 +9,9 @@ import numpy as np
 import optax
 
 from redflower.flow.conditional import ConditionalFlow
-from redflower.train.batches import Batches
+from redflower.train.batches import Batches, Sample
 from redflower.train.config import StageConfig, TrainConfig
 from redflower.train.loss.objective import Objective, make_step, stage_optimiser
-from redflower.train.loss.training_star import TrainingStar
 from redflower.train.measure import EPOCH_STREAM, VALIDATION_STREAM, Measure
 from redflower.train.plan import FlowCosts
 from redflower.train.stopwatch import mean_seconds
@@ -85,11 +84,8 @@ def time_flow(
     stages: tuple[StageConfig, ...],
     steps: CompiledSteps,
     flow: ConditionalFlow,
-    data: TrainingStar,
+    sample: Sample,
     *,
-    training_rows: np.ndarray,
-    validation_rows: np.ndarray,
-    gaps: np.ndarray,
     measure: Measure,
     check: Callable[[], None],
 ) -> FlowCosts:
@@ -98,31 +94,23 @@ def time_flow(
     `check` is called in between, and may refuse to go on.
     """
     check()
-    validation_s = mean_seconds(lambda: measure(flow, validation_rows, VALIDATION_STREAM))
+    validation_s = mean_seconds(lambda: measure(flow, sample.validation_rows, VALIDATION_STREAM))
     times = []
     for stage in stages:
         check()
-        times.append(_step_seconds(stage, steps, flow, data, training_rows=training_rows, gaps=gaps))
+        times.append(_step_seconds(stage, steps, flow, sample))
     return FlowCosts(step_s=tuple(times), validation_s=validation_s)
 
 
-def _step_seconds(
-    stage: StageConfig,
-    steps: CompiledSteps,
-    flow: ConditionalFlow,
-    data: TrainingStar,
-    *,
-    training_rows: np.ndarray,
-    gaps: np.ndarray,
-) -> float:
+def _step_seconds(stage: StageConfig, steps: CompiledSteps, flow: ConditionalFlow, sample: Sample) -> float:
     optimiser, step = steps.of(stage)
     opt_state = optimiser.init(eqx.filter(flow.network, eqx.is_inexact_array))
-    batches = epoch_batches(stage, training_rows, gaps, np.random.default_rng(0))
+    batches = epoch_batches(stage, sample.training_rows, sample.gaps, np.random.default_rng(0))
     n_done = 0
 
     def one() -> Any:
         nonlocal n_done
-        groups = batches.gathered(data, n_done % batches.n_steps)
+        groups = batches.gathered(sample.data, n_done % batches.n_steps)
         n_done += 1
         # At a rate of 0, without contrast and outliers: the arithmetic of a step is the same.
         nothing = jnp.float32(0.0)

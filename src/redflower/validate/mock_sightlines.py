@@ -25,7 +25,7 @@ _AMBIGUOUS_SIGMAS = 4.0
 
 
 @dataclass(frozen=True)
-class MockStars:
+class SightlineStars:
     """Errors and population of the stars of an invented sightline.
 
     Attributes
@@ -51,6 +51,11 @@ class MockStars:
     alpha: float = 0.9
     beta: float = 1.6
 
+    def typical_error(self, distance_pc: np.ndarray) -> np.ndarray:
+        """Return the typical relative distance error at distances."""
+        near, far = self.distance_error
+        return near * (distance_pc / 500.0) ** (np.log(far / near) / np.log(6.0))
+
 
 @dataclass(frozen=True)
 class MockSightline:
@@ -69,7 +74,7 @@ def mock_sightline(
     clouds: Sequence[tuple[float, float]],
     rng: np.random.Generator,
     *,
-    stars: MockStars | None = None,
+    stars: SightlineStars | None = None,
     foreground_mag: float = 0.0,
     scatter_mag: float = 0.005,
     patchiness: float | Sequence[float] = 0.1,
@@ -103,46 +108,85 @@ def mock_sightline(
     gradient : every cloud's reddening varies across the cone linearly by plus and minus this share.
     error_factor : the reddening errors that happen over those that the likelihood knows.
     """
-    kind = stars or MockStars()
-    shape = (kind.beta + 1.0) / kind.alpha
-    distance = kind.length_pc * gammainccinv(shape, rng.random(n_stars)) ** (1.0 / kind.alpha)
-    distance = np.maximum(distance, 20.0)
-    modulus = modulus_from_distance(distance)
-
+    kind = stars or SightlineStars()
+    distance_pc = _draw_distances(kind, n_stars, rng)
+    modulus_mag = modulus_from_distance(distance_pc)
     near, far = drifts_between_mag
-    mean, variance = (
-        foreground_mag + drift * (np.clip(modulus, near, far) - near),
-        np.full(n_stars, scatter_mag**2),
-    )
-    across = 1.0 + gradient * rng.uniform(-1.0, 1.0, n_stars)
     patches = np.broadcast_to(np.asarray(patchiness, dtype=float), (len(clouds),))
-    for (cloud_pc, cloud_mag), patch in zip(clouds, patches, strict=True):
-        behind_mag = np.where(distance > cloud_pc, cloud_mag * across, 0.0)
-        if lognormal_patches:
-            width = np.sqrt(np.log1p(patch**2))
-            behind_mag = behind_mag * np.exp(width * rng.standard_normal(n_stars) - 0.5 * width**2)
-        else:
-            variance += (patch * behind_mag) ** 2
-        mean += behind_mag
-    # As the kernel ES2 has it: normal, cut at the limits of the stars' reddening prior.
-    scatter = np.sqrt(variance)
-    below, above = (ndtr((limit - mean) / scatter) for limit in (EBV_MIN_MAG, EBV_MAX_MAG))
-    ebv = mean + scatter * ndtri(below + (above - below) * rng.random(n_stars))
-    ebv = np.clip(ebv, EBV_MIN_MAG, EBV_MAX_MAG)  # against rounding far out
-    outlier = rng.random(n_stars) < outlier_share
-    ebv = np.where(outlier, rng.uniform(EBV_MIN_MAG, EBV_MAX_MAG, n_stars), ebv)
-
+    behind = [(*cloud, float(patch)) for cloud, patch in zip(clouds, patches, strict=True)]
+    mean_mag, scatter_mag_each = _behind_clouds(
+        foreground_mag + drift * (np.clip(modulus_mag, near, far) - near),
+        np.full(n_stars, scatter_mag**2),
+        distance_pc,
+        behind,
+        rng,
+        gradient=gradient,
+        lognormal=lognormal_patches,
+    )
+    ebv_mag = _draw_reddenings(mean_mag, scatter_mag_each, outlier_share, rng)
     density = mock_densities(
-        ebv,
-        distance,
+        ebv_mag,
+        distance_pc,
         rng,
         stars=kind,
         zero_point_mag=zero_point_mag,
         zero_point_per_modulus=zero_point_per_modulus,
         error_factor=error_factor,
     )
-    constant = (np.full(n_stars, v) for v in (np.log(kind.length_pc), kind.alpha, kind.beta))
-    return MockSightline(density, ebv, distance, *constant)
+    return MockSightline(
+        density=density,
+        true_ebv_mag=ebv_mag,
+        true_distance_pc=distance_pc,
+        prior_log_length_pc=np.full(n_stars, np.log(kind.length_pc)),
+        prior_alpha=np.full(n_stars, kind.alpha),
+        prior_beta=np.full(n_stars, kind.beta),
+    )
+
+
+def _draw_distances(
+    kind: SightlineStars, n_stars: int, rng: np.random.Generator
+) -> Float[np.ndarray, " star"]:
+    """Draw distances from the prior E13. [pc]"""
+    shape = (kind.beta + 1.0) / kind.alpha
+    distance_pc = kind.length_pc * gammainccinv(shape, rng.random(n_stars)) ** (1.0 / kind.alpha)
+    return np.maximum(distance_pc, 20.0)
+
+
+def _behind_clouds(
+    mean_mag: Float[np.ndarray, " star"],
+    variance: Float[np.ndarray, " star"],
+    distance_pc: Float[np.ndarray, " star"],
+    clouds: Sequence[tuple[float, float, float]],
+    rng: np.random.Generator,
+    *,
+    gradient: float,
+    lognormal: bool,
+) -> tuple[Float[np.ndarray, " star"], Float[np.ndarray, " star"]]:
+    """Add clouds (distance in pc, E(B-V) in mag, patchiness) to the mean and scatter of every star's reddening. [mag]"""
+    across = 1.0 + gradient * rng.uniform(-1.0, 1.0, len(distance_pc))
+    for cloud_pc, cloud_mag, patch in clouds:
+        behind_mag = np.where(distance_pc > cloud_pc, cloud_mag * across, 0.0)
+        if lognormal:
+            width = np.sqrt(np.log1p(patch**2))
+            behind_mag = behind_mag * np.exp(width * rng.standard_normal(len(across)) - 0.5 * width**2)
+        else:
+            variance = variance + (patch * behind_mag) ** 2
+        mean_mag = mean_mag + behind_mag
+    return mean_mag, np.sqrt(variance)
+
+
+def _draw_reddenings(
+    mean_mag: Float[np.ndarray, " star"],
+    scatter_mag: Float[np.ndarray, " star"],
+    outlier_share: float,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, " star"]:
+    """Draw reddenings as the kernel ES2 has them, normal and cut at the limits of the stars' prior; of outliers, uniform."""
+    below, above = (ndtr((limit - mean_mag) / scatter_mag) for limit in (EBV_MIN_MAG, EBV_MAX_MAG))
+    ebv_mag = mean_mag + scatter_mag * ndtri(below + (above - below) * rng.random(len(mean_mag)))
+    ebv_mag = np.clip(ebv_mag, EBV_MIN_MAG, EBV_MAX_MAG)  # against rounding far out
+    outlier = rng.random(len(mean_mag)) < outlier_share
+    return np.where(outlier, rng.uniform(EBV_MIN_MAG, EBV_MAX_MAG, len(mean_mag)), ebv_mag)
 
 
 def mock_densities(
@@ -150,7 +194,7 @@ def mock_densities(
     distance_pc: Float[np.ndarray, " star"],
     rng: np.random.Generator,
     *,
-    stars: MockStars | None = None,
+    stars: SightlineStars | None = None,
     zero_point_mag: float = 0.0,
     zero_point_per_modulus: float = 0.0,
     error_factor: float = 1.0,
@@ -164,14 +208,12 @@ def mock_densities(
     stars : errors and population.
     zero_point_mag, zero_point_per_modulus, error_factor : as in `mock_sightline`.
     """
-    kind = stars or MockStars()
-    ebv, distance, n_stars = ebv_mag, distance_pc, len(ebv_mag)
-    modulus = modulus_from_distance(distance)
+    kind = stars or SightlineStars()
+    modulus_mag = modulus_from_distance(distance_pc)
+    n_stars = len(ebv_mag)
     low, high = np.log(kind.ebv_error_mag)
     sigma_ebv = np.exp(rng.uniform(low, high, n_stars))
-    near, far = kind.distance_error
-    slope = np.log(far / near) / np.log(6.0)
-    relative = near * (distance / 500.0) ** slope * np.exp(_ERROR_SCATTER * rng.standard_normal(n_stars))
+    relative = kind.typical_error(distance_pc) * np.exp(_ERROR_SCATTER * rng.standard_normal(n_stars))
     sigma_mu = 5.0 / np.log(10.0) * np.clip(relative, 0.01, 0.4)
     correlation = rng.uniform(*kind.correlation, n_stars)
     second = np.where(rng.random(n_stars) < kind.ambiguous_share, kind.ambiguous_weight, 0.0)
@@ -180,55 +222,95 @@ def mock_densities(
     other_mu = np.sign(kind.ambiguous_modulus_mag) * np.minimum(
         abs(kind.ambiguous_modulus_mag), _AMBIGUOUS_SIGMAS * sigma_mu
     )
-
     z_mu, z_free = rng.standard_normal((2, n_stars))
     z_ebv = correlation * z_mu + np.sqrt(1.0 - correlation**2) * z_free
-    seen_ebv = ebv + error_factor * sigma_ebv * z_ebv + shifted * kind.ambiguous_ebv_mag
-    seen_ebv = seen_ebv + zero_point_mag + zero_point_per_modulus * np.maximum(modulus - 10.0, 0.0)
-    seen_mu = modulus + sigma_mu * z_mu + shifted * other_mu
+    seen_ebv = ebv_mag + error_factor * sigma_ebv * z_ebv + shifted * kind.ambiguous_ebv_mag
+    zero_mag = zero_point_mag + zero_point_per_modulus * np.maximum(modulus_mag - 10.0, 0.0)
+    data = _Data(
+        kind=kind,
+        ebv_mag=seen_ebv + zero_mag,
+        modulus_mag=modulus_mag + sigma_mu * z_mu + shifted * other_mu,
+        ebv_error_mag=sigma_ebv,
+        modulus_error_mag=sigma_mu,
+        distance_error=relative,
+        correlation=correlation,
+        second_weight=second,
+        second_modulus_mag=other_mu,
+    )
+    return data.joint_density()
 
-    def log_posterior(e: np.ndarray, mu: np.ndarray) -> np.ndarray:
-        """Evaluate likelihood times distance prior on grids (star, modulus, ebv)."""
+
+@dataclass(frozen=True)
+class _Data:
+    """What is measured of each star, with what its likelihood knows of the errors and of the second solution.
+
+    Attributes
+    ----------
+    kind : errors and population.
+    ebv_mag, modulus_mag : the pair of numbers measured. [mag]
+    ebv_error_mag, modulus_error_mag, correlation : of them. [mag]
+    distance_error : relative, before it is limited to 1 to 40 %.
+    second_weight, second_modulus_mag : of the second solution; weight 0 where there is one alone. [mag]
+    """
+
+    kind: SightlineStars
+    ebv_mag: Float[np.ndarray, " star"]
+    modulus_mag: Float[np.ndarray, " star"]
+    ebv_error_mag: Float[np.ndarray, " star"]
+    modulus_error_mag: Float[np.ndarray, " star"]
+    distance_error: Float[np.ndarray, " star"]
+    correlation: Float[np.ndarray, " star"]
+    second_weight: Float[np.ndarray, " star"]
+    second_modulus_mag: Float[np.ndarray, " star"]
+
+    def log_posterior(
+        self, ebv_mag: Float[np.ndarray, "star ebv"], modulus_mag: Float[np.ndarray, "star modulus"]
+    ) -> Float[np.ndarray, "star modulus ebv"]:
+        """Evaluate the natural log of likelihood times distance prior on a grid of each star."""
         parts = []
-        for weight, de, dmu in (
-            (1.0 - second, 0.0, np.zeros(n_stars)),
-            (second, kind.ambiguous_ebv_mag, other_mu),
+        for weight, shift_ebv, shift_mu in (
+            (1.0 - self.second_weight, 0.0, np.zeros(len(self.ebv_mag))),
+            (self.second_weight, self.kind.ambiguous_ebv_mag, self.second_modulus_mag),
         ):
-            a = (seen_ebv[:, None] - de - e)[:, None, :] / sigma_ebv[:, None, None]
-            b = ((seen_mu - dmu)[:, None] - mu)[:, :, None] / sigma_mu[:, None, None]
-            r = correlation[:, None, None]
+            a = (self.ebv_mag[:, None] - shift_ebv - ebv_mag)[:, None, :] / self.ebv_error_mag[:, None, None]
+            b = (self.modulus_mag - shift_mu)[:, None] - modulus_mag
+            b = b[:, :, None] / self.modulus_error_mag[:, None, None]
+            r = self.correlation[:, None, None]
             with np.errstate(divide="ignore"):
                 log_weight = np.log(weight)[:, None, None]
             parts.append(log_weight - 0.5 * (a**2 - 2.0 * r * a * b + b**2) / (1.0 - r**2))
-        ratio = distance_from_modulus(mu) / kind.length_pc
-        prior = (kind.beta + 1.0) * np.log(ratio) - ratio**kind.alpha
+        distance_pc = distance_from_modulus(modulus_mag)
+        ratio = distance_pc / self.kind.length_pc
+        prior = (self.kind.beta + 1.0) * np.log(ratio) - ratio**self.kind.alpha
         # How large a star's error is says how far it is: without this the densities would not be what they say.
-        typical = np.log(near) + slope * (np.log(ratio) + np.log(kind.length_pc / 500.0))
-        prior = prior - 0.5 * ((np.log(relative)[:, None] - typical) / _ERROR_SCATTER) ** 2
+        typical = np.log(self.kind.typical_error(distance_pc))
+        prior = prior - 0.5 * ((np.log(self.distance_error)[:, None] - typical) / _ERROR_SCATTER) ** 2
         return np.logaddexp(*parts) + prior[:, :, None]
 
-    # A coarse look over everything, then each star's own box.
-    e_all = np.broadcast_to(np.linspace(EBV_MIN_MAG, EBV_MAX_MAG, 45), (n_stars, 45))
-    # Each solution in its own window; where there is one solution, it is looked at twice.
-    window = 6.0 * sigma_mu[:, None] * np.linspace(-1.0, 1.0, 31)
-    other_seen_mu = seen_mu - np.where(second > 0.0, other_mu, 0.0)
-    mu_all = np.concatenate([seen_mu[:, None] + window, other_seen_mu[:, None] + window], axis=1)
-    mu_all = np.sort(mu_all, axis=1)
-    look = log_posterior(e_all, mu_all)
-    high = look > look.max(axis=(1, 2), keepdims=True) - _DROP_NAT
-    e_start, e_step = _box(e_all, high.any(axis=1), N_EBV_NODES, (EBV_MIN_MAG, EBV_MAX_MAG))
-    mu_start, mu_step = _box(mu_all, high.any(axis=2), N_MODULUS_NODES, (-np.inf, np.inf))
-    fine = log_posterior(
-        e_start[:, None] + e_step[:, None] * np.arange(N_EBV_NODES),
-        mu_start[:, None] + mu_step[:, None] * np.arange(N_MODULUS_NODES),
-    )
-    return JointDensity(
-        ebv_start_mag=e_start,
-        ebv_step_mag=e_step,
-        modulus_start_mag=mu_start,
-        modulus_step_mag=mu_step,
-        steps_below_peak=quantise_log_density(fine),
-    )
+    def joint_density(self) -> JointDensity:
+        """Take a coarse look over everything, then store the density in each star's own box."""
+        n_stars = len(self.ebv_mag)
+        ebv_all = np.broadcast_to(np.linspace(EBV_MIN_MAG, EBV_MAX_MAG, 45), (n_stars, 45))
+        # Each solution in its own window; where there is one solution, it is looked at twice.
+        window = 6.0 * self.modulus_error_mag[:, None] * np.linspace(-1.0, 1.0, 31)
+        other = self.modulus_mag - np.where(self.second_weight > 0.0, self.second_modulus_mag, 0.0)
+        modulus_all = np.concatenate([self.modulus_mag[:, None] + window, other[:, None] + window], axis=1)
+        modulus_all = np.sort(modulus_all, axis=1)
+        look = self.log_posterior(ebv_all, modulus_all)
+        high = look > look.max(axis=(1, 2), keepdims=True) - _DROP_NAT
+        ebv_start, ebv_step = _box(ebv_all, high.any(axis=1), N_EBV_NODES, (EBV_MIN_MAG, EBV_MAX_MAG))
+        modulus_start, modulus_step = _box(modulus_all, high.any(axis=2), N_MODULUS_NODES, (-np.inf, np.inf))
+        fine = self.log_posterior(
+            ebv_start[:, None] + ebv_step[:, None] * np.arange(N_EBV_NODES),
+            modulus_start[:, None] + modulus_step[:, None] * np.arange(N_MODULUS_NODES),
+        )
+        return JointDensity(
+            ebv_start_mag=ebv_start,
+            ebv_step_mag=ebv_step,
+            modulus_start_mag=modulus_start,
+            modulus_step_mag=modulus_step,
+            steps_below_peak=quantise_log_density(fine),
+        )
 
 
 def _box(

@@ -68,7 +68,19 @@ def score(
     fine = np.asarray(used) & np.isfinite(mean) & (std > 0)
     if not fine.any():
         nan = float("nan")
-        return Scores(len(mean), 0, nan, nan, nan, nan, nan, nan, nan, nan, (nan,) * 6)
+        return Scores(
+            n_stars=len(mean),
+            n_used=0,
+            residual_mean=nan,
+            residual_median=nan,
+            residual_rms=nan,
+            sigma_mean=nan,
+            z_mean=nan,
+            z_std=nan,
+            inside_68=nan,
+            inside_90=nan,
+            intervals=(nan,) * 6,
+        )
     residual = (mean - truth_mag)[fine]
     z = residual / std[fine]
     place = truth_interval(columns, "ebv", truth_mag)[fine]

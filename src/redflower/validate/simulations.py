@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from redflower.bands import BP, RP, G
+from redflower.distances import distance_from_modulus
 from redflower.errors import InputError
 from redflower.flow import Model
 from redflower.flow.flow_draws import draw_given_first
@@ -123,7 +124,7 @@ def _draw(
     like: Star = jax.tree.map(lambda a: np.asarray(a)[rows], design)
     target = make_target(model, ebv_min_mag=ebv_min_mag, ebv_max_mag=ebv_max_mag)
     modulus = _draw_modulus(target, like, rng)
-    distance_pc = jnp.asarray(10.0 ** (1.0 + modulus / 5.0), jnp.float32)
+    distance_pc = jnp.asarray(distance_from_modulus(modulus), jnp.float32)
     condition = np.asarray(jax.vmap(flow_condition)(distance_pc, like.l_deg, like.b_deg))
     limits = (model.g_bright_mag - modulus, model.g_faint_mag - modulus)
     x = draw_given_first(model.flow, condition, *limits, np.zeros(n_simulations, dtype=bool), rng)

@@ -118,4 +118,4 @@ def trials(
             ebv = drawn if step == RANDOM else np.full(len(rows), step, dtype=float)
             reddened = redden(part, law, ebv, np.asarray(bp_rp_mag)[rows], rng if resample else None)
             name = step if isinstance(step, str) else f"{step:g}"
-            yield Trial(name, bands, reddened, rows, ebv)
+            yield Trial(name=name, n_bands=bands, stars=reddened, rows=rows, true_ebv_mag=ebv)

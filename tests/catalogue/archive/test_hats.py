@@ -209,7 +209,15 @@ def test_positions_of_dr4_are_matched_at_its_own_epoch(archive, catalogues, tmp_
 
 
 def test_tiles_of_source_id_ranges_are_cut_exactly(archive, catalogues, tmp_path):
-    dust = DustMap(np.full(12 * 64**2, 0.01), 64, "ring", "galactic", "clear", "", ())
+    dust = DustMap(
+        ebv_mag=np.full(12 * 64**2, 0.01),
+        nside=64,
+        order="ring",
+        frame="galactic",
+        name="clear",
+        sha256="",
+        notes=(),
+    )
     cone = cone_tiles(parse_region(CONE))
     first, last = min(t.ranges[0][0] for t in cone), max(t.ranges[-1][1] for t in cone)
     tiles = [

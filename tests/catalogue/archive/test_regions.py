@@ -90,7 +90,13 @@ def cap_map(nside: int = 32, scale: float = 1.0) -> DustMap:
     lon, lat = HEALPix(nside, order="ring").healpix_to_lonlat(np.arange(12 * nside**2))
     away = SkyCoord(lon, lat, frame="galactic").separation(SkyCoord(100, 60, unit="deg", frame="galactic"))
     return DustMap(
-        np.where(away.deg < 20, 0.01, 0.05) * scale, nside, "ring", "galactic", "cap", "0" * 64, ()
+        ebv_mag=np.where(away.deg < 20, 0.01, 0.05) * scale,
+        nside=nside,
+        order="ring",
+        frame="galactic",
+        name="cap",
+        sha256="0" * 64,
+        notes=(),
     )
 
 
@@ -123,7 +129,9 @@ def test_a_map_in_equatorial_coordinates_gives_the_same_sky():
     lon, lat = HEALPix(64, order="nested").healpix_to_lonlat(np.arange(12 * 64**2))
     icrs = SkyCoord(lon, lat)
     values = galactic.lookup(icrs.ra.deg, icrs.dec.deg, icrs.galactic.l.deg, icrs.galactic.b.deg)
-    equatorial = DustMap(values, 64, "nested", "icrs", "cap", "0" * 64, ())
+    equatorial = DustMap(
+        ebv_mag=values, nside=64, order="nested", frame="icrs", name="cap", sha256="0" * 64, notes=()
+    )
     areas = [
         sum(t.area_deg2 for t in zero_extinction_tiles(m, ebv_max_mag=0.018)) for m in (galactic, equatorial)
     ]

@@ -111,7 +111,7 @@ def test_absent_and_empty_files_are_refused(tmp_path):
 
 def test_a_grid_that_is_no_healpix_is_refused():
     with pytest.raises(InputError, match="no full HEALPix grid"):
-        DistancePrior(np.zeros(47), np.ones(47), np.ones(47), "test", "")
+        DistancePrior(log_length_pc=np.zeros(47), alpha=np.ones(47), beta=np.ones(47), name="test", sha256="")
 
 
 def test_the_packaged_prior_is_whole():

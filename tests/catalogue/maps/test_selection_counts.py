@@ -12,8 +12,13 @@ from redflower.catalogue.maps.selection import build_selection, check_selection
 from redflower.catalogue.maps.selection_counts import SelectionCounts, count_stars, selection_pixels
 from redflower.catalogue.maps.selection_file import read_selection, write_selection
 from redflower.errors import InputError
-from redflower.physics import SelectionFunction, log_selection, log_subsample_selection
-from redflower.physics.selection import selection_from_parts, selection_to_parts
+from redflower.physics import (
+    SelectionFunction,
+    log_selection,
+    log_subsample_selection,
+    selection_from_parts,
+    selection_to_parts,
+)
 
 G_EDGES, G_RP_EDGES = np.array([14.0, 16.0, 18.0, 20.0]), np.array([0.2, 0.6, 1.0])
 
@@ -22,9 +27,13 @@ def made_selection(nside: int = 1, seed: int = 0) -> SelectionFunction:
     rng = np.random.default_rng(seed)
     log_p = np.log(rng.uniform(0.2, 1.0, (12 * nside**2, 3, 2)))
     return SelectionFunction(
-        jnp.asarray(log_p, jnp.float32), jnp.asarray(log_p.mean(axis=2), jnp.float32), jnp.full(log_p.shape, 0.01),
-        jnp.array([15.0, 17.0, 19.0]), jnp.array([0.4, 0.8]), nside,
-    )  # fmt: skip
+        log_probability=jnp.asarray(log_p, jnp.float32),
+        log_mean_probability=jnp.asarray(log_p.mean(axis=2), jnp.float32),
+        uncertainty=jnp.full(log_p.shape, 0.01),
+        g_centre_mag=jnp.array([15.0, 17.0, 19.0]),
+        g_rp_centre_mag=jnp.array([0.4, 0.8]),
+        nside=nside,
+    )
 
 
 # ---------------------------------------------------------------- the lookup
@@ -69,12 +78,12 @@ def test_over_many_stars_it_is_the_same_as_one_by_one() -> None:
 @pytest.mark.equation("E12")
 def test_a_single_cell_is_a_constant() -> None:
     selection = SelectionFunction(
-        jnp.full((12, 1, 1), -0.5),
-        jnp.full((12, 1), -0.5),
-        jnp.zeros((12, 1, 1)),
-        jnp.array([17.0]),
-        jnp.array([0.5]),
-        1,
+        log_probability=jnp.full((12, 1, 1), -0.5),
+        log_mean_probability=jnp.full((12, 1), -0.5),
+        uncertainty=jnp.zeros((12, 1, 1)),
+        g_centre_mag=jnp.array([17.0]),
+        g_rp_centre_mag=jnp.array([0.5]),
+        nside=1,
     )
     assert log_selection(selection, 0, 3.0, 9.0) == -0.5
 
@@ -101,7 +110,9 @@ def test_the_two_probabilities_of_a_subsample_multiply() -> None:
 
 def made_counts(parent: np.ndarray, p, seed: int = 3) -> SelectionCounts:
     rng = np.random.default_rng(seed)
-    return SelectionCounts(parent, rng.binomial(parent, p), G_EDGES, G_RP_EDGES, 1)
+    return SelectionCounts(
+        parent=parent, sample=rng.binomial(parent, p), g_edges_mag=G_EDGES, g_rp_edges_mag=G_RP_EDGES, nside=1
+    )
 
 
 def test_the_estimate_and_its_uncertainty_are_right() -> None:
@@ -152,7 +163,15 @@ def test_a_sparse_pixel_of_other_colours_keeps_its_own_mean_over_colours() -> No
     parent = np.zeros((12, 3, 2), int)
     parent[:, :, 1] = 30_000
     parent[3] = [8, 0]
-    selection = build_selection(SelectionCounts(parent, parent - parent // 7, G_EDGES, G_RP_EDGES, 1))
+    selection = build_selection(
+        SelectionCounts(
+            parent=parent,
+            sample=parent - parent // 7,
+            g_edges_mag=G_EDGES,
+            g_rp_edges_mag=G_RP_EDGES,
+            nside=1,
+        )
+    )
     cells, mean = (
         np.exp(np.asarray(a, float)) for a in (selection.log_probability, selection.log_mean_probability)
     )
@@ -267,9 +286,11 @@ def test_damaged_parts_are_refused(change, message) -> None:
 def test_impossible_counts_are_refused() -> None:
     parent = np.full((12, 3, 2), 5)
     with pytest.raises(InputError, match="cannot hold more stars"):
-        SelectionCounts(parent, parent + 1, G_EDGES, G_RP_EDGES, 1)
+        SelectionCounts(
+            parent=parent, sample=parent + 1, g_edges_mag=G_EDGES, g_rp_edges_mag=G_RP_EDGES, nside=1
+        )
     with pytest.raises(InputError, match="must have the shape"):
-        SelectionCounts(parent, parent, G_EDGES, G_RP_EDGES, 2)
+        SelectionCounts(parent=parent, sample=parent, g_edges_mag=G_EDGES, g_rp_edges_mag=G_RP_EDGES, nside=2)
 
 
 def test_pixels_are_those_of_the_position() -> None:

@@ -20,7 +20,13 @@ def grid(shift: float = 0.0, stretch: float = 1.0) -> Grid:
     """A normal posterior; its mean of E shifted in deviations, its deviation stretched."""
     e = (E - CENTRE[0] - shift * SIGMA[0]) / (SIGMA[0] * stretch)
     m = (MU - CENTRE[1]) / SIGMA[1]
-    return Grid(MU, E, -0.5 * (e[None, :] ** 2 + m[:, None] ** 2), jnp.zeros(22), jnp.zeros(22))
+    return Grid(
+        modulus_mag=MU,
+        ebv_mag=E,
+        log_density=-0.5 * (e[None, :] ** 2 + m[:, None] ** 2),
+        g_extinction_mag=jnp.zeros(22),
+        bp_rp_mag=jnp.zeros(22),
+    )
 
 
 def draws(
@@ -34,11 +40,11 @@ def draws(
     scatter = noise_nat * rng.standard_normal((n_nodes, 4))
     f = jnp.float32
     return WeightedDraws(
-        jnp.asarray(np.repeat(e, 4), f),
-        jnp.asarray(np.repeat(m, 4), f),
-        jnp.asarray((log_ratio[:, None] + scatter).ravel(), f),
-        jnp.zeros(4 * n_nodes),
-        jnp.zeros(4 * n_nodes),
+        ebv_mag=jnp.asarray(np.repeat(e, 4), f),
+        modulus_mag=jnp.asarray(np.repeat(m, 4), f),
+        log_weight=jnp.asarray((log_ratio[:, None] + scatter).ravel(), f),
+        flow_chi2=jnp.zeros(4 * n_nodes),
+        unreddened_g_mag=jnp.zeros(4 * n_nodes),
     )
 
 
@@ -76,7 +82,13 @@ def test_noise_does_not_multiply_a_tail() -> None:
     density = density + np.where(e > 0.15, 0.125 / 0.35, 1e-4)
     m = np.asarray(MU[::2])
     log_density = np.log(density)[None, :] - 0.5 * ((m[:, None] - CENTRE[1]) / SIGMA[1]) ** 2
-    tailed = Grid(jnp.asarray(m), jnp.asarray(e), jnp.asarray(log_density), jnp.zeros(18), jnp.zeros(18))
+    tailed = Grid(
+        modulus_mag=jnp.asarray(m),
+        ebv_mag=jnp.asarray(e),
+        log_density=jnp.asarray(log_density),
+        g_extinction_mag=jnp.zeros(18),
+        bp_rp_mag=jnp.zeros(18),
+    )
     before = summarise_grid(tailed)
     mass = np.exp(log_density).ravel() / np.exp(log_density).sum()
     rng = np.random.default_rng(5)
@@ -88,7 +100,13 @@ def test_noise_does_not_multiply_a_tail() -> None:
     @jax.vmap
     def run(ebv_mag: jax.Array, modulus_mag: jax.Array, log_weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         nothing = jnp.zeros_like(log_weight)
-        weighted = WeightedDraws(ebv_mag, modulus_mag, log_weight, nothing, nothing)
+        weighted = WeightedDraws(
+            ebv_mag=ebv_mag,
+            modulus_mag=modulus_mag,
+            log_weight=log_weight,
+            flow_chi2=nothing,
+            unreddened_g_mag=nothing,
+        )
         after = summarise_grid(tilted(tailed, fit_tilt(tailed, weighted, 4)))
         shift = (after.ebv_mean_mag - before.ebv_mean_mag) / before.ebv_std_mag
         return shift, jnp.log(after.ebv_std_mag / before.ebv_std_mag)

@@ -107,7 +107,11 @@ def test_nuts_agrees_with_quadrature() -> None:
     cases[2] = dataclasses.replace(cases[2], parallax_error_mas=np.float32(1.0))
     stars = jax.tree.map(lambda *a: np.stack(a), *cases)
     settings = InferenceSettings(
-        *LIMITS_MAG, engine="nuts", nuts=NutsSettings(n_chains=4, n_warmup=200, n_draws=500), batch_size=3
+        ebv_min_mag=LIMITS_MAG[0],
+        ebv_max_mag=LIMITS_MAG[1],
+        engine="nuts",
+        nuts=NutsSettings(n_chains=4, n_warmup=200, n_draws=500),
+        batch_size=3,
     )
     result = infer_stars(MODEL, stars, np.array([11, 12, 13]), settings)
     for i, star in enumerate(cases):
@@ -166,7 +170,11 @@ def test_a_star_without_g_agrees_with_quadrature_over_g() -> None:
     stars = jax.tree.map(lambda a: np.stack([a]), star)
     # The shipped model with its limits: unreddened, the star is fainter in G than they allow.
     settings = InferenceSettings(
-        *LIMITS_MAG, engine="fast", nuts=NutsSettings(n_chains=4, n_warmup=200, n_draws=400), batch_size=1
+        ebv_min_mag=LIMITS_MAG[0],
+        ebv_max_mag=LIMITS_MAG[1],
+        engine="fast",
+        nuts=NutsSettings(n_chains=4, n_warmup=200, n_draws=400),
+        batch_size=1,
     )
     result = infer_stars(load_model("mock-sky"), stars, np.array([21]), settings)
     assert result["engine"].tolist() == ["nuts"]

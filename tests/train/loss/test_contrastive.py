@@ -9,7 +9,7 @@ import pytest
 from redflower.physics import Zhang23Law, extinction_mag
 from redflower.train import ContrastConfig, FlowConfig, StageConfig, TrainConfig, train_flow
 from redflower.train.dataset import tabulate
-from redflower.train.loss.contrastive import contrast_strength, next_contrast_steps, redden
+from redflower.train.loss.contrastive import contrast_strength, next_contrast_steps, redden_star
 from redflower.train.loss.estimator import Estimator
 from redflower.train.loss.objective import Objective
 from tests.helpers.flows import random_flow
@@ -23,7 +23,7 @@ LAW = Zhang23Law()
 @pytest.mark.equation("E21")
 def test_a_copy_has_the_extinction_of_the_stars_own_colour_in_every_band() -> None:
     star = example_star()
-    copy = redden(LAW, star, jnp.float32(0.3))
+    copy = redden_star(LAW, star, jnp.float32(0.3))
     expected = extinction_mag(LAW, 0.3, star.magnitude_mag[1] - star.magnitude_mag[2])
     np.testing.assert_allclose(copy.magnitude_mag - star.magnitude_mag, expected, atol=2e-6)
     assert float(expected[0]) > 0.5  # R times E, not R
@@ -41,7 +41,7 @@ def test_copies_have_the_marginal_likelihood_of_their_magnitudes_down_to_the_flo
     value, possible = log_contrast(
         flow.prepared(), data, jax.random.key(0), estimator, config=narrow, **settings
     )
-    copy = eqx.tree_at(lambda d: d.star, data, redden(LAW, star, jnp.float32(0.20005)))
+    copy = eqx.tree_at(lambda d: d.star, data, redden_star(LAW, star, jnp.float32(0.20005)))
     expected = log_evidence(
         flow.prepared(),
         copy,
@@ -113,7 +113,7 @@ def test_what_the_term_buys_and_what_it_costs() -> None:
         )  # fmt: skip
         flow = train_flow(stars, config, n_bands=3, **LIMITS).flow
         fixed = config.model_copy(update={"contrast": ContrastConfig(strength=0.3, n_draws=64)})
-        objective = Objective(fixed, LAW, *LIMITS.values())
+        objective = Objective(config=fixed, law=LAW, **LIMITS)
         terms = eqx.filter_jit(
             lambda f, d, r, o=objective: o.terms(f, d, r, 7, n_draws=64, gaps=False, contrast=True)
         )(flow, tabulate(held_out), jnp.arange(400, dtype=jnp.uint32))

@@ -17,7 +17,7 @@ from redflower.train.loss.objective import Group, Objective, rows_of_bad_gradien
 from tests.helpers.flows import random_flow
 from tests.train.test_train import sample
 
-LIMITS = (13.5, 20.5)
+LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 20.5}
 
 
 def children(key: jax.Array, n: int = 64) -> set[tuple[int, ...]]:
@@ -56,7 +56,7 @@ def test_the_evidence_and_the_reddened_copies_of_a_star_share_no_numbers(monkeyp
             "log_contrast",
             lambda flow, star, key, *_, piece=piece, **__: (piece(key), jnp.bool_(True)),
         )
-        made = Objective(config, Zhang23Law(), *LIMITS)
+        made = Objective(config=config, law=Zhang23Law(), **LIMITS)
         both = made.terms(flow, data, rows, 2, n_draws=2, gaps=False, contrast=True)
         pieces.append(np.concatenate(both).astype(np.uint32) << np.uint32(shift))
     words = np.stack([pieces[0] | pieces[1], pieces[2] | pieces[3]], axis=1)
@@ -80,7 +80,7 @@ def test_a_step_that_was_not_finite_is_judged_by_its_own_draws(monkeypatch) -> N
     data, rows = tabulate(sample(40)), np.arange(100, 140)
     gaps = np.arange(40) % 3 == 0
     stage = StageConfig(n_draws=2, magnitudes="likelihood")
-    made = Objective(TrainConfig(normaliser="none", magnitudes="adapted"), Zhang23Law(), *LIMITS)
+    made = Objective(config=TrainConfig(normaliser="none", magnitudes="adapted"), law=Zhang23Law(), **LIMITS)
     flow = random_flow(1, dim=3)
     expected = np.zeros(40, dtype=bool)
     for has_gaps in (False, True):

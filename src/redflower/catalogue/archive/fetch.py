@@ -144,7 +144,9 @@ def fetch_tiles(
             break
     total, n_filled = sum(rows.values()), sum(n > 0 for n in rows.values())
     if failed:
-        return FetchResult(None, total, n_filled, failed, tuple(manifest.notes()))
+        return FetchResult(
+            path=None, rows=total, tiles=n_filled, failed=failed, notes=tuple(manifest.notes())
+        )
     if total == 0:
         raise InputError("the region holds no star in this catalogue; nothing is written.")
     wanted = total if max_stars is None else min(total, max_stars)
@@ -161,7 +163,7 @@ def fetch_tiles(
     thinned = _thinned({name: rows[name] for name in last}, total - wanted, seed)
     files = {manifest.file(name): thinned.get(name) for name, n in rows.items() if n}
     _combine(files, out, meta)
-    return FetchResult(out, wanted, n_filled, {}, tuple(manifest.notes()))
+    return FetchResult(path=out, rows=wanted, tiles=n_filled, failed={}, notes=tuple(manifest.notes()))
 
 
 def _fetched(

@@ -8,7 +8,7 @@ from typing import Any, Final
 from redflower.errors import FetchError, InputError
 from redflower.files import file_sha256, written_whole
 
-VERSION: Final = 1
+MANIFEST_VERSION: Final = 1
 DONE, EMPTY, SPLIT, FAILED = "done", "empty", "split", "failed"
 
 
@@ -106,8 +106,8 @@ class Manifest:
             raise InputError(
                 f"{self.path} is damaged. Remove the folder {self.folder} and fetch again."
             ) from None
-        if version != VERSION:
-            raise InputError(f"{self.path} is of version {version}; this redflower reads {VERSION}.")
+        if version != MANIFEST_VERSION:
+            raise InputError(f"{self.path} is of version {version}; this redflower reads {MANIFEST_VERSION}.")
         if request != json.loads(json.dumps(self._request)):
             if not any(tile.get("state") == DONE for tile in tiles.values()):  # nothing of it is there
                 self._write()
@@ -122,7 +122,7 @@ class Manifest:
         self._tiles = tiles
 
     def _write(self) -> None:
-        content = {"version": VERSION, "request": self._request, "tiles": self._tiles}
+        content = {"version": MANIFEST_VERSION, "request": self._request, "tiles": self._tiles}
         try:
             with written_whole(self.path) as part:
                 part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

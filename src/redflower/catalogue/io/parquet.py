@@ -159,7 +159,7 @@ def table_from_arrow(arrow: pa.Table, where: object, *, counted: bool = True) ->
 
 
 def _counted_index(schema: pa.Schema, n_rows: int) -> dict[str, np.ndarray]:
-    """An index of pandas with a name that counts rows: it stands in the metadata alone. Its name and values."""
+    """Return name and values of an index of pandas that counts rows: it is in the metadata alone."""
     try:
         index = json.loads((schema.metadata or {})[b"pandas"])["index_columns"]
         return {
@@ -177,7 +177,7 @@ def _counted_index(schema: pa.Schema, n_rows: int) -> dict[str, np.ndarray]:
 def _refuse_left_out(
     columns: Sequence[str], table: Table, schema: pa.Schema, there: Sequence[str], path: Path
 ) -> None:
-    """Refuse a table of which a column that is asked for is of a kind that was left out."""
+    """Refuse to read a column of a kind that tables here cannot hold."""
     for name in columns:
         if name not in table.colnames:
             raise TableError(

@@ -13,7 +13,8 @@ from astropy.table import Column, Table
 from redflower.catalogue.io.arrow import column_from_arrow
 from redflower.catalogue.io.formats import read_fits_table
 from redflower.catalogue.io.parquet import table_from_arrow
-from redflower.catalogue.io.tables import plain_table, read_table, tidied
+from redflower.catalogue.io.plain import plain_table, tidied
+from redflower.catalogue.io.tables import read_table
 from redflower.errors import InputError, TableError
 
 _LOG: Final = logging.getLogger(__name__)

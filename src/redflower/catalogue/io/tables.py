@@ -21,15 +21,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from astropy.table import Column, Table, vstack
+from astropy.table import Table, vstack
 
-from redflower.catalogue.io.columns import apply_masks, column_like
 from redflower.catalogue.io.content import check_content
 from redflower.catalogue.io.display import with_formats, without_formats
 from redflower.catalogue.io.formats import provenance_json, read_fits, read_votable, write_fits, write_votable
-from redflower.catalogue.io.names import plain_names
-from redflower.catalogue.io.objects import plain_objects
 from redflower.catalogue.io.parquet import (
     iter_parquet,
     join_parquet,
@@ -38,6 +34,7 @@ from redflower.catalogue.io.parquet import (
     read_parquet,
     write_parquet,
 )
+from redflower.catalogue.io.plain import plain_table, tidied
 from redflower.catalogue.io.text import read_csv, read_ecsv, write_csv, write_ecsv
 from redflower.errors import InputError, TableError
 from redflower.files import check_new_file, is_there, written_whole
@@ -49,7 +46,6 @@ __all__ = [
     "column_names",
     "count_rows",
     "join_tables",
-    "plain_table",
     "read_table",
     "read_table_parts",
     "write_table",
@@ -259,50 +255,6 @@ def check_writable(path: "str | Path", *, overwrite: bool = False) -> None:
     path = Path(path)
     _ending(path, reading=False)
     check_new_file(path, overwrite=overwrite, error=TableError)
-
-
-def plain_table(table: Table) -> Table:
-    """Turn quantities into columns with units; the data are shared.
-
-    Raises
-    ------
-    TableError
-        If a column is an object, such as a SkyCoord, that tables of numbers and text cannot hold.
-    """
-    plain = Table(table, copy=False)
-    for name in plain.colnames:
-        column = plain[name]
-        if not isinstance(column, Column):
-            raise TableError(
-                f"column {name!r} holds a {type(column).__name__}; turn it into numbers or text first."
-            )
-        if column.dtype.kind == "O":
-            plain.replace_column(name, plain_objects(column), copy=False)
-        elif column.dtype.kind == "S":
-            plain[name] = column_like(column, np.char.decode(np.asarray(column), "utf-8"))
-    return plain
-
-
-def tidied(table: Table, where: object) -> Table:
-    """Tidy a table: plain names, native byte order, text as str, NaN under the mask of floats, no mask where nothing is
-    missing.
-    """
-    table = Table(table, copy=False)
-    plain = plain_names(table.colnames, where)
-    if plain != table.colnames:
-        table.rename_columns(table.colnames, plain)
-    table = apply_masks(table)
-    for name in table.colnames:
-        column = table[name]
-        values = np.asarray(column)
-        if values.dtype.kind == "S":
-            values = np.char.decode(values, "utf-8", "replace")
-        elif values.dtype.kind == "O":
-            values = np.array(["" if value is None else str(value) for value in values], dtype=str)
-        elif not values.dtype.isnative:
-            values = values.astype(values.dtype.newbyteorder("="))
-        table.replace_column(name, column_like(column, values), copy=False)
-    return table
 
 
 def _ending(path: Path, *, reading: bool) -> str:

@@ -113,7 +113,7 @@ def _check_cells(path: Path, n_cells: int) -> None:
             if not text and (not line.strip() or (not row and line.startswith("#"))):
                 continue
             if wrong:
-                raise TableError(f"{path}: row {row - 1} has {wrong}. Mend it, or write the file again.")
+                raise TableError(f"{path}: row {row - 1} has {wrong}. Fix it, or write the file again.")
             text += line
             if text.count('"') % 2:  # a line break within quotes
                 continue

@@ -163,7 +163,14 @@ def read_distance_prior(path: "str | Path") -> DistancePrior:
         length = np.log(length)
     name = f"Bailer-Jones et al. 2021 ({path.name})" if bailer_jones else path.name
     limit_mag = BAILER_JONES_LIMIT_MAG if bailer_jones else None
-    return DistancePrior(length, values[:, 1], values[:, 2], name, file_sha256(path), limit_mag)
+    return DistancePrior(
+        log_length_pc=length,
+        alpha=values[:, 1],
+        beta=values[:, 2],
+        name=name,
+        sha256=file_sha256(path),
+        g_limit_mag=limit_mag,
+    )
 
 
 def default_distance_prior(population: str = "mock") -> DistancePrior:

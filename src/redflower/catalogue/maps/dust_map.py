@@ -23,9 +23,9 @@ from redflower.catalogue.maps.map_scales import describe_scale, scale_of_file
 from redflower.errors import InputError
 from redflower.files import file_checksum, file_sha256, verify_file
 
-Frame = Literal["galactic", "icrs"]
+SkyFrame = Literal["galactic", "icrs"]
 
-_FRAMES: Final[dict[str, Frame]] = {
+_FRAMES: Final[dict[str, SkyFrame]] = {
     "g": "galactic", "galactic": "galactic",
     "c": "icrs", "celestial": "icrs", "celestial2000": "icrs", "equatorial": "icrs", "icrs": "icrs",
 }  # fmt: skip
@@ -67,7 +67,7 @@ class DustMap:
     ebv_mag: Float[np.ndarray, " pixel"]
     nside: int
     order: Literal["ring", "nested"]
-    frame: Frame
+    frame: SkyFrame
     name: str
     sha256: str
     notes: tuple[str, ...]
@@ -165,7 +165,16 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
         notes.append(
             f"{path.name} covers {100 * seen:.0f} % of the sky; stars elsewhere have no E(B-V) from it"
         )
-    return DustMap(values, nside, order, frame, path.name, file_sha256(path), tuple(notes), factor)
+    return DustMap(
+        ebv_mag=values,
+        nside=nside,
+        order=order,
+        frame=frame,
+        name=path.name,
+        sha256=file_sha256(path),
+        notes=tuple(notes),
+        scale=factor,
+    )
 
 
 def _map_table(
@@ -206,7 +215,7 @@ def _order(path: Path, header: fits.Header) -> Literal["ring", "nested"]:
     raise InputError(f"dust map {path}: the header must say ORDERING = RING or NESTED; it says {text!r}.")
 
 
-def _frame(path: Path, header: fits.Header, notes: list[str]) -> Frame:
+def _frame(path: Path, header: fits.Header, notes: list[str]) -> SkyFrame:
     text = str(header.get("COORDSYS", "")).strip().lower()
     if not text:
         notes.append(f"{path.name} does not state its coordinates (COORDSYS); Galactic ones are assumed")

@@ -115,10 +115,10 @@ def read_dust_profile(source: str, l_deg: float, b_deg: float, radius_deg: float
         )
     values = values[:, covered]
     return DustProfile(
-        distance_pc[covered],
-        np.nanmean(values, axis=0),
-        np.nanstd(values, axis=0),
-        f"{kind.factor:.3g} mag per {kind.unit}",
+        distance_pc=distance_pc[covered],
+        ebv_mag=np.nanmean(values, axis=0),
+        ebv_std_mag=np.nanstd(values, axis=0),
+        conversion=f"{kind.factor:.3g} mag per {kind.unit}",
     )
 
 

@@ -50,11 +50,13 @@ def counts_from_gaiaunlimited(function: Any) -> SelectionCounts:
         cells = np.zeros((12 * nside**2, len(edges[0]) - 1, len(edges[1]) - 1), dtype=int)
         cells[np.asarray(data["ipix"], dtype=int)] = np.nan_to_num(np.asarray(data[name]))
         counts.append(cells)
-    return SelectionCounts(counts[0], counts[1], edges[0], edges[1], nside)
+    return SelectionCounts(
+        parent=counts[0], sample=counts[1], g_edges_mag=edges[0], g_rp_edges_mag=edges[1], nside=nside
+    )
 
 
 def log_gaia_completeness(g_centre_mag: Float[np.ndarray, " g"], nside: int) -> Float[np.ndarray, "pixel g"]:
-    """Log of the completeness of Gaia DR3 itself, the parent of E11, averaged over each pixel.
+    """Return the log of the completeness of Gaia DR3 itself, the parent of E11, averaged over each pixel.
 
     gaiaunlimited fetches its map (100 MB) at the first call and keeps it.
 

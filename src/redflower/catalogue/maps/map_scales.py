@@ -42,7 +42,7 @@ MAP_SCALES: Final[dict[str, MapScale]] = {
     "planck": MapScale(
         1.0,
         "E(B-V) by radiance of Planck Collaboration (2014), as it is: no one factor leads to the scale of Schlegel et al. "
-        "(1998), of which it is 1.2 times at 0.03 mag, the same near 0.15 and 0.7 times above 0.5 mag",
+        "(1998): it is 1.2 times that at 0.03 mag, the same near 0.15 and 0.7 times above 0.5 mag",
     ),
 }
 #: Files by the names under which they are published.

@@ -7,19 +7,48 @@ stars of the same pixel, whereas the published method shrinks them towards 1/2, 
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from redflower.catalogue.maps.selection_counts import SelectionCounts
 from redflower.errors import InputError
-from redflower.physics import (
-    SelectionFunction,
-    log_subsample_selection,
-)
+from redflower.physics.selection_parts import SelectionLike
 from redflower.platforms import compute_platform
+
+if TYPE_CHECKING:
+    from redflower.physics import SelectionFunction
+
+
+@dataclass(frozen=True)
+class SelectionCells:
+    """The cells of a selection function in numpy's arrays: all that its file holds, and made without JAX.
+
+    Attributes
+    ----------
+    log_probability, log_mean_probability, uncertainty, g_centre_mag, g_rp_centre_mag, nside : see
+        `redflower.physics.SelectionFunction`.
+    """
+
+    log_probability: Float[np.ndarray, "pixel g g_rp"]
+    log_mean_probability: Float[np.ndarray, "pixel g"]
+    uncertainty: Float[np.ndarray, "pixel g g_rp"]
+    g_centre_mag: Float[np.ndarray, " g"]
+    g_rp_centre_mag: Float[np.ndarray, " g_rp"]
+    nside: int
+
+    def function(self) -> "SelectionFunction":
+        """Return the selection function that the model evaluates."""
+        compute_platform()
+        import jax.numpy as jnp
+
+        from redflower.physics import SelectionFunction
+
+        arrays = {name: value for name, value in vars(self).items() if name != "nside"}
+        return SelectionFunction(
+            **{name: jnp.asarray(value) for name, value in arrays.items()}, nside=self.nside
+        )
 
 
 def build_selection(
@@ -28,8 +57,19 @@ def build_selection(
     prior: Literal["sky", "flat"] = "sky",
     prior_stars: float = 2.0,
     log_parent: Float[np.ndarray, "pixel g"] | None = None,
-) -> SelectionFunction:
-    """Build the selection function from counts: posterior mean and standard deviation of the binomial probability.
+) -> "SelectionFunction":
+    """Build the selection function from counts, as `selection_cells` estimates it."""
+    return selection_cells(counts, prior=prior, prior_stars=prior_stars, log_parent=log_parent).function()
+
+
+def selection_cells(
+    counts: SelectionCounts,
+    *,
+    prior: Literal["sky", "flat"] = "sky",
+    prior_stars: float = 2.0,
+    log_parent: Float[np.ndarray, "pixel g"] | None = None,
+) -> SelectionCells:
+    """Estimate a selection function from counts: posterior mean and standard deviation of the binomial probability.
 
     Parameters
     ----------
@@ -45,7 +85,6 @@ def build_selection(
     InputError
         If the parent has no star in any cell.
     """
-    compute_platform()
     n, k = counts.parent.astype(float), counts.sample.astype(float)
     if n.sum() == 0:
         raise InputError("no star of the parent catalogue lies in any cell of the selection function.")
@@ -66,15 +105,16 @@ def build_selection(
         raise InputError(
             f"log_parent must be finite, at most 0, and of shape (pixel, g) = {n.shape[:2]}; got shape {parent.shape}."
         )
-    logs = log_subsample_selection(jnp.asarray(np.log(mean)), jnp.asarray(parent[:, :, None]))  # E11
+    # As `redflower.physics.log_subsample_selection` adds them, in its precision.
+    logs = np.log(mean).astype(np.float32) + parent[:, :, None].astype(np.float32)  # E11
     colours = n + _sky_star(n)  # E12b
     over_colours = (colours * mean).sum(axis=2) / colours.sum(axis=2)
-    return SelectionFunction(
-        log_probability=jnp.asarray(logs, jnp.float32),
-        log_mean_probability=jnp.asarray(np.log(over_colours) + parent, jnp.float32),
-        uncertainty=jnp.asarray(deviation * np.exp(parent)[:, :, None], jnp.float32),
-        g_centre_mag=jnp.asarray(_centres(counts.g_edges_mag), jnp.float32),
-        g_rp_centre_mag=jnp.asarray(_centres(counts.g_rp_edges_mag), jnp.float32),
+    return SelectionCells(
+        log_probability=logs,
+        log_mean_probability=(np.log(over_colours) + parent).astype(np.float32),
+        uncertainty=(deviation * np.exp(parent)[:, :, None]).astype(np.float32),
+        g_centre_mag=_centres(counts.g_edges_mag).astype(np.float32),
+        g_rp_centre_mag=_centres(counts.g_rp_edges_mag).astype(np.float32),
         nside=counts.nside,
     )
 
@@ -109,7 +149,7 @@ class SelectionCheck:
         )
 
 
-def check_selection(selection: SelectionFunction, counts: SelectionCounts) -> SelectionCheck:
+def check_selection(selection: SelectionLike, counts: SelectionCounts) -> SelectionCheck:
     """Check how far a selection function is from 1 for the stars of its parent catalogue."""
     p = np.exp(np.asarray(selection.log_probability, dtype=float))
     sigma = np.asarray(selection.uncertainty, dtype=float)
@@ -127,11 +167,11 @@ def check_selection(selection: SelectionFunction, counts: SelectionCounts) -> Se
     over_magnitudes = float(np.sqrt((cell_weight * (by_cell - mean) ** 2).sum() / cell_weight.sum()))
     low, middle, high = quantiles
     return SelectionCheck(
-        mean,
-        (low, middle, high),
-        float(w[flat > 0.9].sum() / w.sum()),
-        float(np.sqrt(max(beyond, 0.0))),
-        over_magnitudes,
+        mean=mean,
+        quantiles=(low, middle, high),
+        share_above_09=float(w[flat > 0.9].sum() / w.sum()),
+        scatter_over_sky=float(np.sqrt(max(beyond, 0.0))),
+        scatter_over_magnitudes=over_magnitudes,
     )
 
 

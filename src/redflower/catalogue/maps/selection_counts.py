@@ -92,7 +92,9 @@ def count_stars(
     cell = np.ravel_multi_index((pixel, row, column), shape)
     chosen = np.asarray(selected)[usable]
     counts = [np.bincount(c, minlength=int(np.prod(shape))).reshape(shape) for c in (cell, cell[chosen])]
-    return SelectionCounts(counts[0], counts[1], g_edges, colour_edges, 2**order)
+    return SelectionCounts(
+        parent=counts[0], sample=counts[1], g_edges_mag=g_edges, g_rp_edges_mag=colour_edges, nside=2**order
+    )
 
 
 def selection_pixels(

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -10,13 +10,16 @@ from safetensors.numpy import save_file
 
 from redflower.errors import InputError
 from redflower.files import written_whole
-from redflower.physics import SelectionFunction, selection_from_parts, selection_to_parts
+from redflower.physics.selection_parts import SelectionLike, selection_to_parts
+
+if TYPE_CHECKING:
+    from redflower.physics import SelectionFunction
 
 _FORMAT: Final = "redflower-selection"
 
 
 def write_selection(
-    selection: SelectionFunction, path: "str | Path", provenance: dict[str, Any] | None = None
+    selection: SelectionLike, path: "str | Path", provenance: dict[str, Any] | None = None
 ) -> Path:
     """Write a selection function to a .safetensors file, whole or not at all.
 
@@ -40,7 +43,7 @@ def write_selection(
     return path
 
 
-def read_selection(path: "str | Path") -> SelectionFunction:
+def read_selection(path: "str | Path") -> "SelectionFunction":
     """Read a selection function from its file.
 
     Raises
@@ -56,6 +59,8 @@ def read_selection(path: "str | Path") -> SelectionFunction:
         raise InputError(f"{path} cannot be read as a selection function: {problem}.") from None
     if header.get("format") != _FORMAT:
         raise InputError(f"{path} holds no selection function of redflower.")
+    from redflower.physics import selection_from_parts  # needs JAX, which writing does not
+
     try:
         return selection_from_parts(arrays, json.loads(header["settings"]))
     except (KeyError, ValueError) as problem:

@@ -79,7 +79,7 @@ def photometry(stars: Table, limits: QualityLimits) -> Photometry:
         notes.append(
             f"{name}: bands set missing for {lost.any(axis=1).sum()} stars without {condition} ({counts})"
         )
-    return Photometry(magnitude, error, tuple(notes), tuple(cuts))
+    return Photometry(magnitude_mag=magnitude, error_mag=error, notes=tuple(notes), cuts=tuple(cuts))
 
 
 def quality_cuts(

@@ -25,7 +25,7 @@ _SHOWN: Final = 12
 
 
 def bands_found(names: Iterable[str]) -> list[Band]:
-    """Return the bands of which a table has magnitudes and errors.
+    """Return the bands whose magnitudes and errors a table has.
 
     Parameters
     ----------

@@ -126,7 +126,7 @@ def check_ecliptic_latitude(stars: Table) -> None:
         in_radians = np.abs(np.degrees(given[finite]) - expected) < _COORDINATES_AGREE_DEG
         raise InputError(
             f"ecl_lat must be the ecliptic latitude of ra and dec in deg; for {off.sum()} of {off.size} stars it is not"
-            + (", but it is in radians. State the unit" if in_radians.mean() > 0.5 else ". Mend the column")
+            + (", but it is in radians. State the unit" if in_radians.mean() > 0.5 else ". Fix the column")
             + " in the table or a column map ([units] ecl_lat), or leave it out: it is then computed."
         )
 
@@ -180,6 +180,20 @@ def check_magnitudes_match_fluxes(stars: Table, band: Band) -> None:
             f"columns {band.magnitude_column!r} and {band.flux_column!r} must be of one band; magnitude "
             f"+ 2.5 log10(flux) should be one number and scatters by {scatter:.2f} mag. Check the column map."
         )
+
+
+def check_bands_have_values(stars: Table, notes: list[str]) -> None:
+    """Refuse a G without any usable value; note other bands without one."""
+    g_name = BANDS[0].magnitude_column
+    if g_name in stars.colnames and not np.isfinite(stars[g_name]).any():
+        raise InputError(
+            f"column {g_name!r} has no usable value in {len(stars)} rows; give a table with G, or one without the column."
+        )
+    for band in BANDS[1:]:
+        if band.magnitude_column in stars.colnames and np.isnan(stars[band.magnitude_column]).all():
+            notes.append(
+                f"{band.magnitude_column} has no usable value: band {band.label} is missing for every star"
+            )
 
 
 def notes_on_absent_columns(names: Iterable[str], rule: Rule) -> list[str]:

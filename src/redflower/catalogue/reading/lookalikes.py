@@ -62,7 +62,7 @@ def decorated(names: Sequence[str], spellings: Sequence[str]) -> list[str]:
 
 
 def refuse_case_twins(names: Sequence[str], settled: Iterable[str], where: str, remedy: str) -> None:
-    """Refuse two columns whose names differ by case alone, of which one that is meant.
+    """Refuse two columns whose names differ by case alone, if one of them would be read.
 
     Parameters
     ----------

@@ -1,21 +1,19 @@
 """From a file or a table of any survey to a table in redflower's names and units, with NaN for missing."""
 
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import astropy.units as u
 import numpy as np
-from astropy.table import Column, Table
+from astropy.table import Table
 
 from redflower.bands import BANDS
 from redflower.catalogue.io.sources import TableSource, as_table
 from redflower.catalogue.io.tables import column_names, read_table
-from redflower.catalogue.io.units import AnyUnit
-from redflower.catalogue.prepared import ALREADY_PREPARED, PREPARED_NAMES, is_prepared
+from redflower.catalogue.prepared import ALREADY_PREPARED, is_prepared
 from redflower.catalogue.reading.bands_found import bands_line, map_to_fill_in, write_map
 from redflower.catalogue.reading.checks import (
+    check_bands_have_values,
     check_coordinates_agree,
     check_ecliptic_latitude,
     check_magnitudes_match_fluxes,
@@ -23,7 +21,7 @@ from redflower.catalogue.reading.checks import (
     check_required,
     notes_on_absent_columns,
 )
-from redflower.catalogue.reading.cleaning import clean_identifiers, clean_numbers, clean_text
+from redflower.catalogue.reading.clean_columns import clean_columns
 from redflower.catalogue.reading.column_map import (
     ColumnChoice,
     ColumnMap,
@@ -33,10 +31,9 @@ from redflower.catalogue.reading.column_map import (
 )
 from redflower.catalogue.reading.coordinates import fill_coordinates
 from redflower.catalogue.reading.release import check_scale_of_release, designation_columns, known_release
-from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.catalogue.reading.sky_pixel import check_positions_in_pixels
 from redflower.catalogue.releases import releases
-from redflower.errors import InputError, TableError
+from redflower.errors import InputError
 from redflower.files import file_sha256
 from redflower.photometric_scales import archive_scale, make_scale
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY
@@ -83,9 +80,7 @@ def read_stars(
     >>> stars["parallax"].unit, stars["phot_g_mean_mag"].unit
     (Unit("mas"), Unit("mag"))
     """
-    column_map = columns if isinstance(columns, ColumnMap) else ColumnMap()
-    if isinstance(columns, (str, Path)):
-        column_map = read_column_map(columns)
+    column_map = _column_map(columns)
     if isinstance(source, Table) and _stage(source) == STAGE_STARS and columns is None:
         return source
     table, names, choice, origin = _opened(source, column_map)
@@ -100,62 +95,9 @@ def read_stars(
     scale = make_scale(column_map.photometry, default=base)
     shown = known.as_dict() if known is not None else None
     release = check_scale_of_release(scale, shown, "the column map")
-    unused = sorted(set(names) - set(choice.source.values()) - set(choice.extra.values()))
-    check_required(choice.source, column_map.constants, origin["file"], unused)
-    perhaps = check_lookalikes(names, choice, column_map, origin["file"])
-    if perhaps is not None:
-        _LOG.warning("%s: %s.", origin["file"], perhaps)
+    notes = _notes_on_columns(names, choice, column_map, origin["file"])
 
-    n_rows = len(table)
-    bands, loud = bands_line({*choice.source, *column_map.constants}, unused)
-    if loud:
-        _LOG.warning("%s: %s.", origin["file"], bands)
-    notes = [*([bands] if bands else []), *choice.notes, *([perhaps] if perhaps else [])]
-    uses = Counter([*choice.source.values(), *choice.extra.values()])
-    table.keep_columns([name for name in table.colnames if name in uses])
-
-    def take(theirs: str) -> Column:
-        """Take a column of the source and free it with its last use: millions of stars should not be held twice."""
-        column = table[theirs]
-        uses[theirs] -= 1
-        if not uses[theirs]:
-            table.remove_column(theirs)
-        return column
-
-    stars = Table()
-    unitless: list[str] = []
-    with_unit: list[str] = []
-    units: dict[str, AnyUnit | None] = {}
-    for name, spec in INPUT_COLUMNS.items():
-        if name in choice.source:
-            column = take(choice.source[name])
-        elif name in column_map.constants:
-            column = Column(np.full(n_rows, column_map.constants[name]), name=name)
-        else:
-            continue
-        if column.ndim > 1:
-            raise TableError(f"column {name!r} must hold one value per star; it has shape {column.shape}.")
-        if name == "source_id":
-            stars.add_column(clean_identifiers(column, notes), name=name, copy=False)
-        elif spec.kind == "text":
-            stars.add_column(clean_text(column), name=name, copy=False)
-        else:
-            cleaned = clean_numbers(column, spec, column_map.units.get(name))
-            stars.add_column(cleaned.column, name=name, copy=False)
-            units[name] = cleaned.unit
-            notes += cleaned.notes
-            if spec.unit is not None and not spec.any_unit and name not in column_map.constants:
-                (unitless if cleaned.unit is None else with_unit).append(f"{name} [{spec.unit}]")
-        stars[name].description = spec.description
-    if unitless:
-        which = ", ".join(unitless) if with_unit else "all columns (deg, mas, mag)"
-        notes.append(f"no unit is stated, so redflower's are assumed, for {which}")
-    _match_flux_units(stars, units)
-    for name, theirs in choice.extra.items():
-        if name in PREPARED_NAMES:
-            raise InputError(f"column map: [extra] {name} is a name that redflower writes; choose another.")
-        stars.add_column(take(theirs).copy(), name=name, copy=False)
-
+    stars = clean_columns(table, choice, column_map, notes)
     if "source_id" not in stars.colnames:
         stars.add_column(np.arange(len(stars), dtype=np.int64), name="source_id", index=0)
         notes.append("no source_id: rows are numbered from 0")
@@ -164,16 +106,7 @@ def read_stars(
     check_parallaxes_match_errors(stars)
     for band in BANDS:
         check_magnitudes_match_fluxes(stars, band)
-    g_name = BANDS[0].magnitude_column
-    if g_name in stars.colnames and not np.isfinite(stars[g_name]).any():
-        raise InputError(
-            f"column {g_name!r} has no usable value in {len(stars)} rows; give a table with G, or one without the column."
-        )
-    for band in BANDS[1:]:
-        if band.magnitude_column in stars.colnames and np.isnan(stars[band.magnitude_column]).all():
-            notes.append(
-                f"{band.magnitude_column} has no usable value: band {band.label} is missing for every star"
-            )
+    check_bands_have_values(stars, notes)
     stars, rows_dropped = _without_duplicates(stars, duplicates)
     if rows_dropped:
         notes.append(f"{rows_dropped} rows repeat a source_id; the first of each was kept")
@@ -218,9 +151,7 @@ def write_columns(
     TableError
         If the table cannot be read, or the file exists.
     """
-    column_map = columns if isinstance(columns, ColumnMap) else ColumnMap()
-    if isinstance(columns, (str, Path)):
-        column_map = read_column_map(columns)
+    column_map = _column_map(columns)
     names, choice = known_columns(source, column_map)
     where = Path(source).name if isinstance(source, (str, Path)) else "a table in memory"
     write_map(path, map_to_fill_in(names, choice, column_map.units, where))
@@ -233,6 +164,26 @@ def known_columns(source: TableSource, column_map: ColumnMap | None = None) -> t
     names = (column_names(Path(source)) if of_file else None) or as_table(source).colnames
     where = Path(source).name if of_file else "a table in memory"
     return list(names), choose_columns(names, column_map or ColumnMap(), where)
+
+
+def _column_map(columns: "str | Path | ColumnMap | None") -> ColumnMap:
+    """Return a column map as it is, or read it from its file; an empty one if there is none."""
+    if isinstance(columns, (str, Path)):
+        return read_column_map(columns)
+    return columns or ColumnMap()
+
+
+def _notes_on_columns(names: list[str], choice: ColumnChoice, column_map: ColumnMap, where: str) -> list[str]:
+    """Refuse a table without a column that every use needs; note, and warn of, what else its columns may lack."""
+    unused = sorted(set(names) - set(choice.source.values()) - set(choice.extra.values()))
+    check_required(choice.source, column_map.constants, where, unused)
+    perhaps = check_lookalikes(names, choice, column_map, where)
+    if perhaps is not None:
+        _LOG.warning("%s: %s.", where, perhaps)
+    bands, loud = bands_line({*choice.source, *column_map.constants}, unused)
+    if loud:
+        _LOG.warning("%s: %s.", where, bands)
+    return [*([bands] if bands else []), *choice.notes, *([perhaps] if perhaps else [])]
 
 
 def _stage(table: Table) -> str | None:
@@ -259,24 +210,6 @@ def _opened(source: Any, column_map: ColumnMap) -> tuple[Table, list[str], Colum
     origin = {"file": "a table in memory", "sha256": None, "rows": len(table)}
     names = list(table.colnames)
     return table, names, choose_columns(names, column_map), origin
-
-
-def _match_flux_units(stars: Table, units: dict[str, AnyUnit | None]) -> None:
-    """Bring each flux error into the unit of its flux; only their ratio is used."""
-    for band in BANDS:
-        flux, error = band.flux_column, band.flux_error_column
-        if flux is None or error is None or units.get(flux) is None or units.get(error) is None:
-            continue
-        try:
-            factor = float(units[error].to(units[flux]))  # type: ignore[union-attr]
-        except (u.UnitConversionError, AttributeError):
-            raise InputError(
-                f"columns {flux!r} and {error!r} must be in one unit; "
-                f"they are in {units[flux]} and {units[error]}."
-            ) from None
-        stars[error] = Column(
-            np.asarray(stars[error]) * factor, name=error, description=stars[error].description
-        )
 
 
 def _without_duplicates(stars: Table, duplicates: Duplicates) -> tuple[Table, int]:

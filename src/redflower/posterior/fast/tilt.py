@@ -44,7 +44,7 @@ class Tilt(NamedTuple):
         return jnp.max(jnp.abs(self.coefficients[..., 1:3]), axis=-1)
 
 
-class Frame(NamedTuple):
+class MomentFrame(NamedTuple):
     """Centre and scales of a star's posterior."""
 
     ebv_mean_mag: Float[Array, ""]
@@ -54,7 +54,7 @@ class Frame(NamedTuple):
     correlation: Float[Array, ""]
 
 
-def moment_frame(grid: Grid) -> Frame:
+def moment_frame(grid: Grid) -> MomentFrame:
     """Return the moments of a grid in (E, distance modulus)."""
     mass = node_masses(grid)[0]
     of_e, of_m = mass.sum(axis=0), mass.sum(axis=1)
@@ -63,11 +63,17 @@ def moment_frame(grid: Grid) -> Frame:
     std_e = jnp.sqrt(of_e @ off_e**2 + 1e-12)
     std_m = jnp.sqrt(of_m @ off_m**2 + 1e-12)
     correlation = jnp.clip((off_m @ mass @ off_e) / (std_e * std_m), -0.99, 0.99)
-    return Frame(mean_e, std_e, mean_m, std_m, correlation)
+    return MomentFrame(
+        ebv_mean_mag=mean_e,
+        ebv_std_mag=std_e,
+        modulus_mean_mag=mean_m,
+        modulus_std_mag=std_m,
+        correlation=correlation,
+    )
 
 
 def features(
-    frame: Frame, ebv_mag: Float[Array, "*node"], modulus_mag: Float[Array, "*node"]
+    frame: MomentFrame, ebv_mag: Float[Array, "*node"], modulus_mag: Float[Array, "*node"]
 ) -> Float[Array, "*node coefficient"]:
     """Evaluate the polynomials of `Tilt`, which are orthonormal if the posterior is normal."""
     a = (ebv_mag - frame.ebv_mean_mag) / frame.ebv_std_mag

@@ -10,7 +10,7 @@ from redflower.platforms import compute_platform
 from redflower.posterior.flags import unusable_status
 from redflower.posterior.log_density import make_target
 from redflower.posterior.nuts.run import two_tries
-from redflower.posterior.nuts.sampler import Draws
+from redflower.posterior.nuts.sampler import ChainDraws
 from redflower.posterior.results import Request
 from redflower.posterior.settings import InferenceSettings
 from redflower.star import Star
@@ -24,7 +24,7 @@ def chains_of_stars(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Int[np.ndarray, " usable"], dict[str, Shaped[np.ndarray, "usable chain draw"]]]:
-    """Draws of every star that can be inferred, by NUTS: those from which `infer_stars` makes the star's row.
+    """Draw chains of every star that can be inferred, by NUTS: those from which `infer_stars` makes the star's row.
 
     Equations: E16, E16b (docs/explanation/model.md).
 
@@ -62,7 +62,7 @@ def chains_of_stars(
     return rows, found
 
 
-def _named(draws: Draws) -> dict[str, Array]:
+def _named(draws: ChainDraws) -> dict[str, Array]:
     return {
         "ebv": draws.ebv_mag, "distance_modulus": draws.distance_modulus_mag, "bp_rp": draws.bp_rp_mag,
         "unreddened_g": draws.unreddened_g_mag, "flow_chi2": draws.flow_chi2, "lp": draws.log_density,

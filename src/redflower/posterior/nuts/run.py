@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from redflower.posterior.batches import batches
-from redflower.posterior.nuts.sampler import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, Draws, sample_stars
-from redflower.posterior.nuts.summaries import chains_failed, diagnostics, log_evidences, summarise
+from redflower.posterior.nuts.sampler import FIRST_TRY_PILOTS, SECOND_TRY_PILOTS, ChainDraws, sample_stars
+from redflower.posterior.nuts.summaries import chains_failed, diagnostics, log_evidences, summarise_chains
 from redflower.posterior.results import Request, Results
 from redflower.posterior.status import NUTS
 from redflower.random_streams import Stream
@@ -27,7 +27,7 @@ class Chains(NamedTuple):
 
     batch: Int[np.ndarray, " row"]
     padded: Int[np.ndarray, " padded"]
-    draws: Draws
+    draws: ChainDraws
     diagnosed: dict[str, np.ndarray]
     again: Bool[np.ndarray, " row"]
 
@@ -61,11 +61,11 @@ def two_tries(request: Request, rows: np.ndarray) -> Iterator[Chains]:
 
 
 def chains(request: Request, rows: np.ndarray, results: Results) -> None:
-    """Run the reference engine on some rows, and store all of them."""
+    """Run the reference engine on some rows, and store each of their results."""
     for tried in two_tries(request, rows):
         batch, padded, draws = tried.batch, tried.padded, tried.draws
         part = request.part(padded)
-        values = summarise(
+        values = summarise_chains(
             request.model, request.target, part, draws, request.ebv_limit_mag[padded], tried.diagnosed
         )
         evidence_keys = request.keys(padded, Stream.EVIDENCE_OF_CHAINS)

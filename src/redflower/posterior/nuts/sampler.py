@@ -34,7 +34,7 @@ FIRST_TRY_PILOTS = 1
 SECOND_TRY_PILOTS = 3
 
 
-class Draws(eqx.Module):
+class ChainDraws(eqx.Module):
     """Posterior draws of one star; a batch has a leading ``star`` axis.
 
     Attributes
@@ -101,7 +101,7 @@ def starting_points(
     return theta[chosen]
 
 
-class Frame(eqx.Module):
+class PilotFrame(eqx.Module):
     """An affine frame of theta, in which the chains run: theta = centre + factor @ phi."""
 
     centre: Float[Array, "*star theta"]
@@ -116,7 +116,7 @@ def sample_chain(
     target: Target,
     star: Star,
     whitening: Whitening,
-    frame: Frame,
+    frame: PilotFrame,
     start: Float[Array, " theta"],
     key: PRNGKeyArray,
     settings: NutsSettings,
@@ -173,21 +173,21 @@ def sample_stars(
     keys: Key[Array, " key"],
     settings: NutsSettings,
     n_pilots: int = FIRST_TRY_PILOTS,
-) -> Draws:
+) -> ChainDraws:
     """Draw from the posteriors of a batch of stars: pilot runs, then the chains in the frame of their covariance.
 
     Every pilot after the first runs in the frame of the one before; more than one is for stars whose chains did not
     converge. Compiled once per batch size, structure of the target, and settings.
     """
     n_stars, dim = len(keys), target.n_bands + 2
-    frame = Frame(jnp.zeros((n_stars, dim)), jnp.broadcast_to(jnp.eye(dim), (n_stars, dim, dim)))
+    frame = PilotFrame(jnp.zeros((n_stars, dim)), jnp.broadcast_to(jnp.eye(dim), (n_stars, dim, dim)))
     for number in range(n_pilots):
         pilot = _sample_batch(target, stars, folded(keys, number), frame, settings, jnp.asarray(number == 0))
         frame = _covariance_frame(pilot)
     return _sample_batch(target, stars, folded(keys, n_pilots), frame, settings, jnp.asarray(False))  # noqa: FBT003
 
 
-def _covariance_frame(draws: Draws) -> Frame:
+def _covariance_frame(draws: ChainDraws) -> PilotFrame:
     """Return the frame of the mean and the covariance of each star's draws.
 
     The linear algebra is numpy's, in float64. (A dense mass matrix inside the compiled program would do as well, but XLA's
@@ -199,7 +199,7 @@ def _covariance_frame(draws: Draws) -> Frame:
     centred = theta - centre[:, None]
     covariance = centred.transpose(0, 2, 1) @ centred / (theta.shape[1] - 1) + 1e-4 * np.eye(dim)
     covariance[~np.isfinite(covariance).all(axis=(1, 2))] = np.eye(dim)
-    return Frame(
+    return PilotFrame(
         jnp.asarray(np.nan_to_num(centre), jnp.float32),
         jnp.asarray(np.linalg.cholesky(covariance), jnp.float32),
     )
@@ -207,11 +207,18 @@ def _covariance_frame(draws: Draws) -> Frame:
 
 @eqx.filter_jit
 def _sample_batch(
-    target: Target, stars: Star, keys: Key[Array, " key"], frames: Frame, settings: NutsSettings, pilot: Array
-) -> Draws:
+    target: Target,
+    stars: Star,
+    keys: Key[Array, " key"],
+    frames: PilotFrame,
+    settings: NutsSettings,
+    pilot: Array,
+) -> ChainDraws:
     n_stars, n_chains = len(keys), settings.n_chains
 
-    def prepare(star: Star, key: PRNGKeyArray, frame: Frame) -> tuple[Whitening, Array, Key[Array, " chain"]]:
+    def prepare(
+        star: Star, key: PRNGKeyArray, frame: PilotFrame
+    ) -> tuple[Whitening, Array, Key[Array, " chain"]]:
         whitening, moduli_mag = star_whitening(target, star)
         start_key, chain_key = jax.random.split(key)
         start_keys = jax.random.split(start_key, n_chains)
@@ -233,7 +240,7 @@ def _sample_batch(
             theta
         )
     )(stars, whitenings, theta)
-    return Draws(
+    return ChainDraws(
         ebv_mag=position.ebv_mag,
         distance_modulus_mag=position.distance_modulus_mag,
         bp_rp_mag=position.absolute_mag[..., BP] - position.absolute_mag[..., RP],

@@ -13,7 +13,7 @@ from redflower.physics import distance_pc_of_modulus
 from redflower.posterior.bridge import log_evidence_by_bridge
 from redflower.posterior.flags import covered_by_training, flag_bits, shares_near_ends, status_words
 from redflower.posterior.log_density import Target
-from redflower.posterior.nuts.sampler import Draws
+from redflower.posterior.nuts.sampler import ChainDraws
 from redflower.posterior.status import MAX_EDGE_SHARE, Flag, Status
 from redflower.posterior.whitening import Whitening, log_whitened
 from redflower.quantiles import QUANTILES
@@ -25,7 +25,7 @@ MAX_DIVERGENT_SHARE = 0.01
 
 
 def log_evidences(
-    target: Target, stars: Star, draws: Draws, keys: Key[Array, " key"]
+    target: Target, stars: Star, draws: ChainDraws, keys: Key[Array, " key"]
 ) -> Float[np.ndarray, " star"]:
     """Estimate ln evidence of every star of a batch, by bridge sampling. Equation: E16c."""
     n_stars, n_chains, n_draws, dim = draws.theta.shape
@@ -50,11 +50,11 @@ def _log_densities(
     return jax.vmap(one)(stars, whitening, theta)
 
 
-def summarise(
+def summarise_chains(
     model: Model,
     target: Target,
     stars: Star,
-    draws: Draws,
+    draws: ChainDraws,
     ebv_limit_mag: Float[np.ndarray, " star"],
     diagnosed: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
@@ -112,7 +112,7 @@ def summarise(
     return columns
 
 
-def diagnostics(draws: Draws) -> dict[str, np.ndarray]:
+def diagnostics(draws: ChainDraws) -> dict[str, np.ndarray]:
     """Compute each star's ``ess`` (the smaller of E's and the distance's), ``r_hat`` (split, the larger) and ``divergences``."""
     # numpyro's diagnostics want (chain, draw, ...).
     parts = (draws.ebv_mag, draws.distance_modulus_mag)

@@ -22,7 +22,7 @@ from redflower.train.loss.proposals import draw_latents
 from redflower.train.loss.training_star import TrainingStar
 
 
-def redden(law: ExtinctionLaw, star: Star, ebv_mag: Float[Array, ""]) -> Star:
+def redden_star(law: ExtinctionLaw, star: Star, ebv_mag: Float[Array, ""]) -> Star:
     """Put the star behind dust: add A(E, C) to every band, with C its own BP-RP. Equation: E21 (docs/explanation/model.md)."""
     bp_rp_mag = star.magnitude_mag[BP] - star.magnitude_mag[RP]
     shifted = star.magnitude_mag + extinction_mag(law, ebv_mag, bp_rp_mag)  # E21
@@ -61,7 +61,7 @@ def log_contrast(
     def one(key: PRNGKeyArray) -> Float[Array, ""]:
         ebv_key, draw_key = jax.random.split(key)
         ebv_mag = jax.random.uniform(ebv_key, (), minval=config.ebv_min_mag, maxval=config.ebv_max_mag)
-        copy = eqx.tree_at(lambda d: d.star, data, redden(law, data.star, ebv_mag))
+        copy = eqx.tree_at(lambda d: d.star, data, redden_star(law, data.star, ebv_mag))
         draws = draw_latents(flow, copy, draw_key, estimator, n_draws)
         log_density = log_flow_density(flow, copy, draws, integrate_gaps=estimator.integrate_gaps)
         g_mag = copy.star.magnitude_mag[G]

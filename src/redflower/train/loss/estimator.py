@@ -1,4 +1,4 @@
-"""How the evidence of a training star is estimated: what is the same for all stars."""
+"""The settings by which the evidence of every training star is estimated."""
 
 import equinox as eqx
 
@@ -6,7 +6,7 @@ from redflower.physics import SelectionFunction
 
 
 class Estimator(eqx.Module):
-    """How the evidence of a star is estimated, and of which sample it is.
+    """How the evidence of a star is estimated, and the limits of its sample.
 
     Attributes
     ----------

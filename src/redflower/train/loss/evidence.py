@@ -21,12 +21,12 @@ from redflower.physics import (
 )
 from redflower.train.loss.estimator import Estimator
 from redflower.train.loss.normaliser import log_selected_by_draws, log_selected_fraction
-from redflower.train.loss.proposals import Draws, draw_latents
+from redflower.train.loss.proposals import LatentDraws, draw_latents
 from redflower.train.loss.training_star import TrainingStar
 
 
 def log_flow_density(
-    flow: PreparedFlow, data: TrainingStar, draws: Draws, *, integrate_gaps: bool
+    flow: PreparedFlow, data: TrainingStar, draws: LatentDraws, *, integrate_gaps: bool
 ) -> Float[Array, " imp"]:
     """Evaluate ln p(x | R, Z) of every draw, over the coordinates that count; missing ones over their proposal.
 

@@ -9,7 +9,7 @@ from redflower.flow.conditional import PreparedFlow
 from redflower.flow.sample_share import log_sample_share
 from redflower.physics import SelectionFunction
 from redflower.physics.likelihoods import PARALLAX_DISTANCE_MAS_PC
-from redflower.train.loss.proposals import Draws
+from redflower.train.loss.proposals import LatentDraws
 from redflower.train.loss.training_star import TrainingStar
 
 
@@ -41,7 +41,10 @@ def log_selected_fraction(
 
 
 def log_selected_by_draws(
-    data: TrainingStar, log_density: Float[Array, " imp"], log_within: Float[Array, " imp"], draws: Draws
+    data: TrainingStar,
+    log_density: Float[Array, " imp"],
+    log_within: Float[Array, " imp"],
+    draws: LatentDraws,
 ) -> Float[Array, ""]:
     """Estimate ln of the normaliser as in the paper, from the draws of the numerator.
 

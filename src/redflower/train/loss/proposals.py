@@ -66,7 +66,7 @@ def draw_from_gaussian(
 PROPOSALS = {"posterior": draw_from_posterior, "gaussian": draw_from_gaussian}
 
 
-class Draws(NamedTuple):
+class LatentDraws(NamedTuple):
     """Importance draws of one star.
 
     Attributes
@@ -89,7 +89,7 @@ def draw_latents(
     key: PRNGKeyArray,
     estimator: Estimator,
     n_draws: int,
-) -> Draws:
+) -> LatentDraws:
     """Draw distances and true colour-magnitude vectors of one star. Equations: EA3, EA3b, EA3c (docs/explanation/model.md)."""
     star, n_bands = data.star, flow.n_bands
     distance_key, magnitude_key, gap_key = jax.random.split(key, 3)
@@ -134,4 +134,4 @@ def draw_latents(
 
         x, log_mass = jax.vmap(fill)(x, distance_pc, levels)
         log_weight = log_weight + log_mass
-    return Draws(distance_pc=distance_pc, x=x, log_weight=log_weight, log_prior_weight=log_prior_weight)
+    return LatentDraws(distance_pc=distance_pc, x=x, log_weight=log_weight, log_prior_weight=log_prior_weight)
