@@ -31,7 +31,7 @@ from scipy.optimize import linprog
 
 from redflower.bands import BANDS, BP, N_BANDS, RP, G
 from redflower.physics.extinction import extinction_mag, intrinsic_bp_rp
-from redflower.physics.extinction_laws import Zhang23Law
+from redflower.physics.extinction_laws import ExtinctionLaw, Zhang23Law
 from redflower.simulate.colours import FEH_RANGE_DEX, colour_relations, metallicity_weight
 from redflower.simulate.populations import BINARY_FRACTION, MASS_MIN_MSUN, zero_age_place
 
@@ -70,10 +70,10 @@ def gaia_dr2_g_without_drift(g_mag: np.ndarray) -> np.ndarray:
     return g_mag - 0.0032 * (np.clip(g_mag, 6.0, 16.0) - 15.0)
 
 
-def deredden(magnitude: np.ndarray, ebv: np.ndarray) -> np.ndarray:
+def deredden(magnitude: np.ndarray, ebv: np.ndarray, law: ExtinctionLaw = LAW) -> np.ndarray:
     observed = jnp.asarray(magnitude[:, BP] - magnitude[:, RP])
-    colour = jax.vmap(lambda c, e: intrinsic_bp_rp(LAW, c, e))(observed, jnp.asarray(ebv))
-    return magnitude - np.asarray(jax.vmap(lambda e, c: extinction_mag(LAW, e, c))(jnp.asarray(ebv), colour))
+    colour = jax.vmap(lambda c, e: intrinsic_bp_rp(law, c, e))(observed, jnp.asarray(ebv))
+    return magnitude - np.asarray(jax.vmap(lambda e, c: extinction_mag(law, e, c))(jnp.asarray(ebv), colour))
 
 
 def read_green(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

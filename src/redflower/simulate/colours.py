@@ -25,16 +25,16 @@ class LinearEndSpline:
     """A natural cubic spline through node values that goes on as its end tangents outside the nodes."""
 
     def __init__(self, nodes: np.ndarray, values: np.ndarray) -> None:
-        self._low, self._high = float(nodes[0]), float(nodes[-1])
+        self._low, self.high = float(nodes[0]), float(nodes[-1])
         self._spline = CubicSpline(nodes, values, bc_type="natural")
         self._low_slope = self._spline(self._low, 1)
-        self._high_slope = self._spline(self._high, 1)
+        self._high_slope = self._spline(self.high, 1)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, float)
         below = np.minimum(x - self._low, 0.0)[..., None]
-        above = np.maximum(x - self._high, 0.0)[..., None]
-        inside = self._spline(np.clip(x, self._low, self._high))
+        above = np.maximum(x - self.high, 0.0)[..., None]
+        inside = self._spline(np.clip(x, self._low, self.high))
         return inside + below * self._low_slope + above * self._high_slope
 
 
@@ -51,14 +51,12 @@ def metal_terms(feh_dex: np.ndarray, bp_rp_mag: np.ndarray, *, fades: bool) -> t
     """Return the two functions of [Fe/H] on which the colours of the population ``sky`` depend.
 
     (10^(0.3 [Fe/H]) - 1) / (0.3 ln 10) is [Fe/H] near the Sun's and flattens below, as the lines of metals fade; and
-    its square.
+    its square. With ``fades`` (dwarfs) both vanish towards the hottest stars, which have few such lines.
     """
     feh = np.clip(feh_dex, *SKY_FEH_RANGE_DEX)
     first = (10.0 ** (0.3 * feh) - 1.0) / (0.3 * np.log(10.0))
     if fades:
-        # Spectroscopic [Fe/H] of late K and M dwarfs falls with their temperature, which that of stars does not.
-        bp_rp = np.asarray(bp_rp_mag, float)
-        first = first * np.clip((bp_rp - 0.1) / 0.2, 0.0, 1.0) * np.clip((1.5 - bp_rp) / 0.25, 0.0, 1.0)
+        first = first * np.clip((np.asarray(bp_rp_mag, float) - 0.1) / 0.2, 0.0, 1.0)
     return first, first**2
 
 
@@ -79,7 +77,9 @@ class ColourClass:
         """Return the colours (band - G) in the one band order; the first column, G - G, is zero."""
         if isinstance(self.feh2_mag, LinearEndSpline):
             first, second = metal_terms(feh_dex, bp_rp_mag, fades=self.fades)
-            metal = first[..., None] * self.feh(bp_rp_mag) + second[..., None] * self.feh2_mag(bp_rp_mag)
+            # Beyond the last stars whose [Fe/H] is known the terms stay what they are there.
+            within = np.minimum(bp_rp_mag, self.feh.high)
+            metal = first[..., None] * self.feh(within) + second[..., None] * self.feh2_mag(within)
             return self.main(bp_rp_mag) + metal
         feh = np.clip(feh_dex, *FEH_RANGE_DEX)
         if self.fades:
