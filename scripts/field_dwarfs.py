@@ -29,9 +29,10 @@ ERROR_MAX_MAG = 0.08
 SIMULATED, NEIGHBOURS, SCALES_MAG = 40_000, 60, (0.1, 0.5)
 
 
-def kept_out(source_id: np.ndarray) -> np.ndarray:
-    """Which stars of the field take no part in the fit, by a checksum of the identifier: half of the red, all others."""
-    return np.array([zlib.crc32(str(int(name)).encode()) % 2 == 1 for name in source_id])
+def kept_out(source_id: np.ndarray, bp_rp_mag: np.ndarray) -> np.ndarray:
+    """Which stars of the field take no part in the fit: half of the late, by a checksum of the identifier, and all others."""
+    odd = np.array([zlib.crc32(str(int(name)).encode()) % 2 == 1 for name in source_id])
+    return odd | ~(np.asarray(bp_rp_mag, float) > BP_RP_MAG[0])
 
 
 def read_field(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,7 +52,8 @@ def read_field(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         else:
             error[:, i] = column(f"{band.magnitude_column}_error")
     magnitude[~(error < ERROR_MAX_MAG)] = np.nan
-    return magnitude, error, kept_out(np.asarray(table["source_id"]))
+    out = kept_out(np.asarray(table["source_id"]), magnitude[:, BP] - magnitude[:, RP])
+    return magnitude, error, out
 
 
 def expected_feh_dex(bp_rp_mag: np.ndarray, g_mag: np.ndarray) -> np.ndarray:
@@ -75,6 +77,12 @@ def dwarfs_of(magnitude: np.ndarray, error: np.ndarray) -> tuple[Stars, np.ndarr
     n, unknown = late.sum(), np.full(late.sum(), np.nan)
     feh = expected_feh_dex(bp_rp[late], magnitude[late, G])
     stars = Stars(
-        magnitude[late], error[late], feh, np.full(n, 4.6), unknown, np.full(n, FIELD_EBV_MAG), np.zeros(n, bool)
+        magnitude[late],
+        error[late],
+        feh,
+        np.full(n, 4.6),
+        unknown,
+        np.full(n, FIELD_EBV_MAG),
+        np.zeros(n, bool),
     )
     return stars, late

@@ -12,7 +12,8 @@ package's data.
    three-dimensional map elsewhere, whose small values are biased low by their noise. Both are put on one scale by the
    colours of stars of one spectrum (`reddening_scale`).
 3. Colours (band - G) of dwarfs and giants: splines in BP - RP, with terms in [Fe/H] and its square that change with
-   BP - RP up to 1.4, and stay what they are there. Late dwarfs of a field join in (`field_dwarfs`). In turn with them, the drift of Pan-STARRS1 against Gaia with magnitude (`fit_drift`).
+   BP - RP up to 1.4, and stay what they are there. Late dwarfs of a field join in (`field_dwarfs`). In turn with them,
+   the drift of Pan-STARRS1 against Gaia with magnitude (`fit_drift`).
 4. M_G of unevolved dwarfs less that of the isochrones, against BP - RP and [Fe/H]; the isochrones are moved by it.
 
 A third of the sample, by a checksum of each row (`held_out`), is kept out of 3 and 4, and half of the field.
@@ -45,8 +46,8 @@ from fit_colour_relations import (
 from sky_isochrones import Isochrones, write_tracks
 
 from redflower.bands import BP, N_BANDS, RP, G
-from redflower.physics import law_of_name
 from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, make_scale, move_magnitudes
+from redflower.physics import law_of_name
 from redflower.simulate.colours import metal_terms
 from redflower.simulate.population import SKY_SCALE
 from redflower.simulate.tracks import overall_metallicity_dex

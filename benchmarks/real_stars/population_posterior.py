@@ -19,7 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from astropy.table import Table
-from benchmarks.real_stars.sky_population import AREA_DEG2, B_DEG, L_DEG, field_table, load_m67, to_archive_scale
+from benchmarks.real_stars.sky_population import (
+    AREA_DEG2,
+    B_DEG,
+    L_DEG,
+    field_table,
+    load_m67,
+    to_archive_scale,
+)
 from benchmarks.results import Table as Lines
 from benchmarks.results import recording, say, table
 
