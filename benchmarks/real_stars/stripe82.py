@@ -81,7 +81,8 @@ def main() -> None:
     slope_of_bluer = np.polyfit(modulus[bluer], ebv[near][bluer], 1)[0]
     p_outlier = np.asarray(post["p_outlier"], dtype=float)
     result = {
-        "command": f"python -m benchmarks.real_stars.stripe82 DATA --model {arguments.model} --g-faint {arguments.g_faint:g}",
+        "command": f"python -m benchmarks.real_stars.stripe82 DATA --model {arguments.model} --g-faint {arguments.g_faint:g}"
+        + (" --clouds" if arguments.clouds else ""),
         "redflower": VERSION,
         **circumstances(),
         "model": model.model_id,
