@@ -41,6 +41,7 @@ LAYERS = [
     {"flow"},
     {"train", "posterior"},
     {"calibrate", "sightline", "validate"},
+    {"field"},
     {"simulate"},
     {"catalogue"},
     {"plot"},

@@ -32,6 +32,7 @@ from redflower.provenance import VERSION as __version__  # noqa: F401
 if TYPE_CHECKING:
     from redflower.api import sightline as sightline
     from redflower.api.calibration import calibrate as calibrate
+    from redflower.api.field_maps import make_field_map as field_map  # noqa: F401
     from redflower.api.inference import draw_posteriors as draw_posteriors
     from redflower.api.inference import infer as infer
     from redflower.api.means import mean_reddening as mean_reddening
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from redflower.posterior import FastSettings as FastSettings
     from redflower.posterior import InferenceSettings as InferenceSettings
     from redflower.posterior import NutsSettings as NutsSettings
+    from redflower.products.field_file import read_field_map as read_field_map
     from redflower.products.skymap import read_sky_map as read_sky_map
     from redflower.scale.run import run as run
     from redflower.sightline import DustPrior as DustPrior

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from redflower.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from redflower.api.field_maps import make_field_map as make_field_map
     from redflower.api.inference import draw_posteriors as draw_posteriors
     from redflower.api.inference import infer as infer
     from redflower.api.means import mean_reddening as mean_reddening

@@ -10,6 +10,7 @@ from redflower.cli.calibrate import calibrate
 from redflower.cli.columns import columns
 from redflower.cli.demo import demo
 from redflower.cli.fetch import fetch
+from redflower.cli.field import field
 from redflower.cli.infer import infer
 from redflower.cli.models import cite, models
 from redflower.cli.plot import plot
@@ -53,6 +54,7 @@ for command in (
     calibrate,
     validate,
     sightline,
+    field,
     plot,
     columns,
     models,

@@ -1,0 +1,104 @@
+"""`redflower field`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redflower.cli.progress import counter, say, warn_of_verdict
+from redflower.errors import InputError
+
+#: Chains whose R-hat is above this have not come to agree.
+R_HAT_MAX = 1.2
+
+
+def field(
+    posteriors: Annotated[
+        Path, typer.Argument(help="Posteriors of the stars of one region, from infer --density")
+    ],
+    out: Annotated[Path, typer.Argument(help="Map to write: .fits, HEALPix, nested, Galactic, with samples")],
+    distances: Annotated[
+        str | None,
+        typer.Option(
+            help="Distances out to which E(B-V) is given [pc]; by default as the inference's shells lie"
+        ),
+    ] = None,
+    nside: Annotated[
+        int | None,
+        typer.Option(help="HEALPix resolution, a power of 2 up to 512; by default as the stars allow"),
+    ] = None,
+    cell: Annotated[
+        float | None,
+        typer.Option(help="Side of a cell of the inference [deg]; by default for 1.5 stars in each"),
+    ] = None,
+    zero_point_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Column that tells samples apart whose zero points may differ; by default all share one"
+        ),
+    ] = None,
+    drift: Annotated[
+        float,
+        typer.Option(
+            help="Allow the zero point to change with distance by about so much [mag per mag]", min=0.0
+        ),
+    ] = 0.0,
+    draws: Annotated[int, typer.Option(help="Samples kept of each chain", min=2)] = 150,
+    chains: Annotated[int, typer.Option(help="Independent chains", min=1)] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
+) -> None:
+    """Infer the dust of a region, E(B-V) [mag] out to distances with samples, from all its stars at once."""
+    from redflower.api.field_maps import make_field_map
+    from redflower.catalogue import check_writable
+    from redflower.field.prior import FieldPrior
+    from redflower.field.sampler import FieldSettings
+    from redflower.files import check_outputs, written_whole
+    from redflower.plot.sky_map import sky_map_figure
+    from redflower.plot.style import save_figure
+    from redflower.products.field_file import write_field_map
+
+    check_writable(out)
+    if out.suffix != ".fits":
+        raise InputError(f"{out}: a map of a field is written as .fits.")
+    check_outputs({"the picture": out.with_suffix(".png")}, {"POSTERIORS": posteriors})
+    try:
+        distance_pc = None if distances is None else [float(part) for part in distances.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--distances {distances!r}: give distances in pc with commas, e.g. 300,1000."
+        ) from None
+    with counter("draws", None) as progress:
+        found = make_field_map(
+            posteriors,
+            distance_pc=distance_pc,
+            nside=nside,
+            cell_deg=cell,
+            zero_point_of=zero_point_of,
+            prior=FieldPrior(drift_std=drift),
+            settings=FieldSettings(n_draws=draws, n_chains=chains),
+            seed=seed,
+            progress=progress,
+        )
+    write_field_map(found, out)
+    picture = out.with_suffix(".png")
+    with written_whole(picture) as part:
+        save_figure(sky_map_figure(found), part, format="png", dpi=200)
+    warn_of_verdict(found.verdict)
+    flagged = int((found.flags != 0).sum())
+    say(
+        f"{len(found.pixel)} pixels of nside {found.nside} from {found.n_star.sum():,} stars written to {out}"
+    )
+    if flagged:
+        say(
+            f"{flagged} of them are flagged: no star of their own, or less than half of them near stars (column FLAGS)"
+        )
+    if found.numbers["r_hat"][0] > R_HAT_MAX:
+        say(
+            f"the chains do not agree yet (R-hat {found.numbers['r_hat'][0]:.2f}; it should be below {R_HAT_MAX}): errors "
+            "are too small. Take more --draws."
+        )
+    for name, zero in zip(found.groups, found.zero_point_mag.T, strict=True):
+        say(
+            f"zero point of the reddenings of {name}: {zero.mean():+.4f} +- {zero.std():.4f} mag, not in the map"
+        )
+    say(f"their picture is in {picture}")

@@ -1,0 +1,148 @@
+"""The file of a map of a field: one FITS file with the map, its samples and its coverage."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from astropy.io import fits
+
+from redflower.calibrate.verdict import verdict_of
+from redflower.errors import InputError
+from redflower.files import written_whole
+from redflower.products.field_map import FieldMap
+from redflower.provenance import VERSION
+
+_FORMAT: Final = "redflower-field-1"
+_FACTS: Final = "redflower:"
+
+
+def write_field_map(field: FieldMap, path: Path) -> None:
+    """Write a map of a field as FITS.
+
+    Extensions: ``REDDENING``, a HEALPix table with explicit indices and a row for each pixel: E(B-V) and its error at every
+    distance [mag], effective resolution [deg], N_STAR, SERVED and FLAGS; ``SAMPLES``, an image (distance, pixel, sample), fastest
+    axis first [mag]; ``ZERO_POINT``, the zero points of every sample [mag]; ``DISTANCE`` [pc]; ``MOC``, the pixels as a
+    multi-order coverage map of the IVOA.
+    """
+    if path.suffix != ".fits":
+        raise InputError(f"{path}: a map of a field is written as .fits.")
+    mean, std = field.ebv_mag, field.ebv_std_mag
+    columns = [fits.Column("PIXEL", "K", array=field.pixel)]
+    for k, distance in enumerate(field.distance_pc):
+        columns += [
+            fits.Column(f"EBV_{distance:.0f}PC", "E", unit="mag", array=mean[:, k]),
+            fits.Column(f"EBV_STD_{distance:.0f}PC", "E", unit="mag", array=std[:, k]),
+            fits.Column(f"RESOLUTION_{distance:.0f}PC", "E", unit="deg", array=field.resolution_deg[:, k]),
+        ]
+    columns += [
+        fits.Column("N_STAR", "J", array=field.n_star),
+        fits.Column("SERVED", "E", array=field.served),
+        fits.Column("FLAGS", "J", array=field.flags),
+    ]
+    table = fits.BinTableHDU.from_columns(columns, name="REDDENING")
+    table.header.update(
+        {
+            "PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "COORDSYS": "G", "NSIDE": field.nside,
+            "INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "FIRSTPIX": 0, "LASTPIX": 12 * field.nside**2 - 1,
+            "GRAIN": 1, "CREATOR": f"redflower {VERSION}", "REDFLOW": _FORMAT,
+        }
+    )  # fmt: skip
+    if field.verdict is not None:
+        table.header["VERDICT"] = field.verdict.heading
+    facts = {"numbers": field.numbers, "verdict": None if field.verdict is None else field.verdict.as_dict()}
+    table.header.add_history(f"{_FACTS} {json.dumps(facts)}")
+    samples = fits.ImageHDU(field.samples_mag.astype(np.float32), name="SAMPLES")
+    samples.header["BUNIT"] = "mag"
+    zero = [
+        fits.Column(name, "E", unit="mag", array=field.zero_point_mag[:, k])
+        for k, name in enumerate(field.groups)
+    ]
+    distance = fits.Column("DISTANCE", "D", unit="pc", array=field.distance_pc)
+    parts = [
+        fits.PrimaryHDU(), table, samples,
+        fits.BinTableHDU.from_columns(zero, name="ZERO_POINT"),
+        fits.BinTableHDU.from_columns([distance], name="DISTANCE"),
+        coverage_table(field),
+    ]  # fmt: skip
+    with written_whole(path) as part:
+        fits.HDUList(parts).writeto(part)
+
+
+def coverage_table(field: FieldMap) -> fits.BinTableHDU:
+    """Return the pixels as a multi-order coverage map (MOC 1.1, NUNIQ), in ICRS's place Galactic."""
+    cells, found, order = field.pixel, [], int(np.log2(field.nside))
+    finest = order
+    while len(cells):
+        parent, count = np.unique(cells // 4, return_counts=True)
+        whole = parent[count == 4] if order > 0 else parent[:0]
+        alone = cells[~np.isin(cells // 4, whole)]
+        found.append(alone + 4 * 4**order)
+        cells, order = whole, order - 1
+    numbers = np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+    table = fits.BinTableHDU.from_columns([fits.Column("UNIQ", "K", array=numbers)], name="MOC")
+    table.header.update(
+        {
+            "PIXTYPE": "HEALPIX",
+            "ORDERING": "NUNIQ",
+            "COORDSYS": "G",
+            "MOCORDER": finest,
+            "MOCTOOL": f"redflower {VERSION}",
+        }
+    )
+    return table
+
+
+def read_field_map(path: "str | Path") -> FieldMap:
+    """Read a map that `redflower field` or `write_field_map` wrote.
+
+    Parameters
+    ----------
+    path : a FITS file.
+
+    Returns
+    -------
+    The map, which can be asked for positions and distances (`FieldMap.query`).
+
+    Raises
+    ------
+    InputError
+        If the file is not one.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> from pathlib import Path
+    >>> from redflower.products.field_file import write_field_map
+    >>> from redflower.products.field_map import FieldMap
+    >>> import numpy as np
+    >>> one = np.full((3, 1, 2), 0.05)
+    >>> field = FieldMap(64, np.array([7]), np.array([300.0, 900.0]), one, np.zeros((3, 1)), ("ALL",), np.array([40]),
+    ...     np.ones(1), np.full((1, 2), 0.5), {})
+    >>> write_field_map(field, Path("a-field.fits"))
+    >>> redflower.read_field_map("a-field.fits").samples_mag.shape
+    (3, 1, 2)
+    """
+    try:
+        with fits.open(path, memmap=False) as file:
+            table, zero = file["REDDENING"], file["ZERO_POINT"]
+            data, header = table.data, table.header
+            distance = np.asarray(file["DISTANCE"].data["DISTANCE"], dtype=float)
+            history = "".join(map(str, header.get("HISTORY", ())))
+            facts = json.loads(history.removeprefix(_FACTS))
+            resolution = np.stack([data[f"RESOLUTION_{d:.0f}PC"] for d in distance], axis=1)
+            return FieldMap(
+                nside=int(header["NSIDE"]),
+                pixel=np.asarray(data["PIXEL"]).astype(np.int64),
+                distance_pc=distance,
+                samples_mag=np.asarray(file["SAMPLES"].data, dtype=np.float32),
+                zero_point_mag=np.stack([zero.data[n] for n in zero.data.names], axis=1).astype(float),
+                groups=tuple(zero.data.names),
+                n_star=np.asarray(data["N_STAR"]).astype(np.int64),
+                served=np.asarray(data["SERVED"]).astype(float),
+                resolution_deg=resolution.astype(float),
+                numbers={name: (a, b) for name, (a, b) in facts["numbers"].items()},
+                verdict=verdict_of({"verdict": facts["verdict"]}),
+            )
+    except (OSError, KeyError, ValueError) as problem:
+        raise InputError(f"{path} is not a map of a field of redflower: {problem}.") from problem

@@ -1,0 +1,164 @@
+"""A field from stars to file: what it finds, what it says of places without stars, and what it refuses."""
+
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import vstack
+
+import redflower
+from redflower.errors import InputError
+from redflower.field.sampler import FieldSettings
+from redflower.products.field_file import write_field_map
+from redflower.products.field_map import FLAG_NO_STAR
+from redflower.simulate import DustSheet, draw_dust_field
+from redflower.sky_patch import SkyPatch
+from tests.helpers.fields import field_table
+from tests.helpers.open_everywhere import check_opens
+
+#: About the pole of the Galaxy, where longitudes are no guide.
+DUST = draw_dust_field(SkyPatch(0.0, 89.0, 6.0), [DustSheet(300.0, 0.08, 0.4, 1.5)], seed=1)
+QUICK = FieldSettings(n_bursts=3, n_burst=40, n_draws=60, n_chains=1, max_depth=4)
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Two samples; the second reads 0.04 mag too red. None lies in a hole of 3 deg about the pole."""
+    parts = [field_table(400, DUST, seed=1), field_table(400, DUST, seed=2, zero_point_mag=0.04)]
+    for name, part in zip("ab", parts, strict=True):
+        part["sample"] = np.full(len(part), name)
+    table = vstack(parts, metadata_conflicts="silent")
+    table = table[table["b"] < 88.5]
+    table.meta = dict(parts[0].meta)
+    return table
+
+
+@pytest.fixture(scope="module")
+def field(table):
+    return redflower.field_map(
+        table,
+        distance_pc=[150, 600, 1500],
+        nside=64,
+        cell_deg=0.5,
+        shell_mag=1.0,
+        zero_point_of="sample",
+        settings=QUICK,
+    )
+
+
+def test_dust_and_zero_points_are_told_apart(field) -> None:
+    """The two samples differ by 0.04 mag: known to 0.004 mag from 400 stars of 0.045 mag each."""
+    assert field.groups == ("A", "B")
+    apart = field.zero_point_mag[:, 1] - field.zero_point_mag[:, 0]
+    assert apart.mean() == pytest.approx(0.04, abs=0.012)
+    assert apart.std() == pytest.approx(0.0035, rel=0.7)
+    l_deg, b_deg = field.centres_deg()
+    truth = DUST.ebv_mag(l_deg, b_deg, 600.0)
+    there = DUST.patch.holds(l_deg, b_deg) & (field.n_star > 0)
+    found = field.ebv_mag[there, 1]
+    assert np.abs(field.ebv_mag[there, 0]).max() < 0.02
+    # The dust of a pixel has a scatter of 0.025 mag; a map of nothing would be wrong by that.
+    assert np.std(found - truth[there]) < 0.75 * truth[there].std()
+    assert found.mean() == pytest.approx(truth[there].mean(), abs=0.015)
+
+
+def test_a_place_without_stars_is_flagged_and_less_certain(field, table) -> None:
+    at_pole = field.n_star == 0
+    assert at_pole.any()
+    assert ((field.flags & FLAG_NO_STAR) > 0).tolist() == at_pole.tolist()
+    assert (field.centres_deg()[1][at_pole] > 88.9).any()
+    starry = field.n_star >= np.quantile(field.n_star, 0.7)
+    relative = field.ebv_std_mag[:, 2] / field.ebv_mag[:, 2]
+    hole = at_pole & (field.centres_deg()[1] > 88.5)
+    assert np.median(relative[hole]) > np.median(relative[starry])
+    assert field.n_star.sum() == len(table)
+
+
+def test_it_answers_as_dustmaps_does(field) -> None:
+    one = SkyCoord(10.0 * u.deg, 88.2 * u.deg, frame="galactic")
+    assert field.query(one).shape == (3,)
+    far = SkyCoord(
+        [[10.0, 100.0]] * u.deg, [[88.2, 88.2]] * u.deg, distance=[[600.0, 1050.0]] * u.pc, frame="galactic"
+    )
+    mean = field.query(far)
+    assert mean.shape == (1, 2)
+    assert mean[0, 0] == pytest.approx(field.query(one)[1])
+    samples = field.query(far, mode="samples")
+    assert samples.shape == (1, 2, 60)
+    np.testing.assert_allclose(samples.mean(axis=-1), mean, rtol=1e-5)
+    np.testing.assert_allclose(
+        field.query(far, mode="percentile", pct=50), field.query(far, mode="median"), rtol=1e-5
+    )
+    assert field.query(far, mode="percentile", pct=[16, 84]).shape == (1, 2, 2)
+    assert field(far, mode="random_sample", seed=3)[0, 0] in samples[0, 0]
+    at_sun = SkyCoord(10.0 * u.deg, 88.2 * u.deg, distance=0.0 * u.pc, frame="galactic")
+    assert field.query(at_sun) == 0.0
+    for away in (SkyCoord(0 * u.deg, 0 * u.deg, distance=500 * u.pc, frame="galactic"),
+                 SkyCoord(10 * u.deg, 88.2 * u.deg, distance=9 * u.kpc, frame="galactic")):  # fmt: skip
+        assert np.isnan(field.query(away))
+    with pytest.raises(InputError, match="mode"):
+        field.query(one, mode="best")
+    with pytest.raises(InputError, match="pct"):
+        field.query(one, mode="percentile")
+
+
+def test_the_file_opens_elsewhere_and_comes_back(field, tmp_path: Path) -> None:
+    path = tmp_path / "field.fits"
+    write_field_map(field, path)
+    assert check_opens(path) == len(field.pixel)
+    back = redflower.read_field_map(path)
+    for name in ("pixel", "n_star", "distance_pc", "groups"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(field, name))
+    np.testing.assert_allclose(back.samples_mag, field.samples_mag, rtol=1e-6)
+    np.testing.assert_allclose(back.zero_point_mag, field.zero_point_mag, rtol=1e-5, atol=1e-7)
+    assert back.numbers.keys() == field.numbers.keys()
+    np.testing.assert_allclose(list(back.numbers.values()), list(field.numbers.values()))
+    with fits.open(path) as file:
+        assert file["REDDENING"].columns["EBV_600PC"].unit == "mag"
+        assert file["REDDENING"].columns["RESOLUTION_600PC"].unit == "deg"
+        assert file["SAMPLES"].header["BUNIT"] == "mag"
+    (tmp_path / "other.fits").write_text("no")
+    with pytest.raises(InputError, match="not a map of a field"):
+        redflower.read_field_map(tmp_path / "other.fits")
+
+
+def test_the_coverage_is_read_by_mocpy(field, tmp_path: Path) -> None:
+    mocpy = pytest.importorskip("mocpy", reason="mocpy is not installed")
+    write_field_map(field, tmp_path / "field.fits")
+    with fits.open(tmp_path / "field.fits") as file:
+        cells = np.asarray(file["MOC"].data["UNIQ"]).astype(np.uint64)
+    moc = mocpy.MOC.from_valued_healpix_cells(
+        cells, np.ones(len(cells)), max_depth=6, cumul_to=2 * len(cells)
+    )
+    assert sorted(moc.flatten()) == sorted(field.pixel)
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        ("one place", {"cell_deg": 1.0}, "stars in several places"),
+        ("", {"zero_point_of": "survey"}, "no column 'survey'"),
+        ("", {"nside": 100}, "power of 2"),
+        ("", {"distance_pc": [500, 300]}, "rising positive distances"),
+        ("", {"cell_deg": -1.0}, "positive cell_deg"),
+        ("few", {}, "needs 20 stars"),
+        ("few b", {"zero_point_of": "sample"}, "column 'sample' has 'b' \\(7\\)"),
+    ],
+)
+def test_what_is_no_field_is_refused(table, change, arguments, message) -> None:
+    if change == "one place":
+        table = table.copy()
+        table["l"], table["b"] = 120.0 + 1e-3 * table["l"] / 360.0, np.full(len(table), 60.0)
+    elif change == "few":
+        table = table[:19]
+    elif change == "few b":
+        table = table[
+            np.concatenate(
+                [np.flatnonzero(table["sample"] == "a"), np.flatnonzero(table["sample"] == "b")[:7]]
+            )
+        ]
+    with pytest.raises(InputError, match=message):
+        redflower.field_map(table, settings=QUICK, **arguments)
