@@ -5,12 +5,12 @@ from astropy.table import Table
 from scipy.special import gammainccinv
 
 from redflower.simulate.dust_field import DustField
-from redflower.validate.mock_sightlines import MockStars, mock_densities
+from redflower.validate.mock_sightlines import SightlineStars, mock_densities
 
 
 def field_table(n_stars: int, dust: DustField, *, seed: int = 0, zero_point_mag: float = 0.0) -> Table:
     """Posteriors of stars uniform on the patch of a dust field, of the population of `mock_sightline`."""
-    rng, kind = np.random.default_rng(seed), MockStars(ambiguous_share=0.0)
+    rng, kind = np.random.default_rng(seed), SightlineStars(ambiguous_share=0.0)
     shape = (kind.beta + 1.0) / kind.alpha
     distance = np.maximum(
         kind.length_pc * gammainccinv(shape, rng.random(n_stars)) ** (1.0 / kind.alpha), 20.0

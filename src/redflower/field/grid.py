@@ -1,6 +1,6 @@
 """The grid of a dust field: square cells on a flat patch of the sky, times shells of distance modulus."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.fft import next_fast_len
 
 from redflower.distances import distance_from_modulus
-from redflower.sky_patch import SkyPatch
+from redflower.sky_patch import SIZE_MAX_DEG, SkyPatch
 
 #: Width of a shell by default: 20 % in distance. [mag]
 SHELL_MAG: Final = 0.4
@@ -25,7 +25,7 @@ class FieldGrid:
 
     Attributes
     ----------
-    patch : holds the stars, in the middle of the grid.
+    patch : holds the stars and a cell on each side of them, in the middle of the grid.
     cell_deg : side of a cell. [deg]
     n_cells : along a side of the grid, margin included.
     modulus_edges_mag : edges of the shells. [mag]
@@ -105,6 +105,8 @@ def make_field_grid(
         cell_deg = float(
             np.clip(patch.size_deg * np.sqrt(STARS_PER_CELL / max(n_stars, 1)), *CELL_LIMITS_DEG)
         )
+    # No star on the border: the pixels that hold the outermost stars reach beyond them.
+    patch = replace(patch, size_deg=min(patch.size_deg + 2.0 * cell_deg, SIZE_MAX_DEG))
     n_inside = max(int(np.ceil(patch.size_deg / cell_deg)) + 1, 4)
     n_cells = next_fast_len(int(np.ceil((1.0 + _MARGIN) * n_inside)), real=True)
     n_cells += n_cells % 2

@@ -70,14 +70,15 @@ def pixel_field(
     star_distance_pc, star_error_mag : posterior mean distance and standard deviation of E(B-V) of each. [pc, mag]
     """
     grid = HEALPix(nside=nside, order="nested")
-    pixel, child = _pixels_and_places(fit, nside)
+    of_star = grid.lonlat_to_healpix(l_deg * u.deg, b_deg * u.deg)
+    pixel, child = _pixels_and_places(fit, nside, of_star)
     fine = HEALPix(nside=nside * _ALONG, order="nested")
     lon, lat = (a.to_value(u.deg) for a in fine.healpix_to_lonlat(child))
     nearest = cKDTree(unit_vectors(l_deg, b_deg)).query(unit_vectors(lon, lat))[0]
     near = np.degrees(nearest) < _NEAR_CELLS * fit.grid.cell_deg
     inside = fit.grid.patch.holds(lon, lat)
     served = (near & inside).reshape(len(pixel), -1).mean(axis=1)
-    kept = served > 0
+    kept = (served > 0) & inside.reshape(len(pixel), -1).any(axis=1)
     pixel, served, inside = pixel[kept], served[kept], inside.reshape(len(kept), -1)[kept]
     lon, lat = (a.reshape(len(kept), -1)[kept] for a in (lon, lat))
     places = fit.ebv_mag(lon[inside], lat[inside], distance_pc)
@@ -87,23 +88,22 @@ def pixel_field(
     for k, draw in enumerate(places):
         for j in range(len(distance_pc)):
             samples[k, :, j] = np.bincount(row, draw[:, j], minlength=len(pixel)) / count
-    of_star = grid.lonlat_to_healpix(l_deg * u.deg, b_deg * u.deg)
-    place = np.minimum(np.searchsorted(pixel, of_star), len(pixel) - 1)
-    n_star = np.bincount(place[pixel[place] == of_star], minlength=len(pixel))
+    n_star = np.bincount(np.searchsorted(pixel, of_star), minlength=len(pixel))
     resolution = effective_resolution(
         samples, pixel, nside, distance_pc, l_deg, b_deg, star_distance_pc, star_error_mag
     )
     return PixelField(pixel, samples, n_star, served, resolution)
 
 
-def _pixels_and_places(fit: FieldFit, nside: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels that touch the patch, and the finer pixels in each, one after another."""
+def _pixels_and_places(fit: FieldFit, nside: int, of_star: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels that touch the patch, those of all stars with them, and the finer pixels in each, one after another."""
     patch = fit.grid.patch
     step = side_deg(nside * _ALONG) / 2.0
     along = np.arange(-patch.size_deg / 2.0, patch.size_deg / 2.0 + step, step).clip(max=patch.size_deg / 2.0)
     x, y = (a.ravel() for a in np.meshgrid(along, along))
     lon, lat = patch.to_sky(x, y)
-    pixel = np.unique(HEALPix(nside=nside, order="nested").lonlat_to_healpix(lon * u.deg, lat * u.deg))
+    pixel = HEALPix(nside=nside, order="nested").lonlat_to_healpix(lon * u.deg, lat * u.deg)
+    pixel = np.unique(np.concatenate([pixel, of_star]))
     child = pixel[:, None] * _ALONG**2 + np.arange(_ALONG**2)
     return pixel, child.ravel()
 
