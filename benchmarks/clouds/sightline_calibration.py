@@ -30,7 +30,8 @@ from benchmarks.results import recording, say, table
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG  # noqa: E402
 from redflower.sightline import DustPrior, TemperingSettings, fit_sightline, make_grid  # noqa: E402
 from redflower.sightline.clouds import cloud_problem, clouds_at  # noqa: E402
-from redflower.validate.mock_sightlines import SightlineStars, mock_sightline  # noqa: E402
+from redflower.validate.mock_densities import SightlineStars  # noqa: E402
+from redflower.validate.mock_sightlines import mock_sightline  # noqa: E402
 
 EBV_RANGE_MAG = (EBV_MIN_MAG, EBV_MAX_MAG)
 #: Compared; as many as part `prior` simulates, so that its odds can be checked.

@@ -26,7 +26,8 @@ from redflower.sightline.likelihood import StarSet, kernel_cells
 from redflower.sightline.problem import Problem
 from redflower.sightline.result import cloud_summary
 from redflower.sightline.tempering import sample
-from redflower.validate.mock_sightlines import SightlineStars, mock_sightline
+from redflower.validate.mock_densities import SightlineStars
+from redflower.validate.mock_sightlines import mock_sightline
 
 RANGE = (-0.05, 0.5)
 QUICK = TemperingSettings(n_particles=120, n_moves=4, n_final=16)

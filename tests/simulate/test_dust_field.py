@@ -39,7 +39,7 @@ def test_stars_all_around_the_sky_fit_on_no_patch() -> None:
 
 def test_sheets_have_the_mean_and_the_scatter_and_the_spectrum_that_were_asked_for() -> None:
     """Means over 12 draws: of 8 deg with a scale of 0.5 deg, each holds about 60 independent pieces."""
-    sheet = DustSheet(300.0, 0.05, 0.7, 0.5)
+    sheet = DustSheet(distance_pc=300.0, ebv_mag=0.05, log_scatter=0.7, length_deg=0.5)
     maps = np.stack([draw_dust_field(PATCH, [sheet], seed=k).maps_mag[0] for k in range(12)])
     logs = np.log(maps)
     assert maps.mean() == pytest.approx(0.05, rel=0.15)
@@ -58,7 +58,12 @@ def test_sheets_have_the_mean_and_the_scatter_and_the_spectrum_that_were_asked_f
 
 def test_stars_have_the_dust_that_is_in_front_of_them() -> None:
     field = draw_dust_field(
-        PATCH, [DustSheet(300.0, 0.05, 0.7, 0.5), DustSheet(900.0, 0.06, 0.3, 1.5)], seed=3
+        PATCH,
+        [
+            DustSheet(distance_pc=300.0, ebv_mag=0.05, log_scatter=0.7, length_deg=0.5),
+            DustSheet(distance_pc=900.0, ebv_mag=0.06, log_scatter=0.3, length_deg=1.5),
+        ],
+        seed=3,
     )
     stars = redflower.simulate(600, seed=1, dust=field, g_faint_mag=18.0)
     lon, lat, distance = (stars[name].value for name in ("l", "b", "true_distance"))

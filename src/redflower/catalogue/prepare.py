@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 from astropy.table import Table
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from redflower.bands import BANDS
 from redflower.cards import card, line
@@ -16,7 +16,7 @@ from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
-from redflower.catalogue.maps.selection_counts import SelectionCounts, count_stars
+from redflower.catalogue.maps.selection_counts import SelectionCounts
 from redflower.catalogue.prepared import (
     PREPARED_NAMES,
     STAGE_PREPARED,
@@ -25,7 +25,7 @@ from redflower.catalogue.quality.cuts import photometry as clean_photometry
 from redflower.catalogue.quality.cuts import quality_cuts
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.named_cuts import check_named_cuts, quality_flags
-from redflower.catalogue.quality.report import Cut, CutReport
+from redflower.catalogue.quality.report import CutReport
 from redflower.catalogue.quality.summary import summarise
 from redflower.catalogue.quality.zero_point import (
     ParallaxZeroPoint,
@@ -37,13 +37,11 @@ from redflower.catalogue.reading.column_map import ColumnMap, read_column_map
 from redflower.catalogue.reading.reader import Duplicates, read_stars
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.catalogue.reading.stated import gaia_release, notes_on_release, photometric_scale
+from redflower.catalogue.sample_cuts import apply_cuts, count_parent
 from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
 from redflower.photometric_scales import PhotometricScale
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
-
-#: Cuts on stars: name, condition in words, and which stars meet it.
-Conditions = list[tuple[str, str, Bool[np.ndarray, " star"]]]
 
 
 @dataclass(frozen=True, repr=False)
@@ -169,7 +167,7 @@ def prepare(
         with np.errstate(invalid="ignore"):
             clear = np.asarray(ebv_map_mag < ebv_max_mag)
         conditions.append(("dust map", f"E(B-V) < {ebv_max_mag:g} mag in {dust.name}", clear))
-    chosen, cuts = _cut(len(raw), conditions)
+    chosen, cuts = apply_cuts(len(raw), conditions)
     notes = [
         *raw.meta[META_KEY]["notes"],
         scale_note,
@@ -196,7 +194,7 @@ def prepare(
             f"no star is left for {purpose}: the cut on {last.name} ({last.condition}) took the last "
             f"{last.before} of {len(raw)}.\n{report.text()}"
         )
-    counts = _selection_counts(raw, conditions, chosen, limits) if count_selection else None
+    counts = count_parent(raw, conditions, chosen, limits) if count_selection else None
     flags = quality_flags(raw, limits, release)
     raw = without_used_up(raw, keep)
     table = assembled_table(raw, chosen, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag, flags)
@@ -222,17 +220,6 @@ def _check_can_train(raw: Table) -> None:
         raise InputError("training needs G, and the table has none (column phot_g_mean_mag).")
 
 
-def _cut(n_stars: int, conditions: Conditions) -> tuple[Bool[np.ndarray, " star"], tuple[Cut, ...]]:
-    """Apply the conditions one after the other; return which stars are left, and the count after each."""
-    chosen = np.ones(n_stars, dtype=bool)
-    cuts: list[Cut] = []
-    for name, condition, meets in conditions:
-        before = int(chosen.sum())
-        chosen &= meets
-        cuts.append(Cut(name, condition, before, int(chosen.sum())))
-    return chosen, tuple(cuts)
-
-
 def _provenance(
     raw: Table,
     purpose: str,
@@ -253,41 +240,6 @@ def _provenance(
         "settings": settings,
         "report": report.as_dict(),
     }
-
-
-#: Cuts that say which stars are meant at all, and not whether such a star is in the sample.
-#: That on parallax is a factor of its own (docs/explanation/model.md, E24b).
-_CUTS_OF_THE_PARENT = ("position", "latitude", "bright limit", "faint limit", "parallax", "dust map")
-
-
-def _selection_counts(
-    raw: Table,
-    conditions: Conditions,
-    keep: Bool[np.ndarray, " star"],
-    limits: QualityLimits,
-) -> SelectionCounts:
-    """Count the stars of the parent sample and those that are kept."""
-    parent = np.ones(len(raw), dtype=bool)
-    for name, _, meets in conditions:
-        if name in _CUTS_OF_THE_PARENT:
-            parent &= meets
-    g_mag = as_floats(raw, "phot_g_mean_mag")
-    parent &= np.isfinite(g_mag)
-    if not parent.any():
-        raise InputError("the selection function needs G, and no star has it (column phot_g_mean_mag).")
-    bright, faint = (
-        float(extreme(g_mag[parent])) if limit is None else limit
-        for limit, extreme in ((limits.g_bright_mag, np.nanmin), (limits.g_faint_mag, np.nanmax))
-    )
-    return count_stars(
-        as_floats(raw, "ra")[parent],
-        as_floats(raw, "dec")[parent],
-        g_mag[parent],
-        (g_mag - as_floats(raw, "phot_rp_mean_mag"))[parent],
-        keep[parent],
-        g_bright_mag=bright,
-        g_faint_mag=faint,
-    )
 
 
 def _parallaxes(

@@ -1,4 +1,7 @@
-"""The commands, and how errors become one message and an exit code."""
+"""The commands, and how errors become one message and an exit code.
+
+A command's function is as long as its options: each is declared where typer reads it, once, with its help.
+"""
 
 import logging
 import sys

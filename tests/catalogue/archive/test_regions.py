@@ -69,7 +69,7 @@ def test_impossible_regions_are_refused(text, message):
 @pytest.mark.parametrize("radius_deg", [0.05, 0.16, 1.0, 6.0])
 @pytest.mark.parametrize("b_deg", [22.31, -89.0])
 def test_the_tiles_of_a_cone_hold_all_of_it_once(radius_deg, b_deg):
-    cone = Cone("c", 104.08, b_deg, radius_deg)
+    cone = Cone(name="c", l_deg=104.08, b_deg=b_deg, radius_deg=radius_deg)
     tiles = cone_tiles(cone)
     rng = np.random.default_rng(0)
     centre = SkyCoord(104.08, b_deg, unit="deg", frame="galactic").icrs
