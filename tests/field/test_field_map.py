@@ -20,7 +20,11 @@ from tests.helpers.fields import field_table
 from tests.helpers.open_everywhere import check_opens
 
 #: About the pole of the Galaxy, where longitudes are no guide.
-DUST = draw_dust_field(SkyPatch(0.0, 89.0, 6.0), [DustSheet(300.0, 0.08, 0.4, 1.5)], seed=1)
+DUST = draw_dust_field(
+    SkyPatch(0.0, 89.0, 6.0),
+    [DustSheet(distance_pc=300.0, ebv_mag=0.08, log_scatter=0.4, length_deg=1.5)],
+    seed=1,
+)
 QUICK = FieldSettings(n_bursts=3, n_burst=40, n_draws=60, n_chains=1, max_depth=4)
 
 

@@ -51,7 +51,13 @@ def normal_stars(ebv_mag, sigma_mag, modulus_mag, modulus_sigma_mag) -> JointDen
         -0.5 * ((ebv - e[:, None]) / s[:, None])[:, None, :] ** 2
         - 0.5 * ((modulus - m[:, None]) / t[:, None])[:, :, None] ** 2
     )
-    return JointDensity(low, step, near, width, quantise_log_density(log_density))
+    return JointDensity(
+        ebv_start_mag=low,
+        ebv_step_mag=step,
+        modulus_start_mag=near,
+        modulus_step_mag=width,
+        steps_below_peak=quantise_log_density(log_density),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def calibrate(
     >>> found = redflower.calibrate("dust-free.parquet", "mock-sky", max_stars=256, settings=one_pass)
     >>> found.offsets.bands[:2]
     ('gaia_g', 'gaia_bp')
-    >>> corrected = redflower.infer("few-stars.parquet", "mock-sky", offsets=found.offsets)
+    >>> corrected = redflower.infer("stars.parquet", "mock-sky", offsets=found.offsets)
     """
     settings = settings or CalibrationSettings()
     stars = open_prepared(stars, "calibrate's input")
