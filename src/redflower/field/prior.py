@@ -162,7 +162,9 @@ def hartley(values: Float[Array, "shell row column"]) -> Float[Array, "shell row
 
 
 def share_in_front(
-    part: Float[Array, "star node"], place: Float[Array, "star node"], thickness: Float[Array, "star node"]
+    part: Float[Array, "#star #node"],
+    place: Float[Array, "#star #node"],
+    thickness: Float[Array, "#star #node"],
 ) -> Float[Array, "star node"]:
     """Return the share of a shell's dust in front of a place in it: 0 at its near and 1 at its far edge. Equation: ES11."""
     near, at, far = (jax.nn.sigmoid((x - place) / thickness) for x in (0.0, part, 1.0))

@@ -67,7 +67,11 @@ class FieldFit:
         shell, part = self.grid.shell_and_part(modulus)
         numbers = self.numbers()
         share = np.asarray(
-            share_in_front(jnp.asarray(part[None, :]), numbers.place[:, shell], numbers.thickness[:, shell])
+            share_in_front(
+                jnp.asarray(part[None, :]),
+                jnp.asarray(numbers.place[:, shell]),
+                jnp.asarray(numbers.thickness[:, shell]),
+            )
         )
         out = np.empty((len(self.draws.log_density), len(corner), len(modulus)), np.float32)
         for k, log_density in enumerate(self.draws.log_density):
