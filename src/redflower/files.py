@@ -75,7 +75,7 @@ def check_new_file(
 
     Parameters
     ----------
-    said : what the user calls the output, such as ``--report``; its name alone without it.
+    said : what the user calls the output, such as ``--report``. Defaults to its name.
     overwrite : whether a file that is there may be replaced.
     error : what is raised.
 

@@ -52,7 +52,7 @@ def infer(
     keep : further columns of the prepared table to pass on, such as ``gaia_g``. Positions, the truths of a simulation and
         columns that are none of redflower's, which `prepare` was told to keep, come along by themselves.
     workers : number of processes that share the stars; the rows do not depend on it. If None, one for every core where there
-        are stars enough to pay for their start, else none beside this one.
+        are enough stars to pay for their start, else none beside this one.
     progress : whether to show it, or what to call with the number of stars done. Defaults to showing it on
         a terminal and in a notebook.
 

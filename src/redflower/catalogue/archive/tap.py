@@ -179,7 +179,7 @@ class TapService:
             raise PassingError(f"{self.url} answered a count with no number: {brief(problem)}.") from None
 
     def _log_in(self) -> None:
-        """Log in to the Gaia archive, which wants a form; other services get HTTP authentication."""
+        """Sign in to the Gaia archive, which wants a form; other services get HTTP authentication."""
         user, password = os.environ.get(USER_VARIABLE), os.environ.get(PASSWORD_VARIABLE)
         if self._logged_in or not (user and password):
             return
