@@ -76,6 +76,8 @@ def is_running(process_id: int) -> bool:
 def test_workers_end_with_their_parent_however_it_ends(tmp_path: Path, how: signal.Signals) -> None:
     """Its workers sleep for a minute in a task, and are gone within seconds."""
     script = f"""
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has background jobs ignore it
         from redflower.workers import Workers
         from tests.helpers import worker_tasks
         with Workers(worker_tasks.start, (1, {str(tmp_path)!r}), 2) as workers:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final, TypeAlias
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 _QUIET: list[bool] = []
 #: Seconds between plain lines.
@@ -24,29 +24,98 @@ def say(text: str) -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
-@contextmanager
-def counter(what: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """Return a function to call with the number done so far, and the total where it is not known at the start."""
-    if _QUIET:
-        yield lambda *_: None
-        return
-    if sys.stderr.isatty():
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda done, known=total: bar.update(task, completed=done, total=known)
-        return
-    started = last = time.monotonic()
+class Steps:
+    """What long work tells of itself beside the number done, where somebody wants an estimate of what is left.
 
-    def line(done: int, known: int | None = total) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last > LINE_EVERY_S or (known is not None and done >= known):
-            of = "" if known is None else f" of {known:,}"
-            say(f"{what}: {done:,}{of} in {now - started:.0f} s")
-            last = now
+    Work that is given an object of this class as its ``progress`` calls `step` too.
+    """
 
-    yield line
+    def __call__(self, n_done: int) -> None:
+        """Take up the number done."""
+
+    def step(self, engine: str, n_tried: int, n_settled: int) -> None:
+        """Take up that an engine has tried some, and settled so many of them."""
+
+
+class Counter:
+    """Shows how far long work is: a bar on a terminal, plain lines elsewhere, nothing where it is not wanted.
+
+    Call it with the number done so far, and the total where that is not known at the start.
+
+    Parameters
+    ----------
+    what : what is counted.
+    total : how many there are; None where that is not known yet.
+    """
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self._what, self._total = what, total
+        self._started = self._last = time.monotonic()
+        self._first: int | None = None
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> "Counter":
+        if not _QUIET and sys.stderr.isatty():
+            columns = (
+                TextColumn(self._what),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[more]}"),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.start()
+            self._task = self._bar.add_task(self._what, total=self._total, more="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(
+        self, done: int, total: int | None = None, *, left_s: float | None = None, n_failed: int = 0
+    ) -> None:
+        """Show how many are done.
+
+        Parameters
+        ----------
+        done, total : numbers; None for the total that was given at the start.
+        left_s : time left, where the work knows better than the rate so far does. [s]
+        n_failed : of those that are done.
+        """
+        if _QUIET:
+            return
+        now, total = time.monotonic(), self._total if total is None else total
+        if self._first is None:
+            self._first = done
+        elapsed_s = now - self._started
+        rate = (done - self._first) / elapsed_s if elapsed_s > 0 else 0.0
+        if left_s is None and total is not None and rate > 0:
+            left_s = (total - done) / rate
+        is_last = total is not None and done >= total
+        said = [f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"] if rate > 0 else []
+        said += [f"{n_failed:,} failed"] if n_failed else []
+        said += [f"{duration(left_s)} left"] if left_s is not None and not is_last else []
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total, more=", ".join(said))
+        elif now - self._last > LINE_EVERY_S or is_last:
+            of = "" if total is None else f" of {total:,}"
+            say(f"{self._what}: {done:,}{of} in {duration(elapsed_s)}" + "".join(f", {one}" for one in said))
+            self._last = now
+
+
+def counter(what: str, total: int | None) -> Counter:
+    """Return what shows how many are done, for a ``with`` statement."""
+    return Counter(what, total)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 40 s, 3 min, 2 h 10 min."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -22,7 +21,12 @@ pytestmark = pytest.mark.slow
 #: The smallest parts: nine of them.
 PART_ROWS = 5
 N_STARS = 45
-COMMAND = [sys.executable, "-c", "from redflower.cli.app import main; main()", "infer"]
+#: A shell has background jobs ignore Ctrl-C, which the tests do not want.
+SCRIPT = """
+import resource, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from redflower.cli.app import main
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +44,12 @@ def straight(prepared: Path) -> Table:
     return redflower.read_table(out)
 
 
-def command(stars: Path, out: Path, *more: str, workers: int = 2, **options) -> "subprocess.Popen[str]":
-    """Start `redflower infer`, in a process group of its own."""
+def command(stars: Path, out: Path, *more: str, workers: int = 2, first: str = "") -> "subprocess.Popen[str]":
+    """Start `redflower infer`, in a process group of its own; do something else in it first."""
     arguments = ["--model", "mock-sky", "--part-rows", str(PART_ROWS), "--workers", str(workers), *more]
     return subprocess.Popen(
-        [*COMMAND, str(stars), str(out), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, **options,
+        [sys.executable, "-c", f"{SCRIPT}{first}; main()", "infer", str(stars), str(out), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -139,13 +143,6 @@ def test_two_runs_at_once_are_refused_and_the_first_goes_on(
         )
     assert first.wait() in (0, 1)
     check_same(out, straight)
-
-
-def limited(kind: int, size: int):
-    def limit() -> None:
-        resource.setrlimit(kind, (size, resource.getrlimit(kind)[1]))
-
-    return limit
 
 
 @pytest.fixture

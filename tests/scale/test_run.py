@@ -30,7 +30,8 @@ def result(table: Path):
 def test_a_run_leaves_tables_and_one_page_with_the_facts_first(result) -> None:
     folder = result.folder
     assert {path.name for path in folder.iterdir()} == {
-        "index.html", "stars.parquet", "posteriors.parquet", "bins.ecsv", "cuts.json", "run.json", "reddening-distance.png",
+        "index.html", "stars.parquet", "posteriors.parquet", "bins.ecsv", "cuts.json", "run.json",
+        "posteriors.parquet.run.json", "reddening-distance.png",
     }  # fmt: skip
     page = (folder / "index.html").read_text()
     facts = [

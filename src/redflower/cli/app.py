@@ -19,6 +19,7 @@ from redflower.cli.models import cite, models
 from redflower.cli.plot import plot
 from redflower.cli.prepare import prepare
 from redflower.cli.run import run
+from redflower.cli.runs import runs
 from redflower.cli.sightline import sightline
 from redflower.cli.simulate import simulate
 from redflower.cli.skymap import sky_map
@@ -54,6 +55,7 @@ for command in (
     prepare,
     train,
     infer,
+    runs,
     calibrate,
     validate,
     sightline,

@@ -18,6 +18,7 @@ from redflower.posterior.keys import star_keys
 from redflower.posterior.log_density import Target
 from redflower.posterior.settings import InferenceSettings
 from redflower.posterior.status import IMPORTANCE, Flag, Status
+from redflower.progress import Steps
 from redflower.random_streams import Stream
 from redflower.star import Star
 
@@ -117,9 +118,11 @@ class Results:
             },
         )
 
-    def done(self, n_stars: int) -> None:
-        """Report a number of further stars as done."""
-        self._n_done += n_stars
+    def done(self, engine: str, n_tried: int, n_settled: int) -> None:
+        """Report that an engine has tried some stars, and that so many of them are done."""
+        self._n_done += n_settled
+        if isinstance(self._progress, Steps):
+            self._progress.step(engine, n_tried, n_settled)
         if self._progress is not None:
             self._progress(self._n_done)
 

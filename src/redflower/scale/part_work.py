@@ -11,7 +11,9 @@ from astropy.table import Table
 from redflower.api.parts import InferenceJob, joined
 from redflower.errors import RedflowerError
 from redflower.posterior import Status
+from redflower.scale.pace import TimedSteps
 from redflower.scale.parts import Failure, PartRecord, keep_part
+from redflower.workers import Work
 
 #: When so many stars of a part have failed one by one, the cause is not one star: what fails next is not divided further.
 _FAILED_ALONE: Final = 4
@@ -45,12 +47,14 @@ class FileJob(InferenceJob):
         return table
 
 
-def start_parts(job: PartJob, folder: Path) -> "Callable[[tuple[int, Table], Tell], PartRecord]":
+def start_parts(job: PartJob, folder: Path) -> Work:
     """Make what a worker does with a part: infer it and keep it."""
 
-    def work(numbered: tuple[int, Table], tell: Tell) -> PartRecord:
+    compiled: set[str] = set()
+
+    def work(numbered: tuple[int, Table], tell: Callable[[Any], None]) -> PartRecord:
         number, part = numbered
-        table, failures = without_failures(job, number, part, tell)
+        table, failures = without_failures(job, number, part, TimedSteps(tell, compiled))
         return keep_part(folder, number, table, failures)
 
     return work

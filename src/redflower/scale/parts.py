@@ -139,7 +139,7 @@ class PartsFolder:
         """Return the records of the parts that are there as they were written; forget, and say, which are damaged."""
         found = {}
         for path in sorted(self.folder.glob("done-*.json")):
-            record = _read_record(path)
+            record = read_record(path)
             if record is not None and is_whole(self.folder, record):
                 found[record.number] = record
             else:
@@ -220,7 +220,7 @@ def _names_in(folder: Path) -> set[str]:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -230,14 +230,19 @@ def _write_json(path: Path, content: Any) -> None:
     _to_disk(path)
 
 
-def _read_record(path: Path) -> PartRecord | None:
+def read_record(path: Path) -> PartRecord | None:
+    """Read the record of a part; None if it is none."""
     content = _read_json(path)
     try:
         failures = tuple(
             Failure(int(one["part"]), tuple(map(int, one["source_id"])), str(one["message"]))
-            for one in content.pop("failures")
+            for one in content["failures"]
         )
-        return PartRecord(**content, failures=failures)
+        numbers = {name: int(content[name]) for name in ("number", "n_rows", "n_bytes")}
+        counts = {
+            name: {str(word): int(n) for word, n in content[name].items()} for name in ("statuses", "engines")
+        }
+        return PartRecord(**numbers, **counts, sha256=str(content["sha256"]), failures=failures)  # type: ignore[arg-type]
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 

@@ -1,6 +1,7 @@
 """From a file of stars to a file of posteriors, part by part, by as many processes as there are cores."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,9 +31,13 @@ from redflower.photometric_offsets import PhotometricOffsets, offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import InferenceSettings, Status
 from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
+from redflower.progress import Counter
 from redflower.provenance import META_KEY
-from redflower.scale.part_work import FileJob, keep_failed, start_parts
+from redflower.scale.pace import Pace
+from redflower.scale.part_work import FileJob, failures_as_dict, keep_failed, start_parts
 from redflower.scale.parts import Failure, PartRecord, PartsFolder, is_whole, part_path
+from redflower.scale.run_record import check_record, write_record
+from redflower.workers import peak_memory_bytes
 
 #: Parts that are damaged between their writing and their joining are done again so often.
 _MENDS: Final = 2
@@ -131,6 +136,8 @@ def infer_file(
     n_workers = worker_count(workers, n_stars, inference_ms(settings))
     with PartsFolder(folder, _request(stars, job, size), resume=resume) as kept:
         _check_own(out, kept, overwrite=overwrite)
+        check_record(out)
+        began = time.monotonic()
         run = _Run(stars, size, n_stars, job, kept, n_workers, progress)
         records = run.records(n_parts)
         if not any(n for record in records for word, n in record.statuses.items() if word != Status.NO_BANDS):
@@ -141,16 +148,18 @@ def infer_file(
         meta = joined_provenance([read_table(path, columns=["status"]).meta[META_KEY] for path in paths])
         _join(paths, out, meta, n_stars)
         failures = tuple(failure for record in records for failure in record.failures)
+        verdict = verdict_of(meta)
+        assert verdict is not None
+        report = StreamReport(
+            n_stars, _summed([r.statuses for r in records]), _summed([r.engines for r in records]), tuple(moved), verdict,
+            failures, run.n_workers, run.peak_bytes,
+        )  # fmt: skip
+        write_record(out, _recorded(report, kept.noted()["request"], n_parts, time.monotonic() - began))
         if failures:
             kept.note("finished", out_sha256=file_sha256(out))
         else:
             kept.remove()
-    verdict = verdict_of(meta)
-    assert verdict is not None
-    return StreamReport(
-        n_stars, _summed([r.statuses for r in records]), _summed([r.engines for r in records]), tuple(moved), verdict,
-        failures, run.n_workers, run.peak_bytes,
-    )  # fmt: skip
+    return report
 
 
 def rows_kept(out: "str | Path") -> tuple[int, Path]:
@@ -169,6 +178,8 @@ class _Run:
         self.stars, self.size, self.n_stars, self.job, self.kept = stars, size, n_stars, job, kept
         self.n_workers, self.peak_bytes, self._progress = n_workers, 0, progress
         self._done: dict[int, int] = {}
+        self._n_failed = 0
+        self._pace = Pace(n_stars, job.settings.engine, n_workers)
 
     def records(self, n_parts: int) -> list[PartRecord]:
         """Do what is not done yet, and return the record of every part.
@@ -179,6 +190,7 @@ class _Run:
         """
         records = {number: record for number, record in self.kept.records().items() if not record.failures}
         self._done = {number: record.n_rows for number, record in records.items()}
+        self._pace.skip(sum(self._done.values()))
         for _ in range(_MENDS):
             missing = set(range(n_parts)) - set(records)
             if missing:
@@ -199,12 +211,12 @@ class _Run:
             (k, (k, part)) for k, part in enumerate(_parts(self.stars, self.size, say=False)) if k in missing
         )
         arguments = (self.job, self.kept.folder)
-        self.n_workers = min(self.n_workers, len(missing))
+        self.n_workers = self._pace.n_workers = min(self.n_workers, len(missing))
         if self.n_workers == 1:
             work = start_parts(*arguments)
             try:
                 for number, payload in tasks:
-                    self._finish(work(payload, lambda n, number=number: self._tell(number, n)), records)  # type: ignore[misc]
+                    self._finish(work(payload, lambda word, number=number: self._tell(number, word)), records)  # type: ignore[misc]
             except RedflowerError:
                 self._forget_if_nothing_is_done(records)
                 raise
@@ -227,17 +239,40 @@ class _Run:
 
     def _finish(self, record: PartRecord, records: dict[int, PartRecord]) -> None:
         records[record.number] = record
+        self._n_failed += sum(len(failure.source_id) for failure in record.failures)
         self._tell(record.number, record.n_rows)
 
-    def _tell(self, number: int, n_done: int) -> None:
-        self._done[number] = n_done
-        if self._progress is not None:
-            self._progress(sum(self._done.values()), self.n_stars)
+    def _tell(self, number: int, word: Any) -> None:
+        """Take up word of a part: how many of its stars are done, or a step of an engine."""
+        if not isinstance(word, int):
+            self._pace.step(*word)
+            return
+        self._done[number] = word
+        n_done = sum(self._done.values())
+        if isinstance(self._progress, Counter):
+            self._progress(n_done, self.n_stars, left_s=self._pace.left_s(), n_failed=self._n_failed)
+        elif self._progress is not None:
+            self._progress(n_done, self.n_stars)
 
     def _forget_if_nothing_is_done(self, records: dict[int, PartRecord]) -> None:
         """Leave no folder behind where the first part shows that the request is wrong."""
         if not records:
             self.kept.remove()
+
+
+def _recorded(report: StreamReport, request: dict[str, Any], n_parts: int, seconds: float) -> dict[str, Any]:
+    """Return what the record of a run says of it."""
+    return {
+        "request": request,
+        "n_stars": report.n_stars,
+        "n_parts": n_parts,
+        "n_workers": report.n_workers,
+        "peak_bytes": report.peak_bytes or peak_memory_bytes(),
+        "seconds": round(seconds, 1),
+        "statuses": report.statuses,
+        "engines": report.engines,
+        "failures": failures_as_dict(report.failures),
+    }
 
 
 def _join(paths: list[Path], out: Path, meta: dict[str, Any], n_stars: int) -> None:

@@ -86,7 +86,7 @@ def quadrature(request: Request, fast: FastTarget, rows: np.ndarray, results: Re
             results.store_columns(batch[good], density_of_grid(result.grid, good))
         left.append(batch[bad])
         grids.append(jax.tree.map(lambda a: a[: len(bad)][bad], result.grid))  # noqa: B023
-        results.done(len(good))
+        results.done(FAST, len(batch), len(good))
     if not left:
         return Unsettled(rows, None)
     return Unsettled(np.concatenate(left), jax.tree.map(lambda *a: np.concatenate(a), *grids))
@@ -204,7 +204,7 @@ class _Block:
             draws.log_weight[stored],
             n_together=self.settings.refine_draws_per_node,
         )
-        self.results.done(len(stored))
+        self.results.done(IMPORTANCE, int(done.sum()), len(stored))
         self.together.forget(batch[done])
         return batch[done], np.setdiff1d(batch[done], batch[stored])
 

@@ -76,4 +76,4 @@ def chains(request: Request, rows: np.ndarray, results: Results) -> None:
             for a in (draws.ebv_mag, draws.distance_modulus_mag)
         )
         results.store_density_of_draws(batch, ebv_mag, modulus_mag, np.zeros_like(ebv_mag))
-        results.done(len(batch) - int(tried.again.sum()))
+        results.done(NUTS, len(batch), len(batch) - int(tried.again.sum()))

@@ -1,0 +1,181 @@
+"""The record that a run leaves beside its output: what was asked, what came out, and the checksum of it; and its reading."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from redflower.errors import InputError
+from redflower.files import file_sha256, is_there, written_whole
+from redflower.provenance import VERSION
+from redflower.scale.parts import FORMAT as PARTS_FORMAT
+from redflower.scale.parts import MANIFEST, read_record
+
+FORMAT: Final = "redflower-run-1"
+ENDING: Final = ".run.json"
+#: A record of a run of a billion stars, all failed, has less than this. [byte]
+_MOST_BYTES: Final = 64_000_000
+#: Texts of a record are shown up to this length. [character]
+_SHOWN_MAX: Final = 200
+
+
+def record_path(out: Path) -> Path:
+    """Return where the record of an output is."""
+    return out.with_name(f"{out.name}{ENDING}")
+
+
+def check_record(out: Path) -> None:
+    """Refuse an output beside which another program's file has the name of its record.
+
+    Raises
+    ------
+    InputError : there is such a file.
+    """
+    path = record_path(out)
+    if is_there(path) and _content(path) is None:
+        raise InputError(
+            f"infer: {path}, where the record of this run would be, is another file. Give the output another name."
+        )
+
+
+def write_record(out: Path, content: dict[str, Any]) -> Path:
+    """Write the record of a finished run.
+
+    Parameters
+    ----------
+    out : the output, which is there.
+    content : what to keep, as JSON has it.
+    """
+    path = record_path(out)
+    file = {"name": out.name, "bytes": out.stat().st_size, "sha256": file_sha256(out)}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with written_whole(path) as part:
+        part.write_text(
+            json.dumps(
+                {"format": FORMAT, "redflower": VERSION, "ended": now, "out": file, **content}, indent=1
+            ),
+            encoding="utf-8",
+        )
+    return path
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run as its folder shows it.
+
+    Attributes
+    ----------
+    out : name of the output.
+    state : ``whole``, ``unfinished``, ``changed`` (the checksum is another), ``gone`` or ``unreadable``.
+    facts : what its record says, in words.
+    n_failed : stars that failed because of an error.
+    """
+
+    out: str
+    state: str
+    facts: tuple[str, ...]
+    n_failed: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether the output is whole, and no star of it failed."""
+        return self.state == "whole" and not self.n_failed
+
+
+def read_runs(folder: "str | Path") -> list[RunState]:
+    """Read the records of all runs of `infer` whose outputs are in a folder, finished or not, and compare the checksums.
+
+    Parameters
+    ----------
+    folder : in which ``infer`` has written tables.
+
+    Raises
+    ------
+    InputError : there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"runs: {folder} is no folder. Give the one in which infer has written its tables.")
+    unfinished = {
+        path.name.removesuffix(".parts"): path
+        for path in folder.glob("*.parts")
+        if (path / MANIFEST).is_file()
+    }
+    finished = {path.name.removesuffix(ENDING): path for path in folder.glob(f"*{ENDING}")}
+    found = []
+    for name in sorted({*unfinished, *finished}):
+        if name in finished:
+            found.append(_finished(folder, name, finished[name], resumable=name in unfinished))
+        else:
+            found.append(_unfinished(name, unfinished[name]))
+    return found
+
+
+def _finished(folder: Path, name: str, path: Path, *, resumable: bool) -> RunState:
+    content = _content(path)
+    if content is None:
+        return RunState(name, "unreadable", (f"{path.name} is no record of a run",))
+    try:
+        facts, n_failed = _facts(content)
+        size, checksum = int(content["out"]["bytes"]), str(content["out"]["sha256"])
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        return RunState(name, "unreadable", (f"{path.name} lacks what a record has: {problem!r}",))
+    out = (
+        folder / name
+    )  # by the name of the record: what stands in it is a stranger's, and may name any place
+    same = out.is_file() and out.stat().st_size == size and file_sha256(out) == checksum
+    state = "whole" if same else "changed" if out.is_file() else "gone"
+    if resumable:
+        facts.append("the parts that failed can be tried again: the same command with --resume")
+    return RunState(name, state, tuple(facts), n_failed)
+
+
+def _facts(content: dict[str, Any]) -> tuple[list[str], int]:
+    """Return what a record says, in words, and how many stars failed."""
+    n_stars, seconds = int(content["n_stars"]), float(content["seconds"])
+    n_failed = sum(len(one["source_id"]) for one in content["failures"])
+    request, out = content["request"], content["out"]
+    facts = [
+        f"{n_stars:,} stars by model {_plain(request['model'])} in {seconds:,.0f} s, {int(content['n_workers'])} processes, "
+        f"redflower {_plain(content['redflower'])}, ended {_plain(content['ended'])}",
+        "status: " + ", ".join(f"{_plain(word)} {int(n):,}" for word, n in content["statuses"].items()),
+        "settled by: " + ", ".join(f"{_plain(word)} {int(n):,}" for word, n in content["engines"].items()),
+        f"input {_plain(request['input'])}, SHA-256 {_plain(request['sha256'])}",
+        f"output SHA-256 {_plain(out['sha256'])}",
+    ]
+    for one in content["failures"]:
+        ids = one["source_id"]
+        which = f"star {int(ids[0])}" if len(ids) == 1 else f"{len(ids):,} stars ({int(ids[0])} ...)"
+        facts.append(f"{which} of part {int(one['part'])} failed: {_plain(one['message'])}")
+    return facts, n_failed
+
+
+def _unfinished(name: str, folder: Path) -> RunState:
+    """Say what the parts of a run that has not ended hold."""
+    content = _content(folder / MANIFEST, PARTS_FORMAT)
+    if content is None:
+        return RunState(name, "unreadable", (f"{folder.name} holds no parts of this version of redflower",))
+    records = [read_record(path) for path in sorted(folder.glob("done-*.json"))]
+    kept = [record for record in records if record is not None]
+    n_failed = sum(len(failure.source_id) for record in kept for failure in record.failures)
+    facts = (
+        f"{sum(record.n_rows for record in kept):,} stars in {len(kept):,} finished parts; go on: the same command with --resume",
+    )
+    return RunState(name, "unfinished", facts, n_failed)
+
+
+def _plain(text: Any) -> str:
+    """Return a stranger's text as a terminal may show it: no control characters, and not without end."""
+    return "".join(one if one.isprintable() else "?" for one in str(text)[:_SHOWN_MAX])
+
+
+def _content(path: Path, form: str = FORMAT) -> dict[str, Any] | None:
+    """Read a record; None if the file is none."""
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            return None
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and content.get("format") == form else None
