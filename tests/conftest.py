@@ -1,5 +1,6 @@
 """Shared fixtures: the folder of real survey files, and a guard on global JAX settings."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from redflower.compile_cache import keep_compiled_programs
 
+# Shapes are checked while functions are traced.
+os.environ.setdefault("REDFLOWER_KEEP_PROGRAMS", "0")
 # The workers, and the commands that tests start, share what they compile; so does the next run.
 keep_compiled_programs()
 

@@ -37,6 +37,7 @@ LAYERS = [
         "sky_patch",
         "workers",
     },
+    {"programs"},
     {"physics"},
     {"flow"},
     {"train", "posterior"},

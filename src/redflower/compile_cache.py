@@ -5,6 +5,10 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Final
+
+#: Programs that take less to compile are compiled again: there are eighty that do. [s]
+WORTH_KEEPING_S: Final = "0.05"
 
 
 def keep_compiled_programs() -> None:
@@ -13,6 +17,7 @@ def keep_compiled_programs() -> None:
     ``JAX_COMPILATION_CACHE_DIR`` names another folder, ``JAX_ENABLE_COMPILATION_CACHE=false`` switches it off.
     """
     if "jax" not in sys.modules:
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", WORTH_KEEPING_S)
         os.environ.setdefault(
             "JAX_COMPILATION_CACHE_DIR", str(cache_folder())
         )  # JAX reads it when it is imported

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any
 
-from redflower.compile_cache import cache_folder
+from redflower.compile_cache import WORTH_KEEPING_S, cache_folder
 from redflower.errors import InputError
 
 
@@ -69,6 +69,7 @@ def worker_environment(n_threads: int) -> dict[str, str]:
     for name in ("PJRT_NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         environment[name] = str(n_threads)
     environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
+    environment.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", WORTH_KEEPING_S)
     jax: Any = sys.modules.get("jax")
     if jax is not None:
         environment["JAX_ENABLE_X64"] = str(bool(jax.config.jax_enable_x64))

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from redflower.bands import MIN_BANDS, G
 from redflower.constants import LATITUDE_MIN_DEG
@@ -16,6 +15,7 @@ from redflower.flow.model import Model
 from redflower.physics import ExtinctionLaw, distance_pc_of_modulus, flow_condition
 from redflower.posterior.log_density import Target
 from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG, MAX_EDGE_SHARE, Flag, Status
+from redflower.programs import kept_program
 from redflower.star import Star
 
 #: A star is called unlike the training stars when its median squared length in the flow's normal coordinates is
@@ -28,7 +28,7 @@ def covered_by_training(model: Model, stars: Star, modulus_mag: np.ndarray) -> n
     return np.asarray(_covered(model.coverage, np.asarray(modulus_mag, np.float32), stars.l_deg, stars.b_deg))
 
 
-@eqx.filter_jit
+@kept_program
 def _covered(coverage: Coverage, modulus_mag: Array, l_deg: Array, b_deg: Array) -> Array:
     return coverage.contains(jax.vmap(flow_condition)(distance_pc_of_modulus(modulus_mag), l_deg, b_deg))
 
@@ -104,7 +104,8 @@ def flag_bits(
         Flag.MISSING_BAND: ~observed.all(axis=1),
         Flag.NO_PARALLAX: ~np.asarray(stars.has_parallax),
         Flag.ENTERED_BY_EXTINCTION: observed[:, G] & (np.asarray(stars.magnitude_mag)[:, G] < bright_mag),
-        Flag.LOW_FLOW_PROBABILITY: flow_chi2 > chi2.ppf(UNLIKELY_QUANTILE, np.maximum(needed, 1)),
+        Flag.LOW_FLOW_PROBABILITY: flow_chi2
+        > 2.0 * gammaincinv(np.maximum(needed, 1) / 2.0, UNLIKELY_QUANTILE),  # quantile of chi-squared
         Flag.COEFFICIENT_OUT_OF_RANGE: (~np.asarray(in_range)[:, :n] & observed).any(axis=1),
         Flag.OUTSIDE_COVERAGE: ~covered,
         Flag.LOW_LATITUDE: np.abs(np.asarray(stars.b_deg)) < LATITUDE_MIN_DEG,
@@ -115,7 +116,7 @@ def flag_bits(
     return flags
 
 
-@eqx.filter_jit
+@kept_program
 def _of_law(
     law: ExtinctionLaw, ebv_mag: Array, ebv_limit_mag: Array, bp_rp_mag: Array, observed: Array
 ) -> tuple[Array, Array, Array]:

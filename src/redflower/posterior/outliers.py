@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +14,7 @@ from redflower.posterior.batches import batches, map_stars
 from redflower.posterior.log_density import Target
 from redflower.posterior.results import Request
 from redflower.posterior.status import Status
+from redflower.programs import kept_program
 from redflower.star import Star
 
 #: A star more probably an outlier than not has the status `Status.OUTLIER`.
@@ -72,7 +72,7 @@ class Outliers:
         columns["status"][outlier] = Status.OUTLIER.value
 
 
-@eqx.filter_jit
+@kept_program
 def sample_shares(target: Target, stars: Star) -> Float[Array, " star"]:
     """Return ln of the share of all stars of each line of sight that is in the model's sample (E24)."""
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import log_ndtr, ndtri
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from redflower.bands import G
 from redflower.flow.emulator import Emulator, Noise, Seen, column_for
@@ -52,7 +52,7 @@ def tail_probability(
     """Return ``p_fit``: the tail probability of the stars' residuals; NaN for stars without a colour."""
     n = observed[:, 1:].sum(axis=1)
     total = (np.asarray(residual, dtype=np.float64) ** 2).sum(axis=1)
-    return np.where(n > 0, chi2.sf(total, np.maximum(n, 1)), np.nan)
+    return np.where(n > 0, chdtrc(np.maximum(n, 1), total), np.nan)
 
 
 class FitRecord:

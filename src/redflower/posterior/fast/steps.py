@@ -10,7 +10,6 @@ Three steps, each for the stars that the one before could not settle:
 
 from typing import Final, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +34,7 @@ from redflower.posterior.fast.tilt import Tilt, fit_tilt, tilted, widening
 from redflower.posterior.log_density import Target
 from redflower.posterior.settings import FastSettings
 from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG
+from redflower.programs import kept_program
 from redflower.star import Star
 
 #: Stars that a CPU core works on at once: the layers of their networks then stay in its caches.
@@ -135,7 +135,7 @@ def _describe(
     )
 
 
-@eqx.filter_jit
+@kept_program
 def quadrature_batch(
     fast: FastTarget,
     stars: Star,
@@ -155,7 +155,7 @@ def quadrature_batch(
     return map_stars(one, stars, noise, keys, fit_keys, at_once=QUADRATURE_AT_ONCE)
 
 
-@eqx.filter_jit
+@kept_program
 def zoomed_batch(fast: FastTarget, stars: Star, noise: Noise, grids: Grid) -> Grid:
     """Compute the grids of step 2 for a batch from those of step 1; compiled like step 1."""
     return map_stars(
@@ -164,7 +164,7 @@ def zoomed_batch(fast: FastTarget, stars: Star, noise: Noise, grids: Grid) -> Gr
     )  # fmt: skip
 
 
-@eqx.filter_jit
+@kept_program
 def refined_batch(
     fast: FastTarget,
     stars: Star,

@@ -21,6 +21,7 @@ from redflower.physics import (
 from redflower.posterior.log_density import Target
 from redflower.posterior.settings import NutsSettings
 from redflower.posterior.whitening import Position, Whitening, log_whitened, make_whitening
+from redflower.programs import kept_program
 from redflower.random_streams import folded
 from redflower.star import Star
 
@@ -205,7 +206,7 @@ def _covariance_frame(draws: ChainDraws) -> PilotFrame:
     )
 
 
-@eqx.filter_jit
+@kept_program
 def _sample_batch(
     target: Target,
     stars: Star,

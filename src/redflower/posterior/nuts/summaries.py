@@ -1,6 +1,5 @@
 """From chains to a row per star: moments, quantiles, evidence, convergence, status and flags."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +15,7 @@ from redflower.posterior.log_density import Target
 from redflower.posterior.nuts.sampler import ChainDraws
 from redflower.posterior.status import MAX_EDGE_SHARE, Flag, Status
 from redflower.posterior.whitening import Whitening, log_whitened
+from redflower.programs import kept_program
 from redflower.quantiles import QUANTILES
 from redflower.star import Star
 
@@ -40,7 +40,7 @@ def log_evidences(
     return log_evidence_by_bridge(theta, log_density, normal, density)
 
 
-@eqx.filter_jit
+@kept_program
 def _log_densities(
     target: Target, stars: Star, whitening: Whitening, theta: Float[Array, "star draw theta"]
 ) -> Float[Array, "star draw"]:
