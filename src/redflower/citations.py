@@ -61,7 +61,7 @@ def bibtex() -> str:
 def _article(
     key: str, kind: str, authors: str, title: str, where: str, year: int, doi: str, arxiv: str, used_for: str
 ) -> str:
-    """Return one entry; of a journal its volume and page stand in their own fields, as ADS has them."""
+    """Return one entry; volume and page of a journal are fields of their own, as ADS has them."""
     parts = where.rsplit(", ", 2)
     fields = {"author": authors, "title": f"{{{title}}}"}
     if len(parts) == 3:

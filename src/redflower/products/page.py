@@ -65,7 +65,7 @@ class Fact(NamedTuple):
 
 
 def words(text: str) -> str:
-    """Return text as HTML, what stands in backticks as code."""
+    """Return text as HTML, with what is between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
