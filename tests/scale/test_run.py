@@ -2,36 +2,49 @@
 
 import json
 import shlex
+import shutil
+import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import vstack
 
 import redflower
 from redflower.errors import InputError
 from redflower.products import redraw
-from redflower.scale.run import bin_edges_pc
+from redflower.scale.run_dust import bin_edges_pc
 from tests.cli.test_commands import run as run_command
 
-N_STARS = 70
+N_GOOD, N_FAINT = 70, 8
+#: Rows of the table: two stars have no position, and one row is there twice.
+N_ROWS = N_GOOD + N_FAINT + 3
+#: Of the clouds of the preset ``two-cloud`` together.
+TOTAL_EBV_MAG = 0.12 + 0.08
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Path:
-    sky = redflower.simulate(N_STARS, seed=3, preset="two-cloud", g_faint_mag=17.5)
-    return redflower.write_table(sky, tmp_path_factory.mktemp("run") / "stars.csv")
+    sky = redflower.simulate(N_GOOD + 2, seed=3, preset="two-cloud", g_faint_mag=17.5)
+    sky.remove_columns(["l", "b"])
+    sky["ra"][:2] = np.nan
+    faint = redflower.simulate(N_FAINT, seed=4, preset="two-cloud", g_bright_mag=19.2, g_faint_mag=20.0)
+    faint.remove_columns(["l", "b"])
+    rows = vstack([sky, faint, sky[5:6]], metadata_conflicts="silent")
+    return redflower.write_table(rows, tmp_path_factory.mktemp("run") / "stars.csv")
 
 
 @pytest.fixture(scope="module")
 def result(table: Path):
-    return redflower.run(table, table.parent / "out", progress=False)
+    return redflower.run(table, table.parent / "out", duplicates="keep_first", progress=False)
 
 
 def test_a_run_leaves_tables_and_one_page_with_the_facts_first(result) -> None:
     folder = result.folder
     assert {path.name for path in folder.iterdir()} == {
-        "index.html", "stars.parquet", "posteriors.parquet", "bins.ecsv", "cuts.json", "run.json",
-        "posteriors.parquet.run.json", "reddening-distance.png",
+        "index.html", "stars.parquet", "posteriors.parquet", "bins.ecsv", "cuts.json", "run.json", "request.json",
+        "posteriors.parquet.run.json", "reddening-distance.png", "left_out.parquet",
     }  # fmt: skip
     page = (folder / "index.html").read_text()
     facts = [
@@ -40,7 +53,7 @@ def test_a_run_leaves_tables_and_one_page_with_the_facts_first(result) -> None:
     ]
     assert facts == sorted(facts)
     usable = redflower.usable_rows(result.posteriors).sum()
-    assert f"{usable:,} of {N_STARS}" in page
+    assert f"{usable:,} of {N_ROWS}" in page
     assert page.count("data:image/png;base64") == 4
     assert "src='http" not in page
     assert all(
@@ -83,6 +96,75 @@ def test_plot_draws_the_page_of_a_run_again(result, capsys, monkeypatch) -> None
     (result.folder / "index.html").unlink()
     redraw(result.folder)
     assert (result.folder / "index.html").read_bytes() == before
+
+
+def test_no_star_vanishes_without_a_word(result, table) -> None:
+    """Every row of the table is inferred, or counted on the page and in the command's words, and named in a file."""
+    left_out = redflower.read_table(result.folder / "left_out.parquet")
+    assert Counter(np.asarray(left_out["cut"]).astype(str)) == {"position": 2, "faint limit": N_FAINT}
+    raw = np.genfromtxt(table, delimiter=",", names=True, dtype=None, encoding=None)["source_id"]
+    ids = [*np.asarray(result.posteriors["source_id"]), *np.asarray(left_out["source_id"])]
+    assert sorted(ids) == sorted(set(raw))
+    page = (result.folder / "index.html").read_text()
+    usable = int(redflower.usable_rows(result.posteriors).sum())
+    assert f"{usable:,} of {N_ROWS}" in page
+    assert "1 row repeats a star" in page
+    assert f"{2 + N_FAINT} were cut: 2 by position" in page
+    assert f"{N_FAINT} by faint limit (G &lt; 19 mag)" in page
+    assert "left_out.parquet" in page
+    if usable < N_GOOD:
+        assert f"{N_GOOD - usable} more cannot be used" in page
+
+
+def test_a_stopped_run_goes_on_to_the_same_tables(result, table, tmp_path, monkeypatch) -> None:
+    out = tmp_path / "again"
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules["redflower.scale.run"], "dust_of", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            redflower.run(table, out, duplicates="keep_first", progress=False)
+    with pytest.raises(InputError, match="Go on with it by --resume"):
+        redflower.run(table, out, progress=False)
+    for other, differs in (({"seed": 1}, "seed"), ({"zero_point": "none"}, "stars_sha256")):
+        with pytest.raises(InputError, match=f"differs from what is asked now in {differs}"):
+            redflower.run(table, out, duplicates="keep_first", resume=True, progress=False, **other)
+    before = (out / "posteriors.parquet").stat().st_mtime_ns
+    again = redflower.run(table, out, duplicates="keep_first", resume=True, progress=False)
+    assert (out / "posteriors.parquet").stat().st_mtime_ns == before
+    np.testing.assert_array_equal(again.posteriors["ebv_mean"], result.posteriors["ebv_mean"])
+    assert again.numbers["mean_reddening"] == result.numbers["mean_reddening"]
+
+
+def test_a_run_finds_the_clouds_and_maps_the_sky(result, table, capsys, monkeypatch, tmp_path) -> None:
+    """Asked for afterwards, by `--resume`: the page has both, and the stars are not inferred again."""
+    out = tmp_path / "out"
+    shutil.copytree(result.folder, out)
+    monkeypatch.setattr(sys.modules["redflower.scale.run"], "MAX_CLOUDS", 1)  # four take a minute
+    before = (out / "posteriors.parquet").stat().st_mtime_ns
+    again = ("run", table, out, "--keep-first", "--resume", "--map", "--nside", "1")
+    code, told, said = run_command(capsys, monkeypatch, *again, "--sightline")
+    assert code == 0, said
+    assert (out / "posteriors.parquet").stat().st_mtime_ns == before
+    page = (out / "index.html").read_text()
+    assert "clouds/report.html" in page
+    assert page.count("data:image/png;base64") == 5
+    clouds = json.loads((out / "clouds" / "clouds.json").read_text())
+    best = clouds["most_probable_number"]
+    fact = f"{best} cloud{'s' if best != 1 else ''} ({100 * clouds['probability'][str(best)]:.0f} %)"
+    assert fact in page
+    assert fact in told
+    assert (out / "clouds" / "report.html").is_file()
+    sky_map = redflower.read_sky_map(out / "sky.fits")
+    assert len(sky_map.pixel) == 1
+    # Both clouds of the preset are nearer than 2 kpc. Some 20 stars lie behind, each good to 0.05 mag: three of their errors.
+    behind = sky_map.ebv_mag[0, list(sky_map.distance_pc).index(2000.0)]
+    assert behind == pytest.approx(TOTAL_EBV_MAG, abs=3 * 0.05 / 20**0.5)
+    written = (out / "sky.fits").stat().st_mtime_ns
+    assert run_command(capsys, monkeypatch, *again)[0] == 0
+    assert (out / "sky.fits").stat().st_mtime_ns == written
 
 
 def test_a_run_overwrites_nothing(result, table) -> None:

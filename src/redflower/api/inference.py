@@ -10,7 +10,7 @@ from astropy.table import Table
 
 from redflower.api.parts import InferenceJob, joined, rows_per_part, slices, start_inference
 from redflower.api.processes import inference_ms, shared_out, worker_count
-from redflower.bands import MIN_BANDS
+from redflower.bands import BANDS, MIN_BANDS, bands_named
 from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.reading.prepared_stars import open_prepared
@@ -33,6 +33,7 @@ def infer(
     photometry: PhotometricScale | str | None = None,
     offsets: PhotometricOffsets | None = None,
     keep: Sequence[str] = (),
+    without: Sequence[str] = (),
     workers: int | None = None,
     progress: ShowProgress = None,
 ) -> Table:
@@ -51,6 +52,8 @@ def infer(
     offsets : of the sample against the model, from `redflower.calibrate` or `redflower.read_offsets`; taken off the magnitudes.
     keep : further columns of the prepared table to pass on, such as ``gaia_g``. Positions, the truths of a simulation and
         columns that are none of redflower's, which `prepare` was told to keep, come along by themselves.
+    without : bands to take as missing in every star, by label or name, such as ``("y",)``: to see what one band does to the
+        result, or because it is not to be trusted.
     workers : number of processes that share the stars; the rows do not depend on it. If None, one for every core where there
         are enough stars to pay for their start, else none beside this one.
     progress : whether to show it, or what to call with the number of stars done. Defaults to showing it on
@@ -78,7 +81,7 @@ def infer(
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "infer's input")
     model, prior = matching_prior(model, distance_prior, stars.colnames)
-    job = InferenceJob(model, settings, prior, photometry, offsets, tuple(keep))
+    job = InferenceJob(model, settings, prior, photometry, offsets, tuple(keep), left_out(without))
     n_workers = worker_count(workers, len(stars), inference_ms(settings))
     with shown(progress, "stars", len(stars)) as call:
         table = joined(_tables(job, stars, n_workers, call))
@@ -109,6 +112,21 @@ def _tables(
     tasks = ((number, stars[part]) for number, part in enumerate(parts))
     tables = dict(shared_out(start_inference, (job,), tasks, min(n_workers, len(parts)), tell, what))
     return [tables[number] for number in sorted(tables)]
+
+
+def left_out(without: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of bands that are to be left out.
+
+    Raises
+    ------
+    InputError : there is no such band, or too few are left.
+    """
+    places = bands_named(without)
+    if len(BANDS) - len(places) < MIN_BANDS:
+        raise InputError(
+            f"without: {MIN_BANDS} bands at least are needed; {len(BANDS) - len(places)} would be left."
+        )
+    return tuple(BANDS[k].label for k in places)
 
 
 def matching_prior(

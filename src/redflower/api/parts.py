@@ -46,19 +46,20 @@ class InferenceJob(ModelJob):
 
     Attributes
     ----------
-    model, settings, prior, photometry, offsets, keep : as of `redflower.api.posterior_rows.posterior_table`.
+    model, settings, prior, photometry, offsets, keep, without : as of `redflower.api.posterior_rows.posterior_table`.
     """
 
     prior: DistancePrior
     photometry: PhotometricScale | str | None = None
     offsets: PhotometricOffsets | None = None
     keep: Sequence[str] = ()
+    without: Sequence[str] = ()
 
     def table(self, part: Table, progress: Callable[[int], None] | None = None) -> Table:
         """Infer a part."""
         return posterior_rows.posterior_table(
             part, self.model, self.settings, self.prior, photometry=self.photometry, offsets=self.offsets, keep=self.keep,
-            progress=progress,
+            without=self.without, progress=progress,
         )  # fmt: skip
 
 

@@ -37,13 +37,20 @@ def posterior_table(
     photometry: PhotometricScale | str | None = None,
     offsets: PhotometricOffsets | None = None,
     keep: Sequence[str] = (),
+    without: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
 ) -> Table:
     """Infer one part of a table. Unlike `infer`, accept a part in which no star can be inferred."""
     if offsets is not None:
         offsets.check_model(model.model_id, model.band_names)
     batch = to_stars(
-        stars, prior, model.selection, scale=model.scale(), photometry=photometry, offsets=offsets
+        stars,
+        prior,
+        model.selection,
+        scale=model.scale(),
+        photometry=photometry,
+        offsets=offsets,
+        without=without,
     )
     source_id = np.asarray(stars["source_id"])
     records: list[FitRecord] = []
@@ -80,7 +87,8 @@ def posterior_table(
     table.meta[META_KEY] = {
         "stage": "posteriors",
         "redflower": VERSION,
-        "model": {"id": model.model_id, "description": model.description},
+        "model": {"id": model.model_id, "description": model.description, "law": model.law.to_spec()},
+        "without_bands": list(without),
         PHOTOMETRY_KEY: model.scale().as_dict(),
         "photometry_moved": describe_move(table_scale(stars, photometry), model.scale()),
         "offsets": None if offsets is None else offsets_content(offsets),

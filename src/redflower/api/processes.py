@@ -57,6 +57,17 @@ def inference_ms(settings: InferenceSettings) -> float:
     return NUTS_MS * nuts.n_chains * (nuts.n_warmup + nuts.n_draws) / 1400.0
 
 
+def said_time(seconds: float) -> str:
+    """Say about how long something will take, in words; the compiler of a first run is left out."""
+    if seconds < 10:
+        return "some seconds"
+    if seconds < 90:
+        return f"about {10 * round(seconds / 10):.0f} s"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:.0f} h"
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -1,6 +1,6 @@
 """Are a model's posteriors calibrated on stars drawn from its own prior?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def check_by_simulations(
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
+    without: Sequence[str] = (),
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def check_by_simulations(
     model : a model without a selection function, the name of a shipped one, or the path of a model file.
     n_simulations : number of stars to draw.
     settings : of the inference; its seed also draws the stars. Densities are always made.
-    distance_prior, photometry : as for `redflower.infer`.
+    distance_prior, photometry, without : as for `redflower.infer`.
     workers : number of processes that share the stars, as for `redflower.infer`.
     progress : called with the number of stars done.
 
@@ -77,7 +78,9 @@ def check_by_simulations(
     settings = replace(settings or InferenceSettings(), density=True)
     table = open_prepared(stars, "check_by_simulations' input")
     model, prior = matching_prior(model, distance_prior, table.colnames)
-    batch = to_stars(table, prior, model.selection, scale=model.scale(), photometry=photometry)
+    batch = to_stars(
+        table, prior, model.selection, scale=model.scale(), photometry=photometry, without=without
+    )
     # A star whose errors nobody knows is no design.
     observed = np.asarray(batch.stars.observed)[:, : model.n_bands]
     usable = np.flatnonzero(observed[:, G] & (observed.sum(axis=1) > 2) & batch.usable)

@@ -100,7 +100,8 @@ def predicted_magnitudes(
     if len(found) == 0:
         raise InputError(f"the prepared table has no star {source_id}; give the table that was inferred.")
     stars = stars[found[:1]]
-    batch = to_stars(stars, prior, chosen.selection, scale=chosen.scale())
+    without = meta.get("without_bands", ())
+    batch = to_stars(stars, prior, chosen.selection, scale=chosen.scale(), without=without)
     low, high = meta.get("ebv_prior_mag", (InferenceSettings().ebv_min_mag, InferenceSettings().ebv_max_mag))
     settings = dataclasses.replace(
         InferenceSettings(), ebv_min_mag=low, ebv_max_mag=high, hand_on=False, seed=meta.get("seed", 0)

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from astropy.table import Column, Table, vstack
 
+from redflower.api.inference import left_out
 from redflower.api.star_pieces import StarsJob, inferred_stars
 from redflower.api.statuses import usable_rows
-from redflower.bands import BP, RP, G
+from redflower.bands import BP, RP, G, bands_named
 from redflower.calibrate.verdict import MIN_JUDGED_STARS, SampleFit, judge
 from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
 from redflower.catalogue.io.sources import TableSource
@@ -40,6 +41,7 @@ def validate(
     settings: InferenceSettings | None = None,
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
+    without: Sequence[str] = (),
     workers: int | None = None,
     progress: ShowProgress = None,
 ) -> tuple[Table, dict[str, Any]]:
@@ -56,6 +58,7 @@ def validate(
     settings : of the inference; its seed also chooses the stars and the random reddenings.
     distance_prior : the one that the model was trained with. Defaults to it where it comes with redflower.
     photometry : photometric scale of a table that states none; see `redflower.infer`.
+    without : bands to leave out of every star, as for `redflower.infer`; no star needs them to enter.
     workers : number of processes that share the stars, as for `redflower.infer`.
     progress : whether to show it, or what to call with the number of posteriors done. Defaults to showing it on
         a terminal and in a notebook.
@@ -91,12 +94,18 @@ def validate(
         )
     if n_stars is not None and n_stars < len(stars):
         stars = stars[np.sort(rng.choice(len(stars), n_stars, replace=False))]
-    batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
+    batch = to_stars(
+        stars, prior, model.selection, scale=model.scale(), photometry=photometry, without=left_out(without)
+    )
     wanted = [n for n in (n_bands or (8, 11)) if n <= model.n_bands]
     arrays = jax.tree.map(np.asarray, batch.stars)
     bp_rp_mag = _intrinsic_colour(stars, np.asarray(arrays.magnitude_mag))
     source_id = np.asarray(stars["source_id"])
-    made = list(trials(arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample))
+    made = list(
+        trials(
+            arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample, without=bands_named(without)
+        )
+    )
     parts: list[Table] = []
     fit: SampleFit | None = None
     with shown(progress, "posteriors", None) as call:

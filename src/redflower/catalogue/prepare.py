@@ -23,6 +23,7 @@ from redflower.catalogue.prepared import (
 )
 from redflower.catalogue.quality.cuts import photometry as clean_photometry
 from redflower.catalogue.quality.cuts import quality_cuts
+from redflower.catalogue.quality.left_out import left_out_stars
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.named_cuts import check_named_cuts, quality_flags
 from redflower.catalogue.quality.report import CutReport
@@ -54,12 +55,14 @@ class PreparedStars:
     counts : of the raw table and of what is left, in cells of position, magnitude and colour, for the selection
         function; None unless it was asked for.
     dust : the dust map that was used, if any.
+    left_out : a row per star that is not in the table, with the first cut that it fails.
     """
 
     table: Table
     report: CutReport
     counts: SelectionCounts | None = None
     dust: DustMap | QueriedMap | None = None
+    left_out: Table | None = None
 
     def __repr__(self) -> str:
         return line("prepared stars", self._facts())
@@ -195,7 +198,7 @@ def prepare(
             f"{last.before} of {len(raw)}.\n{report.text()}"
         )
     counts = count_parent(raw, conditions, chosen, limits) if count_selection else None
-    flags = quality_flags(raw, limits, release)
+    flags, lost = quality_flags(raw, limits, release), left_out_stars(raw, conditions)
     raw = without_used_up(raw, keep)
     table = assembled_table(raw, chosen, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag, flags)
     report = replace(report, summary=summarise(table))
@@ -207,7 +210,7 @@ def prepare(
         "duplicates": duplicates,
     }
     table.meta[META_KEY] = _provenance(raw, purpose, scale, release, settings, report)
-    return PreparedStars(table=table, report=report, counts=counts, dust=dust)
+    return PreparedStars(table=table, report=report, counts=counts, dust=dust, left_out=lost)
 
 
 def _check_can_train(raw: Table) -> None:

@@ -1,5 +1,6 @@
 """From a prepared table to the arrays that the model reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Array, Bool, Float, Shaped
 
-from redflower.bands import BANDS, MIN_BANDS
+from redflower.bands import BANDS, MIN_BANDS, bands_named
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.distance_prior import DistancePrior
 from redflower.catalogue.maps.selection_counts import selection_pixels
@@ -48,6 +49,7 @@ def to_stars(
     scale: PhotometricScale | None = None,
     photometry: "PhotometricScale | str | None" = None,
     offsets: PhotometricOffsets | None = None,
+    without: Sequence[str] = (),
 ) -> StarBatch:
     """Return the arrays of a prepared table, a row for a row.
 
@@ -59,6 +61,7 @@ def to_stars(
     scale : photometric scale to move the magnitudes to, which is the model's. If None, they stay on the table's.
     photometry : scale of a table that states none.
     offsets : of the sample against the model, taken off after the move to its scale.
+    without : bands to take as missing in every star, by label or name.
 
     Raises
     ------
@@ -74,6 +77,7 @@ def to_stars(
     error = np.stack([as_floats(table, prepared_error_name(band)) for band in BANDS], axis=1)
     with np.errstate(invalid="ignore"):
         observed = np.isfinite(magnitude) & np.isfinite(error) & (error > 0)
+    observed[:, list(bands_named(without))] = False
     if scale is not None:
         of_table = table_scale(table, photometry)
         magnitude, error = move_magnitudes(magnitude, error, observed, of_table=of_table, to=scale)

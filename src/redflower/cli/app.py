@@ -12,6 +12,7 @@ from rich.console import Console
 from redflower.cli.calibrate import calibrate
 from redflower.cli.columns import columns
 from redflower.cli.demo import demo
+from redflower.cli.explore import explore
 from redflower.cli.fetch import fetch
 from redflower.cli.field import field
 from redflower.cli.infer import infer
@@ -61,6 +62,7 @@ for command in (
     sightline,
     field,
     plot,
+    explore,
     columns,
     models,
     cite,

@@ -30,7 +30,11 @@ def fetch(
         Path | None, typer.Argument(help="After `prior`: the CSV file to write", show_default=False)
     ] = None,
     region: Annotated[
-        str | None, typer.Option(help="two-cloud, one-cloud, zero-extinction, or cone:L,B,RADIUS in degrees")
+        str | None,
+        typer.Option(
+            help="two-cloud, one-cloud, zero-extinction, cone:L,B,RADIUS (Galactic), icrs:RA,DEC,RADIUS, all in degrees, or "
+            "name:OBJECT,RADIUS, such as name:M67,0.5"
+        ),
     ] = None,
     surveys: Annotated[
         str | None,
@@ -72,8 +76,17 @@ def fetch(
     seed: Annotated[int, typer.Option(help="Seed of the order of tiles")] = 0,
     tile_rows: Annotated[int, typer.Option(help="Split tiles with more stars than this")] = TILE_ROWS_MAX,
     attempts: Annotated[int, typer.Option(help="Attempts at each query before a tile counts as failed")] = 6,
+    sesame: Annotated[
+        str | None,
+        typer.Option(
+            help="For name:OBJECT,RADIUS: URL of a Sesame server; by default the CDS and its mirror"
+        ),
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the ADQL and an estimate; ask nothing")
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the ADQL and an estimate; ask nothing but where a named object is"
+        ),
     ] = False,
 ) -> None:
     """Fetch stars of a region. The same command resumes a stopped run. `fetch prior FILE` gets the distance prior.
@@ -92,6 +105,7 @@ def fetch(
         parse_surveys,
         zero_extinction_tiles,
     )
+    from redflower.catalogue.archive.regions import REGION_FORMS
     from redflower.catalogue.maps.dust_map import LENZ_HOW
     from redflower.catalogue.releases import release_named
 
@@ -101,10 +115,12 @@ def fetch(
     if prior_out is not None:
         raise InputError(f"fetch: one output is needed; got {out} and {prior_out}.")
     if region is None:
-        raise InputError(
-            "fetch: --region is needed: two-cloud, one-cloud, zero-extinction or cone:L,B,RADIUS."
-        )
-    where = parse_region(region)
+        raise InputError(f"fetch: --region is needed: {REGION_FORMS}.")
+    servers = tuple(sesame.split(",")) if sesame else None
+    where = parse_region(region, sesame=servers)
+    if region.startswith("name:") and isinstance(where, Cone):
+        say(f"{region} is {where.name}, as Sesame has it")
+        region = where.name  # so that a resumed fetch knows its region by its place
     of_gaia = release_named(release, to_fetch=True)
     if hats is not None and surveys is None:
         from redflower.catalogue.archive.hats import hats_surveys

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from redflower.cli.options import WORKERS_HELP, listed
+from redflower.cli.options import LAW_HELP, WITHOUT_HELP, WORKERS_HELP, listed
 from redflower.cli.progress import counter, say, show_verdict
 from redflower.cli.stops import told_when_stopped
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, OUTLIER_SHARE
@@ -60,6 +60,8 @@ def infer(
         str | None,
         typer.Option(help="Further columns of STARS to pass on, with commas: gaia_g,gaia_bp,gaia_rp,ruwe"),
     ] = None,
+    law: Annotated[str | None, typer.Option(help=LAW_HELP)] = None,
+    without: Annotated[str | None, typer.Option(help=WITHOUT_HELP)] = None,
     max_shift: Annotated[
         float,
         typer.Option(
@@ -110,7 +112,9 @@ def infer(
 ) -> None:
     """Infer E(B-V) and distance of every star: means, deviations, quantiles, evidence, status, flags."""
     from redflower.api.statuses import describe_statuses
+    from redflower.catalogue.law_file import named_law
     from redflower.catalogue.maps.distance_prior import named_distance_prior
+    from redflower.flow import load_model
     from redflower.photometric_offsets import read_offsets
     from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings
     from redflower.scale import infer_file
@@ -128,12 +132,14 @@ def infer(
         density=density,
         seed=seed,
     )
+    chosen = load_model(model) if law is None else load_model(model).with_law(named_law(law))
     prior = named_distance_prior(distance_prior) if distance_prior else None
     with told_when_stopped(lambda: _kept(out)), counter("stars", None) as progress:
         report = infer_file(
-            stars, out, model,
+            stars, out, chosen,
             settings=settings, distance_prior=prior, photometry=photometry,
-            offsets=read_offsets(offsets) if offsets else None, keep=listed(keep), resume=resume, overwrite=overwrite,
+            offsets=read_offsets(offsets) if offsets else None, keep=listed(keep), without=listed(without),
+            resume=resume, overwrite=overwrite,
             part_rows=part_rows, workers=workers, progress=progress,
         )  # fmt: skip
     say(f"{report.n_stars:,} stars written to {out}")

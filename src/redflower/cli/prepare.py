@@ -104,6 +104,12 @@ def prepare(
     report: Annotated[
         Path | None, typer.Option(help="JSON file for the counts after every cut and the median errors")
     ] = None,
+    left_out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of the stars that are cut, each with the first cut that it fails: .parquet .fits .ecsv .vot .csv"
+        ),
+    ] = None,
     selection: Annotated[
         Path | None,
         typer.Option(
@@ -120,7 +126,13 @@ def prepare(
     from redflower.catalogue import prepare as prepare_table
     from redflower.catalogue.quality.named_cuts import with_cuts
 
-    files = {"OUT": out, "--report": report, "--selection": selection, "--write-columns": write_columns}
+    files = {
+        "OUT": out,
+        "--report": report,
+        "--left-out": left_out,
+        "--selection": selection,
+        "--write-columns": write_columns,
+    }
     outputs = {said: path for said, path in files.items() if path is not None}
     _check_outputs(outputs, raw=raw, columns=columns, ebv_map=ebv_map, figures=figures, overwrite=overwrite)
     if write_columns is not None:
@@ -153,6 +165,8 @@ def prepare(
         count_selection=selection is not None,
     )
     write_table(prepared.table, out, overwrite=overwrite)
+    if left_out is not None and prepared.left_out is not None:
+        write_table(prepared.left_out, left_out)
     if report is not None:
         prepared.report.write_json(report)
     console = Console(highlight=False, soft_wrap=True)
@@ -186,6 +200,8 @@ def _check_outputs(
     from redflower.catalogue.maps.map_column import split_column
 
     check_writable(outputs["OUT"], overwrite=overwrite)
+    if "--left-out" in outputs:
+        check_writable(outputs["--left-out"])
     selection = outputs.get("--selection")
     if selection is not None and selection.suffix != ".safetensors":
         raise InputError(f"--selection {selection}: the file must end in .safetensors.")

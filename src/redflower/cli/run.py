@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from redflower.cli.options import listed
+from redflower.cli.options import WORKERS_HELP, listed
 from redflower.cli.progress import say, show_verdict
 from redflower.cli.stops import told_when_stopped
 
@@ -66,6 +66,14 @@ def run(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
+    workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1)] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in OUT; --sightline and --map may be new: what it finished is not done again",
+        ),
+    ] = False,
 ) -> None:
     """Prepare, infer, judge and draw the stars of a table: tables, and one page with the facts first."""
     from redflower.scale.run import run as run_all
@@ -91,6 +99,8 @@ def run(
             keep=listed(keep),
             nside=nside,
             seed=seed,
+            workers=workers,
+            resume=resume,
             progress=True,
         )
     if result.verdict is not None:
@@ -107,10 +117,9 @@ def _kept(out: Path) -> str:
     from redflower.products.run import POSTERIORS
     from redflower.scale import rows_kept
 
-    rows, _ = rows_kept(out / POSTERIORS)
-    kept = (
-        f"{rows:,} inferred stars and what else was finished are kept in {out}"
-        if rows
-        else f"what was finished is in {out}"
-    )
-    return f"{kept}. Go on by hand with the last command above (infer: with --resume), or remove {out} and run again."
+    if (out / POSTERIORS).is_file():
+        kept = f"the posteriors of all stars are kept in {out}"
+    else:
+        rows, _ = rows_kept(out / POSTERIORS)
+        kept = f"{rows:,} inferred stars are kept in {out}" if rows else f"no part was finished yet in {out}"
+    return f"{kept}. Go on: the same command with --resume."

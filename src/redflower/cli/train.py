@@ -49,7 +49,8 @@ def train(
     law: Annotated[
         str | None,
         typer.Option(
-            help="Extinction law: zhang23-corrected (the default) or zhang23 (as printed); with --start-from, that model's"
+            help="Extinction law: zhang23-corrected (the default), zhang23 (as printed), or a .toml or .json file of R; "
+            "with --start-from, that model's"
         ),
     ] = None,
     start_from: Annotated[
@@ -78,10 +79,10 @@ def train(
     """
     from redflower.api.training import train as train_model
     from redflower.api.training_plan import chosen_preset
+    from redflower.catalogue.law_file import named_law
     from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.catalogue.maps.selection_file import read_selection
     from redflower.flow import load_model, save_model
-    from redflower.physics import law_of_name
     from redflower.products.training import write_training_report
     from redflower.train import read_config
 
@@ -103,7 +104,7 @@ def train(
     prior = named_distance_prior(distance_prior) if distance_prior else None
     selected = read_selection(selection) if selection else None
     start = load_model(start_from) if start_from else None
-    chosen_law = law_of_name(law) if law else None
+    chosen_law = named_law(law) if law else None
     if not resume:
         say("timing some steps of every stage and of the emulator on this machine")
     trained, result = train_model(

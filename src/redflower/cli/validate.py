@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from redflower.cli.options import WORKERS_HELP
+from redflower.cli.options import LAW_HELP, WITHOUT_HELP, WORKERS_HELP, listed
 from redflower.cli.progress import counter, say, warn_of_verdict
 from redflower.files import check_new_folder
 from redflower.posterior.settings import NutsSettings
@@ -32,6 +32,8 @@ def validate(
         str | None,
         typer.Option(help="Photometric scale of a table that states none, such as ps1=archive,gaia=dr3"),
     ] = None,
+    law: Annotated[str | None, typer.Option(help=LAW_HELP)] = None,
+    without: Annotated[str | None, typer.Option(help=WITHOUT_HELP)] = None,
     resample: Annotated[
         bool,
         typer.Option("--resample", help="Draw noise again, as the paper does; stars then carry it twice"),
@@ -53,8 +55,10 @@ def validate(
     from redflower.api.simulations import check_by_simulations
     from redflower.api.validation import validate as run_validation
     from redflower.calibrate.verdict import verdict_of
+    from redflower.catalogue.law_file import named_law
     from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.catalogue.reading.prepared_stars import open_prepared
+    from redflower.flow import load_model
     from redflower.posterior import InferenceSettings, NutsSettings
     from redflower.products.page_validation import validation_sentence
     from redflower.products.validation import write_validation
@@ -66,26 +70,28 @@ def validate(
         nuts=NutsSettings(n_warmup=warmup, n_draws=draws),
         seed=seed,
     )
+    chosen = load_model(model) if law is None else load_model(model).with_law(named_law(law))
     prior = named_distance_prior(distance_prior) if distance_prior else None
     table = open_prepared(stars, str(stars))
     total = 2 * (len(EBV_STEPS_MAG) + 1) * min(len(table), n_stars or len(table))
     with counter("posteriors", total) as progress:
         rows, numbers = run_validation(
             table,
-            model,
+            chosen,
             n_stars=n_stars,
             resample=resample,
             settings=settings,
             distance_prior=prior,
             photometry=photometry,
+            without=listed(without),
             workers=workers,
             progress=progress,
         )
     if simulations:
         with counter("simulated stars", simulations) as progress:
             numbers["simulations"] = check_by_simulations(
-                table, model, n_simulations=simulations, settings=settings, distance_prior=prior,
-                photometry=photometry, workers=workers, progress=progress,
+                table, chosen, n_simulations=simulations, settings=settings, distance_prior=prior,
+                photometry=photometry, without=listed(without), workers=workers, progress=progress,
             )  # fmt: skip
     write_validation(rows, numbers, out)
     warn_of_verdict(verdict_of(numbers["provenance"]))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import equinox as eqx
@@ -84,6 +84,22 @@ class Model:
             ("G", limits),
             ("fast engine", engine),
         ]
+
+    def with_law(self, law: ExtinctionLaw) -> "Model":
+        """Return the same model with another extinction law: the flow is of stars without dust, and knows none.
+
+        Parameters
+        ----------
+        law : such as `redflower.ConstantLaw`. The model's identifier changes with it.
+
+        Examples
+        --------
+        >>> import redflower
+        >>> model = redflower.load_model("mock-sky").with_law(redflower.ConstantLaw([1.0] * 11))
+        >>> model.law.name
+        'constant'
+        """
+        return replace(self, law=law)
 
     @property
     def n_bands(self) -> int:

@@ -75,10 +75,28 @@ def facts(numbers: dict[str, Any], verdict: Verdict | None) -> list[Fact]:
     second = Fact(
         "How many stars can be used?",
         f"{numbers['n_usable']:,} of {numbers['n_rows']:,}",
-        f"{numbers['n_prepared']:,} passed the cuts of `prepare`; {n_bands} of {len(numbers['bands'])} bands are there. The "
-        "column `status` says why each of the others cannot.",
+        f"{_lost(numbers)} {n_bands} of {len(numbers['bands'])} bands are there.",
     )
     return [first, second, _dust(numbers)]
+
+
+def _lost(numbers: dict[str, Any]) -> str:
+    """Say where each of the others went: none is lost without a word."""
+    said = []
+    repeated = numbers.get("n_repeated", 0)
+    if repeated:
+        said.append("1 row repeats a star." if repeated == 1 else f"{repeated:,} rows repeat a star.")
+    cuts = [(c["before"] - c["after"], c) for c in numbers["cuts"] if c["after"] < c["before"]]
+    if cuts:
+        each = ", ".join(f"{n:,} by {c['name']} ({c['condition']})" for n, c in cuts)
+        total = sum(n for n, _ in cuts)
+        said.append(
+            f"{total:,} {'was' if total == 1 else 'were'} cut: {each}; `left_out.parquet` names them."
+        )
+    doubtful = numbers["n_prepared"] - numbers["n_usable"]
+    if doubtful:
+        said.append(f"{doubtful:,} more cannot be used: the columns `status` and `flags` say why.")
+    return " ".join(said or ["No star was cut, and all can be used."])
 
 
 def _dust(numbers: dict[str, Any]) -> Fact:

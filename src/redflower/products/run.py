@@ -7,16 +7,19 @@ from typing import Any, Final
 from redflower.catalogue import read_table
 from redflower.errors import InputError
 from redflower.files import written_whole
+from redflower.plot.sky_map import sky_map_figure
 from redflower.plot.style import save_figure
 from redflower.products.page import write_page
 from redflower.products.page_run import run_page
 from redflower.products.photometry import add_photometry
+from redflower.products.skymap import read_sky_map
 
 #: The files of a run's folder.
 NUMBERS: Final = "run.json"
 PAGE: Final = "index.html"
 STARS: Final = "stars.parquet"
 CUTS: Final = "cuts.json"
+LEFT_OUT: Final = "left_out.parquet"
 POSTERIORS: Final = "posteriors.parquet"
 BINS: Final = "bins.ecsv"
 CLOUDS: Final = "clouds"
@@ -60,6 +63,12 @@ def draw_run(folder: Path) -> list[Path]:
     add_photometry(posteriors, read_table(folder / STARS))
     page = run_page(numbers, posteriors=posteriors, bins=read_table(folder / BINS))
     figures = page.pop("figures")
+    if (folder / MAP).is_file():
+        figures["map"] = (
+            "Mean E(B-V) out to the distances of the map, in pixels that have stars enough. Pixels are fitted one by one: "
+            "neighbours can jump.",
+            sky_map_figure(read_sky_map(folder / MAP)),
+        )
     first = folder / "reddening-distance.png"
     with written_whole(first) as part:
         save_figure(figures["reddening-distance"][1], part, format="png", dpi=200)

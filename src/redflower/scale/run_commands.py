@@ -1,14 +1,13 @@
 """The commands that do a run by hand."""
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from redflower.catalogue import DistancePrior
-from redflower.catalogue.reading.reader import Duplicates
 from redflower.flow import Model
-from redflower.products.run import CLOUDS, CUTS, MAP, POSTERIORS, STARS
+from redflower.products.run import CLOUDS, CUTS, LEFT_OUT, MAP, POSTERIORS, STARS
+from redflower.scale.run_request import Request
 
 
 @dataclass(frozen=True)
@@ -20,18 +19,20 @@ class Commands:
     model: str
     seed: int
 
-    def prepare(
-        self, model: Model, columns: "str | Path | None", photometry: str | None, zero_point: str | float, ebv_map: str | None,
-        duplicates: Duplicates, keep: Sequence[str],
-    ) -> str:  # fmt: skip
-        """Return the command that prepares the stars."""
-        given = {"--columns": columns, "--photometry": photometry, "--ebv-map": ebv_map}
+    def prepare(self, model: Model, request: Request, *, cut: bool) -> str:
+        """Return the command that prepares the stars; ``cut`` says whether it cuts any."""
+        given = {
+            "--columns": request.columns,
+            "--photometry": request.photometry,
+            "--ebv-map": request.ebv_map,
+        }
         options = [
             part for option, value in given.items() if value is not None for part in (option, str(value))
         ]
-        options += ["--zero-point", str(zero_point)] if zero_point != "auto" else []
-        options += ["--keep-first"] if duplicates == "keep_first" else []
-        options += ["--keep", ",".join(keep)] if keep else []
+        options += ["--zero-point", str(request.zero_point)] if request.zero_point != "auto" else []
+        options += ["--keep-first"] if request.duplicates == "keep_first" else []
+        options += ["--keep", ",".join(request.keep)] if request.keep else []
+        options += ["--left-out", str(self.out / LEFT_OUT)] if cut else []
         return _line(
             "prepare", self.table, self.out / STARS, "--for", "inference", "--g-bright", f"{model.g_bright_mag:g}", "--g-faint",
             f"{model.g_faint_mag:g}", *options, "--report", self.out / CUTS,

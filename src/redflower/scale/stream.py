@@ -78,6 +78,7 @@ def infer_file(
     photometry: PhotometricScale | str | None = None,
     offsets: PhotometricOffsets | None = None,
     keep: Sequence[str] = (),
+    without: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
     part_rows: int | None = None,
@@ -94,7 +95,7 @@ def infer_file(
     ----------
     stars : file of a prepared table; Parquet is never held in memory whole.
     out : file to write.
-    model, settings, distance_prior, photometry, offsets, keep : as in `redflower.infer`.
+    model, settings, distance_prior, photometry, offsets, keep, without : as in `redflower.infer`.
     resume : continue with the parts of an earlier run.
     overwrite : whether to replace a table that is there, when all is done.
     part_rows : rows of a part. If None, a 64th of the table, 1,024 at least and 20,480 at most.
@@ -132,7 +133,7 @@ def infer_file(
             passed_on(part, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
         n_parts, n_stars = n_parts + 1, n_stars + len(part)
     model, prior = api.matching_prior(model, distance_prior, names)
-    job = FileJob(model, settings, prior, photometry, offsets, tuple(keep))
+    job = FileJob(model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without))
     n_workers = worker_count(workers, n_stars, inference_ms(settings))
     with PartsFolder(folder, _request(stars, job, size), resume=resume) as kept:
         _check_own(out, kept, overwrite=overwrite)
@@ -327,4 +328,5 @@ def _request(stars: Path, job: FileJob, size: int) -> dict[str, Any]:
         "photometry": None if job.photometry is None else str(job.photometry),
         "offsets": None if job.offsets is None else offsets_content(job.offsets),
         "keep": list(job.keep),
+        **({"without": list(job.without)} if job.without else {}),
     }

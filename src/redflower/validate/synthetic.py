@@ -87,6 +87,7 @@ def trials(
     ebv_steps_mag: Sequence[float] = EBV_STEPS_MAG,
     random_max_mag: float = 0.4,
     resample: bool = False,
+    without: Sequence[int] = (),
 ) -> Iterator[Trial]:
     """Yield every set of stars of the experiment: each number of bands with each reddening, then with random ones.
 
@@ -102,10 +103,12 @@ def trials(
     ebv_steps_mag : the reddenings. [mag]
     random_max_mag : random reddenings are uniform between 0 and this. [mag]
     resample : whether noise is drawn again, see `redden`.
+    without : places of bands that are left out of every star: none needs them.
     """
     observed = np.asarray(stars.observed)
     for bands in n_bands:
-        rows = np.flatnonzero(observed[:, :bands].all(axis=1) & np.isfinite(bp_rp_mag))
+        needed = [k for k in range(bands) if k not in without]
+        rows = np.flatnonzero(observed[:, needed].all(axis=1) & np.isfinite(bp_rp_mag))
         if len(rows) == 0:
             continue
         part = jax.tree.map(lambda a, rows=rows: np.asarray(a)[rows], stars)

@@ -22,8 +22,10 @@ from redflower.catalogue.archive import (
 from redflower.catalogue.archive.adql import NEIGHBOUR_HELPER, TMASS_HELPERS
 from redflower.catalogue.archive.regions import id_range
 from redflower.catalogue.releases import releases
-from redflower.errors import InputError
+from redflower.errors import FetchError, InputError
+from tests.cli.test_commands import run
 from tests.helpers.made_archive import source_ids
+from tests.helpers.sesame_server import sesame_server
 
 
 def test_real_source_ids_hold_their_pixel(shared_data):
@@ -59,11 +61,55 @@ def test_the_named_regions_are_those_of_the_paper():
         ("cone:1,95,1", "b within 90"),
         ("cone:1,30,0", "radius above 0"),
         ("cone:1,30,inf", "radius above 0"),
+        ("icrs:1,95,1", "declination within 90"),
+        ("icrs:1,2", "icrs:RA,DEC,RADIUS"),
+        ("name:M67", "name:OBJECT,RADIUS"),
+        ("name:,0.5", "name:OBJECT,RADIUS"),
     ],
 )
 def test_impossible_regions_are_refused(text, message):
     with pytest.raises(InputError, match=message):
         parse_region(text)
+
+
+def test_a_circle_may_be_given_in_either_frame():
+    galactic, equatorial = (
+        parse_region("cone:104.08,22.31,0.16"),
+        parse_region("icrs:294.46007047,72.23165519,0.16"),
+    )
+    assert equatorial.centre == pytest.approx(galactic.centre, abs=1e-6)
+    assert [tile.ranges for tile in cone_tiles(equatorial)] == [tile.ranges for tile in cone_tiles(galactic)]
+
+
+def test_an_object_is_asked_of_sesame_by_its_name():
+    with sesame_server() as (url, asked):
+        cone = parse_region("name:NGC 2682,0.5", sesame=(url,))
+        assert asked == ["SNV?NGC 2682"]
+        assert cone.centre == pytest.approx((132.846, 11.814), abs=1e-6)
+        assert cone.radius_deg == 0.5
+        assert parse_region(cone.name).centre == pytest.approx(cone.centre, abs=1e-5)
+        with pytest.raises(FetchError, match="the place of 'M 1000' is not known.*icrs:RA,DEC,RADIUS"):
+            parse_region("name:M 1000,0.5", sesame=(url,))
+    with pytest.raises(FetchError, match="is not known: All Sesame queries failed"):
+        parse_region("name:M67,0.5", sesame=(url,))
+
+
+def test_fetch_takes_a_name_and_says_where_it_is(capsys, monkeypatch, tmp_path):
+    with sesame_server() as (url, _):
+        code, out, err = run(
+            capsys,
+            monkeypatch,
+            "fetch",
+            tmp_path / "m67.parquet",
+            "--region",
+            "name:M67,0.5",
+            "--sesame",
+            url,
+            "--dry-run",
+        )
+    assert code == 0
+    assert "name:M67,0.5 is icrs:132.84600,11.81400,0.5" in " ".join(err.split())
+    assert "132.846" in out
 
 
 @pytest.mark.parametrize("radius_deg", [0.05, 0.16, 1.0, 6.0])

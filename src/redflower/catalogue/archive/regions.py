@@ -13,6 +13,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 
+from redflower.catalogue.archive.places import place_of
 from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap
 from redflower.constants import LATITUDE_MIN_DEG
@@ -119,29 +120,77 @@ def id_range(order: int, pixel: int) -> tuple[int, int]:
     return pixel << shift, ((pixel + 1) << shift) - 1
 
 
-def parse_region(text: str) -> "Cone | str":
-    """Parse a region from its name or from ``cone:L,B,RADIUS``.
+#: What a region may be, in words.
+REGION_FORMS: Final = ", ".join(
+    [*NAMED_CONES, ZERO_EXTINCTION, "cone:L,B,RADIUS", "icrs:RA,DEC,RADIUS or name:OBJECT,RADIUS (degrees)"]
+)
+_CONE, _ICRS, _NAME = "cone:", "icrs:", "name:"
+
+
+def parse_region(text: str, *, sesame: tuple[str, ...] | None = None) -> "Cone | str":
+    """Parse a region from its name, or a circle round a position or a named object.
+
+    Parameters
+    ----------
+    text : ``two-cloud`` and the like; ``cone:L,B,RADIUS`` Galactic, ``icrs:RA,DEC,RADIUS`` equatorial, all in degrees; or
+        ``name:OBJECT,RADIUS``, for which Sesame is asked where the object is.
+    sesame : URLs of Sesame servers. If None, those that astropy asks.
+
+    Returns
+    -------
+    The circle, or the text where it is no circle.
 
     Raises
     ------
     InputError
-        If the text is neither.
+        If the text is none of these.
+    FetchError
+        If no server knows the object.
     """
     if text in NAMED_CONES:
         return NAMED_CONES[text]
     if text == ZERO_EXTINCTION:
         return text
-    if text.startswith("cone:"):
-        try:
-            l_deg, b_deg, radius_deg = (float(part) for part in text.removeprefix("cone:").split(","))
-        except ValueError:
-            raise InputError(
-                f"--region {text!r}: a cone is written cone:L,B,RADIUS in degrees, for instance cone:104.08,22.31,0.16."
-            ) from None
+    if text.startswith(_CONE):
+        l_deg, b_deg, radius_deg = _three(text, _CONE, "cone:L,B,RADIUS", "cone:104.08,22.31,0.16")
         return Cone(text, l_deg % 360.0, b_deg, radius_deg)
-    raise InputError(
-        f"--region {text!r} must be {', '.join(NAMED_CONES)}, {ZERO_EXTINCTION} or cone:L,B,RADIUS (degrees)."
-    )
+    if text.startswith(_ICRS):
+        return _icrs_cone(text, *_three(text, _ICRS, "icrs:RA,DEC,RADIUS", "icrs:132.85,11.81,0.5"))
+    if text.startswith(_NAME):
+        name, _, radius = text.removeprefix(_NAME).rpartition(",")
+        try:
+            radius_deg = float(radius)
+        except ValueError:
+            radius_deg = math.nan
+        if not (name.strip() and math.isfinite(radius_deg)):
+            raise InputError(
+                f"--region {text!r}: an object is written name:OBJECT,RADIUS, the radius in degrees, for instance name:M67,0.5."
+            )
+        ra_deg, dec_deg = place_of(name.strip(), urls=sesame)
+        return _icrs_cone(f"icrs:{ra_deg:.5f},{dec_deg:.5f},{radius_deg:g}", ra_deg, dec_deg, radius_deg)
+    raise InputError(f"--region {text!r} must be {REGION_FORMS}.")
+
+
+def _three(text: str, prefix: str, form: str, example: str) -> tuple[float, float, float]:
+    """Return the three numbers of a circle."""
+    try:
+        first, second, third = (float(part) for part in text.removeprefix(prefix).split(","))
+    except ValueError:
+        raise InputError(
+            f"--region {text!r}: a circle is written {form} in degrees, for instance {example}."
+        ) from None
+    return first, second, third
+
+
+def _icrs_cone(text: str, ra_deg: float, dec_deg: float, radius_deg: float) -> Cone:
+    """Return a circle round an equatorial position."""
+    if not (math.isfinite(ra_deg) and -90.0 <= dec_deg <= 90.0):
+        raise InputError(
+            f"--region {text!r}: right ascension and declination in degrees are needed, declination within 90; got {ra_deg} "
+            f"and {dec_deg}."
+        )
+    centre = SkyCoord(ra_deg % 360.0, dec_deg, unit="deg", frame="icrs").galactic
+    return Cone(text, float(centre.l.deg), float(centre.b.deg), radius_deg)
 
 
 def cone_tiles(cone: Cone) -> tuple[Tile, ...]:

@@ -125,6 +125,7 @@ def read_stars(
         "units": dict(column_map.units),
         **({PHOTOMETRY_KEY: scale.as_dict()} if column_map.photometry else {}),
         **({GAIA_RELEASE_KEY: shown} if shown is not None else {}),
+        **({"repeated_rows": rows_dropped} if rows_dropped else {}),
         "notes": notes,
     }
     if META_KEY in table.meta:
