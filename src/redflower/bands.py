@@ -4,11 +4,8 @@ Everywhere in redflower an axis called ``band`` runs in the order of `BANDS` (or
 with the Gaia G band first: the flow is triangular in this order and its first coordinate is M_G.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
-
-from redflower.errors import InputError
 
 Survey = Literal["gaia", "ps1", "2mass"]
 
@@ -94,28 +91,6 @@ def leading_bands(n_bands: int) -> tuple[Band, ...]:
     if not 1 <= n_bands <= N_BANDS:
         raise ValueError(f"leading_bands(n_bands) needs 1 <= n_bands <= {N_BANDS}; got {n_bands}.")
     return BANDS[:n_bands]
-
-
-def bands_named(names: Iterable[str]) -> tuple[int, ...]:
-    """Return the places of bands on the ``band`` axis, rising.
-
-    Parameters
-    ----------
-    names : labels or full names, such as ``y`` or ``ps1_y``; ``g`` and ``G`` are two bands.
-
-    Raises
-    ------
-    InputError
-        If there is no such band.
-    """
-    places = {key: i for i, band in enumerate(BANDS) for key in (band.label, band.name)}
-    unknown = [name for name in names if name not in places]
-    if unknown:
-        raise InputError(
-            f"there is no band {unknown[0]!r}: bands are {' '.join(band.label for band in BANDS)}, or by their full names "
-            f"{', '.join(band.name for band in BANDS)}."
-        )
-    return tuple(sorted({places[name] for name in names}))
 
 
 def band_labels(observed: "list[bool] | tuple[bool, ...]") -> str:

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import redflower
-from redflower.bands import BANDS, bands_named
+from redflower.bands import BANDS
+from redflower.catalogue import to_stars
+from redflower.catalogue.band_names import bands_named
 from redflower.catalogue.law_file import named_law
+from redflower.catalogue.maps.distance_prior import default_distance_prior
 from redflower.errors import InputError
 from redflower.physics import ConstantLaw, law_of_name
 from redflower.scale import infer_file
@@ -32,7 +35,23 @@ def posteriors(stars, model):
     return redflower.infer(stars, model, progress=False)
 
 
-def test_a_band_left_out_is_a_band_that_no_star_has(stars, model, tmp_path, capsys, monkeypatch) -> None:
+def test_a_band_left_out_is_missing_in_every_star(stars) -> None:
+    prior = default_distance_prior()
+    plain, without = (to_stars(stars, prior, without=names).stars for names in ((), ("y", "ps1_g")))
+    kept = np.ones(len(BANDS), dtype=bool)
+    kept[[3, 7]] = False
+    observed = np.asarray(plain.observed)
+    assert observed[:, ~kept].any()
+    np.testing.assert_array_equal(np.asarray(without.observed), observed & kept)
+    np.testing.assert_array_equal(
+        np.asarray(without.magnitude_mag)[:, kept], np.asarray(plain.magnitude_mag)[:, kept]
+    )
+
+
+@pytest.mark.slow
+def test_inference_without_a_band_is_that_of_stars_without_it(
+    stars, model, tmp_path, capsys, monkeypatch
+) -> None:
     """The same rows to the last bit as without the magnitudes in the table, in Python, from a file and by the command."""
     bare = stars.copy()
     for name in ("ps1_y", "ps1_y_error"):

@@ -138,11 +138,11 @@ def test_a_stopped_run_goes_on_to_the_same_tables(result, table, tmp_path, monke
     assert again.numbers["mean_reddening"] == result.numbers["mean_reddening"]
 
 
+@pytest.mark.slow
 def test_a_run_finds_the_clouds_and_maps_the_sky(result, table, capsys, monkeypatch, tmp_path) -> None:
     """Asked for afterwards, by `--resume`: the page has both, and the stars are not inferred again."""
     out = tmp_path / "out"
     shutil.copytree(result.folder, out)
-    monkeypatch.setattr(sys.modules["redflower.scale.run"], "MAX_CLOUDS", 1)  # four take a minute
     before = (out / "posteriors.parquet").stat().st_mtime_ns
     again = ("run", table, out, "--keep-first", "--resume", "--map", "--nside", "1")
     code, told, said = run_command(capsys, monkeypatch, *again, "--sightline")

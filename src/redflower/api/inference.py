@@ -10,8 +10,9 @@ from astropy.table import Table
 
 from redflower.api.parts import InferenceJob, joined, rows_per_part, slices, start_inference
 from redflower.api.processes import inference_ms, shared_out, worker_count
-from redflower.bands import BANDS, MIN_BANDS, bands_named
+from redflower.bands import BANDS, MIN_BANDS
 from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
+from redflower.catalogue.band_names import bands_named
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.reading.prepared_stars import open_prepared
 from redflower.errors import InputError, ModelError

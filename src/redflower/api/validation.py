@@ -12,9 +12,10 @@ from astropy.table import Column, Table, vstack
 from redflower.api.inference import left_out
 from redflower.api.star_pieces import StarsJob, inferred_stars
 from redflower.api.statuses import usable_rows
-from redflower.bands import BP, RP, G, bands_named
+from redflower.bands import BP, RP, G
 from redflower.calibrate.verdict import MIN_JUDGED_STARS, SampleFit, judge
 from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
+from redflower.catalogue.band_names import bands_named
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.prepared import table_scale
 from redflower.catalogue.reading.prepared_stars import open_prepared

@@ -9,7 +9,8 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Array, Bool, Float, Shaped
 
-from redflower.bands import BANDS, MIN_BANDS, bands_named
+from redflower.bands import BANDS, MIN_BANDS
+from redflower.catalogue.band_names import bands_named
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.distance_prior import DistancePrior
 from redflower.catalogue.maps.selection_counts import selection_pixels

@@ -34,13 +34,14 @@ rows.push(["E(B-V)", number(data.y[k], 3) + " ± " + number(data.ebv_std[k], 3) 
 rows.push(["E(B-V), 90 % between", number(data.ebv_q05[k], 3) + " and " + number(data.ebv_q95[k], 3) + " mag"])
 rows.push(["distance", number(data.x[k], 0) + " ± " + number(data.distance_std[k], 0) + " pc"])
 rows.push(["distance, 90 % between", number(data.distance_q05[k], 0) + " and " + number(data.distance_q95[k], 0) + " pc"])
-rows.push(["l, b", number(data.l[k], 4) + ", " + number(data.b[k], 4) + " deg"])
+rows.push(["l, b", number((data.l[k] + 360) % 360, 4) + ", " + number(data.b[k], 4) + " deg"])
 if (data.g) rows.push(["G, BP - RP", number(data.g[k], 2) + ", " + number(data.colour[k], 2) + " mag"])
 if (data.bands) rows.push(["bands", data.bands[k]])
-place.replaceChildren(...rows.flatMap(([name, value]) => {
-  const dt = document.createElement("dt"), dd = document.createElement("dd")
+place.replaceChildren(...rows.map(([name, value]) => {
+  const pair = document.createElement("div"), dt = document.createElement("dt"), dd = document.createElement("dd")
   dt.textContent = name; dd.textContent = value
-  return [dt, dd]
+  pair.append(dt, dd)
+  return pair
 }))
 quantiles.data = {
   x0: [data.distance_q05[k], data.x[k]], x1: [data.distance_q95[k], data.x[k]],
@@ -157,7 +158,7 @@ def linked_plots(stars: Table, density: Any = None) -> LinkedPlots:
     plots["posterior"] = posterior
     choose = CustomJS(
         args={
-            "stars": source, "density": shade, "quantiles": quantiles, "none": "<dt>no star is chosen</dt><dd></dd>",
+            "stars": source, "density": shade, "quantiles": quantiles, "none": "<div><dt>no star is chosen</dt><dd></dd></div>",
             **_of_density(density),
         },
         code=_CHOOSE,

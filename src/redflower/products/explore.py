@@ -28,9 +28,9 @@ _STYLE: Final = (
     "h1{font-size:1.5rem;line-height:1.2;margin:.3rem 0}p{max-width:60rem;margin:.4rem 0}"
     ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,32rem),1fr));gap:1rem}"
     ".plots>div{min-width:0}.chosen{display:flex;flex-wrap:wrap;gap:.6rem 1rem;align-items:end;margin:.6rem 0}"
-    "dl{display:grid;grid-template-columns:minmax(0,max-content) minmax(0,1fr);gap:.1rem 1rem;"
-    "margin:.4rem 0;font-variant-numeric:tabular-nums}"
-    "dt{color:#555}dd{margin:0;overflow-wrap:anywhere}"
+    "dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,12rem),1fr));gap:.3rem 1rem;margin:.4rem 0;"
+    "min-height:7rem;align-content:start;font-variant-numeric:tabular-nums}"
+    "dt{color:#555;font-size:.85rem}dd{margin:0;overflow-wrap:anywhere}"
     ".verdict{border-left:.4rem solid #888;background:#f5f5f5;padding:.4rem 1rem;margin:.6rem 0}"
     ".verdict p,.verdict ul{margin:.2rem 0}.right{border-color:#1a7f37}.wrong{border-color:#b3261e;background:#fdf1f0}"
 )
@@ -90,7 +90,7 @@ def _page(plots: LinkedPlots, posteriors: Table, title: str, n_shown: int, n_usa
             "its posterior is drawn, and its numbers stand below. The shade is the joint density of distance and E(B-V); the "
             "cross spans 90 % of the probability of each. Scroll or pinch to zoom; the arrow in a circle goes back.</p>",
             f"<div class='chosen'>{controls}</div>",
-            f"<dl id='{STAR_ELEMENT}' aria-live='polite'><dt>no star is chosen</dt><dd></dd></dl>",
+            f"<dl id='{STAR_ELEMENT}' aria-live='polite'><div><dt>no star is chosen</dt><dd></dd></div></dl>",
             "<div class='plots'>",
             *(elements[name] for name in ("distance", "posterior", "sky", "diagram") if name in elements),
             "</div>",
