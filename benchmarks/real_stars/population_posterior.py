@@ -32,6 +32,7 @@ from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.bands import BANDS, BP, RP, G
+from redflower.physics import law_of_name
 from redflower.physics.extinction import extinction_mag
 from redflower.physics.extinction_laws import Zhang23Law
 from redflower.simulate import sky_stars, survey
@@ -115,7 +116,7 @@ def simulate_field(n_stars: int, l_deg: float, b_deg: float) -> Simulated:
     g = colour[:, G] + 5.0 * np.log10(distance / 10.0)
     colour[:, G] = 0.0
     order = np.argsort(g)
-    law = Zhang23Law()
+    law = law_of_name("zhang23-corrected")
     dust = jax.jit(jax.vmap(lambda e, c: extinction_mag(law, e, c), (None, 0)))
     bp_rp = jnp.asarray((colour[:, BP] - colour[:, RP])[order])
     extinction = np.stack([np.asarray(dust(e, bp_rp))[:, :N] for e in EBV_MAG], axis=1)
