@@ -141,7 +141,7 @@ def read_offsets(path: "str | Path") -> PhotometricOffsets:
         )
     except OSError as problem:
         raise InputError(f"offsets {path} cannot be read: {problem.strerror or problem}.") from None
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as problem:
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError, RecursionError) as problem:
         raise InputError(
             f"{path} is no file of offsets ({type(problem).__name__}: {problem}). Give the offsets.json that `redflower "
             "calibrate` writes."

@@ -78,3 +78,32 @@ def worker_environment(n_threads: int) -> dict[str, str]:
         if (precision := jax.config.jax_default_matmul_precision) is not None:
             environment["JAX_DEFAULT_MATMUL_PRECISION"] = str(precision)
     return environment
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_bytes() -> int:
+    """Return how much memory the system would give now; very much where it does not tell. [byte]"""
+    there = _kilobytes("/proc/meminfo", "MemAvailable")
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return there
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return there
+    return min(there, max(0, limit - _kilobytes("/proc/self/status", "VmSize")))
+
+
+def _kilobytes(path: str, name: str) -> int:
+    """Return an entry of a file of the system; very much where it is not there. [byte]"""
+    try:
+        with open(path, encoding="ascii") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith(name))
+    except (OSError, StopIteration):
+        return 2**60

@@ -1,14 +1,13 @@
 """By how many processes work is done, and the work shared out to them."""
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
 from redflower.errors import InputError, WorkerError
-from redflower.platforms import compute_platform, worker_environment
+from redflower.platforms import available_bytes, compute_platform, cores, worker_environment
 from redflower.posterior import InferenceSettings
 from redflower.workers import Work, Workers
 
@@ -66,22 +65,6 @@ def said_time(seconds: float) -> str:
     if seconds < 5400:
         return f"about {seconds / 60:.0f} min"
     return f"about {seconds / 3600:.0f} h"
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def available_bytes() -> int:
-    """Return how much memory the system would give now; very much where it does not tell. [byte]"""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 2**60
 
 
 @contextmanager

@@ -34,6 +34,10 @@ FORMAT_VERSION = 5
 SELECTION_KEY = "selection/"
 
 
+#: Networks of more layers, or of more units in a layer, are taken for damage: their masks would take a gigabyte.
+MOST_LAYERS, MOST_UNITS = 16, 2048
+
+
 @dataclass(frozen=True, repr=False)
 class Model:
     """A trained flow with all that belongs to it.
@@ -154,6 +158,14 @@ def _structure_of(sizes: dict[str, int]) -> EmulatorStructure:
     return EmulatorStructure(**(before | sizes))
 
 
+def _check_sizes(*sizes: dict[str, Any] | None) -> None:
+    """Refuse sizes of networks that no file has room for, before anything is made of them."""
+    for name, size in ((name, size) for one in sizes if one is not None for name, size in one.items()):
+        most = MOST_LAYERS if name in ("depth", "layers", "denoiser_layers") else MOST_UNITS
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= most:
+            raise ValueError(f"{name} is {size!r:.40}, and must be a whole number from 1 to {most}")
+
+
 def _reordered(
     arrays: dict[str, np.ndarray], structure: EmulatorStructure, n_bands: int
 ) -> dict[str, np.ndarray]:
@@ -211,6 +223,7 @@ def model_from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> M
         raise ValueError(f"bands {bands} are not in the order {expected}")
     dim = len(bands)
     emulator = header.get("emulator")  # version 1 had none
+    _check_sizes(header["network"], emulator)
     structure = None if emulator is None else _structure_of(emulator)
     if structure is not None and header["format_version"] < 4:
         arrays = _reordered(arrays, structure, dim)

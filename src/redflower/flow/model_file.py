@@ -99,7 +99,7 @@ def load_model(name_or_path: str | Path) -> Model:
                 f"this redflower reads {FORMAT!r} up to version {FORMAT_VERSION}. Update redflower."
             )
         return model_from_parts(arrays, header)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError(
             f"load_model({str(path)!r}): the file is damaged: {type(error).__name__}: {error}. "
             "Fetch it again, or train a new one with `redflower train`."

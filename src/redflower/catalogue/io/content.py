@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from redflower.errors import TableError
+from redflower.platforms import available_bytes
 
 #: How files begin, what they are, and the endings under which they are read.
 _BEGINNINGS: Final[tuple[tuple[bytes, str, tuple[str, ...]], ...]] = (
@@ -27,6 +28,9 @@ _BEGINNINGS: Final[tuple[tuple[bytes, str, tuple[str, ...]], ...]] = (
     (b"[{", "JSON", ()),
 )
 _LOOK: Final = 4096
+#: gzip packs no better than by this factor.
+_MOST_PACKED: Final = 1032
+_CHUNK: Final = 1 << 24
 
 
 def check_content(path: Path, ending: str) -> None:
@@ -48,6 +52,7 @@ def check_content(path: Path, ending: str) -> None:
     if packed and not is_gzip:
         raise TableError(f"{path} is not packed by gzip, as the end of its name says. Rename it without .gz.")
     if packed:
+        _refuse_too_large(path)
         try:
             with gzip.open(path) as unpacked:
                 head = unpacked.read(_LOOK)
@@ -63,6 +68,25 @@ def check_content(path: Path, ending: str) -> None:
             else "Write the table in one of the formats that are read"
         )
         raise TableError(f"{path} is {kind} by its content, not {ending}. {remedy}.")
+
+
+def _refuse_too_large(path: Path) -> None:
+    """Refuse a packed file that does not fit in memory when it is unpacked; it may be a thousandth as large."""
+    there = available_bytes()
+    if path.stat().st_size * _MOST_PACKED <= there:
+        return
+    size = 0
+    try:
+        with gzip.open(path) as unpacked:
+            while size <= there and (read := len(unpacked.read(_CHUNK))):
+                size += read
+    except (OSError, EOFError):
+        return  # the reader says what is wrong
+    if size > there:
+        raise TableError(
+            f"{path} is larger when it is unpacked than the {there / 1e9:,.1f} GB of memory that are there. Unpack it, and write "
+            "it as Parquet in a program that reads it in parts."
+        )
 
 
 def _kind(head: bytes) -> tuple[str | None, tuple[str, ...]]:

@@ -20,6 +20,7 @@ from redflower.catalogue.io.arrow import column_from_arrow, column_to_arrow
 from redflower.catalogue.io.columns import apply_masks
 from redflower.catalogue.io.names import mask_names, plain_name, plain_names
 from redflower.errors import TableError
+from redflower.platforms import available_bytes
 from redflower.provenance import META_KEY
 
 _LOG: Final = logging.getLogger(__name__)
@@ -77,6 +78,11 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Table:
             absent = [name for name in names if name not in there and name not in counted]
             if absent:
                 raise TableError(f"{path} has no column {absent[0]!r}.")
+            _refuse_too_large(
+                path,
+                file.metadata.num_rows,
+                [schema.field(k).type for k, n in enumerate(there) if n in names],
+            )
             # A column at a time, or Arrow's copy of the whole table would be held together with ours.
             for name in names:
                 if name in counted:
@@ -172,6 +178,17 @@ def _counted_index(schema: pa.Schema, n_rows: int) -> dict[str, np.ndarray]:
         }
     except (KeyError, TypeError, ValueError):
         return {}
+
+
+def _refuse_too_large(path: Path, n_rows: int, kinds: Sequence[pa.DataType]) -> None:
+    """Refuse a table that does not fit in memory: a file of some megabytes may hold a billion rows that are all alike."""
+    row_bytes = sum(kind.bit_width / 8 if pa.types.is_primitive(kind) else 8 for kind in kinds)
+    needed, there = n_rows * row_bytes, available_bytes()
+    if needed > there:
+        raise TableError(
+            f"{path} has {n_rows:,} rows, which take {needed / 1e9:,.1f} GB or more in memory; {there / 1e9:,.1f} GB are there. "
+            "`redflower infer` reads such a table in parts; else take fewer columns or rows."
+        )
 
 
 def _refuse_left_out(

@@ -63,5 +63,5 @@ def read_selection(path: "str | Path") -> "SelectionFunction":
 
     try:
         return selection_from_parts(arrays, json.loads(header["settings"]))
-    except (KeyError, ValueError) as problem:
+    except (KeyError, TypeError, ValueError, RecursionError, AttributeError) as problem:
         raise InputError(f"{path} is damaged: {problem}.") from None

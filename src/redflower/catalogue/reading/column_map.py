@@ -114,7 +114,7 @@ def read_column_map(path: "str | Path") -> ColumnMap:
             content = tomllib.load(file)
     except OSError as problem:
         raise InputError(f"column map {path} cannot be read: {problem.strerror or problem}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise InputError(f"column map {path} is not valid TOML: {problem}.") from None
     sections = ("columns", "units", "constants", "extra", "photometry")
     for section, value in content.items():
