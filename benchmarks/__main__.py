@@ -72,6 +72,7 @@ RUNS = (
     Run("sightlines-fooled", f"{_SIGHTLINES} fooled --count 120 --seed 15", 15, "measured/sightlines.md"),
     Run("sightlines-drift", f"{_SIGHTLINES} paper --count 120 --seed 16 --drift 0.01", 40, "measured/sightlines.md"),
     Run("mock-sightline", "benchmarks.clouds.mock_sightline", 3, "measured/sightlines.md"),
+    Run("dust-field", "benchmarks.clouds.dust_field", 25, "measured/fields.md"),
     Run("cloud-evidence", "benchmarks.clouds.cloud_evidence", 20, "measured/sightlines.md"),
     Run("orion", f"{_REAL} orion {DATA}", 90, "measured/real-sightlines.md"),
     Run("m67-sightline", f"{_REAL} m67 {DATA}", 40, "measured/real-sightlines.md"),

@@ -37,6 +37,7 @@ def run(
         ("validate",),
         ("sightline",),
         ("map",),
+        ("field",),
         ("plot",),
         ("models",),
     ],

@@ -76,6 +76,10 @@ MODEL = ("--model", "mock-sky")
         (("infer", "raw.parquet", "out.fits", *MODEL), "not a prepared table"),
         (("sightline", "prepared.parquet", "out"), "is a prepared table"),
         (("map", "raw.parquet", "out.fits"), "is no table of posteriors"),
+        (("field", "raw.parquet", "out.fits"), "is no table of posteriors"),
+        (("field", "post.parquet", "out.parquet"), "written as .fits"),
+        (("field", "post.parquet", "out.fits", "--distances", "near"), "give distances in pc"),
+        (("field", "post.parquet", "out.fits", "--zero-point-of", "survey"), "no column 'survey'"),
         (("plot", "figures"), "holds no results"),
     ],
 )

@@ -25,6 +25,8 @@ from redflower.field.prior import FieldPrior, Numbers, log_spectrum, n_numbers, 
 #: Steps of a climb to the posterior's neighbourhood, and their length in units of the prior.
 _CLIMB_STEPS: Final = 150
 _CLIMB_RATE: Final = 0.04
+#: Of proposals, to which the steps' length is adapted: in so many dimensions longer steps are worth some refusals.
+_ACCEPTANCE: Final = 0.7
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def sample_field(
     progress : called with the number of draws done, warm-up included.
     """
     n_cells = len(data.wave_number)
-    engine = _Engine(prior, shell_mag, settings.max_depth)
+    engine = _Engine(prior, shell_mag, n_groups, settings.max_depth)
     shape = (n_shells, n_cells, n_cells)
     start = Place(jnp.zeros(shape), jnp.zeros(n_numbers(n_shells, n_groups)))
     start = engine.climb(start, data, _uncentred(start, data, prior, shell_mag))
@@ -160,8 +162,8 @@ def _uncentred(place: Place, data: FieldData, prior: FieldPrior, shell_mag: floa
 class _Engine:
     """The compiled functions of one fit."""
 
-    def __init__(self, prior: FieldPrior, shell_mag: float, max_depth: int) -> None:
-        self._prior, self._shell_mag, self._depth = prior, shell_mag, max_depth
+    def __init__(self, prior: FieldPrior, shell_mag: float, n_groups: int, max_depth: int) -> None:
+        self._prior, self._shell_mag, self._n_groups, self._depth = prior, shell_mag, n_groups, max_depth
 
         def potential_of(data: FieldData, reference: Reference) -> Callable[[Place], Any]:
             return lambda at: -log_posterior(at.z, at.white, data, reference, prior, shell_mag)
@@ -185,7 +187,7 @@ class _Engine:
         optimiser = optax.adam(optax.cosine_decay_schedule(_CLIMB_RATE, _CLIMB_STEPS, 0.1))
         slope = jax.grad(self._potential_of(data, reference))
         # The highest place of all would have a scatter of nothing or of far too much.
-        free = jnp.zeros(len(start.z)).at[: len(start.white)].set(1.0)
+        free = jnp.zeros(len(start.z)).at[: len(start.white)].set(1.0).at[-self._n_groups :].set(1.0)
 
         def step(_: Any, carry: Any) -> Any:
             at, state = carry
@@ -235,6 +237,7 @@ class _Engine:
             inverse_mass_matrix=diagonal,
             adapt_mass_matrix=False,
             max_tree_depth=self._depth,
+            target_accept_prob=_ACCEPTANCE,
             model_args=(data, reference),
             rng_key=key,
         )
