@@ -65,7 +65,7 @@ def draw_run(folder: Path) -> list[Path]:
     figures = page.pop("figures")
     if (folder / MAP).is_file():
         figures["map"] = (
-            "Mean E(B-V) out to the distances of the map, in pixels that have stars enough. Pixels are fitted one by one: "
+            "Mean E(B-V) out to the distances of the map, in pixels that have enough stars. Pixels are fitted one by one: "
             "neighbours can jump.",
             sky_map_figure(read_sky_map(folder / MAP)),
         )

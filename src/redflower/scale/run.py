@@ -75,7 +75,7 @@ def run(
     distance_prior : the one that the model was trained with, or its file. Defaults to the one that comes with the model.
     nside : HEALPix resolution of the map; by default as fine as the stars allow, 64 at most.
     seed : of the random numbers.
-    workers : processes that share the stars. If None, one for every core where there are stars enough.
+    workers : processes that share the stars. If None, one for every core where there are enough stars.
     resume : whether to go on with an earlier run of the same stars in the folder: what it finished is not done again. Clouds
         and a map can be asked for that the earlier run did not make.
     progress : whether to say what is done. Defaults to True on a terminal and in a notebook.
