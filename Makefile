@@ -9,7 +9,7 @@ WORKERS ?= 2
 # is compiled. The flags are those of the pinned version of JAX.
 demo test test-slow: export XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1
 
-.PHONY: help setup demo test test-slow test-dachs lint format bench results docs clean
+.PHONY: help setup demo test test-slow test-dachs check-dist check-release lint format bench results docs clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -37,6 +37,12 @@ test-dachs: $(STAMP) ## fetching against a real TAP server; installs DaCHS and P
 	sh tests/dachs/install.sh
 	$(BIN)/python -m pytest -m dachs tests/dachs
 
+check-dist: $(STAMP) ## wheel and sdist in an empty environment, running the demo (needs the package index)
+	$(BIN)/python -m pytest -m slow tests/test_release.py
+
+check-release: $(STAMP) ## all that a release promises, in order (hours); release-check/index.html says what held
+	$(BIN)/python -m scripts.check_release release-check
+
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check src tests scripts benchmarks
 	$(BIN)/ruff format --check src tests scripts benchmarks
@@ -56,4 +62,4 @@ docs: $(STAMP) ## HTML documentation in docs/_build; runs the tutorial
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) demo-output docs/_build docs/api/generated benchmarks/output .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) demo-output release-check docs/_build docs/api/generated benchmarks/output .pytest_cache .ruff_cache .mypy_cache .hypothesis
