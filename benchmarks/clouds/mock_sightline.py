@@ -12,7 +12,7 @@ from benchmarks.results import recording, say, table
 
 import redflower
 from redflower.posterior import InferenceSettings
-from redflower.products.page_sightline import clouds_sentence
+from redflower.products.words_clouds import clouds_sentence
 
 CLOUDS = ((370.0, 0.12), (1500.0, 0.04))
 

@@ -26,7 +26,7 @@ from redflower.catalogue import ColumnMap, QualityLimits, prepared_error_name
 from redflower.catalogue.reading.schema import magnitude_error_column
 from redflower.posterior import Flag, InferenceSettings, joint_density
 from redflower.products import SightlineResult
-from redflower.products.page_sightline import clouds_sentence
+from redflower.products.words_clouds import clouds_sentence
 from redflower.sightline import DustPrior, flat_distance_log_weight, make_grid, star_cells
 
 #: Stars of Orion with a parallax better than this are drawn from: foreground stars must be told from background. [mas]

@@ -23,7 +23,7 @@ from redflower.api import status_counts
 from redflower.catalogue import QualityLimits
 from redflower.flow import load_model
 from redflower.posterior import InferenceSettings
-from redflower.products.page_sightline import clouds_sentence
+from redflower.products.words_clouds import clouds_sentence
 from redflower.provenance import META_KEY, VERSION
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,8 +15,8 @@ from redflower.errors import InputError
 from redflower.plot.sightline import sightline_figure
 from redflower.posterior import Flag, joint_density
 from redflower.products import redraw, write_sightline
-from redflower.products.page_sightline import clouds_sentence
 from redflower.products.sightline import SightlineResult
+from redflower.products.words_clouds import cloud_facts, clouds_sentence, percent
 from redflower.sightline import TemperingSettings
 from tests.cli.test_commands import run
 from tests.helpers.open_everywhere import check_folder_opens
@@ -145,9 +145,37 @@ def test_stars_are_not_chosen_by_their_reddening() -> None:
 def test_the_sentence_says_what_was_found(result: SightlineResult) -> None:
     text = clouds_sentence(result.summary)
     assert "most probable answer" in text
-    assert "Intervals hold 68 %" in text
+    assert text.startswith("Clouds of at least 0.02 mag: "), "what matters first"
+    assert "68 % ranges: " in text
+    assert "1 - " not in text
+    assert "e-0" not in text
     assert "--scatter" not in text
     assert "per magnitude" not in text
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (1.0, "more than 99.9 %"),
+        (0.9992, "99.9 %"),
+        (0.997, "99.7 %"),
+        (0.66, "66 %"),
+        (0.012, "1 %"),
+        (0.004, "0.4 %"),
+        (8e-5, "less than 0.1 %"),
+    ],
+)
+def test_probabilities_are_said_in_words(share: float, words: str) -> None:
+    assert percent(share) == words
+
+
+def test_the_odds_of_clouds_that_matter_come_first(result: SightlineResult) -> None:
+    """M67 as it was: a cloud of 0.009 mag is the most probable answer, and none of 0.02 mag stands there."""
+    numbers = json.loads(json.dumps(result.summary, default=float))
+    numbers["probability_of_clouds_above_mag"]["0.02"] = [0.99915, 0.0008, 0.00005]
+    count, _ = cloud_facts(numbers)
+    assert count.value == "no cloud (99.9 %)"
+    assert count.question == "How many clouds of at least 0.02 mag?"
 
 
 def test_the_sentence_warns_of_a_scatter_at_its_limit_and_tells_the_drift(result: SightlineResult) -> None:

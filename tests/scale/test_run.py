@@ -14,6 +14,7 @@ from astropy.table import vstack
 import redflower
 from redflower.errors import InputError
 from redflower.products import redraw
+from redflower.products.words_clouds import cloud_facts
 from redflower.scale.run_dust import bin_edges_pc
 from tests.cli.test_commands import run as run_command
 
@@ -152,8 +153,7 @@ def test_a_run_finds_the_clouds_and_maps_the_sky(result, table, capsys, monkeypa
     assert "clouds/report.html" in page
     assert page.count("data:image/png;base64") == 5
     clouds = json.loads((out / "clouds" / "clouds.json").read_text())
-    best = clouds["most_probable_number"]
-    fact = f"{best} cloud{'s' if best != 1 else ''} ({100 * clouds['probability'][str(best)]:.0f} %)"
+    fact = cloud_facts(clouds)[0].value
     assert fact in page
     assert fact in told
     assert (out / "clouds" / "report.html").is_file()

@@ -45,7 +45,7 @@ def demo(
     from redflower.posterior import InferenceSettings
     from redflower.products import write_sightline
     from redflower.products.page import write_page
-    from redflower.products.page_sightline import clouds_sentence
+    from redflower.products.words_clouds import clouds_sentence
     from redflower.simulate import simulate_stars
 
     check_new_folder(out)

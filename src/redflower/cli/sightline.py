@@ -69,7 +69,7 @@ def sightline(
     from redflower.products import write_sightline
     from redflower.products.compare import read_comparison
     from redflower.products.cone import sky_cone
-    from redflower.products.page_sightline import clouds_sentence
+    from redflower.products.words_clouds import clouds_sentence
     from redflower.sightline import DustPrior
 
     check_new_folder(out)

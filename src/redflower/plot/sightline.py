@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from redflower.plot.posteriors import MANY_STARS
 from redflower.plot.style import CLOUDS, INK, MEAN, SERIES, SMOOTH, STARS, TRUTH, style
 
 _TICKS_PC = (50, 100, 200, 300, 500, 1000, 2000, 3000, 5000, 10_000, 20_000)
@@ -35,11 +37,16 @@ def sightline_figure(
         axes = figure.subplots()
         used = np.asarray(stars["in_fit"]).astype(bool)
         distance, ebv = (np.asarray(stars[name], dtype=float) for name in ("distance_mean", "ebv_mean"))
-        axes.errorbar(
-            distance[used], ebv[used], yerr=np.asarray(stars["ebv_std"])[used],
-            xerr=np.asarray(stars["distance_std"])[used],
-            fmt="o", ms=2.2, lw=0.35, color=STARS, alpha=_alpha(used.sum()), zorder=1, label="stars, posterior means",
-        )  # fmt: skip
+        limits = _shown_pc(distance[used], np.asarray(profile["distance"], dtype=float))
+        top = float(np.clip(np.quantile(ebv[used], 0.995) * 1.15, 0.15, 2.0)) if used.any() else 0.5
+        if used.sum() > MANY_STARS:
+            _density_of_stars(axes, distance[used], ebv[used], limits, top, log=log)
+        else:
+            axes.errorbar(
+                distance[used], ebv[used], yerr=np.asarray(stars["ebv_std"])[used],
+                xerr=np.asarray(stars["distance_std"])[used],
+                fmt="o", ms=2.2, lw=0.35, color=STARS, alpha=_alpha(used.sum()), zorder=1, label="stars, posterior means",
+            )  # fmt: skip
         nodes = np.asarray(profile["distance"], dtype=float)
         foreground = _zero_point_mag(numbers, nodes)
         for low, high, alpha in (("q05", "q95", 0.18), ("q16", "q84", 0.35)):
@@ -55,13 +62,6 @@ def sightline_figure(
             nodes, foreground + np.asarray(profile["ebv_monotone_q50"]), color=SMOOTH, lw=1.2, ls="--", zorder=4,
             label="non-decreasing profile, median",
         )  # fmt: skip
-        shown = (
-            (np.quantile(distance[used], 0.002), np.quantile(distance[used], 0.995))
-            if used.any()
-            else (50, 5000)
-        )
-        limits = (max(40.0, min(0.8 * shown[0], 0.7 * nodes[0])), 1.1 * max(shown[1], 500.0))
-        top = float(np.clip(np.quantile(ebv[used], 0.995) * 1.15, 0.15, 2.0)) if used.any() else 0.5
         for k, row in enumerate(clouds):
             axes.axvspan(
                 row["distance_pc_q16"], row["distance_pc_q84"], color=CLOUDS, alpha=0.25, lw=0, zorder=0
@@ -83,6 +83,31 @@ def sightline_figure(
             _counts(axes, bins, limits[1], top)
         axes.legend(loc="upper left", fontsize=7.5)
     return figure
+
+
+def _shown_pc(distance_pc: np.ndarray, nodes_pc: np.ndarray) -> tuple[float, float]:
+    """Return limits of the axis: nearly all stars, and the first place where dust is looked for. [pc]"""
+    near, far = np.quantile(distance_pc, (0.002, 0.995)) if len(distance_pc) else (50.0, 5000.0)
+    return max(40.0, min(0.8 * float(near), 0.7 * float(nodes_pc[0]))), 1.1 * max(float(far), 500.0)
+
+
+def _density_of_stars(
+    axes: Axes,
+    distance_pc: np.ndarray,
+    ebv_mag: np.ndarray,
+    limits_pc: tuple[float, float],
+    top_mag: float,
+    *,
+    log: bool,
+) -> None:
+    """Draw how many stars there are where, in grey: their error bars would hide each other and the curves."""
+    near, far = limits_pc if log else (0.0, limits_pc[1])
+    across = (np.log10(near), np.log10(far)) if log else (near, far)
+    axes.hexbin(
+        distance_pc, ebv_mag, gridsize=(60, 30), xscale="log" if log else "linear", mincnt=1, cmap="Greys", lw=0.1,
+        norm=LogNorm(vmin=0.3), extent=(*across, -0.1, top_mag), rasterized=True, zorder=0.5,
+    )  # fmt: skip
+    axes.plot([], [], "h", color="#999999", ms=6, label="stars, posterior means: darker where more")
 
 
 def _zero_point_mag(numbers: dict[str, Any], distance_pc: np.ndarray) -> np.ndarray:

@@ -64,6 +64,33 @@ class Fact(NamedTuple):
     good: bool | None = None
 
 
+def verdict_fact(verdict: Verdict | None, why: str = "") -> Fact:
+    """Return the first fact of every page: whether the model is right for the stars.
+
+    Parameters
+    ----------
+    verdict : on the stars; None if none came with them.
+    why : what to say where it is right, such as which model it is.
+    """
+    question = "Is the model right for these stars?"
+    if verdict is None:
+        return Fact(question, "not known", "No verdict came with them.")
+    if not verdict.good:
+        return Fact(
+            question,
+            "no",
+            "What is wrong stands below; numbers beside are not to be believed yet.",
+            good=False,
+        )
+    answer = "yes" if verdict.enough else "too few stars to say"
+    return Fact(
+        question,
+        answer,
+        why or "Nothing in the stars speaks against it; what was looked at stands below.",
+        verdict.good if verdict.enough else None,
+    )
+
+
 def words(text: str) -> str:
     """Return text as HTML, with what is between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
@@ -91,7 +118,10 @@ def _contents(
     places = [("more figures", "figures")]
     places += [("files and pages", "files")] if links else []
     places += [("the same by hand", "commands")] if commands else []
-    places += [(caption.partition(" (")[0], f"table-{k}") for k, (caption, _, _) in enumerate(tables)]
+    places += [
+        (caption.partition("\n")[0].partition(" (")[0], f"table-{k}")
+        for k, (caption, _, _) in enumerate(tables)
+    ]
     places.append(("provenance", "provenance"))
     anchors = [f"<a href='#{place}'>{words(text)}</a>" for text, place in places]
     return f"<nav aria-label='contents'>{' '.join(anchors)}</nav>"
@@ -142,7 +172,7 @@ def write_page(
     path : the HTML file.
     title, summary : the heading, and the sentence that says what was found.
     figures : captions and figures.
-    tables : captions, column names and rows.
+    tables : captions, column names and rows; what follows a caption's first line explains its terms.
     provenance : what the run used, shown as JSON.
     verdict : on the stars, which stands first; None says that none came with them. Defaults to leaving the matter out.
     facts : what a reader should see before all else.
@@ -183,7 +213,10 @@ def write_page(
         text = html.escape("\n".join(commands))
         parts.append(f"<h2 id='commands'>The same by hand</h2><pre>{text}</pre>")
     for k, (caption, names, rows) in enumerate(tables):
-        parts.append(f"<h2 id='table-{k}'>{words(caption)}</h2><div class='wide'><table><tr>")
+        heading, _, note = caption.partition("\n")
+        parts.append(f"<h2 id='table-{k}'>{words(heading)}</h2>")
+        parts.append(f"<p>{words(note)}</p>" if note else "")
+        parts.append("<div class='wide'><table><tr>")
         parts += [f"<th>{html.escape(name)}</th>" for name in names]
         parts.append("</tr>")
         parts += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]

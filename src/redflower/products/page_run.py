@@ -13,7 +13,8 @@ from redflower.plot.posteriors import (
     reddening_sky,
 )
 from redflower.posterior.usable import usable_rows
-from redflower.products.page import Fact
+from redflower.products.page import Fact, verdict_fact
+from redflower.products.words_clouds import cloud_facts
 
 
 def run_page(numbers: dict[str, Any], *, posteriors: Table, bins: Table) -> dict[str, Any]:
@@ -59,18 +60,7 @@ def run_page(numbers: dict[str, Any], *, posteriors: Table, bins: Table) -> dict
 
 def facts(numbers: dict[str, Any], verdict: Verdict | None) -> list[Fact]:
     """Return the three facts: whether the model is right, how many stars can be used, and the dust."""
-    if verdict is None:
-        first = Fact("Is the model right for these stars?", "not known", "No verdict came with them.")
-    else:
-        answer = "no" if not verdict.good else "yes" if verdict.enough else "too few stars to say"
-        note = (
-            "What is wrong stands below; numbers beside are not to be believed yet."
-            if not verdict.good
-            else numbers["model_why"]
-        )
-        first = Fact(
-            "Is the model right for these stars?", answer, note, verdict.good if verdict.enough else None
-        )
+    first = verdict_fact(verdict, numbers["model_why"])
     n_bands = sum(count > 0 for count in numbers["bands"].values())
     second = Fact(
         "How many stars can be used?",
@@ -108,17 +98,8 @@ def _dust(numbers: dict[str, Any]) -> Fact:
     clouds = numbers.get("clouds")
     if clouds is None:
         return Fact("How much dust?", level, f"{place}. The error is statistical.")
-    best = str(clouds["most_probable_number"])
-    share = clouds["probability"][best]
-    found = [
-        f"{c['distance_pc_q50']:,.0f} pc ({c['distance_pc_q16']:,.0f} - {c['distance_pc_q84']:,.0f}) with "
-        f"{c['ebv_mag_q50']:.3f} mag ({c['ebv_mag_q16']:.3f} - {c['ebv_mag_q84']:.3f})"
-        for c in clouds["clouds"].get(best, [])
-    ]
-    noun = "no cloud" if best == "0" else f"{best} cloud{'s' if best != '1' else ''}"
-    return Fact(
-        "How much dust?", f"{noun} ({100 * share:.0f} %)", "; ".join([*found, f"{place}: {level}"]) + "."
-    )
+    count, where = cloud_facts(clouds)
+    return Fact(count.question, count.value, f"{where.value}. {where.note} {place}: {level}.")
 
 
 def _tables(numbers: dict[str, Any], bins: Table) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:

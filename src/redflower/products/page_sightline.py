@@ -14,9 +14,9 @@ from redflower.plot.sightline import (
     sightline_figure,
     star_sky_figure,
 )
+from redflower.products.page import verdict_fact
+from redflower.products.words_clouds import cloud_facts, clouds_in_words, clouds_sentence, percent
 
-#: A scatter above this share of what the prior allows is said to be at its limit.
-_AT_LIMIT = 0.7
 _COMPARED_PC = (200, 300, 500, 800, 1200, 2000, 3000, 4000)
 
 
@@ -66,13 +66,12 @@ def sightline_page(
     place = ""
     if numbers["l_deg"] is not None:
         place = f" towards l, b = {numbers['l_deg']:.2f}, {numbers['b_deg']:+.2f} deg"
-    odds = [
-        (n, _probability(p), f"{numbers['log_evidence'][n]:.1f}") for n, p in numbers["probability"].items()
-    ]
+    odds = [(n, percent(p), f"{numbers['log_evidence'][n]:.1f}") for n, p in numbers["probability"].items()]
     odds.append(("non-decreasing profile", "", f"{numbers['log_evidence_non_decreasing_profile']:.1f}"))
     tables = [
         (
-            "Clouds of the most probable number of clouds",
+            "Clouds of the most probable number of clouds\nPatchiness: how much a cloud's E(B-V) differs from star to star, as a "
+            "share of its mean. Distance and E(B-V) are medians.",
             ("cloud", "distance [pc]", "68 %", "E(B-V) [mag]", "68 %", "patchiness"),
             [
                 (
@@ -83,12 +82,17 @@ def sightline_page(
                 for row in clouds
             ],
         ),
-        ("Number of clouds (evidences of 3 and more are good to about 0.3)", ("clouds", "probability", "ln evidence"), odds),
         (
-            "Probability of a number of clouds above a given E(B-V), whatever the number of weaker ones",
-            ("E(B-V) at least", *(f"{k} clouds" for k in range(len(numbers["probability"])))),
+            "Number of clouds of any strength\nThe evidence is the probability of all stars' data under a number of clouds, the "
+            "clouds themselves integrated out; a difference of 1 in its natural log is a factor of 2.7 in the odds. Those of 3 "
+            "clouds and more are good to about 0.3. The last row has dust that only ever rises with distance, in no clouds.",
+            ("clouds", "probability", "ln evidence"), odds,
+        ),
+        (
+            "Probability of a number of clouds above a given E(B-V)\nWhatever the number of weaker ones: nothing rules them out.",
+            ("E(B-V) at least", *(clouds_in_words(k) for k in range(len(numbers["probability"])))),
             [
-                (f"{ebv} mag", *(_probability(value) for value in values))
+                (f"{ebv} mag", *(percent(value) for value in values))
                 for ebv, values in numbers["probability_of_clouds_above_mag"].items()
             ],
         ),
@@ -106,10 +110,12 @@ def sightline_page(
     ]  # fmt: skip
     if len(comparisons):
         tables.append(_compared(profile, comparisons, numbers))
+    verdict = verdict_of(numbers["provenance"])
     return {
         "title": f"Dust along the line of sight{place}",
         "summary": clouds_sentence(numbers),
-        "verdict": verdict_of(numbers["provenance"]),
+        "facts": [verdict_fact(verdict), *cloud_facts(numbers)],
+        "verdict": verdict,
         "figures": figures,
         "tables": tables,
     }
@@ -149,58 +155,3 @@ def _compared(
     header = ("distance [pc]", "this fit", *(f"{name} ({part['kind'][0]})" for name, part in parts.items()))
     made = "; ".join(f"{name}: {part['conversion'][0]}" for name, part in parts.items())
     return (f"E(B-V) [mag] beside other sources, foreground included. Converted: {made}", header, rows)
-
-
-def clouds_sentence(numbers: dict[str, Any]) -> str:
-    """Say in words what was found."""
-    best = int(numbers["most_probable_number"])
-    share = numbers["probability"][str(best)]
-    text = f"{numbers['n_stars']} of {numbers['n_stars_given']} stars were fitted. "
-    if best == 0:
-        text += f"No cloud is the most probable answer (probability {_probability(share)})"
-    else:
-        parts = [
-            f"{c['distance_pc_q50']:.0f} pc ({c['distance_pc_q16']:.0f} - {c['distance_pc_q84']:.0f}) with E(B-V) = "
-            f"{c['ebv_mag_q50']:.3f} mag ({c['ebv_mag_q16']:.3f} - {c['ebv_mag_q84']:.3f})"
-            for c in numbers["clouds"][str(best)]
-        ]
-        noun = "cloud is" if best == 1 else "clouds are"
-        text += (
-            f"{best} {noun} the most probable answer (probability {_probability(share)}): {'; '.join(parts)}"
-        )
-    more = numbers["at_least"].get(str(best + 1))
-    if more is not None:
-        text += f"; more clouds have the probability {_probability(more)}"
-    text += ". Counting only clouds of at least 0.02 mag: " + ", ".join(
-        f"{k} with probability {_probability(p)}"
-        for k, p in enumerate(numbers["probability_of_clouds_above_mag"]["0.02"])
-        if p >= 0.005
-    )
-    text += (
-        f". Foreground and zero point of the stars together: {numbers['foreground_mag']:+.3f} ± "
-        f"{numbers['foreground_mag_std']:.3f} mag"
-    )
-    if numbers["drift_mag_per_mag_std"] > 0:
-        text += (
-            f" at {numbers['searched_pc'][0]:.0f} pc, changing by {numbers['drift_mag_per_mag']:+.4f} ± "
-            f"{numbers['drift_mag_per_mag_std']:.4f} mag per magnitude of distance modulus"
-        )
-    allowed_mag = numbers["provenance"]["prior"]["scatter_mag"][1]
-    if numbers["scatter_mag"] > _AT_LIMIT * allowed_mag:
-        text += (
-            f". The stars scatter by {numbers['scatter_mag']:.3f} mag more than their errors, about all that the prior allows "
-            f"({allowed_mag:g} mag): raise the limit with --scatter, and treat the odds with caution"
-        )
-    return (
-        text + f". Outliers: {100 * numbers['outlier_share']:.1f} ± "
-        f"{100 * numbers['outlier_share_std']:.1f} % of the stars. Intervals hold 68 %."
-    )
-
-
-def _probability(value: float) -> str:
-    """Format a probability with two digits, also next to 0 and 1."""
-    if value > 0.995:
-        return f"1 - {1 - value:.0e}" if value < 1.0 - 1e-12 else "1"
-    if value >= 0.005:
-        return f"{value:.2f}"
-    return f"{value:.0e}" if value >= 1e-12 else "0"
