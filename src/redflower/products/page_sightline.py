@@ -15,7 +15,7 @@ from redflower.plot.sightline import (
     star_sky_figure,
 )
 from redflower.products.page import verdict_fact
-from redflower.products.words_clouds import cloud_facts, clouds_in_words, clouds_sentence, percent
+from redflower.products.words_clouds import cloud_facts, clouds_in_words, further_sentence, percent
 
 _COMPARED_PC = (200, 300, 500, 800, 1200, 2000, 3000, 4000)
 
@@ -113,7 +113,7 @@ def sightline_page(
     verdict = verdict_of(numbers["provenance"])
     return {
         "title": f"Dust along the line of sight{place}",
-        "summary": clouds_sentence(numbers),
+        "summary": further_sentence(numbers),
         "facts": [verdict_fact(verdict), *cloud_facts(numbers)],
         "verdict": verdict,
         "figures": figures,

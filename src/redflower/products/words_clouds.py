@@ -73,19 +73,24 @@ def _foreground(numbers: dict[str, Any]) -> str:
 def clouds_sentence(numbers: dict[str, Any]) -> str:
     """Say in words what was found, for a terminal: what matters first, then what to mind."""
     count, where = cloud_facts(numbers)
+    return (
+        f"Clouds of at least {MATTERS_MAG} mag: {count.value}. {count.note} The most probable clouds of any strength: "
+        f"{where.value}. {where.note} {further_sentence(numbers)}"
+    )
+
+
+def further_sentence(numbers: dict[str, Any]) -> str:
+    """Say in words what the facts do not: the odds of clouds of any strength, and what to mind."""
     best = int(numbers["most_probable_number"])
     share = percent(numbers["probability"][str(best)])
-    any_strength = f"Of any strength, {clouds_in_words(best)} is the most probable answer ({share})"
+    text = f"Of any strength, {clouds_in_words(best)} is the most probable answer ({share})"
     more = numbers["at_least"].get(str(best + 1))
     if more is not None:
-        any_strength += f"; more clouds, weak ones that nothing rules out, have {percent(more)}"
-    text = (
-        f"Clouds of at least {MATTERS_MAG} mag: {count.value}. {count.note} {any_strength}: {where.value}. {where.note} "
-        f"{numbers['n_stars']:,} of {numbers['n_stars_given']:,} stars were fitted"
-    )
+        text += f"; more clouds, weak ones that nothing rules out, have {percent(more)}"
+    text += f". {numbers['n_stars']:,} of {numbers['n_stars_given']:,} stars were fitted"
     if numbers["drift_mag_per_mag_std"] > 0:
         text += (
-            f". That zero point is the one at {numbers['searched_pc'][0]:.0f} pc, changing by "
+            f". The zero point that all stars share is that at {numbers['searched_pc'][0]:.0f} pc, changing by "
             f"{numbers['drift_mag_per_mag']:+.4f} ± {numbers['drift_mag_per_mag_std']:.4f} mag per magnitude of distance modulus"
         )
     allowed_mag = numbers["provenance"]["prior"]["scatter_mag"][1]
