@@ -2,7 +2,7 @@
 
 Usage: python -m scripts.make_reference_posteriors OUT.parquet [--draws 3000]
 
-The stars are of the mock sky behind clouds, E(B-V) from 0 to 0.45 mag and G from 13.6 to 18.9, with the surveys' errors. The
+The stars are of the mock sky behind clouds, E(B-V) from 0 to 0.26 mag and G from 13.6 to 18.9, with the surveys' errors. The
 table holds all that a likelihood needs of a star, the distance prior at its place, and what four chains by NUTS found. Beside it
 OUT.json has the checksum, the model and the settings. `tests/posterior/test_reference_posteriors.py` reads both from tests/data.
 Some minutes of two cores. Make them again where the shipped mock-sky changes, and for nothing else: an engine that moved is what
