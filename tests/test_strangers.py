@@ -48,6 +48,16 @@ def test_networks_that_no_file_has_room_for_are_refused_before_they_are_made(
         redflower.load_model(path)
 
 
+def test_what_a_model_says_is_shown_in_a_line_without_control_characters(tmp_path: Path) -> None:
+    path = with_header(
+        tmp_path / "m.safetensors", lambda header: header.update(bands="\x1b[31m" + "x" * 9000)
+    )
+    with pytest.raises(ModelError) as refused:
+        redflower.load_model(path)
+    assert len(str(refused.value)) < 1000
+    assert str(refused.value).isprintable()
+
+
 @pytest.mark.parametrize(
     ("reader", "content"),
     [(redflower.read_offsets, DEEP), (read_column_map, f"a = {DEEP}"), (read_releases, f"a = {DEEP}")],

@@ -21,6 +21,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def readers() -> dict[str, Callable[[Path], Any]]:
 
 NAMES = {
     "model": "m.safetensors", "offsets": "offsets.json", "column map": "columns.toml", "survey releases": "releases.toml",
-    "distance prior": "prior.csv", "dust map": "dust.fits", "sky map": "sky.fits", "selection": "selection.npz",
+    "distance prior": "prior.csv", "dust map": "dust.fits", "sky map": "sky.fits", "selection": "selection.safetensors",
     "run record": "out.parquet.run.json",
 }  # fmt: skip
 
@@ -82,11 +83,15 @@ def make_good(folder: Path) -> None:
     from astropy.table import Table
 
     import redflower
+    from redflower.catalogue.maps.selection import SelectionCounts, build_selection
+    from redflower.catalogue.maps.selection_file import write_selection
     from redflower.flow.model_file import shipped_models
     from redflower.products.skymap import SkyMap, write_sky_map
     from redflower.scale.run_record import write_record
 
     shutil.copy(shipped_models()["mock-sky"], folder / NAMES["model"])
+    n_all = np.full((12, 1, 1), 100)
+    counts = SelectionCounts(n_all, n_all // 2, np.array([14.0, 15.0]), np.array([0.0, 1.0]), 1)
     stars = Table(
         {"source_id": np.arange(1, 9), "ebv_mean": np.linspace(0, 0.3, 8) * u.mag, "status": ["ok"] * 8}
     )
@@ -105,11 +110,9 @@ def make_good(folder: Path) -> None:
         '[columns]\nra = "RAJ2000"\ndec = "DEJ2000"\n\n[photometry]\nps1 = "archive"\n'
     )
     offsets = {
-        "model": "mock-sky",
-        "offsets_mag": {"ps1_g": 0.01},
-        "errors_mag": {"ps1_g": 0.001},
-        "n_stars": 100,
-    }
+        "format": "redflower-offsets", "format_version": 1, "bands": ["ps1_g", "ps1_r"], "offset_mag": [0.01, -0.01],
+        "covariance_mag2": [[1e-6, 0.0], [0.0, 1e-6]], "model": "mock-sky-1", "provenance": {"stars": 100},
+    }  # fmt: skip
     (folder / NAMES["offsets"]).write_text(json.dumps(offsets))
     column = fits.Column("EBV", "E", unit="mag", array=np.full(12 * 16**2, 0.02, np.float32))
     hdu = fits.BinTableHDU.from_columns([column])
@@ -122,7 +125,7 @@ def make_good(folder: Path) -> None:
         SkyMap(4, np.array([7]), np.array([300.0, 900.0]), one, 0.1 * one, np.array([40])),
         folder / NAMES["sky map"],
     )
-    np.savez(folder / NAMES["selection"], a=np.zeros(3), header=np.array("{}"))
+    write_selection(build_selection(counts), folder / NAMES["selection"])
     out = folder / "out.parquet"
     out.write_bytes(b"x")
     content = {
@@ -434,8 +437,10 @@ def run(good: Path, n_inputs: int) -> None:
     lines = table({"kind of file": "", "inputs": ",", "read": ",", "refused": ",", "faults": ","})
     faults: list[str] = []
     total = 0
-    for kind in [*readers(), "by hand"]:
-        found = tried(kind, good, n_inputs)
+    kinds = [*readers(), "by hand"]
+    with ThreadPoolExecutor(4) as pool:
+        of_kinds = list(pool.map(lambda kind: tried(kind, good, n_inputs), kinds))
+    for kind, found in zip(kinds, of_kinds, strict=True):
         states = [state for _, state, _ in found]
         lines.row(kind, len(found), *(states.count(state) for state in ("read", "refused", "fault")))
         faults += [f"{kind}, {what}: {why}" for what, state, why in found if state == "fault"]

@@ -143,6 +143,6 @@ def read_offsets(path: "str | Path") -> PhotometricOffsets:
         raise InputError(f"offsets {path} cannot be read: {problem.strerror or problem}.") from None
     except (ValueError, KeyError, TypeError, UnicodeDecodeError, RecursionError) as problem:
         raise InputError(
-            f"{path} is no file of offsets ({type(problem).__name__}: {problem}). Give the offsets.json that `redflower "
+            f"{path} is no file of offsets ({type(problem).__name__}: {problem!s:.300}). Give the offsets.json that `redflower "
             "calibrate` writes."
         ) from None

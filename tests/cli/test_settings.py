@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 
 from redflower import compile_cache
+from redflower.api.processes import worker_count
 
 
 def test_compiled_programs_are_kept_unless_jax_is_told_otherwise(tmp_path: Path, monkeypatch) -> None:
@@ -19,5 +20,8 @@ def test_compiled_programs_are_kept_unless_jax_is_told_otherwise(tmp_path: Path,
         jax.config.update("jax_compilation_cache_dir", "/elsewhere")
         compile_cache.keep_compiled_programs()
         assert jax.config.values["jax_compilation_cache_dir"] == "/elsewhere"
+        jax.config.update("jax_compilation_cache_dir", None)
+        worker_count(1, 10, 2.5)  # what `redflower.infer` begins with
+        assert jax.config.values["jax_compilation_cache_dir"] == str(folder)
     finally:
         jax.config.update("jax_compilation_cache_dir", before)

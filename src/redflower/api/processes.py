@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
+from redflower.compile_cache import keep_compiled_programs
 from redflower.errors import InputError, WorkerError
 from redflower.platforms import available_bytes, compute_platform, cores, worker_environment
 from redflower.posterior import InferenceSettings
@@ -32,6 +33,7 @@ def worker_count(workers: int | None, n_stars: int | None, core_ms: float) -> in
     ------
     InputError : the number is none, or more than one is asked for on a GPU.
     """
+    keep_compiled_programs()  # what is called from Python starts as fast the second time as a command does
     on_cpu = compute_platform() == "cpu"
     if workers is not None:
         if isinstance(workers, bool) or workers != int(workers) or workers < 1:

@@ -14,6 +14,8 @@ from redflower.flow.model import FORMAT, FORMAT_VERSION, Model, model_from_parts
 from redflower.platforms import compute_platform
 
 SUFFIX = ".safetensors"
+#: What a damaged file says is shown up to this length. [character]
+_SHOWN_MAX = 300
 
 
 def save_model(model: Model, path: str | Path) -> Path:
@@ -101,9 +103,14 @@ def load_model(name_or_path: str | Path) -> Model:
         return model_from_parts(arrays, header)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError(
-            f"load_model({str(path)!r}): the file is damaged: {type(error).__name__}: {error}. "
+            f"load_model({str(path)!r}): the file is damaged: {type(error).__name__}: {_plain(error)}. "
             "Fetch it again, or train a new one with `redflower train`."
         ) from error
+
+
+def _plain(error: Exception) -> str:
+    """Return what an error says, as a terminal may show it: parts of it are the file's, which may be a stranger's."""
+    return "".join(one if one.isprintable() else "?" for one in str(error)[:_SHOWN_MAX])
 
 
 def shipped_models() -> dict[str, Path]:

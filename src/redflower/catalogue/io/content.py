@@ -1,6 +1,7 @@
 """What a file is by its first bytes, for files whose names say otherwise."""
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,7 @@ def check_content(path: Path, ending: str) -> None:
         try:
             with gzip.open(path) as unpacked:
                 head = unpacked.read(_LOOK)
-        except (OSError, EOFError):
+        except (OSError, EOFError, zlib.error):
             return  # the reader says what is wrong
     elif is_gzip and ending != ".parquet":
         raise TableError(f"{path} is packed by gzip; let its name end in {ending}.gz.")
@@ -80,7 +81,7 @@ def _refuse_too_large(path: Path) -> None:
         with gzip.open(path) as unpacked:
             while size <= there and (read := len(unpacked.read(_CHUNK))):
                 size += read
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return  # the reader says what is wrong
     if size > there:
         raise TableError(
