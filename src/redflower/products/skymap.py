@@ -185,5 +185,6 @@ def read_sky_map(path: "str | Path") -> SkyMap:
                 n_stars=count,
                 verdict=_verdict_in(header),
             )
-    except (OSError, KeyError) as problem:
-        raise InputError(f"{path} is not a sky map of redflower: {problem}.") from problem
+    except Exception as problem:  # astropy raises what it likes on a damaged header
+        why = (str(problem).splitlines() or [type(problem).__name__])[0]
+        raise InputError(f"{path} is not a sky map of redflower: {why:.300}.") from problem

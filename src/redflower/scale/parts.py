@@ -243,7 +243,7 @@ def read_record(path: Path) -> PartRecord | None:
             name: {str(word): int(n) for word, n in content[name].items()} for name in ("statuses", "engines")
         }
         return PartRecord(**numbers, **counts, sha256=str(content["sha256"]), failures=failures)  # type: ignore[arg-type]
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

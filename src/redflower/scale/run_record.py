@@ -119,8 +119,10 @@ def _finished(folder: Path, name: str, path: Path, *, resumable: bool) -> RunSta
     try:
         facts, n_failed = _facts(content)
         size, checksum = int(content["out"]["bytes"]), str(content["out"]["sha256"])
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        return RunState(name, "unreadable", (f"{path.name} lacks what a record has: {problem!r}",))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as problem:
+        return RunState(
+            name, "unreadable", (f"{path.name} lacks what a record has: {_plain(repr(problem))}",)
+        )
     out = (
         folder / name
     )  # by the name of the record: what stands in it is a stranger's, and may name any place

@@ -131,12 +131,18 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
         raise
     except Exception as problem:
         raise InputError(
-            f"dust map {path} cannot be read as FITS: {str(problem).splitlines()[0]}. Fetch it again."
+            f"dust map {path} cannot be read as FITS: {(str(problem).splitlines() or [type(problem).__name__])[0]}. "
+            "Fetch it again."
         ) from problem
-    order = _order(path, header)
-    frame = _frame(path, header, notes)
+    try:
+        order = _order(path, header)
+        frame = _frame(path, header, notes)
+        values, nside = _pixels(path, header, index, listed)
+    except fits.VerifyError as problem:  # a card is read when it is asked for
+        raise InputError(
+            f"dust map {path} cannot be read as FITS: {problem!s:.300}. Fetch it again."
+        ) from problem
     notes.append(note)
-    values, nside = _pixels(path, header, index, listed)
     known = scale_of_file(path.name)
     factor = known.factor * scale
     notes.append(describe_scale(path.name, known, scale))
