@@ -190,5 +190,8 @@ def test_m67_as_vizier_delivers_it_takes_one_command(shared_data, tmp_path) -> N
     result = redflower.run(table, tmp_path / "m67", photometry=PHOTOMETRY, progress=False)
     assert result.numbers["model"].startswith("archive-sky")
     assert all(n > 0 for n in result.numbers["bands"].values())
-    # The literature has 0.04 mag; archive-sky is good to 0.01 mag on such stars (docs/measured/archive-sky.md).
-    assert result.numbers["mean_reddening"]["ebv_mag"] == pytest.approx(0.04, abs=0.015)
+    # The literature has 0.04 mag. A mean that is further off than archive-sky is good for must not come with a green verdict:
+    # Gaia's DR2 has RP of this cluster some 0.02 mag off what the model expects.
+    off_mag = abs(result.numbers["mean_reddening"]["ebv_mag"] - 0.04)
+    assert off_mag < 0.015 or not result.verdict.good
+    assert off_mag < 0.03
