@@ -26,9 +26,9 @@ def mean_over_areas(values: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray) ->
 @pytest.mark.slow
 def test_a_field_is_better_than_binned_means_and_knows_its_error() -> None:
     """2,000 stars. Some 60 areas that are alike over a degree or two: shares are known to 0.1 or so."""
-    dust = draw_dust_field(
-        PATCH, [DustSheet(300.0, 0.05, 0.7, 0.5), DustSheet(900.0, 0.06, 0.3, 1.5)], seed=1
-    )
+    near = DustSheet(distance_pc=300.0, ebv_mag=0.05, log_scatter=0.7, length_deg=0.5)
+    far = DustSheet(distance_pc=900.0, ebv_mag=0.06, log_scatter=0.3, length_deg=1.5)
+    dust = draw_dust_field(PATCH, [near, far], seed=1)
     table = field_table(2000, dust, seed=3)
     field = redflower.field_map(
         table, distance_pc=[600.0, 2000.0], nside=256, shell_mag=0.5, settings=SETTINGS
