@@ -13,6 +13,8 @@ from astropy.table import vstack
 from redflower.api.sky_maps import make_sky_map
 from redflower.calibrate.verdict import Verdict
 from redflower.errors import InputError
+from redflower.products.field_file import read_field_map, write_field_map
+from redflower.products.field_map import FieldMap
 from redflower.products.skymap import read_sky_map, write_sky_map
 from tests.helpers.open_everywhere import check_opens
 from tests.helpers.sightlines import posterior_table
@@ -63,6 +65,16 @@ def test_distances_are_interpolated_and_not_extrapolated(sky) -> None:
     assert np.isnan(found[2])
 
 
+def test_positions_may_come_in_any_shape(sky) -> None:
+    """A table of positions, with distances and without, has what each of them has alone."""
+    l_deg, b_deg = (np.resize(a, (2, 3)) for a in sky.centres_deg())
+    flat = SkyCoord(l_deg.ravel() * u.deg, b_deg.ravel() * u.deg, distance=600 * u.pc, frame="galactic")
+    whole = SkyCoord(l_deg * u.deg, b_deg * u.deg, distance=600 * u.pc, frame="galactic")
+    np.testing.assert_array_equal(sky.query(whole), sky.query(flat).reshape(2, 3))
+    plain = SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic")
+    assert sky.query(plain).shape == (2, 3, len(sky.distance_pc))
+
+
 def test_the_verdict_on_the_stars_comes_back_from_the_file(sky, tmp_path: Path) -> None:
     assert sky.verdict is None  # the invented table tells none
     text = "these stars are not on this model's photometric scale: " + "i is +24 +- 1.0 mmag off, " * 9
@@ -97,3 +109,28 @@ def test_bad_requests_are_refused(change, message) -> None:
     arguments = {"nside": 8, "distance_pc": [100.0]} | change
     with pytest.raises(InputError, match=message):
         make_sky_map(posterior_table(25, []), **arguments)
+
+
+@pytest.mark.parametrize(
+    "facts", ['{"verdict": "fine", "numbers": {}}', '{"verdict": {"lines": [7]}, "numbers": {}}', "[1]", "{"]
+)
+def test_a_map_whose_facts_are_spoilt_is_one_message(sky, facts: str, tmp_path: Path) -> None:
+    """Of both kinds of maps; each is read when its facts are whole."""
+    half = np.full((3, 1, 2), 0.05)
+    field = FieldMap(
+        nside=64, pixel=np.array([7]), distance_pc=np.array([300.0, 900.0]), samples_mag=half,
+        zero_point_mag=np.zeros((3, 1)), groups=("ALL",), n_star=np.array([40]), served=np.ones(1),
+        resolution_deg=np.full((1, 2), 0.5), numbers={},
+    )  # fmt: skip
+    write_sky_map(sky, tmp_path / "sky.fits")
+    write_field_map(field, tmp_path / "field.fits")
+    for read, name, what in (
+        (read_sky_map, "sky.fits", "a sky map"),
+        (read_field_map, "field.fits", "a map of a field"),
+    ):
+        read(tmp_path / name)
+        with fits.open(tmp_path / name, mode="update") as file:
+            file["REDDENING"].header.remove("HISTORY", ignore_missing=True, remove_all=True)
+            file["REDDENING"].header.add_history(f"redflower: {facts}")
+        with pytest.raises(InputError, match=f"is not {what} of redflower"):
+            read(tmp_path / name)

@@ -9,6 +9,7 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Float, Int
 
+from redflower.api.map_arguments import checked_distances
 from redflower.api.posteriors import ebv_prior_mag, open_posteriors
 from redflower.api.sightlines import outlier_probabilities, sightline_rows
 from redflower.calibrate.verdict import Verdict, verdict_of
@@ -117,7 +118,7 @@ def make_field_map(
     check_seed(seed)
     if nside is not None and (nside < 1 or nside & (nside - 1) or nside > LADDER[0]):
         raise InputError(f"a field map needs nside as a power of 2 of up to {LADDER[0]}; got {nside}.")
-    asked = _checked_distances(distance_pc)
+    asked = None if distance_pc is None else checked_distances(distance_pc, "a field map")
     stars, verdict = open_field_stars(posteriors, zero_point_of)
     settings, prior = settings or FieldSettings(), prior or FieldPrior()
     n_all = settings.n_chains * (
@@ -261,18 +262,3 @@ def _groups(
             f"{', '.join(few[:5])}."
         )
     return number, tuple(str(g).upper() for g in groups)
-
-
-def _checked_distances(distance_pc: Sequence[float] | None) -> np.ndarray | None:
-    if distance_pc is None:
-        return None
-    distance = np.asarray(distance_pc, dtype=float)
-    if (
-        distance.ndim != 1
-        or not len(distance)
-        or not np.isfinite(distance).all()
-        or distance[0] <= 0
-        or (np.diff(distance) <= 0).any()
-    ):
-        raise InputError(f"a field map needs rising positive distances; got {list(distance_pc)}.")
-    return distance

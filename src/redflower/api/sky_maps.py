@@ -9,6 +9,7 @@ import astropy.units as u
 import numpy as np
 from astropy_healpix import HEALPix
 
+from redflower.api.map_arguments import checked_distances
 from redflower.api.posteriors import ebv_prior_mag, open_posteriors
 from redflower.api.processes import shared_out, worker_count
 from redflower.api.sightlines import outlier_probabilities, sightline_rows
@@ -73,16 +74,9 @@ def make_sky_map(
     """
     compute_platform()
     check_seed(seed)
-    distance = np.asarray(distance_pc, dtype=float)
     if nside < 1 or nside & (nside - 1):
         raise InputError(f"a sky map needs nside as a power of 2; got {nside}.")
-    if (
-        not len(distance)
-        or not np.isfinite(distance).all()
-        or distance[0] <= 0
-        or (np.diff(distance) <= 0).any()
-    ):
-        raise InputError(f"a sky map needs rising positive distances; got {list(distance_pc)}.")
+    distance = checked_distances(distance_pc, "a sky map")
     what = str(posteriors) if isinstance(posteriors, (str, Path)) else "map's input"
     posteriors = open_posteriors(posteriors, what)
     if not {"l", "b"} <= set(posteriors.colnames):

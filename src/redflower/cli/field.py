@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from redflower.cli.maps import check_map_output, distances_of, draw_beside
 from redflower.cli.progress import counter, say, warn_of_verdict
-from redflower.errors import InputError
 
 #: Chains whose R-hat is above this have not come to agree.
 R_HAT_MAX = 1.2
@@ -49,24 +49,12 @@ def field(
 ) -> None:
     """Infer the dust of a region, E(B-V) [mag] out to distances with samples, from all its stars at once."""
     from redflower.api.field_maps import make_field_map
-    from redflower.catalogue import check_writable
     from redflower.field.prior import FieldPrior
     from redflower.field.sampler import FieldSettings
-    from redflower.files import check_outputs, written_whole
-    from redflower.plot.sky_map import sky_map_figure
-    from redflower.plot.style import save_figure
     from redflower.products.field_file import write_field_map
 
-    check_writable(out)
-    if out.suffix != ".fits":
-        raise InputError(f"{out}: a map of a field is written as .fits.")
-    check_outputs({"the picture": out.with_suffix(".png")}, {"POSTERIORS": posteriors})
-    try:
-        distance_pc = None if distances is None else [float(part) for part in distances.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--distances {distances!r}: give distances in pc with commas, e.g. 300,1000."
-        ) from None
+    check_map_output(out, posteriors, "a map of a field")
+    distance_pc = None if distances is None else distances_of(distances)
     with counter("draws", None) as progress:
         found = make_field_map(
             posteriors,
@@ -80,9 +68,7 @@ def field(
             progress=progress,
         )
     write_field_map(found, out)
-    picture = out.with_suffix(".png")
-    with written_whole(picture) as part:
-        save_figure(sky_map_figure(found), part, format="png", dpi=200)
+    picture = draw_beside(found, out)
     warn_of_verdict(found.verdict)
     flagged = int((found.flags != 0).sum())
     say(

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from redflower.cli.maps import check_map_output, distances_of, draw_beside
 from redflower.cli.options import WORKERS_HELP
 from redflower.cli.progress import counter, say, warn_of_verdict
-from redflower.errors import InputError
 
 
 def sky_map(
@@ -25,22 +25,10 @@ def sky_map(
 ) -> None:
     """Map mean E(B-V) [mag] out to chosen distances over the sky: every pixel is fitted as a sightline of its own."""
     from redflower.api.sky_maps import make_sky_map
-    from redflower.catalogue import check_writable
-    from redflower.files import check_outputs, written_whole
-    from redflower.plot.sky_map import sky_map_figure
-    from redflower.plot.style import save_figure
     from redflower.products.skymap import write_sky_map
 
-    check_writable(out)
-    if out.suffix != ".fits":
-        raise InputError(f"{out}: a sky map is written as .fits.")
-    check_outputs({"the picture": out.with_suffix(".png")}, {"POSTERIORS": posteriors})
-    try:
-        distance_pc = [float(part) for part in distances.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--distances {distances!r}: give distances in pc with commas, e.g. 300,1000."
-        ) from None
+    check_map_output(out, posteriors, "a sky map")
+    distance_pc = distances_of(distances)
     with counter("pixels", None) as progress:
         sky = make_sky_map(
             posteriors,
@@ -52,9 +40,7 @@ def sky_map(
             progress=progress,
         )
     write_sky_map(sky, out)
-    picture = out.with_suffix(".png")
-    with written_whole(picture) as part:
-        save_figure(sky_map_figure(sky), part, format="png", dpi=200)
+    picture = draw_beside(sky, out)
     warn_of_verdict(sky.verdict)
     say(f"{len(sky.pixel)} pixels with {sky.n_stars.min()} to {sky.n_stars.max()} stars written to {out}")
     say(f"their picture is in {picture}")

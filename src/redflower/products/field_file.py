@@ -1,6 +1,5 @@
 """The file of a map of a field: one FITS file with the map, its samples and its coverage."""
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +10,10 @@ from redflower.calibrate.verdict import verdict_of
 from redflower.errors import InputError
 from redflower.files import written_whole
 from redflower.products.field_map import FieldMap
+from redflower.products.healpix import healpix_table, keep_facts, kept_facts, reading_map
 from redflower.provenance import VERSION
 
 _FORMAT: Final = "redflower-field-1"
-_FACTS: Final = "redflower:"
 
 
 def write_field_map(field: FieldMap, path: Path) -> None:
@@ -40,18 +39,9 @@ def write_field_map(field: FieldMap, path: Path) -> None:
         fits.Column("SERVED", "E", array=field.served),
         fits.Column("FLAGS", "J", array=field.flags),
     ]
-    table = fits.BinTableHDU.from_columns(columns, name="REDDENING")
-    table.header.update(
-        {
-            "PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "COORDSYS": "G", "NSIDE": field.nside,
-            "INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "FIRSTPIX": 0, "LASTPIX": 12 * field.nside**2 - 1,
-            "GRAIN": 1, "CREATOR": f"redflower {VERSION}", "REDFLOW": _FORMAT,
-        }
-    )  # fmt: skip
-    if field.verdict is not None:
-        table.header["VERDICT"] = field.verdict.heading
-    facts = {"numbers": field.numbers, "verdict": None if field.verdict is None else field.verdict.as_dict()}
-    table.header.add_history(f"{_FACTS} {json.dumps(facts)}")
+    table = healpix_table(columns, field.nside)
+    table.header["REDFLOW"] = _FORMAT
+    keep_facts(table.header, field.verdict, numbers=field.numbers)
     samples = fits.ImageHDU(field.samples_mag.astype(np.float32), name="SAMPLES")
     samples.header["BUNIT"] = "mag"
     zero = [
@@ -123,26 +113,22 @@ def read_field_map(path: "str | Path") -> FieldMap:
     >>> redflower.read_field_map("a-field.fits").samples_mag.shape
     (3, 1, 2)
     """
-    try:
-        with fits.open(path, memmap=False) as file:
-            table, zero = file["REDDENING"], file["ZERO_POINT"]
-            data, header = table.data, table.header
-            distance = np.asarray(file["DISTANCE"].data["DISTANCE"], dtype=float)
-            history = "".join(map(str, header.get("HISTORY", ())))
-            facts = json.loads(history.removeprefix(_FACTS))
-            resolution = np.stack([data[f"RESOLUTION_{d:.0f}PC"] for d in distance], axis=1)
-            return FieldMap(
-                nside=int(header["NSIDE"]),
-                pixel=np.asarray(data["PIXEL"]).astype(np.int64),
-                distance_pc=distance,
-                samples_mag=np.asarray(file["SAMPLES"].data, dtype=np.float32),
-                zero_point_mag=np.stack([zero.data[n] for n in zero.data.names], axis=1).astype(float),
-                groups=tuple(zero.data.names),
-                n_star=np.asarray(data["N_STAR"]).astype(np.int64),
-                served=np.asarray(data["SERVED"]).astype(float),
-                resolution_deg=resolution.astype(float),
-                numbers={name: (a, b) for name, (a, b) in facts["numbers"].items()},
-                verdict=verdict_of({"verdict": facts["verdict"]}),
-            )
-    except (OSError, KeyError, ValueError) as problem:
-        raise InputError(f"{path} is not a map of a field of redflower: {problem}.") from problem
+    with reading_map(path, "a map of a field"), fits.open(path, memmap=False) as file:
+        table, zero = file["REDDENING"], file["ZERO_POINT"]
+        data, header = table.data, table.header
+        distance = np.asarray(file["DISTANCE"].data["DISTANCE"], dtype=float)
+        facts = kept_facts(header)
+        resolution = np.stack([data[f"RESOLUTION_{d:.0f}PC"] for d in distance], axis=1)
+        return FieldMap(
+            nside=int(header["NSIDE"]),
+            pixel=np.asarray(data["PIXEL"]).astype(np.int64),
+            distance_pc=distance,
+            samples_mag=np.asarray(file["SAMPLES"].data, dtype=np.float32),
+            zero_point_mag=np.stack([zero.data[n] for n in zero.data.names], axis=1).astype(float),
+            groups=tuple(zero.data.names),
+            n_star=np.asarray(data["N_STAR"]).astype(np.int64),
+            served=np.asarray(data["SERVED"]).astype(float),
+            resolution_deg=resolution.astype(float),
+            numbers={name: (a, b) for name, (a, b) in facts["numbers"].items()},
+            verdict=verdict_of(facts),
+        )

@@ -7,12 +7,12 @@ from typing import Final
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy_healpix import HEALPix
 from jaxtyping import Float, Int
 
 from redflower.calibrate.verdict import Verdict
 from redflower.cards import card, line
 from redflower.errors import InputError
+from redflower.products.healpix import pixel_centres_deg, rows_towards
 
 #: What a query may ask for.
 MODES: Final = ("mean", "std", "median", "percentile", "samples", "random_sample")
@@ -75,8 +75,7 @@ class FieldMap:
 
     def centres_deg(self) -> tuple[np.ndarray, np.ndarray]:
         """Return Galactic longitudes and latitudes of the pixels' centres. [deg]"""
-        lon, lat = HEALPix(nside=self.nside, order="nested").healpix_to_lonlat(self.pixel)
-        return lon.to_value(u.deg), lat.to_value(u.deg)
+        return pixel_centres_deg(self.nside, self.pixel)
 
     def coordinates(self) -> SkyCoord:
         """Return the pixels' centres as coordinates."""
@@ -115,10 +114,8 @@ class FieldMap:
         if (mode == "percentile") != (pct is not None):
             raise InputError("query needs pct, from 0 to 100, with mode='percentile' and with no other.")
         galactic = coordinates.galactic
-        grid = HEALPix(nside=self.nside, order="nested")
-        wanted = np.atleast_1d(grid.lonlat_to_healpix(galactic.l, galactic.b)).ravel()
-        row = np.clip(np.searchsorted(self.pixel, wanted), 0, len(self.pixel) - 1)
-        here = np.where((self.pixel[row] == wanted)[:, None], self.samples_mag[:, row], np.nan)
+        row, there = rows_towards(self.nside, self.pixel, galactic)
+        here = np.where(there[:, None], self.samples_mag[:, row], np.nan)
         shape = coordinates.shape
         if galactic.distance.unit != u.dimensionless_unscaled:
             asked = np.atleast_1d(galactic.distance.to_value(u.pc)).ravel()

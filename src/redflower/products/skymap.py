@@ -1,25 +1,26 @@
 """A map of the sky: mean E(B-V) out to chosen distances in HEALPix pixels, and its file."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import astropy.units as u
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from astropy_healpix import HEALPix
 from jaxtyping import Float, Int
 
 from redflower.calibrate.verdict import Verdict, verdict_of
 from redflower.cards import card, line
 from redflower.errors import InputError
 from redflower.files import written_whole
-from redflower.provenance import VERSION
-
-#: What the verdict's lines in a map's header begin with.
-_VERDICT: Final = "redflower:"
+from redflower.products.healpix import (
+    healpix_table,
+    keep_facts,
+    kept_facts,
+    pixel_centres_deg,
+    reading_map,
+    rows_towards,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,8 +48,7 @@ class SkyMap:
 
     def centres_deg(self) -> tuple[np.ndarray, np.ndarray]:
         """Return Galactic longitudes and latitudes of the pixels' centres. [deg]"""
-        lon, lat = HEALPix(nside=self.nside, order="nested").healpix_to_lonlat(self.pixel)
-        return lon.to_value(u.deg), lat.to_value(u.deg)
+        return pixel_centres_deg(self.nside, self.pixel)
 
     def __repr__(self) -> str:
         return line("sky map", self._facts())
@@ -80,15 +80,11 @@ class SkyMap:
         NaN outside the map's pixels.
         """
         galactic = coordinates.galactic
-        grid = HEALPix(nside=self.nside, order="nested")
-        wanted = np.atleast_1d(grid.lonlat_to_healpix(galactic.l, galactic.b))
-        order = np.argsort(self.pixel)
-        place = np.clip(np.searchsorted(self.pixel[order], wanted), 0, len(order) - 1)
-        row = order[place]
-        values = np.where((self.pixel[row] == wanted)[:, None], self.ebv_mag[row], np.nan)
+        row, there = rows_towards(self.nside, self.pixel, galactic)
+        values = np.where(there[:, None], self.ebv_mag[row], np.nan)
         if galactic.distance.unit == u.dimensionless_unscaled:
             return values.reshape(*coordinates.shape, -1)
-        asked = np.atleast_1d(galactic.distance.to_value(u.pc))
+        asked = np.atleast_1d(galactic.distance.to_value(u.pc)).ravel()
         found = [
             np.interp(d, self.distance_pc, row_values, left=np.nan, right=np.nan)
             for d, row_values in zip(asked, values, strict=True)
@@ -105,12 +101,6 @@ def is_sky_map(path: Path) -> bool:
         return False
 
 
-def _verdict_in(header: fits.Header) -> Verdict | None:
-    """Return the verdict on the stars that a map's header holds."""
-    text = "".join(map(str, header.get("HISTORY", ())))
-    return verdict_of(json.loads(text.removeprefix(_VERDICT))) if text.startswith(_VERDICT) else None
-
-
 def write_sky_map(sky: SkyMap, path: Path) -> None:
     """Write a map as a FITS binary table of HEALPix pixels with explicit indices, units in every column."""
     if path.suffix != ".fits":
@@ -120,19 +110,10 @@ def write_sky_map(sky: SkyMap, path: Path) -> None:
         columns.append(fits.Column(f"EBV_{distance:.0f}PC", "E", unit="mag", array=sky.ebv_mag[:, k]))
         columns.append(fits.Column(f"EBV_STD_{distance:.0f}PC", "E", unit="mag", array=sky.ebv_std_mag[:, k]))
     columns.append(fits.Column("N_STARS", "J", array=sky.n_stars))
-    table = fits.BinTableHDU.from_columns(columns, name="REDDENING")
-    table.header.update(
-        {
-            "PIXTYPE": "HEALPIX", "ORDERING": "NESTED", "COORDSYS": "G", "NSIDE": sky.nside,
-            "INDXSCHM": "EXPLICIT", "OBJECT": "PARTIAL", "FIRSTPIX": 0, "LASTPIX": 12 * sky.nside**2 - 1,
-            "GRAIN": 1, "CREATOR": f"redflower {VERSION}",
-        }
-    )  # fmt: skip
+    table = healpix_table(columns, sky.nside)
     for k, distance in enumerate(sky.distance_pc):
         table.header[f"DIST{k}"] = (float(distance), "[pc]")
-    if sky.verdict is not None:
-        table.header["VERDICT"] = sky.verdict.heading
-        table.header.add_history(f"{_VERDICT} {json.dumps({'verdict': sky.verdict.as_dict()})}")
+    keep_facts(table.header, sky.verdict)
     with written_whole(path) as part:
         fits.HDUList([fits.PrimaryHDU(), table]).writeto(part)
 
@@ -164,27 +145,23 @@ def read_sky_map(path: "str | Path") -> SkyMap:
     >>> redflower.read_sky_map("a-map.fits").n_stars
     array([40])
     """
-    try:
-        with fits.open(path) as file:
-            table = file["REDDENING"]
-            header, data = table.header, table.data
-            distance = np.array(
-                [header[f"DIST{k}"] for k in range(sum(n.startswith("EBV_STD") for n in data.names))]
-            )
-            mean, std = (
-                np.stack([data[f"{name}_{d:.0f}PC"] for d in distance], axis=1).astype(float)
-                for name in ("EBV", "EBV_STD")
-            )
-            pixel, count = (np.asarray(data[n]).astype(np.int64) for n in ("PIXEL", "N_STARS"))
-            return SkyMap(
-                nside=int(header["NSIDE"]),
-                pixel=pixel,
-                distance_pc=distance,
-                ebv_mag=mean,
-                ebv_std_mag=std,
-                n_stars=count,
-                verdict=_verdict_in(header),
-            )
-    except Exception as problem:  # astropy raises what it likes on a damaged header
-        why = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise InputError(f"{path} is not a sky map of redflower: {why:.300}.") from problem
+    with reading_map(path, "a sky map"), fits.open(path) as file:
+        table = file["REDDENING"]
+        header, data = table.header, table.data
+        distance = np.array(
+            [header[f"DIST{k}"] for k in range(sum(n.startswith("EBV_STD") for n in data.names))]
+        )
+        mean, std = (
+            np.stack([data[f"{name}_{d:.0f}PC"] for d in distance], axis=1).astype(float)
+            for name in ("EBV", "EBV_STD")
+        )
+        pixel, count = (np.asarray(data[n]).astype(np.int64) for n in ("PIXEL", "N_STARS"))
+        return SkyMap(
+            nside=int(header["NSIDE"]),
+            pixel=pixel,
+            distance_pc=distance,
+            ebv_mag=mean,
+            ebv_std_mag=std,
+            n_stars=count,
+            verdict=verdict_of(kept_facts(header)),
+        )
