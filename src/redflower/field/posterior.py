@@ -163,6 +163,21 @@ def stars_edges(ebv_edges_mag: Float[Array, "cell edge"], data: FieldData) -> Fl
     return jnp.einsum("scj,sc->sj", ebv_edges_mag[data.corner], data.corner_weight)
 
 
+def in_front_of_stars(
+    z: Float[Array, " number"],
+    white: Float[Array, "shell row column"],
+    data: FieldData,
+    reference: Reference,
+    prior: FieldPrior,
+    shell_mag: float,
+) -> tuple[Numbers, Any, Float[Array, "star edge"]]:
+    """Return the field's numbers, the logarithm of its modes' variances, and E(B-V) at the edges towards every star. [mag]"""
+    numbers = numbers_of(z, prior, data.behind, shell_mag)
+    log_power = log_spectrum(numbers, data.wave_number)
+    cells = ebv_at_edges(log_density_map(white, numbers, log_power, reference), shell_mag)
+    return numbers, log_power, stars_edges(cells, data)
+
+
 def log_posterior(
     z: Float[Array, " number"],
     white: Float[Array, "shell row column"],
@@ -172,10 +187,8 @@ def log_posterior(
     shell_mag: float,
 ) -> Float[Array, ""]:
     """Evaluate the log posterior density in the coordinates that are sampled. Equations: ES11 to ES14."""
-    numbers = numbers_of(z, prior, data.behind, shell_mag)
-    log_power = log_spectrum(numbers, data.wave_number)
-    edges = ebv_at_edges(log_density_map(white, numbers, log_power, reference), shell_mag)
-    stars = total(log_likelihoods(stars_edges(edges, data), numbers, data))
+    numbers, log_power, edges = in_front_of_stars(z, white, data, reference, prior, shell_mag)
+    stars = total(log_likelihoods(edges, numbers, data))
     return stars + log_prior_of_modes(white, log_power, reference) + log_prior_of_numbers(z, numbers, prior)
 
 
@@ -205,9 +218,7 @@ def information(
     shell_mag: float,
 ) -> Float[Array, " shell"]:
     """Estimate what the stars say of a unit white mode of the log density of each shell: the mean of squared scores."""
-    numbers = numbers_of(z, prior, data.behind, shell_mag)
-    log_power = log_spectrum(numbers, data.wave_number)
-    edges = stars_edges(ebv_at_edges(log_density_map(white, numbers, log_power, reference), shell_mag), data)
+    numbers, _, edges = in_front_of_stars(z, white, data, reference, prior, shell_mag)
     slope = jax.grad(lambda e: total(log_likelihoods(e, numbers, data)))(edges)
     beyond = jnp.cumsum(slope[:, ::-1], axis=1)[:, ::-1][:, 1:]
     score = beyond * jnp.diff(edges, axis=1)
