@@ -23,6 +23,8 @@ MANIFEST: Final = "manifest.json"
 LOCK: Final = "lock"
 FORMAT: Final = "redflower-parts-1"
 _LOG: Final = logging.getLogger(__name__)
+#: A record that names two million failed stars has less than this. [byte]
+_MOST_BYTES: Final = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class PartsFolder:
     def _take_over(self, content: dict[str, Any], there: set[str], *, resume: bool) -> None:
         """Write the manifest, or check that the one that is there is of this request. A folder without a part is taken over."""
         manifest, folder = self.folder / MANIFEST, self.folder
-        written = _read_json(manifest)
+        written = read_json(manifest)
         known = {name for name in there if name in (MANIFEST, LOCK) or name.startswith(".")}
         ours = isinstance(written, dict)
         if (
@@ -217,9 +219,11 @@ def _names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read JSON that a stranger may have written; None if the file holds none, or more than `_MOST_BYTES`."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        readable = path.is_file() and path.stat().st_size <= _MOST_BYTES
+        return json.loads(path.read_text("utf-8")) if readable else None
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -232,7 +236,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 def read_record(path: Path) -> PartRecord | None:
     """Read the record of a part; None if it is none."""
-    content = _read_json(path)
+    content = read_json(path)
     try:
         failures = tuple(
             Failure(int(one["part"]), tuple(map(int, one["source_id"])), str(one["message"]))

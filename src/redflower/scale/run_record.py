@@ -10,12 +10,10 @@ from redflower.errors import InputError
 from redflower.files import file_sha256, is_there, written_whole
 from redflower.provenance import VERSION
 from redflower.scale.parts import FORMAT as PARTS_FORMAT
-from redflower.scale.parts import MANIFEST, read_record
+from redflower.scale.parts import MANIFEST, read_json, read_record
 
 FORMAT: Final = "redflower-run-1"
 ENDING: Final = ".run.json"
-#: A record of a run of a billion stars, all failed, has less than this. [byte]
-_MOST_BYTES: Final = 64_000_000
 #: Texts of a record are shown up to this length. [character]
 _SHOWN_MAX: Final = 200
 
@@ -174,10 +172,5 @@ def _plain(text: Any) -> str:
 
 def _content(path: Path, form: str = FORMAT) -> dict[str, Any] | None:
     """Read a record; None if the file is none."""
-    try:
-        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-            return None
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
+    content = read_json(path)
     return content if isinstance(content, dict) and content.get("format") == form else None
