@@ -36,7 +36,7 @@ def kept_out(source_id: np.ndarray, bp_rp_mag: np.ndarray) -> np.ndarray:
 
 
 def read_field(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Magnitudes as released (Gaia DR2), their errors, and which stars are kept out."""
+    """All magnitudes as released (Gaia DR2), NaN where missing, their errors, and which stars are kept out."""
     table = Table.read(path)
 
     def column(name: str) -> np.ndarray:
@@ -46,18 +46,20 @@ def read_field(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for i, band in enumerate(BANDS[:8]):
         value = column(band.magnitude_column)
         magnitude[:, i] = np.where((value > 5) & (value < 30), value, np.nan)
-        if i < 3:
-            flux = band.magnitude_column.removesuffix("_mag") + "_flux"
-            error[:, i] = 1.0857 * column(f"{flux}_error") / column(flux)
+        if band.flux_column:
+            error[:, i] = 1.0857 * column(band.flux_error_column) / column(band.flux_column)
         else:
-            error[:, i] = column(f"{band.magnitude_column}_error")
-    magnitude[~(error < ERROR_MAX_MAG)] = np.nan
+            error[:, i] = column(band.error_column)
     out = kept_out(np.asarray(table["source_id"]), magnitude[:, BP] - magnitude[:, RP])
     return magnitude, error, out
 
 
 def expected_feh_dex(bp_rp_mag: np.ndarray, g_mag: np.ndarray) -> np.ndarray:
-    """Mean [Fe/H] of the simulated stars of the field around each star in BP - RP and G."""
+    """Mean [Fe/H] of the simulated stars of the field around each star in BP - RP and G.
+
+    They are simulated with the colours that the package has now. A fit made again on its own result moves them by up to a
+    thousandth of a magnitude.
+    """
     sky = redflower.simulate(
         SIMULATED, seed=82, preset="cone", population="sky", l_deg=L_DEG, b_deg=B_DEG, radius_deg=0.45,
         g_bright_mag=G_MAG[0], g_faint_mag=G_MAG[1] + 0.5, include_truth=True,

@@ -28,7 +28,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from field_dwarfs import FIELD_EBV_MAG, dwarfs_of, read_field
+from field_dwarfs import ERROR_MAX_MAG, FIELD_EBV_MAG, dwarfs_of, read_field
 from fit_colour_relations import (
     FLOOR_MAG,
     LABELS,
@@ -163,6 +163,7 @@ def load_green(path: Path, drift: np.ndarray | None = None) -> tuple[Stars, np.n
 def load_field(path: Path, drift: np.ndarray) -> Stars:
     """Late dwarfs of a field on the archive's scales, dereddened, without those kept out."""
     magnitude, error, out = read_field(path)
+    magnitude[~(error < ERROR_MAX_MAG)] = np.nan
     magnitude = without_drift(moved(magnitude, make_scale("gaia=dr2,ps1=archive")), drift)
     stars, late = dwarfs_of(deredden(magnitude, np.full(len(magnitude), FIELD_EBV_MAG), LAW), error)
     return stars.at(~out[late])
@@ -258,7 +259,7 @@ def fit_ridge(stars: Stars, isochrones: Isochrones) -> dict:
     keep = stars.good_parallax & (stars.logg > 3.9) & (stars.m_g > 4.6) & (x > 0.65) & (x < 2.7)
     x, feh, m_g = x[keep], stars.feh[keep], stars.m_g[keep]
     cool = np.clip((x - 1.3) / 0.3, 0.0, 1.0)
-    feh = (1 - cool) * feh + cool * -0.05
+    feh = (1 - cool) * feh + cool * FEH_OF_COOL_DEX
     above = m_g - isochrones.dwarf_m_g(overall_metallicity_dex(feh), x)
     ok = np.isfinite(above) & (np.abs(above) < 3.0)
     slope = np.clip(feh, -0.7, 0.3) * (1 - cool)

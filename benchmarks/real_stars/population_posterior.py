@@ -25,6 +25,7 @@ from benchmarks.real_stars.sky_population import (
     L_DEG,
     field_table,
     load_m67,
+    read_field,
     to_archive_scale,
 )
 from benchmarks.results import Table as Lines
@@ -77,11 +78,7 @@ def stripe_82(path: Path) -> Field:
     """The field in Stripe 82; zero point of DR2 parallaxes of 0.03 mas."""
     table, columns = Table.read(path), field_table(path)
     magnitude = np.stack([columns[band.label] for band in BANDS[:N]], axis=1)
-    error = np.stack([
-        1.0857 * np.asarray(table[band.flux_error_column]) / np.asarray(table[band.flux_column])
-        if band.flux_column else np.asarray(table[band.error_column], float)
-        for band in BANDS[:N]
-    ], axis=1)  # fmt: skip
+    error = read_field(path)[1][:, :N]
     parallax = np.asarray(table["parallax"], float) + 0.03
     return Field(without_drift(magnitude), error, parallax, np.asarray(table["parallax_error"], float))
 

@@ -16,10 +16,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from astropy.table import Table
 
 import redflower
-from redflower.bands import BANDS, BP, RP, G
+from redflower.bands import BANDS, RP, G
 from redflower.photometric_scales import make_scale
 from redflower.simulate.colours import sky_coefficients, sky_colour_relations
 from redflower.simulate.population import find_population
@@ -28,14 +27,14 @@ from redflower.simulate.sky import _LIBRARY_SIZE, _window
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from benchmarks.results import recording, say, table
-from field_dwarfs import kept_out
+from field_dwarfs import B_DEG, L_DEG, read_field
 from fit_colour_relations import load_m67 as load_m67
 from fit_sky_population import load_green, moved
 from fit_sky_population import to_archive_scale as to_archive_scale
 
 LABELS = [band.label for band in BANDS]
 FEH_EDGES_DEX = (-2.5, -2.0, -1.5, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5)
-L_DEG, B_DEG, AREA_DEG2 = 52.2, -33.5, 0.63
+AREA_DEG2 = 0.63
 #: Dust of the field: maps say 0.042 to 0.059 (SFD 0.0485, HI4PI 0.045).
 FIELD_EBV_MAG = 0.047
 #: Systems ever formed with a primary above 0.1 solar masses, per cubic parsec near the Sun, by the mass function of
@@ -130,17 +129,9 @@ def expected_counts(population: str, edges_mag: np.ndarray, rng: np.random.Gener
 
 def field_table(path: Path) -> dict[str, np.ndarray]:
     """Magnitudes of the field, Gaia moved from DR2 to DR3; NaN where missing."""
-    table = Table.read(path)
-    magnitude = np.full((len(table), len(BANDS)), np.nan)
-    for i, band in enumerate(BANDS[:8]):
-        values = np.ma.filled(
-            np.ma.masked_invalid(np.ma.asarray(table[band.magnitude_column], float)), np.nan
-        )
-        magnitude[:, i] = np.where((values > 5) & (values < 30), values, np.nan)
+    magnitude, _, out = read_field(path)
     columns = dict(zip(LABELS, moved(magnitude, make_scale("gaia=dr2,ps1=archive")).T, strict=True))
-    return columns | {
-        "kept_out": kept_out(np.asarray(table["source_id"]), magnitude[:, BP] - magnitude[:, RP])
-    }
+    return columns | {"kept_out": out}
 
 
 def simulated_field(population: str, n_stars: int) -> dict[str, np.ndarray]:
