@@ -11,9 +11,9 @@ def check_map_output(out: Path, posteriors: Path, what: str) -> None:
     from redflower.catalogue import check_writable
     from redflower.files import check_outputs
 
-    check_writable(out)
     if out.suffix != ".fits":
         raise InputError(f"{out}: {what} is written as .fits.")
+    check_writable(out)
     check_outputs({"the picture": out.with_suffix(".png")}, {"POSTERIORS": posteriors})
 
 

@@ -180,7 +180,7 @@ def joint_density(table: Any) -> JointDensity:
     missing = [name for name in DENSITY_COLUMNS if name not in names]
     if missing:
         raise InputError(
-            f"a sightline needs the joint densities of its stars; the table lacks {', '.join(missing)}. "
+            f"a sightline or map needs the joint densities of its stars; the table lacks {', '.join(missing)}. "
             "Infer again with `redflower infer --density` and keep the table in .parquet or .fits."
         )
     steps = np.asarray(table["density"])

@@ -27,6 +27,7 @@ _STYLE = (
     ".side>*{min-width:0}"
     "nav a{margin-right:1rem;display:inline-block}"
     "figcaption{color:#555;font-size:.9rem}.wide{overflow-x:auto}"
+    "@media(max-width:600px){img{min-width:var(--narrowest)}}"
     "@media(max-width:600px){.scrolled+figcaption::before{content:'Wider than the screen: scroll sideways. '}}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
@@ -201,7 +202,7 @@ def write_page(
         width = min(576, int(100 * figure.get_figwidth()))
         kind = "wide scrolled" if width > _PHONE_PX else "wide"
         parts.append(
-            f"<figure><div class='{kind}'><img alt='{text}' style='min-width:{width}px' "
+            f"<figure><div class='{kind}'><img alt='{text}' style='--narrowest:{width}px' "
             f"src='data:image/png;base64,{image}'></div>"
         )
         parts.append(f"<figcaption>{text}</figcaption></figure>")
