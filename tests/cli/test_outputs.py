@@ -70,6 +70,11 @@ MODEL = ("--model", "mock-sky")
         (("sightline", "post.parquet", "out", "--seed", "-3"), "seed must be a whole number from 0"),
         (("map", "post.parquet", "out.fits", "--seed", "-3"), "seed must be a whole number from 0"),
         (
+            ("calibrate", "prepared.parquet", "out", *MODEL, "--seed", "-1"),
+            "seed must be a whole number from 0",
+        ),
+        (("field", "post.parquet", "out.fits", "--seed", "-3"), "seed must be a whole number from 0"),
+        (
             ("validate", "prepared.parquet", "out", *MODEL, "--seed", "-1"),
             "seed must be a whole number from 0",
         ),

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from redflower.seeds import check_seed
+
 #: How far a band's offset may be from the others beforehand, one sigma. [mag]
 PRIOR_MAG: Final = 0.05
 #: More stars than this make offsets no better than the model is.
@@ -25,3 +27,6 @@ class CalibrationSettings:
     max_passes: int = 20
     tolerance_mag: float = 2e-4
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)

@@ -37,7 +37,7 @@ def calibrate(
         str | None,
         typer.Option(help="Photometric scale of a table that states none, such as ps1=archive,gaia=dr3"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Chooses the stars and the draws", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Chooses the stars and the draws")] = 0,
 ) -> None:
     """Fit how far each band of a sample is off a model's photometric scale, with reddening and distance integrated out."""
     from redflower.api.calibration import calibrate as fit
