@@ -105,6 +105,8 @@ RUNS = (
     Run("workers", "benchmarks.speed.workers", 5, "howto/many-stars.md"),
     Run("strangers", "benchmarks.validation.strangers --inputs 300", 15, "howto/many-stars.md"),
     Run("speed-memory", "benchmarks.speed.memory", 6, "measured/training.md"),
+    Run("whole-runs", "benchmarks.flow.whole_runs", 25, "measured/training.md"),
+    Run("shipped-models", "benchmarks.flow.shipped_models", 4, "measured/training.md"),
 )  # fmt: skip
 
 
