@@ -67,7 +67,7 @@ def whole_run(name: str, n_stars: int, rows: Table) -> tuple[int, Cost]:
         config = Path(folder) / f"{name}.toml"
         config.write_text(without_emulator((ROOT / "configs" / f"{name}.toml").read_text("utf-8")), "utf-8")
         commands = (
-            ("simulate", "sky.parquet", "--preset", "high-latitude", "--stars", str(n_stars), "--seed", str(SEED), "--g-faint", "19"),
+            ("simulate", "sky.parquet", "--preset", "high-latitude", "--stars", str(n_stars), "--seed", str(SEED), *FAINT),
             ("prepare", "sky.parquet", "stars.parquet", "--for", "training", *FAINT),
             ("train", "stars.parquet", "model", "--config", config.name),
         )  # fmt: skip
