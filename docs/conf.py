@@ -1,10 +1,31 @@
 """Sphinx configuration. `make docs` builds with warnings as errors; the tutorial runs while it is built."""
 
+import hashlib
 import os
 import re
+import shutil
 from pathlib import Path
 
 from redflower.provenance import VERSION
+
+
+
+def cache_of_this_package(root: Path) -> Path:
+    """Return the folder of executed pages for the sources, data and pins as they are; remove those of others.
+
+    The cache itself knows a page by its cells alone: what it kept of another state of the package would be shown as that of this.
+    """
+    repository = Path(__file__).parents[1]
+    state = hashlib.sha256((repository / "constraints.txt").read_bytes())
+    for path in sorted((repository / "src").rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            state.update(str(path.relative_to(repository)).encode() + b"\0" + path.read_bytes())
+    own = root / state.hexdigest()[:16]
+    for other in root.glob("*"):
+        if other != own:
+            shutil.rmtree(other)
+    return own
+
 
 project = "redflower"
 author = "the redflower developers"
@@ -28,9 +49,9 @@ default_role = "literal"
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 
-# A page with code cells runs once for each change of it or of the package's version; an error in a cell fails the build.
+# A page with code cells runs once for each change of it or of the package; an error in a cell fails the build.
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(Path(__file__).parent / "_build" / ".jupyter_cache")
+nb_execution_cache_path = str(cache_of_this_package(Path(__file__).parent / "_build" / "executed"))
 nb_execution_raise_on_error = True
 nb_execution_timeout = 1800  # of one cell: machines may be busy
 nb_merge_streams = True

@@ -35,6 +35,15 @@ def cache_folder() -> Path:
     return root / "redflower" / f"compiled-{processor()}"
 
 
+def never_compiled() -> bool:
+    """Return whether no program is kept yet, so that the first use of each will wait for the compiler."""
+    folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_folder())
+    try:
+        return next(folder.iterdir(), None) is None
+    except OSError:
+        return True
+
+
 def processor() -> str:
     """Return a short digest of the processor's architecture and features, which compiled programs depend on."""
     features = platform.machine() + platform.processor()

@@ -51,7 +51,8 @@ class Counter:
     def __init__(self, what: str, total: int | None) -> None:
         self._what, self._total = what, total
         self._started = self._last = time.monotonic()
-        self._first: int | None = None
+        self._first: tuple[int, float] | None = None
+        self._last_said = ""
         self._bar: Progress | None = None
 
     def __enter__(self) -> "Counter":
@@ -85,10 +86,11 @@ class Counter:
         if _QUIET:
             return
         now, total = time.monotonic(), self._total if total is None else total
-        if self._first is None:
-            self._first = done
+        if self._first is None:  # what was done before, and what compiles programs, say nothing of the rate
+            self._first = done, now
+        first, since = self._first
         elapsed_s = now - self._started
-        rate = (done - self._first) / elapsed_s if elapsed_s > 0 else 0.0
+        rate = (done - first) / (now - since) if now > since else 0.0
         if left_s is None and total is not None and rate > 0:
             left_s = (total - done) / rate
         is_last = total is not None and done >= total
@@ -98,9 +100,38 @@ class Counter:
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total, more=", ".join(said))
         elif now - self._last > LINE_EVERY_S or is_last:
-            of = "" if total is None else f" of {total:,}"
-            say(f"{self._what}: {done:,}{of} in {duration(elapsed_s)}" + "".join(f", {one}" for one in said))
-            self._last = now
+            number = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+            if is_last and number == self._last_said:  # work that tells of its end twice
+                return
+            say(f"{self._what}: {number} in {duration(elapsed_s)}" + "".join(f", {one}" for one in said))
+            self._last, self._last_said = now, number
+
+
+class TimeLeft:
+    """The time left of work whose pieces are unequal: by what a unit of work has taken so far.
+
+    Parameters
+    ----------
+    total : of the work that is still to be done, in any unit.
+    compiles : whether the first piece compiles programs too: the clock then starts at its end.
+    """
+
+    def __init__(self, total: float, *, compiles: bool = False) -> None:
+        self._left, self._timed, self._compiles = total, 0.0, compiles
+        self._started = time.monotonic()
+
+    def expect(self, left: float) -> None:
+        """Take up that so much work is left, other than was thought."""
+        self._left = left
+
+    def after(self, work: float) -> float | None:
+        """Take up that a piece is done, and return the time left; None where nothing was timed yet. [s]"""
+        self._left -= work
+        if self._compiles:
+            self._compiles, self._started = False, time.monotonic()
+            return None
+        self._timed += work
+        return (time.monotonic() - self._started) * max(self._left, 0.0) / self._timed
 
 
 def counter(what: str, total: int | None) -> Counter:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from redflower.api.pace import Pace, TimedSteps
 from redflower.posterior.status import FAST, IMPORTANCE, NUTS
 from redflower.progress import Counter, be_quiet, duration
-from redflower.scale.pace import Pace, TimedSteps
 
 #: Seconds of a core for a star, as measured on real stars off the model's sky, where chains take most of the time.
 COST_S = {FAST: 2e-3, IMPORTANCE: 9e-3, NUTS: 0.4}

@@ -29,6 +29,7 @@ from redflower.posterior.fast.grid import FastTarget
 from redflower.posterior.fast.steps import make_fast_target
 from redflower.posterior.flags import unusable_status
 from redflower.posterior.log_density import make_target
+from redflower.progress import Counter, TimeLeft
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.star import Star
 
@@ -111,10 +112,19 @@ def calibrate(
     chosen = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)
     source_id, hold = np.asarray(stars["source_id"])[rows], hold.at(rows)
     dust = None if np.isfinite(hold.ebv_error_mag).any() else typical_dust(model)
-    done = 0
+    done, passes, left = 0, settings.max_passes, TimeLeft(0.0, compiles=True)
 
-    def fit(part: np.ndarray) -> OffsetFit:
-        nonlocal done
+    def tell(n_done: int, size: int, further: int) -> None:
+        """Show a pass over so many stars; a fit takes as many passes as the first did, and most of them before it is known."""
+        left.expect(size * (passes - n_done + 1) + further * passes)
+        left_s = left.after(size)
+        if isinstance(progress, Counter):
+            progress(done + n_done, left_s=left_s)
+        elif progress is not None:
+            progress(done + n_done)
+
+    def fit(part: np.ndarray, further: int) -> OffsetFit:
+        nonlocal done, passes
         found = fit_offsets(
             fast,
             jax.tree.map(lambda a: a[part], chosen),
@@ -123,14 +133,15 @@ def calibrate(
             hold.ebv_error_mag[part],
             settings,
             dust=dust,
-            progress=None if progress is None else lambda n: progress(done + n),
+            progress=lambda n: tell(n, len(part), further),
         )
         done += found.passes
+        passes = found.passes
         return found
 
-    whole = fit(np.arange(len(rows)))
+    whole = fit(np.arange(len(rows)), len(rows))
     first = np.random.default_rng(settings.seed).permutation(len(rows)) % 2 == 0
-    halves = [fit(np.flatnonzero(half)) for half in (first, ~first)]
+    halves = [fit(np.flatnonzero(half), int(n)) for half, n in ((first, (~first).sum()), (~first, 0))]
     after = _judged(fast, chosen, source_id, hold, halves, first, settings.seed)
     offsets = PhotometricOffsets(
         bands=tuple(name for name, fitted in zip(model.band_names, whole.fitted, strict=True) if fitted),

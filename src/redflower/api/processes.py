@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
-from redflower.compile_cache import keep_compiled_programs
+from redflower.compile_cache import keep_compiled_programs, never_compiled
 from redflower.errors import InputError, WorkerError
 from redflower.platforms import available_bytes, compute_platform, cores, worker_environment
 from redflower.posterior import InferenceSettings
@@ -16,6 +16,8 @@ from redflower.workers import Work, Workers
 FAST_MS, NUTS_MS = 2.5, 130.0
 #: A worker's start takes this of a core: imports, and tracing of programs. It must have as much work. [s]
 START_S: Final = 10.0
+#: A row of posteriors in Parquet, without its joint density and with it. [byte]
+ROW_BYTES, DENSITY_ROW_BYTES = 200, 550
 #: A worker holds this at most, beside its part's densities (docs/howto/many-stars.md). [byte]
 WORKER_BYTES: Final = 1_600_000_000
 
@@ -67,6 +69,30 @@ def said_time(seconds: float) -> str:
     if seconds < 5400:
         return f"about {seconds / 60:.0f} min"
     return f"about {seconds / 3600:.0f} h"
+
+
+def said_size(n_bytes: float) -> str:
+    """Say about how large a file will be, in words."""
+    if n_bytes < 1e6:
+        return "less than 1 MB"
+    if n_bytes < 1e9:
+        return f"about {float(f'{n_bytes / 1e6:.2g}'):g} MB"
+    return f"about {n_bytes / 1e9:.2g} GB"
+
+
+def said_work(n_stars: int, n_left: int, settings: InferenceSettings, n_workers: int) -> str:
+    """Say about how long an inference will take, and how large its table will be.
+
+    Parameters
+    ----------
+    n_stars, n_left : all stars, and those that are still to be done.
+    settings, n_workers : of the inference.
+    """
+    kept = "" if n_left == n_stars else f", {n_left:,} of them still to be done"
+    time = said_time(n_left * inference_ms(settings) / 1e3 / n_workers)
+    compiler = ", and a minute or two for the compiler, this first time" if never_compiled() else ""
+    size = said_size(n_stars * (DENSITY_ROW_BYTES if settings.density else ROW_BYTES))
+    return f"{n_stars:,} stars{kept}: {time}{compiler}; {size}"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import Table
 
 from redflower.api.inference import matching_prior
+from redflower.api.kept import KeptPieces
 from redflower.api.star_pieces import StarsJob, inferred_stars
 from redflower.bands import BP, RP, G, band_labels
 from redflower.catalogue import DistancePrior, to_stars
@@ -41,6 +42,7 @@ def check_by_simulations(
     photometry: PhotometricScale | str | None = None,
     without: Sequence[str] = (),
     workers: int | None = None,
+    kept: KeptPieces | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Infer stars drawn from a model's own prior, and say whether the posteriors are calibrated.
@@ -56,6 +58,7 @@ def check_by_simulations(
     settings : of the inference; its seed also draws the stars. Densities are always made.
     distance_prior, photometry, without : as for `redflower.infer`.
     workers : number of processes that share the stars, as for `redflower.infer`.
+    kept : keeps finished posteriors, as for `redflower.validate`.
     progress : called with the number of stars done.
 
     Returns
@@ -91,7 +94,7 @@ def check_by_simulations(
     )
     batch_of_all = (made.stars, np.arange(len(made.ebv_mag), dtype=np.int64))
     ((columns, _),) = inferred_stars(
-        StarsJob(model, settings), [batch_of_all], workers, progress, "check_by_simulations"
+        StarsJob(model, settings), [batch_of_all], workers, progress, "check_by_simulations", kept
     )
     return _judged(made, columns, model.n_bands, rng)
 

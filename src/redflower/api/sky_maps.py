@@ -1,7 +1,7 @@
 """Fit every pixel of a map of the sky as a sightline of its own."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,9 +9,10 @@ import astropy.units as u
 import numpy as np
 from astropy_healpix import HEALPix
 
+from redflower.api.kept import KeptPieces, checksum
 from redflower.api.map_arguments import checked_distances
 from redflower.api.posteriors import ebv_prior_mag, open_posteriors
-from redflower.api.processes import shared_out, worker_count
+from redflower.api.processes import said_size, said_time, shared_out, worker_count
 from redflower.api.sightlines import outlier_probabilities, sightline_rows
 from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue.io.sources import TableSource
@@ -19,7 +20,7 @@ from redflower.errors import InputError
 from redflower.platforms import compute_platform
 from redflower.posterior.density import JointDensity, joint_density
 from redflower.products.skymap import SkyMap
-from redflower.progress import ShowProgress, shown
+from redflower.progress import Counter, ShowProgress, TimeLeft, shown
 from redflower.provenance import META_KEY
 from redflower.seeds import check_seed
 from redflower.sightline import TemperingSettings, fit_sightline
@@ -27,8 +28,11 @@ from redflower.workers import Work
 
 #: Fewer stars than this leave a pixel empty.
 MIN_STARS: Final = 20
-#: What a pixel takes of a core, about. [ms]
-PIXEL_MS: Final = 1000.0
+#: What a pixel takes of a core, about: so much for each of its stars, and for a hundred more. [ms]
+STAR_MS, FURTHER_STARS = 9.0, 100
+#: What the file and the picture take of a pixel, about. [byte]
+PIXEL_BYTES: Final = 120
+_WORK: Final = "map"
 _QUICK: Final = TemperingSettings(n_particles=200, n_moves=5, n_final=16)
 
 
@@ -40,6 +44,8 @@ def make_sky_map(
     max_clouds: int = 2,
     seed: int = 0,
     workers: int | None = None,
+    kept: KeptPieces | None = None,
+    estimate: Callable[[str], None] | None = None,
     progress: ShowProgress = None,
 ) -> SkyMap:
     """Fit every pixel that has 20 stars or more.
@@ -53,6 +59,9 @@ def make_sky_map(
     seed : of the random numbers; each pixel has its own.
     workers : number of processes that share the pixels; the map does not depend on it. If None, one for every core where there
         are pixels enough to pay for their start, else none beside this one.
+    kept : keeps finished pixels, so that a stopped run can go on; see `redflower.api.kept.KeptPieces`. If None, they are lost
+        when it is stopped.
+    estimate : called with a sentence on the time that it should take, before the first pixel.
     progress : whether to show it, or what to call with the number of pixels done. Defaults to showing it on
         a terminal and in a notebook.
 
@@ -97,19 +106,43 @@ def make_sky_map(
         )
     job = _PixelJob(tuple(distance), ebv_prior_mag(posteriors), max_clouds, seed)
     mean, std = (np.full((len(wanted), len(distance)), np.nan) for _ in range(2))
+    work = counts + FURTHER_STARS
+    finished = np.zeros(len(wanted), bool)
+    if kept is not None:
+        stars = [pixel[rows], outlier_probabilities(posteriors, rows), *vars(density.rows(rows)).values()]
+        kept.begin(_WORK, {**asdict(job), "stars": checksum(stars)})
+        for k, one in enumerate(wanted):
+            piece = kept.get(_WORK, int(one))
+            if piece is not None:
+                mean[k], std[k], finished[k] = piece["mean"], piece["std"], True
+    to_do = np.flatnonzero(~finished)
     tasks = (
-        (k, (int(one), density.rows(here), outlier_probabilities(posteriors, here)))
-        for k, one in enumerate(wanted)
-        for here in (rows & (pixel == one),)
+        (int(k), (int(wanted[k]), density.rows(here), outlier_probabilities(posteriors, here)))
+        for k in to_do
+        for here in (rows & (pixel == wanted[k]),)
     )
-    n_workers = min(worker_count(workers, len(wanted), PIXEL_MS), len(wanted))
+    core_ms = STAR_MS * float(work[to_do].mean()) if len(to_do) else 0.0
+    n_workers = max(1, min(worker_count(workers, len(to_do), core_ms), len(to_do)))
+    if estimate is not None:
+        said = f"{len(to_do):,} pixels" if len(to_do) != 1 else "one pixel"
+        took = said_time(len(to_do) * core_ms / 1e3 / n_workers)
+        size = said_size(len(wanted) * (PIXEL_BYTES + 16 * len(distance)))
+        estimate(f"{said} to fit, with {int(counts[to_do].sum()):,} stars: {took}; {size}")
     with shown(progress, "pixels", len(wanted)) as call:
-        fitted = shared_out(
+        n_done, left = int(finished.sum()), TimeLeft(float(work[to_do].sum()))
+        if call is not None and n_done:
+            call(n_done, len(wanted))
+        for k, (mean_mag, std_mag) in shared_out(
             _start_pixels, (job,), tasks, n_workers, _silent, lambda k: f"map: pixel {wanted[k]}"
-        )
-        for n_done, (k, (mean_mag, std_mag)) in enumerate(fitted, 1):
+        ):
             mean[k], std[k] = mean_mag, std_mag
-            if call is not None:
+            if kept is not None:
+                kept.put(_WORK, int(wanted[k]), {"mean": mean_mag, "std": std_mag})
+            n_done += 1
+            left_s = left.after(float(work[k]))
+            if isinstance(call, Counter):
+                call(n_done, len(wanted), left_s=left_s)
+            elif call is not None:
                 call(n_done, len(wanted))
     verdict = verdict_of(posteriors.meta.get(META_KEY, {}))
     return SkyMap(

@@ -1,25 +1,31 @@
 """Stars that are in no table, inferred in pieces that processes share."""
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
-from typing import Final
+from typing import Any, Final
 
 import jax
 import numpy as np
 
+from redflower.api.kept import KeptPieces, checksum
+from redflower.api.pace import Pace, TimedSteps
 from redflower.api.parts import ModelJob, slices
 from redflower.api.processes import inference_ms, shared_out, worker_count
 from redflower.calibrate.sample_fit import sample_fit
 from redflower.calibrate.verdict import SampleFit
 from redflower.posterior import infer_stars
 from redflower.posterior.fast.fit import FitRecord
+from redflower.progress import Counter
 from redflower.star import Star
 from redflower.workers import Work
 
 #: Stars that a process infers at a time.
 PIECE_ROWS: Final = 1024
+#: Under which the sums of a piece are kept among its columns.
+_SUMS: Final = "sums by which they are judged"
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,14 @@ class StarsJob(ModelJob):
 
 def start_stars(job: StarsJob) -> Work:
     """Make what a worker does with stars: their columns."""
-    return job.columns
+    compiled: set[str] = set()
+
+    def work(
+        stars_and_ids: tuple[Star, np.ndarray], tell: Callable[[Any], None]
+    ) -> tuple[dict[str, np.ndarray], SampleFit]:
+        return job.columns(stars_and_ids, TimedSteps(tell, compiled))
+
+    return work
 
 
 def inferred_stars(
@@ -49,6 +62,7 @@ def inferred_stars(
     workers: int | None,
     progress: Callable[..., None] | None,
     what: str,
+    kept: KeptPieces | None = None,
 ) -> list[tuple[dict[str, np.ndarray], SampleFit]]:
     """Infer batches of stars; return the columns and the sums of each.
 
@@ -59,18 +73,39 @@ def inferred_stars(
     workers : processes; None leaves the number to `worker_count`.
     progress : called with the number of stars done.
     what : how a message calls the work.
+    kept : keeps finished pieces under that name. If None, they are lost when the work is stopped.
 
     Raises
     ------
     WorkerError : stars that a worker was given failed twice.
+    InputError : the kept pieces are of other stars, or another model or setting.
     """
     pieces = [(n, rows) for n, (_, ids) in enumerate(batches) for rows in slices(len(ids), PIECE_ROWS)]
-    n_workers = worker_count(workers, sum(len(ids) for _, ids in batches), inference_ms(job.settings))
-    done = dict.fromkeys(range(len(pieces)), 0)
+    found: dict[int, tuple[dict[str, np.ndarray], SampleFit]] = {}
+    if kept is not None:
+        arrays = (a for stars, ids in batches for a in (*jax.tree.leaves(stars), ids))
+        settings = json.dumps(asdict(job.settings))
+        kept.begin(what, {"model": job.model.model_id, "settings": settings, "stars": checksum(arrays)})
+        found = {
+            key: _unpacked(piece) for key in range(len(pieces)) if (piece := kept.get(what, key)) is not None
+        }
+    sizes = [min(rows.stop, len(batches[n][1])) - rows.start for n, rows in pieces]
+    done = {key: size if key in found else 0 for key, size in enumerate(sizes)}
+    n_stars, n_before = sum(sizes), sum(done.values())
+    n_workers = worker_count(workers, n_stars - n_before, inference_ms(job.settings))
+    n_workers = max(1, min(n_workers, len(pieces) - len(found)))
+    pace = Pace(n_stars - n_before, job.settings.engine, n_workers)
+    if progress is not None and n_before:
+        progress(n_before)
 
-    def tell(key: int, n_done: int) -> None:
-        done[key] = n_done
-        if progress is not None:
+    def tell(key: int, word: Any) -> None:
+        if not isinstance(word, int):
+            pace.step(*word)
+            return
+        done[key] = word
+        if isinstance(progress, Counter):
+            progress(sum(done.values()), n_stars, left_s=pace.left_s())
+        elif progress is not None:
             progress(sum(done.values()))
 
     def payload(number: int, rows: slice) -> tuple[Star, np.ndarray]:
@@ -81,11 +116,25 @@ def inferred_stars(
         number, rows = pieces[key]
         return f"{what}: stars {rows.start} to {rows.stop} of batch {number}"
 
-    tasks = ((key, payload(*piece)) for key, piece in enumerate(pieces))
-    found = dict(shared_out(start_stars, (job,), tasks, max(1, min(n_workers, len(pieces))), tell, named))
+    tasks = ((key, payload(*piece)) for key, piece in enumerate(pieces) if key not in found)
+    for key, value in shared_out(start_stars, (job,), tasks, n_workers, tell, named):
+        found[key] = value
+        if kept is not None:
+            kept.put(what, key, _packed(*value))
     together = []
     for number in range(len(batches)):
         mine = [found[key] for key, piece in enumerate(pieces) if piece[0] == number]
         columns = {name: np.concatenate([one[name] for one, _ in mine]) for name in mine[0][0]}
         together.append((columns, reduce(add, (fit for _, fit in mine))))
     return together
+
+
+def _packed(columns: dict[str, np.ndarray], fit: SampleFit) -> dict[str, np.ndarray]:
+    """Return a piece as arrays alone, as it is kept."""
+    return {**columns, _SUMS: np.array(json.dumps(asdict(fit)))}
+
+
+def _unpacked(piece: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], SampleFit]:
+    """Return a piece from the arrays that were kept."""
+    columns = {name: values for name, values in piece.items() if name != _SUMS}
+    return columns, SampleFit(**json.loads(str(piece[_SUMS])))

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import Column, Table, vstack
 
 from redflower.api.inference import left_out
+from redflower.api.kept import KeptPieces
 from redflower.api.star_pieces import StarsJob, inferred_stars
 from redflower.api.statuses import usable_rows
 from redflower.bands import BP, RP, G
@@ -44,6 +45,7 @@ def validate(
     photometry: PhotometricScale | str | None = None,
     without: Sequence[str] = (),
     workers: int | None = None,
+    kept: KeptPieces | None = None,
     progress: ShowProgress = None,
 ) -> tuple[Table, dict[str, Any]]:
     """Redden dust-free stars by known amounts, infer them, and score the posteriors (section 5.1 of the paper).
@@ -61,6 +63,7 @@ def validate(
     photometry : photometric scale of a table that states none; see `redflower.infer`.
     without : bands to leave out of every star, as for `redflower.infer`; no star needs them to enter.
     workers : number of processes that share the stars, as for `redflower.infer`.
+    kept : keeps finished posteriors, so that a stopped run can go on; see `redflower.api.kept.KeptPieces`.
     progress : whether to show it, or what to call with the number of posteriors done. Defaults to showing it on
         a terminal and in a notebook.
 
@@ -111,7 +114,7 @@ def validate(
     fit: SampleFit | None = None
     with shown(progress, "posteriors", None) as call:
         batches = [(trial.stars, source_id[trial.rows]) for trial in made]
-        inferred = inferred_stars(StarsJob(model, settings), batches, workers, call, "validate")
+        inferred = inferred_stars(StarsJob(model, settings), batches, workers, call, "validate", kept)
     for trial, (columns, found) in zip(made, inferred, strict=True):
         ids = source_id[trial.rows]
         if (

@@ -5,6 +5,7 @@ A command's function is as long as its options: each is declared where typer rea
 
 import logging
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -24,8 +25,9 @@ from redflower.cli.runs import runs
 from redflower.cli.sightline import sightline
 from redflower.cli.simulate import simulate
 from redflower.cli.skymap import sky_map
-from redflower.cli.stops import EXIT_STOPPED, stop_was_told
+from redflower.cli.stops import EXIT_STOPPED, NOTHING_KEPT, stop_was_told
 from redflower.cli.train import train
+from redflower.cli.usage import is_empty, is_usage_error, usage_message
 from redflower.cli.validate import validate
 from redflower.compile_cache import keep_compiled_programs
 from redflower.errors import InputError, RedflowerError
@@ -103,21 +105,34 @@ def main() -> None:
     """Run the command line; a user's error is one message on stderr and exit code 2."""
     keep_compiled_programs()
     try:
-        app()
+        code = app(standalone_mode=False, prog_name="redflower")
     except RedflowerError as error:
         _refuse(str(error))
-    except SystemExit as stop:
-        if stop.code == EXIT_STOPPED and not stop_was_told():
-            say("stopped; what was not finished is not kept.")
-        raise
+    except KeyboardInterrupt:
+        code = EXIT_STOPPED
+    except (
+        typer.Abort
+    ) as stop:  # what some versions of typer make of Ctrl-C, and all of a file that ends too soon
+        if isinstance(stop.__cause__, EOFError):
+            raise stop.__cause__ from None
+        code = EXIT_STOPPED
     except (RuntimeError, AssertionError):
         try:
             compute_platform()
         except RedflowerError as error:
             _refuse(str(error))
         raise
+    except Exception as error:
+        if not is_usage_error(error):
+            raise
+        if is_empty(error):
+            sys.exit(EXIT_INPUT)  # the help was shown
+        _refuse(usage_message(error))
+    if code == EXIT_STOPPED and not stop_was_told():
+        say(f"stopped; {NOTHING_KEPT}")
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {message}", markup=False)
     sys.exit(EXIT_INPUT)

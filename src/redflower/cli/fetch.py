@@ -9,6 +9,7 @@ import typer
 from redflower.catalogue.archive.defaults import GAIA_TAP, TILE_ROWS_MAX
 from redflower.catalogue.releases import default_release
 from redflower.cli.progress import counter, say
+from redflower.cli.stops import told_when_stopped
 from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
 from redflower.seeds import check_seed
@@ -149,7 +150,8 @@ def fetch(
         _show(tiles, wanted, g_faint, tap, of_gaia)
         return
     source = _source(tap, hats, wanted, of_gaia, Patience(attempts=attempts), out)
-    with counter("tiles fetched", len(tiles)) as progress:
+    say(_estimate(tiles, max_stars))
+    with told_when_stopped(lambda: _kept(out)), counter("tiles fetched", len(tiles)) as progress:
         result = fetch_tiles(
             out, tiles, source, surveys=wanted, request=request, g_faint_mag=g_faint, max_stars=max_stars,
             seed=seed, tile_rows_max=tile_rows, progress=progress,
@@ -197,16 +199,33 @@ def _show(
     release: "GaiaRelease",
 ) -> None:
     """Print the query of the first tile and an estimate of the whole, without asking anyone."""
-    from redflower.catalogue.archive import count_query, expected_stars, tile_query
+    from redflower.catalogue.archive import count_query, tile_query
 
-    stars = expected_stars(tiles)
     typer.echo(f"-- one of {len(tiles)} queries to {tap}, each preceded by its count:")
     typer.echo(count_query(tiles[0], g_faint, release))
     typer.echo(tile_query(tiles[0], surveys, g_faint, release))
-    typer.echo(
-        f"-- {len(tiles)} tiles, {sum(tile.area_deg2 for tile in tiles):,.2f} deg2, about {_rough(stars)} stars and "
-        f"{_rough(stars * BYTES_PER_STAR / 1e6)} MB, right to a factor of about two"
-    )
+    typer.echo(f"-- {_estimate(tiles, None)}")
+
+
+def _estimate(tiles: "tuple[Tile, ...]", max_stars: int | None) -> str:
+    """Say about how much will come; how long it takes is the service's to say."""
+    from redflower.catalogue.archive import expected_stars
+
+    stars = expected_stars(tiles)
+    said = f"{len(tiles)} tiles, {sum(tile.area_deg2 for tile in tiles):,.2f} deg2, "
+    if max_stars is not None and max_stars < stars:
+        return f"{said}{max_stars:,} of about {_rough(stars)} stars and {_rough(max_stars * BYTES_PER_STAR / 1e6)} MB"
+    return f"{said}about {_rough(stars)} stars and {_rough(stars * BYTES_PER_STAR / 1e6)} MB, right to a factor of about two"
+
+
+def _kept(out: Path) -> str:
+    """Say what a stopped download has kept, and how to go on."""
+    from redflower.catalogue.archive.manifest import tiles_kept
+
+    n_tiles, n_stars, folder = tiles_kept(out)
+    if not n_tiles:
+        return "no tile was finished yet, so that nothing is kept. Begin again with the same command."
+    return f"{n_tiles:,} tiles with {n_stars:,} stars are kept in {folder}. Go on: the same command."
 
 
 def _rough(value: float) -> str:

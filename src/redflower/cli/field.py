@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 
 from redflower.cli.maps import check_map_output, distances_of, draw_beside
-from redflower.cli.progress import counter, say, warn_of_verdict
+from redflower.cli.progress import say, warn_of_verdict
+from redflower.cli.stops import NOTHING_KEPT, told_when_stopped
 
 #: Chains whose R-hat is above this have not come to agree.
 R_HAT_MAX = 1.2
+#: Chains are of the whole field, so that there is nothing to keep of one that is not finished.
+STOPPED = f"{NOTHING_KEPT} Fewer --draws are quicker."
 
 
 def field(
@@ -55,7 +58,7 @@ def field(
 
     check_map_output(out, posteriors, "a map of a field")
     distance_pc = None if distances is None else distances_of(distances)
-    with counter("draws", None) as progress:
+    with told_when_stopped(lambda: STOPPED):
         found = make_field_map(
             posteriors,
             distance_pc=distance_pc,
@@ -65,7 +68,7 @@ def field(
             prior=FieldPrior(drift_std=drift),
             settings=FieldSettings(n_draws=draws, n_chains=chains),
             seed=seed,
-            progress=progress,
+            progress=True,
         )
     write_field_map(found, out)
     picture = draw_beside(found, out)

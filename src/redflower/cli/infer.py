@@ -140,7 +140,7 @@ def infer(
             settings=settings, distance_prior=prior, photometry=photometry,
             offsets=read_offsets(offsets) if offsets else None, keep=listed(keep), without=listed(without),
             resume=resume, overwrite=overwrite,
-            part_rows=part_rows, workers=workers, progress=progress,
+            part_rows=part_rows, workers=workers, estimate=say, progress=progress,
         )  # fmt: skip
     say(f"{report.n_stars:,} stars written to {out}")
     for line in report.moved:

@@ -22,3 +22,6 @@ WORKERS_HELP: Final = (
     "Processes that share the work, with the cores divided among them; by default one for every core where the work is long "
     "enough to pay for their start"
 )
+
+#: Of --resume, where finished pieces are kept.
+RESUME_HELP: Final = "Go on with a stopped run: what it finished is not done again"

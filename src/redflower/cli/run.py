@@ -7,7 +7,7 @@ import typer
 
 from redflower.cli.options import WORKERS_HELP, listed
 from redflower.cli.progress import say, show_verdict
-from redflower.cli.stops import told_when_stopped
+from redflower.cli.stops import NOTHING_KEPT, told_when_stopped
 
 
 def run(
@@ -114,11 +114,16 @@ def run(
 
 def _kept(out: Path) -> str:
     """Say what a stopped run has kept, and how to go on."""
-    from redflower.products.run import POSTERIORS
+    from redflower.products.run import MAP, POSTERIORS
     from redflower.scale import rows_kept
+    from redflower.scale.run_folder import REQUEST
 
+    if not (out / REQUEST).is_file():
+        return NOTHING_KEPT
     if (out / POSTERIORS).is_file():
-        kept = f"the posteriors of all stars are kept in {out}"
+        blocks = list((out / f"{MAP}.parts").glob("block-*"))
+        what = "the posteriors of all stars" + (" and the finished pixels of the map" if blocks else "")
+        kept = f"{what} are kept in {out}"
     else:
         rows, _ = rows_kept(out / POSTERIORS)
         kept = f"{rows:,} inferred stars are kept in {out}" if rows else f"no part was finished yet in {out}"

@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
-from redflower.cli.progress import counter, say, warn_of_verdict
+from redflower.cli.progress import say, warn_of_verdict
+from redflower.cli.stops import NOTHING_KEPT, told_when_stopped
 from redflower.files import check_new_folder
 from redflower.sightline.dust import DustPrior
+
+#: A fit is of all stars at once, so that there is nothing to keep of one that is not finished.
+STOPPED = f"{NOTHING_KEPT} Fewer --max-clouds are quicker."
 
 
 def sightline(
@@ -84,7 +88,7 @@ def sightline(
     prepared = open_prepared(stars, str(stars)) if stars else None
     place, radius_deg = sky_cone(table)
     others = [read_comparison(text, *place, radius_deg) for text in compare or ()]
-    with counter("models fitted", max_clouds + 2) as progress:
+    with told_when_stopped(lambda: STOPPED):
         result = fit(
             table,
             max_clouds=max_clouds,
@@ -93,7 +97,7 @@ def sightline(
             seed=seed,
             comparisons=others,
             prepared=prepared,
-            progress=progress,
+            progress=True,
         )
     write_sightline(result, out)
     warn_of_verdict(verdict_of(result.summary["provenance"]))

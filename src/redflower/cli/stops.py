@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from redflower.progress import say
 
+if TYPE_CHECKING:
+    from redflower.api.kept import KeptPieces
+
 #: 128 + SIGINT, as shells have it.
 EXIT_STOPPED: Final = 130
+#: Where a command keeps nothing of what it has not finished.
+NOTHING_KEPT: Final = "nothing is written. Begin again with the same command."
 _TOLD: list[bool] = []
 
 
@@ -32,6 +37,13 @@ def told_when_stopped(how: Callable[[], str]) -> Iterator[None]:
         _TOLD.append(True)
         say(f"stopped; {how()}")
         raise typer.Exit(EXIT_STOPPED) from None
+
+
+def kept_pieces(kept: "KeptPieces", what: str) -> str:
+    """Say how many pieces of a stopped run are kept, and how to go on."""
+    if not kept.n_kept:
+        return f"no {what} were finished, and nothing is kept. Begin again with the same command."
+    return f"{kept.n_kept:,} {what} are kept in {kept.folder}. Go on: the same command with --resume."
 
 
 def stop_was_told() -> bool:

@@ -7,6 +7,7 @@ import typer
 
 from redflower.bands import SURVEY_ENDS
 from redflower.cli.progress import say
+from redflower.cli.stops import NOTHING_KEPT, told_when_stopped
 from redflower.cli.training_lines import TrainingLines
 from redflower.errors import InputError
 from redflower.files import check_outputs, is_there
@@ -101,18 +102,19 @@ def train(
     settings = read_config(config) if config is not None else None
     chosen_preset(settings, preset, max_minutes)  # before the stars are read
     lines = TrainingLines(max_minutes)
-    prior = named_distance_prior(distance_prior) if distance_prior else None
-    selected = read_selection(selection) if selection else None
-    start = load_model(start_from) if start_from else None
-    chosen_law = named_law(law) if law else None
-    if not resume:
-        say("timing some steps of every stage and of the emulator on this machine")
-    trained, result = train_model(
-        stars, name=model.stem, description=description, config=settings, preset=preset, n_bands=BAND_CHOICES[bands],
-        photometry=photometry, keep_coverage=keep_coverage, max_minutes=max_minutes, checkpoint=checkpoint, resume=resume,
-        estimate=lines.plan, progress=lines.epoch, step_progress=lines.step, emulator_progress=lines.emulator,
-        distance_prior=prior, selection=selected, start_from=start, law=chosen_law,
-    )  # fmt: skip
+    with told_when_stopped(lambda: _kept(checkpoint, lines)):
+        prior = named_distance_prior(distance_prior) if distance_prior else None
+        selected = read_selection(selection) if selection else None
+        start = load_model(start_from) if start_from else None
+        chosen_law = named_law(law) if law else None
+        if not resume:
+            say("timing some steps of every stage and of the emulator on this machine")
+        trained, result = train_model(
+            stars, name=model.stem, description=description, config=settings, preset=preset, n_bands=BAND_CHOICES[bands],
+            photometry=photometry, keep_coverage=keep_coverage, max_minutes=max_minutes, checkpoint=checkpoint, resume=resume,
+            estimate=lines.plan, progress=lines.epoch, step_progress=lines.step, emulator_progress=lines.emulator,
+            distance_prior=prior, selection=selected, start_from=start, law=chosen_law,
+        )  # fmt: skip
     path = save_model(trained, model)
     write_training_report(report, trained, result)
     say(
@@ -121,6 +123,16 @@ def train(
     )
     if len(result.bad_rows):
         raise typer.Exit(EXIT_SOME_STARS)
+
+
+def _kept(checkpoint: Path, lines: TrainingLines) -> str:
+    """Say what a stopped run has kept, and how to go on."""
+    if not checkpoint.is_file():
+        return f"no epoch was finished, and {NOTHING_KEPT}"
+    what = (
+        "all epochs of the flow, and nothing of the emulator," if lines.emulator_began else "finished epochs"
+    )
+    return f"{what} are kept in {checkpoint}. Go on: the same command with --resume."
 
 
 def _check_new(model: Path, report: Path, checkpoint: Path, inputs: dict[str, Path | None]) -> None:

@@ -23,6 +23,7 @@ class TrainingLines:
     def __init__(self, max_minutes: float | None) -> None:
         self._max_minutes = max_minutes
         self._stages = ""
+        self.emulator_began = False
         self._started_s = self._last_s = time.monotonic()
 
     def plan(self, plan: "TrainingPlan") -> None:
@@ -53,6 +54,7 @@ class TrainingLines:
 
     def emulator(self, step: "DistilStep") -> None:
         """Say how far the emulator is."""
+        self.emulator_began = True
         say(
             f"emulator of the fast engine, step {step.step:,} of {step.n_steps:,}: ln density {-step.density_loss:.4f}, "
             f"ln proposal {-step.denoiser_loss:.4f} per held-out star; "

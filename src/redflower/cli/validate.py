@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from redflower.cli.options import LAW_HELP, WITHOUT_HELP, WORKERS_HELP, listed
+from redflower.cli.options import LAW_HELP, RESUME_HELP, WITHOUT_HELP, WORKERS_HELP, listed
 from redflower.cli.progress import counter, say, warn_of_verdict
+from redflower.cli.stops import kept_pieces, told_when_stopped
 from redflower.files import check_new_folder
 from redflower.posterior.settings import NutsSettings
 
@@ -50,8 +51,10 @@ def validate(
     draws: Annotated[int, typer.Option(help="NUTS: draws per chain")] = NutsSettings().n_draws,
     workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1)] = None,
     seed: Annotated[int, typer.Option(help="Chooses the stars, the random reddenings and the draws")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP)] = False,
 ) -> None:
     """Redden stars by 0 to 0.4 mag, infer them with 8 and 11 bands, and score the posteriors (section 5.1)."""
+    from redflower.api.kept import KeptPieces
     from redflower.api.simulations import check_by_simulations
     from redflower.api.validation import validate as run_validation
     from redflower.calibrate.verdict import verdict_of
@@ -62,7 +65,6 @@ def validate(
     from redflower.posterior import InferenceSettings, NutsSettings
     from redflower.products.page_validation import validation_sentence
     from redflower.products.validation import write_validation
-    from redflower.validate.synthetic import EBV_STEPS_MAG
 
     check_new_folder(out)
     settings = InferenceSettings(
@@ -73,27 +75,21 @@ def validate(
     chosen = load_model(model) if law is None else load_model(model).with_law(named_law(law))
     prior = named_distance_prior(distance_prior) if distance_prior else None
     table = open_prepared(stars, str(stars))
-    total = 2 * (len(EBV_STEPS_MAG) + 1) * min(len(table), n_stars or len(table))
-    with counter("posteriors", total) as progress:
-        rows, numbers = run_validation(
-            table,
-            chosen,
-            n_stars=n_stars,
-            resample=resample,
-            settings=settings,
-            distance_prior=prior,
-            photometry=photometry,
-            without=listed(without),
-            workers=workers,
-            progress=progress,
-        )
-    if simulations:
-        with counter("simulated stars", simulations) as progress:
-            numbers["simulations"] = check_by_simulations(
-                table, chosen, n_simulations=simulations, settings=settings, distance_prior=prior,
-                photometry=photometry, without=listed(without), workers=workers, progress=progress,
+    kept = KeptPieces(out.with_name(f"{out.name}.parts"), "validate", resume=resume)
+    with told_when_stopped(lambda: kept_pieces(kept, "pieces of a thousand stars")), kept:
+        with counter("posteriors", None) as progress:
+            rows, numbers = run_validation(
+                table, chosen, n_stars=n_stars, resample=resample, settings=settings, distance_prior=prior,
+                photometry=photometry, without=listed(without), workers=workers, kept=kept, progress=progress,
             )  # fmt: skip
-    write_validation(rows, numbers, out)
+        if simulations:
+            with counter("simulated stars", simulations) as progress:
+                numbers["simulations"] = check_by_simulations(
+                    table, chosen, n_simulations=simulations, settings=settings, distance_prior=prior,
+                    photometry=photometry, without=listed(without), workers=workers, kept=kept, progress=progress,
+                )  # fmt: skip
+        write_validation(rows, numbers, out)
+        kept.remove()
     warn_of_verdict(verdict_of(numbers["provenance"]))
     typer.echo(validation_sentence(numbers))
     say(f"tables, figures and report.html are in {out}")

@@ -8,10 +8,10 @@ from typing import Any, Final, Protocol
 import numpy as np
 from astropy.table import Table
 
+from redflower.api.pace import TimedSteps
 from redflower.api.parts import InferenceJob, joined
 from redflower.errors import RedflowerError
 from redflower.posterior import Status
-from redflower.scale.pace import TimedSteps
 from redflower.scale.parts import Failure, PartRecord, keep_part
 from redflower.workers import Work
 

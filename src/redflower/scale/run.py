@@ -10,7 +10,7 @@ from astropy.table import Table
 from astropy_healpix import HEALPix
 
 from redflower.api.inference import matching_prior
-from redflower.api.processes import inference_ms, said_time, worker_count
+from redflower.api.kept import KeptPieces
 from redflower.api.sightlines import fit_posteriors
 from redflower.api.sky_maps import MIN_STARS, make_sky_map
 from redflower.api.statuses import status_counts, usable_rows
@@ -116,11 +116,10 @@ def run(
     tell(f"$ {commands[-1]}")
     settings = InferenceSettings(density=True, seed=seed)
     if not folder.has(POSTERIORS):
-        tell(_said_time(len(prepared.table), settings, workers))
         with shown(progress, "stars", None) as call:
             infer_file(
                 folder.path / STARS, folder.path / POSTERIORS, chosen, settings=settings, distance_prior=prior,
-                resume=resume, workers=workers, progress=call,
+                resume=resume, workers=workers, estimate=tell, progress=call,
             )  # fmt: skip
     dust = dust_of(folder.path / POSTERIORS, seed)
     write_table(dust.bins, folder.path / BINS, overwrite=True)
@@ -149,12 +148,14 @@ def run(
         if folder.has(MAP):
             sky = read_sky_map(folder.path / MAP)
         else:
-            with shown(progress, "pixels", None) as call:
-                sky = make_sky_map(
-                    folder.path / POSTERIORS, nside=nside, distance_pc=MAP_DISTANCES_PC, max_clouds=MAP_CLOUDS, seed=seed,
-                    workers=workers, progress=call,
-                )  # fmt: skip
-            write_sky_map(sky, folder.path / MAP)
+            with KeptPieces(folder.path / f"{MAP}.parts", "run", resume=resume) as kept:
+                with shown(progress, "pixels", None) as call:
+                    sky = make_sky_map(
+                        folder.path / POSTERIORS, nside=nside, distance_pc=MAP_DISTANCES_PC, max_clouds=MAP_CLOUDS, seed=seed,
+                        workers=workers, kept=kept, estimate=tell, progress=call,
+                    )  # fmt: skip
+                write_sky_map(sky, folder.path / MAP)
+                kept.remove()
     numbers = page.write(commands)
     verdict = verdict_of(dust.shown.meta[META_KEY])
     return RunResult(folder.path, dust.shown, verdict, numbers, tuple(commands), clouds, sky)
@@ -230,13 +231,6 @@ def _said_cuts(prepared: PreparedStars) -> str:
     ]
     said = f"{report.n_after:,} of {report.n_before:,} stars are left"
     return f"{said}; cut were {', '.join(lost)}" if lost else said
-
-
-def _said_time(n_stars: int, settings: InferenceSettings, workers: int | None) -> str:
-    """Say about how long the inference will take."""
-    core_ms = inference_ms(settings)
-    n_workers = worker_count(workers, n_stars, core_ms)
-    return f"{n_stars:,} stars, {said_time(n_stars * core_ms / 1e3 / n_workers)}"
 
 
 def _nside_for(posteriors: Table) -> int:

@@ -10,9 +10,10 @@ from typing import Any, Final
 from astropy.table import Table
 
 from redflower.api import inference as api
+from redflower.api.pace import Pace
 from redflower.api.parts import joined_provenance, rows_per_part
 from redflower.api.posterior_rows import passed_on
-from redflower.api.processes import inference_ms, started, worker_count
+from redflower.api.processes import inference_ms, said_work, started, worker_count
 from redflower.calibrate.verdict import Verdict, verdict_of
 from redflower.catalogue import (
     DistancePrior,
@@ -33,7 +34,6 @@ from redflower.posterior import InferenceSettings, Status
 from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
 from redflower.progress import Counter
 from redflower.provenance import META_KEY
-from redflower.scale.pace import Pace
 from redflower.scale.part_work import FileJob, failures_as_dict, keep_failed, start_parts
 from redflower.scale.parts import Failure, PartRecord, PartsFolder, is_whole, part_path
 from redflower.scale.run_record import check_record, write_record
@@ -83,6 +83,7 @@ def infer_file(
     overwrite: bool = False,
     part_rows: int | None = None,
     workers: int | None = None,
+    estimate: Callable[[str], None] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> StreamReport:
     """Infer every star of a prepared table and write the posteriors, one part at a time.
@@ -101,6 +102,7 @@ def infer_file(
     part_rows : rows of a part. If None, a 64th of the table, 1,024 at least and 20,480 at most.
     workers : processes that share the parts; the rows do not depend on it. If None, one for every core where there are stars
         enough to pay for their start, else this one alone.
+    estimate : called with a sentence on time and size, before the first part.
     progress : called with the number of stars done, and of all stars where it is known.
 
     Raises
@@ -140,6 +142,8 @@ def infer_file(
         check_record(out)
         began = time.monotonic()
         run = _Run(stars, size, n_stars, job, kept, n_workers, progress)
+        if estimate is not None:
+            estimate(said_work(n_stars, run.n_left(), settings, n_workers))
         records = run.records(n_parts)
         if not any(n for record in records for word, n in record.statuses.items() if word != Status.NO_BANDS):
             kept.remove()
@@ -181,6 +185,10 @@ class _Run:
         self._done: dict[int, int] = {}
         self._n_failed = 0
         self._pace = Pace(n_stars, job.settings.engine, n_workers)
+
+    def n_left(self) -> int:
+        """Return how many stars are still to be done."""
+        return self.n_stars - sum(one.n_rows for one in self.kept.records().values() if not one.failures)
 
     def records(self, n_parts: int) -> list[PartRecord]:
         """Do what is not done yet, and return the record of every part.

@@ -7,8 +7,13 @@ import pytest
 from astropy.table import Table
 
 from redflower.bands import BANDS
-from redflower.catalogue.reading.bands_found import bands_line, photometric_names
-from redflower.catalogue.reading.column_map import read_column_map
+from redflower.catalogue.reading.bands_found import bands_found, bands_line, photometric_names
+from redflower.catalogue.reading.column_map import (
+    ColumnMap,
+    check_lookalikes,
+    choose_columns,
+    read_column_map,
+)
 from redflower.catalogue.reading.other_names import columns_named
 from redflower.catalogue.reading.reader import read_stars, write_columns
 from redflower.errors import TableError
@@ -139,3 +144,69 @@ def test_a_map_to_fill_in_is_a_map_that_reads_the_table(tmp_path) -> None:
     np.testing.assert_array_equal(stars["ks_m"], raw_stars()["ks_m"])
     with pytest.raises(TableError, match="exists already"):
         write_columns(table, path)
+
+
+def _of_hats(suffixes: tuple[str, str, str]) -> list[str]:
+    """Columns as LSDB's catalogues of Gaia DR3, Pan-STARRS1 and 2MASS have them, cross-matched with these suffixes."""
+    gaia, ps1, tmass = suffixes
+    names = [
+        f"{name}{gaia}"
+        for name in (
+            "source_id",
+            "ra",
+            "dec",
+            "parallax",
+            "parallax_error",
+            "phot_g_mean_mag",
+            "phot_g_mean_flux_over_error",
+        )
+    ]
+    names += [
+        f"phot_{band}_mean_{what}{gaia}" for band in ("bp", "rp") for what in ("mag", "flux_over_error")
+    ]
+    names += [f"{name}{ps1}" for name in ("objID", "raMean", "decMean")]
+    names += [f"{band}MeanPSFMag{end}{ps1}" for band in "grizy" for end in ("", "Err")]
+    names += [
+        f"{name}{tmass}"
+        for name in ("ra", "dec", "j_m", "h_m", "k_m", "j_msigcom", "h_msigcom", "k_msigcom", "ph_qual")
+    ]
+    return [*names, "_dist_arcsec", "_healpix_29"]
+
+
+def test_the_suffixes_that_lsdb_puts_behind_every_name_are_looked_through() -> None:
+    names = _of_hats(("_gaia", "_ps1", "_2mass"))
+    found = choose_columns(names, ColumnMap())
+    assert found.source["source_id"] == "source_id_gaia"
+    assert found.source["ra"] == "ra_gaia", "the place is Gaia's"
+    assert found.source["g_mean_psf_mag"] == "gMeanPSFMag_ps1"
+    assert found.source["ks_m"] == "k_m_2mass"
+    assert len(bands_found(found.source)) == 11
+    assert "_2mass, _gaia, _ps1; names are read without it" in found.notes[0]
+    check_lookalikes(names, found, ColumnMap(), "it")
+
+
+def test_suffixes_that_only_some_columns_have_are_asked_for() -> None:
+    names = [*_of_hats(("", "_ps1", "_2mass")), "ra_1"]
+    found = choose_columns(names, ColumnMap())
+    assert found.source["ra"] == "ra"
+    assert "g_mean_psf_mag" not in found.source
+    with pytest.raises(TableError, match="Did you mean 'gMeanPSFMag_ps1'"):
+        check_lookalikes(names, found, ColumnMap(), "it")
+
+
+def test_two_catalogues_with_g_are_not_told_apart_by_their_suffixes() -> None:
+    names = [
+        f"{name}{end}" for end in ("_dr2", "_dr3") for name in ("source_id", "ra", "dec", "phot_g_mean_mag")
+    ]
+    assert choose_columns(names, ColumnMap()).source == {}
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+def test_archives_that_fold_case_are_read(case) -> None:
+    """Astro Data Lab has lower case, FITS files of older programs have upper."""
+    names = [case(name) for name in _of_hats(("", "", ""))]
+    names = [name for name in dict.fromkeys(names) if not name.startswith("_")]
+    found = choose_columns(names, ColumnMap())
+    assert len(bands_found(found.source)) == 11
+    assert found.source["ra"] == case("ra")
+    assert found.source["ks_msigcom"] == case("k_msigcom")

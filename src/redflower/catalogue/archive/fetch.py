@@ -128,14 +128,19 @@ def fetch_tiles(
     failed: dict[str, str] = {}
     in_a_row = 0
     last: list[str] = []
-    for done, k in enumerate(order):
+    done = n_before = sum(manifest.is_finished(tile.name) for tile in tiles)
+    if progress is not None and n_before:
+        progress(n_before)  # so that they do not count as speed
+    for k in order:
+        is_new = not manifest.is_finished(tiles[k].name)
         n_failed = len(failed)
         last.clear()
         for name, n in _fetched(tiles[k], source, manifest, surveys, g_faint_mag, tile_rows_max, failed):
             rows[name] = n
             last.append(name)
-        if progress is not None:
-            progress(done + 1)
+        done += is_new
+        if progress is not None and is_new:
+            progress(done)
         in_a_row = in_a_row + 1 if len(failed) > n_failed else 0
         if in_a_row >= FAILURES_IN_A_ROW_MAX:
             failed["all further tiles"] = f"not asked for: {in_a_row} tiles failed one after the other."

@@ -49,6 +49,10 @@ class Manifest:
         """Return the file of a tile."""
         return self.folder / f"tile-{name}.parquet"
 
+    def is_finished(self, name: str) -> bool:
+        """Return whether a tile was finished, without a look at its file."""
+        return self._tiles.get(name, {}).get("state") in (DONE, EMPTY)
+
     def rows(self, name: str) -> int | None:
         """Return the rows of a finished tile whose file is whole; None for a tile that has yet to be fetched."""
         tile = self._tiles.get(name)
@@ -128,3 +132,19 @@ class Manifest:
                 part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         except OSError as problem:
             raise FetchError(f"{self.path} cannot be written: {problem.strerror or problem}.") from None
+
+
+def tiles_kept(out: Path) -> tuple[int, int, Path]:
+    """Return how many tiles of a download are finished, how many stars they hold, and their folder.
+
+    Parameters
+    ----------
+    out : the table that the download is to become.
+    """
+    folder = out.with_name(f"{out.name}.tiles")
+    try:
+        tiles = json.loads((folder / "manifest.json").read_text("utf-8"))["tiles"].values()
+        done = [int(tile.get("rows", 0)) for tile in tiles if tile["state"] in (DONE, EMPTY)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0, 0, folder
+    return len(done), sum(done), folder

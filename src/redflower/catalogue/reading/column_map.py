@@ -27,9 +27,10 @@ from typing import Any
 
 from redflower.bands import BANDS
 from redflower.catalogue.io.units import parse_unit
-from redflower.catalogue.reading.lookalikes import decorated, refuse_case_twins, refuse_lookalikes
+from redflower.catalogue.reading.lookalikes import CASE_TELLS, decorated, refuse_case_twins, refuse_lookalikes
 from redflower.catalogue.reading.other_names import COMPANY, columns_named
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
+from redflower.catalogue.reading.suffixed import names_without_suffix
 from redflower.catalogue.reading.suspects import unused_identifiers
 from redflower.errors import InputError, TableError
 from redflower.photometric_scales import make_scale
@@ -39,6 +40,8 @@ PASSED_PREFIXES = ("true_", "dr3_source_id")
 
 # Too short to match another case safely: `B` is as likely a magnitude as a latitude.
 _EXACT_CASE_ONLY = ("l", "b")
+# Shorter names of other archives mean what they mean in their own case alone.
+_LETTERS_MIN = 5
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,11 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
     TableError
         If a mapped column is not in the table, or two columns have one of our names but for their case.
     """
+    if not column_map.columns and not column_map.extra:
+        leading = BANDS[0].magnitude_column
+        plain = names_without_suffix(names, _spellings(leading), {*_spellings("ra"), *_spellings("l")})
+        if plain:
+            return _with_suffixes(plain, names, column_map, where)
     present = set(names)
     source: dict[str, str] = {}
     notes: list[str] = []
@@ -195,8 +203,9 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
             source[name] = name
         else:
             found = [theirs for alias in column.aliases for theirs in columns_named(alias, names)]
-            if not found and name not in _EXACT_CASE_ONLY and len(lower.get(name, ())) == 1:
-                found = lower[name]
+            if not found and name not in _EXACT_CASE_ONLY:
+                others = [theirs for alias in _long_aliases(name) for theirs in lower.get(alias, ())]
+                found = next((one for one in (lower.get(name, []), others) if len(one) == 1), [])
             found = [theirs for theirs in found if theirs not in taken and theirs not in INPUT_COLUMNS]
             if found:
                 source[name] = found[0]
@@ -213,6 +222,36 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
         if ignored:
             notes.append(f"{theirs!r} is read as {name!r}; not used: {_listed(dict.fromkeys(ignored))}")
     return ColumnChoice(source, extra, notes)
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return the names of one of our columns."""
+    return (name, *INPUT_COLUMNS[name].aliases)
+
+
+def _long_aliases(name: str) -> set[str]:
+    """Return the other names of a column, in lower case, that mean it in any case: long ones that need no company."""
+    aliases = {
+        alias.lower() for alias in INPUT_COLUMNS[name].aliases if len(alias) >= _LETTERS_MIN or "_" in alias
+    }
+    return aliases - CASE_TELLS
+
+
+def _with_suffixes(
+    plain: Mapping[str, str], names: Sequence[str], column_map: ColumnMap, where: str
+) -> ColumnChoice:
+    """Choose among the columns of a table by their names without the suffixes that a cross-match gave them."""
+    theirs = {plain.get(name, name): name for name in names}
+    found = choose_columns(list(theirs), column_map, where)
+    suffixes = sorted({name.removeprefix(short) for name, short in plain.items()})
+    read = [
+        note for note in found.notes if note.startswith("column ")
+    ]  # the others name columns of the other tables
+    note = f"every column has a suffix of a cross-match: {', '.join(suffixes)}; names are read without it"
+    source, extra = (
+        {ours: theirs[short] for ours, short in one.items()} for one in (found.source, found.extra)
+    )
+    return ColumnChoice(source, extra, [note, *read])
 
 
 def check_lookalikes(
