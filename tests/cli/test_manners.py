@@ -2,7 +2,6 @@
 
 import logging
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -80,8 +79,7 @@ def test_a_stop_says_what_is_kept_and_how_to_go_on(capsys, monkeypatch, tmp_path
             redflower.write_table(redflower.simulate(12, seed=number), part)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("redflower.scale.stream.infer_file", stopped)
-    monkeypatch.delitem(sys.modules["redflower.scale"].__dict__, "infer_file", raising=False)
+    monkeypatch.setattr("redflower.scale.infer_file", stopped)
     stars = redflower.write_table(
         redflower.prepare(redflower.simulate(30, seed=9), purpose="inference").table, tmp_path / "s.parquet"
     )

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -208,12 +209,20 @@ def test_what_keeps_nothing_says_so(tmp_path) -> None:
         assert "stopped; nothing is written. Begin again with the same command." in said
 
 
+def interrupted(folder: Path, request: dict, piece: dict | None) -> KeptPieces:
+    """Keep a piece, if there is one, of work that Ctrl-C then stops."""
+    kept = KeptPieces(folder, "map", resume=False)
+    with suppress(KeyboardInterrupt), kept:
+        kept.begin("map", request)
+        if piece is not None:
+            kept.put("map", 3, piece)
+        raise KeyboardInterrupt
+    return kept
+
+
 def test_pieces_of_another_request_are_refused_and_damaged_ones_done_again(tmp_path, capsys) -> None:
     folder = tmp_path / "map.fits.parts"
-    with pytest.raises(KeyboardInterrupt), KeptPieces(folder, "map", resume=False) as kept:
-        kept.begin("map", {"nside": 8})
-        kept.put("map", 3, {"mean": np.arange(3.0), "word": np.array("ok")})
-        raise KeyboardInterrupt
+    kept = interrupted(folder, {"nside": 8}, {"mean": np.arange(3.0), "word": np.array("ok")})
     assert kept.n_kept == 1
     with pytest.raises(InputError, match="Go on with it by --resume"):
         KeptPieces(folder, "map", resume=False)
@@ -235,7 +244,5 @@ def test_pieces_of_another_request_are_refused_and_damaged_ones_done_again(tmp_p
 
 
 def test_nothing_is_left_of_work_that_was_stopped_before_its_first_piece(tmp_path) -> None:
-    with pytest.raises(KeyboardInterrupt), KeptPieces(tmp_path / "parts", "map", resume=False) as kept:
-        kept.begin("map", {})
-        raise KeyboardInterrupt
+    interrupted(tmp_path / "parts", {}, None)
     assert list(tmp_path.iterdir()) == []
