@@ -206,25 +206,28 @@ def fit_colours(stars: Stars, kind: str, nodes: list[float]) -> tuple[dict, np.n
     return entry, residuals, slopes
 
 
-def residual_covariance(residuals: np.ndarray, slopes: np.ndarray, error: np.ndarray) -> np.ndarray:
+def residual_covariance(
+    residuals: np.ndarray, slopes: np.ndarray, error: np.ndarray, floor_mag: np.ndarray = FLOOR_MAG
+) -> np.ndarray:
     """Intrinsic covariance of the colours: that of the clipped residuals less that of the photometric noise.
 
     The noise of a residual is that of its band, of G, and of BP - RP through the slope of the relation.
     """
+    n_bands = residuals.shape[1]
     scale = np.array([robust_std(r) if np.isfinite(r).any() else 1.0 for r in residuals.T]) + 1e-9
-    residuals = np.where(np.arange(N_BANDS) == G, 0.0, residuals)
+    residuals = np.where(np.arange(n_bands) == G, 0.0, residuals)
     # The variances are the robust ones; the correlations are those of the residuals clipped at 3 sigma.
     clipped = np.clip(residuals - np.nanmedian(residuals, axis=0), -3 * scale, 3 * scale)
-    total, noise = np.zeros((N_BANDS, N_BANDS)), np.zeros((N_BANDS, N_BANDS))
-    jacobian = np.zeros((len(error), N_BANDS, N_BANDS))
-    for i in range(1, N_BANDS):
+    total, noise = np.zeros((n_bands, n_bands)), np.zeros((n_bands, n_bands))
+    jacobian = np.zeros((len(error), n_bands, n_bands))
+    for i in range(1, n_bands):
         jacobian[:, i, i] += 1.0
         jacobian[:, i, G] -= 1.0
         jacobian[:, i, BP] -= slopes[:, i]
         jacobian[:, i, RP] += slopes[:, i]
-    variance = np.where(np.isfinite(error), error, 0.0) ** 2 + FLOOR_MAG**2
-    for i in range(1, N_BANDS):
-        for j in range(1, N_BANDS):
+    variance = np.where(np.isfinite(error), error, 0.0) ** 2 + floor_mag**2
+    for i in range(1, n_bands):
+        for j in range(1, n_bands):
             both = np.isfinite(clipped[:, i]) & np.isfinite(clipped[:, j])
             first, second = clipped[both, i], clipped[both, j]
             correlation = np.mean(first * second) / (np.sqrt(np.mean(first**2) * np.mean(second**2)) + 1e-18)

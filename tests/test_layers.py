@@ -14,7 +14,6 @@ CONTRIBUTING = ROOT.parents[1] / "CONTRIBUTING.md"
 #: Lower layers first; a package may import from layers before its own, or from itself.
 LAYERS = [
     {
-        "bands",
         "cards",
         "compile_cache",
         "constants",
@@ -25,6 +24,9 @@ LAYERS = [
         "random_streams",
         "star",
     },
+    {"band"},
+    {"surveys"},
+    {"bands"},
     {
         "citations",
         "distances",

@@ -196,7 +196,7 @@ def test_magnitudes_reach_the_model_on_its_scale_whatever_the_scale_of_the_table
         "ps1_y": 0.011,
     }.items():
         archive[name] = archive[name] + shift
-    scale = dataclasses.replace(model.scale(), ps1="archive")
+    scale = make_scale("ps1=archive", default=model.scale())
     archive.meta[META_KEY] = {**table.meta[META_KEY], "photometry": scale.as_dict()}
     moved = to_stars(archive, prior, scale=model.scale())
     # Float32 holds magnitudes of 20 to 1e-6.

@@ -99,7 +99,7 @@ def simulate_field(n_stars: int, l_deg: float, b_deg: float) -> Simulated:
     """Simulated stars of a sightline."""
     relations = sky_colour_relations()
     smooth = dataclasses.replace(relations, scatter_factor=np.zeros_like(relations.scatter_factor))
-    kept, sky_stars.sky_colour_relations = sky_stars.sky_colour_relations, lambda: smooth
+    kept, sky_stars.sky_colour_relations = sky_stars.sky_colour_relations, lambda _=None: smooth
     try:
         sky = redflower.simulate(
             n_stars, seed=7, preset="cone", population="sky", l_deg=l_deg, b_deg=b_deg,

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Bool, Float
 
-from redflower.bands import BAND_INDEX
+from redflower.bands import STANDARD, BandSet
 from redflower.errors import InputError
 
 FORMAT: Final = "redflower-offsets"
@@ -23,7 +23,7 @@ class PhotometricOffsets:
 
     Attributes
     ----------
-    bands : names of the bands, of `redflower.bands.BANDS`.
+    bands : names of the bands.
     offset_mag : sample minus model, after the move to the model's photometric scale. [mag]
     covariance_mag2 : of the offsets. [mag^2]
     model_id : the model that they are against.
@@ -46,11 +46,12 @@ class PhotometricOffsets:
         magnitude_mag: Float[np.ndarray, "star all_bands"],
         error_mag: Float[np.ndarray, "star all_bands"],
         observed: Bool[np.ndarray, "star all_bands"],
+        bands: BandSet = STANDARD,
     ) -> tuple[Float[np.ndarray, "star all_bands"], Float[np.ndarray, "star all_bands"]]:
-        """Take the offsets off magnitudes, and add their errors to those of the stars in quadrature."""
+        """Take the offsets off magnitudes in some bands, and add their errors to those of the stars in quadrature."""
         magnitude, error = magnitude_mag.copy(), error_mag.copy()
         for name, offset, uncertainty in zip(self.bands, self.offset_mag, self.error_mag, strict=True):
-            i = BAND_INDEX[name]
+            i = bands.index[name]
             seen = observed[:, i]
             magnitude[seen, i] -= offset
             error[seen, i] = np.hypot(error[seen, i], uncertainty)
@@ -122,7 +123,7 @@ def read_offsets(path: "str | Path") -> PhotometricOffsets:
         bands = tuple(content["bands"])
         offset = np.array(content["offset_mag"], dtype=float)
         covariance = np.array(content["covariance_mag2"], dtype=float)
-        if not set(bands) <= set(BAND_INDEX) or len(set(bands)) != len(bands):
+        if not all(isinstance(name, str) for name in bands) or len(set(bands)) != len(bands):
             raise ValueError(f"bands {bands}")
         if offset.shape != (len(bands),) or covariance.shape != (len(bands), len(bands)):
             raise ValueError(f"{len(bands)} bands, {offset.shape} offsets, {covariance.shape} covariances")

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from redflower.bands import BANDS, BP, RP, G, Survey
+from redflower.bands import BP, RP, STANDARD, STANDARD_SURVEYS, BandSet, G
 from redflower.errors import InputError, ModelError
+from redflower.surveys import shipped_surveys
 
 #: Colour and magnitude at which the terms in them vanish. [mag]
 PIVOT_BP_RP_MAG: Final = 0.9
@@ -28,7 +29,8 @@ PIVOT_G_MAG: Final = 15.0
 #: The scale of the mock Galaxy's colours, and so of the model ``mock-sky``: that of the stars they were fitted to.
 MOCK_SKY_SCALE: Final = "gaia=dr2-no-drift,ps1=pre-release"
 
-SURVEYS: Final[tuple[Survey, ...]] = get_args(Survey)
+#: The surveys whose releases every scale states.
+SURVEYS: Final = STANDARD_SURVEYS
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Release:
     known : whether the relation to the reference release is known at all.
     """
 
-    survey: Survey
+    survey: str
     name: str
     description: str
     passbands: str
@@ -78,37 +80,63 @@ class PhotometricScale:
 
     Attributes
     ----------
-    gaia, ps1, tmass : names of releases; see `releases`.
+    names : pairs of survey and release; see `releases`. The standard surveys are always among them.
     """
 
-    gaia: str
-    ps1: str
-    tmass: str
+    names: tuple[tuple[str, str], ...]
 
-    def __post_init__(self) -> None:
-        for survey, name in self.as_dict().items():
-            _release(survey, name)
+    @property
+    def gaia(self) -> str:
+        """The release of Gaia."""
+        return self.as_dict()["gaia"]
 
-    def release(self, survey: Survey) -> Release:
-        """Return the release of a survey."""
-        return _release(survey, self.as_dict()[survey])
+    def release(self, survey: str) -> Release:
+        """Return the release of a survey; where none is stated, the survey's default."""
+        return _release(survey, self.as_dict().get(survey) or default_release_name(survey))
 
-    def as_dict(self) -> dict[Survey, str]:
+    def as_dict(self) -> dict[str, str]:
         """Return the name of the release by survey, as files state it."""
-        return {"gaia": self.gaia, "ps1": self.ps1, "2mass": self.tmass}
+        return dict(self.names)
+
+    def stating(self, releases: Mapping[str, str]) -> "PhotometricScale":
+        """Return the scale with releases of further surveys, where it states none of them.
+
+        Parameters
+        ----------
+        releases : names of releases by survey.
+        """
+        return _from_names({**releases, **self.as_dict()}, any_survey=True)
 
     def __str__(self) -> str:
         return ",".join(f"{survey}={name}" for survey, name in self.as_dict().items())
 
 
-def releases(survey: Survey) -> dict[str, Release]:
-    """Return the releases of a survey by name, the reference first."""
-    return _table()[survey]
+def releases(survey: str) -> dict[str, Release]:
+    """Return the releases of a survey by name, the reference first; none of a survey that redflower does not know."""
+    return _table().get(survey, {})
+
+
+def default_release_name(survey: str) -> str:
+    """Return the release that is assumed of a survey; of one that redflower does not know, a name that is no other's."""
+    return str(_content()[survey]["default"]) if survey in _content() else "as described"
 
 
 def archive_scale() -> PhotometricScale:
     """Return the scale of tables as the surveys' archives deliver them today, which is the default."""
-    return _from_names({survey: _content()[survey]["default"] for survey in SURVEYS})
+    return _from_names({survey: default_release_name(survey) for survey in SURVEYS})
+
+
+def recorded_scale(stated: Mapping[str, str]) -> PhotometricScale:
+    """Return the scale that a table or a model of redflower's records, whose surveys may be a user's own.
+
+    Raises
+    ------
+    InputError
+        If a release is none of a survey that redflower knows.
+    """
+    for survey, name in stated.items():
+        _release(survey, name)
+    return _from_names(stated, any_survey=True)
 
 
 def make_scale(
@@ -146,17 +174,21 @@ def make_scale(
             names[survey] = name
     else:
         names = dict(stated)
-    return _from_names({**{str(survey): name for survey, name in base.as_dict().items()}, **names})
+    scale = _from_names({**base.as_dict(), **names}, any_survey=set(names) <= set(base.as_dict()))
+    for survey, name in scale.names:
+        _release(survey, name)
+    return scale
 
 
 def move_magnitudes(
-    magnitude_mag: Float[np.ndarray, "star {N_BANDS}"],
-    error_mag: Float[np.ndarray, "star {N_BANDS}"],
-    observed: Bool[np.ndarray, "star {N_BANDS}"],
+    magnitude_mag: Float[np.ndarray, "star band"],
+    error_mag: Float[np.ndarray, "star band"],
+    observed: Bool[np.ndarray, "star band"],
     *,
     of_table: PhotometricScale,
     to: PhotometricScale,
-) -> tuple[Float[np.ndarray, "star {N_BANDS}"], Float[np.ndarray, "star {N_BANDS}"]]:
+    bands: BandSet = STANDARD,
+) -> tuple[Float[np.ndarray, "star band"], Float[np.ndarray, "star band"]]:
     """Move magnitudes from one scale to another and add the uncertainty of the move to their errors.
 
     Stars without BP - RP or G are moved as those at `PIVOT_BP_RP_MAG` and `PIVOT_G_MAG`.
@@ -166,6 +198,7 @@ def move_magnitudes(
     magnitude_mag, error_mag : apparent magnitudes and errors. [mag]
     observed : which of them are there; the others stay as they are.
     of_table, to : the scales.
+    bands : of the arrays.
 
     Returns
     -------
@@ -180,7 +213,7 @@ def move_magnitudes(
     )
     g_mag = np.where(observed[:, G], magnitude_mag[:, G], PIVOT_G_MAG)
     moved, error = magnitude_mag.copy(), error_mag.copy()
-    for i, band in enumerate(BANDS):
+    for i, band in enumerate(bands):
         theirs, ours = of_table.release(band.survey), to.release(band.survey)
         if theirs == ours or not observed[:, i].any():
             continue
@@ -197,15 +230,15 @@ def move_magnitudes(
     return moved, error
 
 
-def describe_move(of_table: PhotometricScale, to: PhotometricScale) -> list[str]:
+def describe_move(of_table: PhotometricScale, to: PhotometricScale, bands: BandSet = STANDARD) -> list[str]:
     """Return a sentence for each survey whose magnitudes are moved."""
     sentences = []
-    for survey in SURVEYS:
+    for survey in bands.surveys:
         theirs, ours = of_table.release(survey), to.release(survey)
         if theirs == ours:
             continue
         shifts = []
-        for band in (band for band in BANDS if band.survey == survey):
+        for band in (band for band in bands if band.survey == survey):
             first, second = theirs.terms.get(band.name, BandTerms()), ours.terms.get(band.name, BandTerms())
             shift = first.offset_mag - second.offset_mag
             shifts.append(f"{band.label} {shift:+.4f} +- {_move_uncertainty_mag(first, second):.4f}")
@@ -230,8 +263,10 @@ def _move_uncertainty_mag(first: BandTerms, second: BandTerms) -> float:
     return float(np.hypot(first.uncertainty_mag, second.uncertainty_mag))
 
 
-def _release(survey: Survey, name: str) -> Release:
+def _release(survey: str, name: str) -> Release:
     known = releases(survey)
+    if not known:  # a user's own survey: its releases do not turn into each other
+        return Release(survey, name, "", "", "the file that describes the survey", {}, known=False)
     if name not in known:
         raise InputError(
             f"photometry: {survey}={name!r} is no release that redflower knows; it knows {', '.join(known)}."
@@ -239,27 +274,43 @@ def _release(survey: Survey, name: str) -> Release:
     return known[name]
 
 
-def _from_names(names: Mapping[str, str]) -> PhotometricScale:
-    unknown = [survey for survey in names if survey not in SURVEYS]
-    if unknown:
+def _from_names(names: Mapping[str, str], *, any_survey: bool = False) -> PhotometricScale:
+    unknown = [survey for survey in names if survey not in _content()]
+    if unknown and not any_survey:
         raise InputError(
-            f"photometry: {unknown[0]!r} is no survey that redflower knows; it knows {', '.join(SURVEYS)}."
+            f"photometry: {unknown[0]!r} is no survey that redflower knows; it knows {', '.join(_content())}."
         )
-    return PhotometricScale(gaia=names["gaia"], ps1=names["ps1"], tmass=names["2mass"])
+    further = sorted(set(names) - set(SURVEYS))
+    return PhotometricScale(tuple((survey, str(names[survey])) for survey in (*SURVEYS, *further)))
 
 
 @cache
 def _content() -> dict[str, Any]:
     path = resources.files("redflower") / "data" / "photometric_scales.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    for survey in shipped_surveys().values():
+        # Releases that are described by survey files alone have no relation to each other.
+        entry = content.setdefault(
+            survey.survey, {"reference": survey.release, "default": survey.release, "releases": {}}
+        )
+        entry["releases"].setdefault(
+            survey.release,
+            {
+                "description": survey.title,
+                "passbands": survey.source,
+                "source": survey.source,
+                "known": False,
+            },
+        )
+    return content
 
 
 @cache
-def _table() -> dict[Survey, dict[str, Release]]:
-    return {survey: {release.name: release for release in _releases_of(survey)} for survey in SURVEYS}
+def _table() -> dict[str, dict[str, Release]]:
+    return {survey: {release.name: release for release in _releases_of(survey)} for survey in _content()}
 
 
-def _releases_of(survey: Survey) -> Iterator[Release]:
+def _releases_of(survey: str) -> Iterator[Release]:
     entry = _content()[survey]
     for name in sorted(entry["releases"], key=lambda name: name != entry["reference"]):
         content = entry["releases"][name]

@@ -16,3 +16,6 @@ LAW_KEY: Final = "extinction_law"
 
 #: Under that key: the release of Gaia that a table is from, where it tells; see `redflower.catalogue.releases`.
 GAIA_RELEASE_KEY: Final = "gaia_release"
+
+#: Under that key: the bands of a prepared table beside the standard ones, as `redflower.band.Band.as_spec` writes them.
+BANDS_KEY: Final = "further_bands"

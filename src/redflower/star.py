@@ -12,7 +12,7 @@ class Star(eqx.Module):
 
     Attributes
     ----------
-    magnitude_mag : apparent magnitudes in the order of `redflower.bands.BANDS`. [mag]
+    magnitude_mag : apparent magnitudes in the order of the bands of the model at hand. [mag]
     magnitude_error_mag : their standard errors, floor included, > 0. [mag]
     observed : which of the bands were observed.
     parallax_mas : parallax, zero point already removed. [mas]

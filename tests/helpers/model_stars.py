@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import gengamma
 
-from redflower.bands import BP, N_BANDS, RP
+from redflower.bands import BP, N_BANDS, RP, STANDARD
 from redflower.flow import Model
 from redflower.flow.flow_draws import draw_given_first
 from redflower.physics import colour_to_absolute, distance_modulus, extinction_mag, flow_condition
@@ -72,7 +72,7 @@ def draw_model_stars(
             jnp.asarray(ebv_mag, jnp.float32), jnp.asarray(absolute[:, BP] - absolute[:, RP], jnp.float32)
         )
     )
-    error = draw_errors(n, N_BANDS, rng)
+    error = draw_errors(n, STANDARD, rng)
     observed = np.broadcast_to(np.arange(N_BANDS) < n_observed, (n, N_BANDS))
     magnitude = absolute + dust + modulus_mag[:, None] + error * rng.standard_normal(error.shape)
     parallax_error = np.exp(rng.uniform(*np.log(PARALLAX_ERROR_RANGE_MAS), n))

@@ -10,7 +10,7 @@ import numpy as np
 from astropy.table import Column, Table
 
 from redflower.api.inference import matching_prior
-from redflower.bands import BP, RP, G, leading_bands
+from redflower.bands import BP, RP, G
 from redflower.calibrate import CalibrationSettings, DustHold, OffsetFit, choose_stars, fit_offsets
 from redflower.calibrate.pulls import sample_pulls
 from redflower.calibrate.sample import typical_dust
@@ -100,7 +100,9 @@ def calibrate(
     model, prior = matching_prior(model, distance_prior, stars.colnames)
     target = make_target(model, ebv_min_mag=EBV_MIN_MAG, ebv_max_mag=EBV_MAX_MAG)
     fast = make_fast_target(model, target)
-    batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
+    batch = to_stars(
+        stars, prior, model.selection, scale=model.scale(), photometry=photometry, bands=model.star_bands
+    )
     if "ebv_map" in stars.colnames:
         meta = stars.meta.get(META_KEY, {}).get("settings", {}).get("ebv_map") or {}
         hold = DustHold.by_map(as_floats(stars, "ebv_map"), str(meta.get("file", "the dust map")))
@@ -155,7 +157,7 @@ def calibrate(
             "left_out": int((~whole.used).sum()),
             "converged": whole.converged,
             PHOTOMETRY_KEY: model.scale().as_dict(),
-            "photometry_moved": describe_move(table_scale(stars, photometry), model.scale()),
+            "photometry_moved": describe_move(table_scale(stars, photometry), model.scale(), model.bands),
             "input": stars.meta.get(META_KEY, {}),
         },
     )
@@ -235,11 +237,7 @@ def _numbers(
         },
         "share_of_poor_fits": share,
         "passes": whole.passes,
-        "labels": [
-            band.label
-            for band, fitted in zip(leading_bands(model.n_bands), whole.fitted, strict=True)
-            if fitted
-        ],
+        "labels": [band.label for band, fitted in zip(model.bands, whole.fitted, strict=True) if fitted],
     }
 
 

@@ -10,7 +10,7 @@ from astropy.table import Table
 
 from redflower.api.parts import InferenceJob, joined, rows_per_part, slices, start_inference
 from redflower.api.processes import inference_ms, shared_out, worker_count
-from redflower.bands import BANDS, MIN_BANDS
+from redflower.bands import MIN_BANDS, STANDARD, BandSet
 from redflower.catalogue import DistancePrior, choose_distance_prior, to_stars
 from redflower.catalogue.band_names import bands_named
 from redflower.catalogue.io.sources import TableSource
@@ -82,7 +82,9 @@ def infer(
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "infer's input")
     model, prior = matching_prior(model, distance_prior, stars.colnames)
-    job = InferenceJob(model, settings, prior, photometry, offsets, tuple(keep), left_out(without))
+    job = InferenceJob(
+        model, settings, prior, photometry, offsets, tuple(keep), left_out(without, model.star_bands)
+    )
     n_workers = worker_count(workers, len(stars), inference_ms(settings))
     with shown(progress, "stars", len(stars)) as call:
         table = joined(_tables(job, stars, n_workers, call))
@@ -115,19 +117,19 @@ def _tables(
     return [tables[number] for number in sorted(tables)]
 
 
-def left_out(without: Sequence[str]) -> tuple[str, ...]:
+def left_out(without: Sequence[str], bands: BandSet = STANDARD) -> tuple[str, ...]:
     """Return the labels of bands that are to be left out.
 
     Raises
     ------
     InputError : there is no such band, or too few are left.
     """
-    places = bands_named(without)
-    if len(BANDS) - len(places) < MIN_BANDS:
+    places = bands_named(without, bands)
+    if len(bands) - len(places) < MIN_BANDS:
         raise InputError(
-            f"without: {MIN_BANDS} bands at least are needed; {len(BANDS) - len(places)} would be left."
+            f"without: {MIN_BANDS} bands at least are needed; {len(bands) - len(places)} would be left."
         )
-    return tuple(BANDS[k].label for k in places)
+    return tuple(bands.labels[k] for k in places)
 
 
 def matching_prior(
@@ -212,7 +214,9 @@ def draw_posteriors(
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "draw_posteriors' input")
     model, prior = matching_prior(model, distance_prior, stars.colnames)
-    batch = to_stars(stars, prior, model.selection, scale=model.scale(), photometry=photometry)
+    batch = to_stars(
+        stars, prior, model.selection, scale=model.scale(), photometry=photometry, bands=model.star_bands
+    )
     rows = np.flatnonzero(batch.reason != "no position")
     placed = jax.tree.map(lambda a: np.asarray(a)[rows], batch.stars)
     source_id = np.asarray(stars["source_id"])[rows]

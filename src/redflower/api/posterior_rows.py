@@ -51,6 +51,7 @@ def posterior_table(
         photometry=photometry,
         offsets=offsets,
         without=without,
+        bands=model.star_bands,
     )
     source_id = np.asarray(stars["source_id"])
     records: list[FitRecord] = []
@@ -90,7 +91,7 @@ def posterior_table(
         "model": {"id": model.model_id, "description": model.description, "law": model.law.to_spec()},
         "without_bands": list(without),
         PHOTOMETRY_KEY: model.scale().as_dict(),
-        "photometry_moved": describe_move(table_scale(stars, photometry), model.scale()),
+        "photometry_moved": describe_move(table_scale(stars, photometry), model.scale(), model.bands),
         "offsets": None if offsets is None else offsets_content(offsets),
         "distance_prior": {"name": prior.name, "sha256": prior.sha256},
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],

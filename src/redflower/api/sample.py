@@ -11,7 +11,7 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Float, Int
 
-from redflower.bands import BANDS, G
+from redflower.bands import STANDARD, BandSet, G
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.io.parquet import iter_parquet
 from redflower.catalogue.io.sources import TableSource
@@ -31,10 +31,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 #: Rows read, and stars tabulated, at a time: 30 MB.
 CHUNK_ROWS: Final = 65_536
-_COLUMNS: Final = (
-    "source_id", "ra", "dec", "l", "b", "parallax", "parallax_error", "ruwe",
-    *(name for band in BANDS for name in (band.name, prepared_error_name(band))),
-)  # fmt: skip
+_COLUMNS: Final = ("source_id", "ra", "dec", "l", "b", "parallax", "parallax_error", "ruwe")
 
 
 @dataclass(frozen=True)
@@ -74,6 +71,7 @@ def training_sample(
     scale: PhotometricScale | None = None,
     photometry: PhotometricScale | str | None = None,
     folder: Path | None = None,
+    bands: BandSet = STANDARD,
 ) -> TrainingSample:
     """Read, select and tabulate the stars of a prepared table.
 
@@ -88,6 +86,7 @@ def training_sample(
     selection : the sample's selection function, for the pixels of the stars.
     scale : photometric scale to move the magnitudes to. Defaults to the table's own.
     photometry : photometric scale of a table that states none.
+    bands : of the arrays of stars, which are those of the model to be: `redflower.bands.star_bands`.
     folder : where to keep the tabulated stars as memory-mapped files (about 0.4 kB each). If None, they stay in memory.
 
     Returns
@@ -115,19 +114,20 @@ def training_sample(
         if path is None:
             yield from _slices(whole)
             return
-        wanted = [name for name in names if name.lower() in _COLUMNS]
+        photometry_columns = {name for band in bands for name in (band.name, prepared_error_name(band))}
+        wanted = [name for name in names if name.lower() in {*_COLUMNS, *photometry_columns}]
         for chunk in iter_parquet(path, wanted, n_rows=CHUNK_ROWS):
             yield clean_prepared(chunk, what, names)
 
     first = next(iter(chunks()))
     meta = first.meta.get(META_KEY, {})
-    scale = scale or table_scale(first, photometry)
+    scale = _with_surveys(scale or table_scale(first, photometry), bands)
     limits = _magnitude_limits(meta, g_bright_mag, g_faint_mag, chunks)
     cut_mas = parallax_min_mas if parallax_min_mas is not None else _recorded_parallax_min(meta)
     writer = TabulatedStars(folder)
     source_id, ruwe = [], []
     for chunk in chunks():
-        batch = to_stars(chunk, prior, selection, scale=scale, photometry=photometry)
+        batch = to_stars(chunk, prior, selection, scale=scale, photometry=photometry, bands=bands)
         g_mag = np.asarray(batch.stars.magnitude_mag)[:, G]
         has_g = np.asarray(batch.stars.observed)[:, G]
         meant = batch.usable & has_g & (g_mag > limits[0]) & (g_mag < limits[1])
@@ -168,6 +168,11 @@ def training_sample(
     )
 
 
+def _with_surveys(scale: PhotometricScale, bands: BandSet) -> PhotometricScale:
+    """Return a scale that states the release of every survey of some bands."""
+    return scale.stating({name: scale.release(name).name for name in bands.surveys})
+
+
 def _slices(table: Table) -> Iterator[Table]:
     for start in range(0, len(table), CHUNK_ROWS):
         yield table[start : start + CHUNK_ROWS]
@@ -195,7 +200,7 @@ def _magnitude_limits(
     ):
         value = given if given is not None else recorded.get(key)
         if value is None or not np.isfinite(value):
-            column = BANDS[G].name
+            column = STANDARD[G].name
             g_mag = [as_floats(chunk, column) for chunk in chunks()]
             if not any(np.isfinite(part).any() for part in g_mag):
                 raise InputError("train: no star of the table can be used; see the report of `prepare`.")

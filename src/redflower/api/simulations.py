@@ -12,7 +12,7 @@ from astropy.table import Table
 from redflower.api.inference import matching_prior
 from redflower.api.kept import KeptPieces
 from redflower.api.star_pieces import StarsJob, inferred_stars
-from redflower.bands import BP, RP, G, band_labels
+from redflower.bands import BP, RP, BandSet, G
 from redflower.catalogue import DistancePrior, to_stars
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.reading.prepared_stars import open_prepared
@@ -82,7 +82,13 @@ def check_by_simulations(
     table = open_prepared(stars, "check_by_simulations' input")
     model, prior = matching_prior(model, distance_prior, table.colnames)
     batch = to_stars(
-        table, prior, model.selection, scale=model.scale(), photometry=photometry, without=without
+        table,
+        prior,
+        model.selection,
+        scale=model.scale(),
+        photometry=photometry,
+        without=without,
+        bands=model.star_bands,
     )
     # A star whose errors nobody knows is no design.
     observed = np.asarray(batch.stars.observed)[:, : model.n_bands]
@@ -96,11 +102,11 @@ def check_by_simulations(
     ((columns, _),) = inferred_stars(
         StarsJob(model, settings), [batch_of_all], workers, progress, "check_by_simulations", kept
     )
-    return _judged(made, columns, model.n_bands, rng)
+    return _judged(made, columns, model.bands, rng)
 
 
 def _judged(
-    made: Simulations, columns: dict[str, np.ndarray], n_bands: int, rng: np.random.Generator
+    made: Simulations, columns: dict[str, np.ndarray], of: BandSet, rng: np.random.Generator
 ) -> dict[str, Any]:
     density = joint_density(Table(columns))
     ranks = ranks_of(density, made.ebv_mag, made.modulus_mag, rng)
@@ -124,7 +130,7 @@ def _judged(
     }
     residual = columns["ebv_mean"][used] - made.ebv_mag[used]
     cells = coverage_by_cell(ranks.ebv, residual, {k: (v, _CELLS[k]) for k, v in values.items()})
-    bands = np.array([band_labels(list(row)) for row in np.asarray(made.stars.observed)[used, :n_bands]])
+    bands = np.array([of.shown(row) for row in np.asarray(made.stars.observed)[used, : len(of)]])
     for word in np.unique(bands):
         here = (bands == word).astype(float)
         cells += [

@@ -9,7 +9,6 @@ from astropy.table import Table
 from matplotlib.figure import Figure
 
 from redflower.api.inference import matching_prior
-from redflower.bands import leading_bands
 from redflower.catalogue import to_stars
 from redflower.catalogue.io.sources import TableSource, as_table
 from redflower.catalogue.prepared import prepared_error_name
@@ -101,7 +100,9 @@ def predicted_magnitudes(
         raise InputError(f"the prepared table has no star {source_id}; give the table that was inferred.")
     stars = stars[found[:1]]
     without = meta.get("without_bands", ())
-    batch = to_stars(stars, prior, chosen.selection, scale=chosen.scale(), without=without)
+    batch = to_stars(
+        stars, prior, chosen.selection, scale=chosen.scale(), without=without, bands=chosen.star_bands
+    )
     low, high = meta.get("ebv_prior_mag", (InferenceSettings().ebv_min_mag, InferenceSettings().ebv_max_mag))
     settings = dataclasses.replace(
         InferenceSettings(), ebv_min_mag=low, ebv_max_mag=high, hand_on=False, seed=meta.get("seed", 0)
@@ -110,7 +111,7 @@ def predicted_magnitudes(
     infer_stars(chosen, batch.stars, np.asarray(stars["source_id"]), settings, judged=records.append)
     record = records[0]
     rows = []
-    for k, band in enumerate(leading_bands(chosen.n_bands)):
+    for k, band in enumerate(chosen.bands):
         if k == 0 or not record.observed[0, k]:
             continue
         observed, off = (

@@ -3,7 +3,7 @@
 import dataclasses
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ import jax
 
 from redflower.api.sample import TrainingSample, training_sample
 from redflower.api.training_plan import RunPlanner, chosen_preset, resolved_config
-from redflower.bands import SURVEY_ENDS
+from redflower.bands import STANDARD, SURVEY_ENDS, BandSet, band_set, star_bands
 from redflower.catalogue import DistancePrior
 from redflower.catalogue.io.sources import TableSource
 from redflower.errors import InputError
@@ -22,6 +22,7 @@ from redflower.photometric_scales import PhotometricScale
 from redflower.physics import ExtinctionLaw, SelectionFunction, law_of_name
 from redflower.platforms import compute_platform
 from redflower.provenance import LAW_KEY, VERSION
+from redflower.surveys import Survey
 from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
 from redflower.train.plan import TrainingPlan
 
@@ -34,6 +35,7 @@ def train(
     config: TrainConfig | None = None,
     preset: str | None = None,
     n_bands: int = SURVEY_ENDS["2mass"],
+    surveys: "Sequence[str | Path | Survey] | None" = None,
     law: ExtinctionLaw | None = None,
     distance_prior: DistancePrior | None = None,
     photometry: PhotometricScale | str | None = None,
@@ -60,6 +62,8 @@ def train(
     preset : quick, standard (the default; quick where fewer than 8 minutes are given), best or paper: stages that scale with
         the sample, and an emulator (`redflower.train.presets`).
     n_bands : 3 (Gaia), 8 (+ Pan-STARRS1) or 11 (+ 2MASS); stars without the last bands train the others.
+    surveys : in place of `n_bands`, the surveys of the model in the order that its bands are to have, such as ``("gaia", "ps1",
+        "2mass", "allwise")``: names of `redflower.surveys.shipped_surveys`, or files that describe others.
     law : extinction law of the contrastive term, stored with the model. Defaults to that of `start_from`, else that of
         simulated stars, else `redflower.physics.default_law`.
     distance_prior : see `redflower.catalogue.read_distance_prior`. Defaults to the mock Galaxy's,
@@ -68,7 +72,8 @@ def train(
         they are moved to the scale of that model.
     selection : selection function of the sample (`redflower.catalogue.read_selection`), used here and stored in the model
         for inference. If None, it is 1 everywhere.
-    start_from : a model to start from, with its emulator. If None, training starts from random weights.
+    start_from : a model to start from, with its emulator; further bands of `surveys` come behind its own, whose density is what
+        it was at the start. If None, training starts from random weights.
     keep_coverage : serve all (R, Z) at which `start_from` had stars, and not those of these stars alone. What these stars
         teach is then carried to places where nothing checks it: for a few real stars, of one field, that correct a flow's
         colours.
@@ -109,8 +114,12 @@ def train(
     started_s = time.monotonic()
     preset = chosen_preset(config, preset, max_minutes)
     stated = config or TrainConfig()
-    if n_bands not in SURVEY_ENDS.values():
-        raise InputError(f"train(n_bands) must be one of {sorted(SURVEY_ENDS.values())}; got {n_bands}.")
+    bands = _bands(n_bands, surveys)
+    if start_from is not None and not start_from.bands.begins(bands):
+        raise InputError(
+            f"train: the model to start from has {' '.join(start_from.bands.labels)}, and the bands of the new one must begin "
+            f"with them; asked for are {' '.join(bands.labels)}. Name its surveys first (--bands), and further ones behind them."
+        )
     if keep_coverage and start_from is None:
         raise InputError(
             "keep_coverage (--keep-coverage) keeps the coverage of the model to start from, and there is none: give "
@@ -122,16 +131,17 @@ def train(
             stars, distance_prior, g_bright_mag=stated.g_bright_mag, g_faint_mag=stated.g_faint_mag,
             parallax_min_mas=stated.parallax_min_mas, selection=selection,
             scale=start_from.scale() if start_from else None, photometry=photometry,
-            folder=_tabulated(stars, checkpoint, stack),
+            folder=_tabulated(stars, checkpoint, stack), bands=star_bands(bands),
         )  # fmt: skip
         limits_mag = {"g_bright_mag": sample.g_bright_mag, "g_faint_mag": sample.g_faint_mag}
         law = law or (start_from.law if start_from else law_of_name(_simulated_law(sample.meta)))
+        law = law.of_bands(star_bands(bands))
         asked = resolved_config(config, preset, len(sample.source_id), going_on=start_from is not None)
         planner = RunPlanner(
             asked, law, started_s=started_s, max_minutes=max_minutes, estimate=estimate, **limits_mag
         )
         result = train_flow(
-            sample.data, asked, n_bands=n_bands, selection=selection, prior_limit_mag=sample.prior.g_limit_mag,
+            sample.data, asked, n_bands=len(bands), selection=selection, prior_limit_mag=sample.prior.g_limit_mag,
             law=law, names=sample.source_id, start_from=start_from.flow if start_from else None,
             max_minutes=max_minutes, plan=planner if estimate is not None or max_minutes is not None else None,
             checkpoint=checkpoint, resume=resume, progress=progress, step_progress=step_progress, **limits_mag,
@@ -170,6 +180,15 @@ def train(
     if checkpoint is not None and result.complete:
         checkpoint.unlink(missing_ok=True)
     return model, result
+
+
+def _bands(n_bands: int, surveys: "Sequence[str | Path | Survey] | None") -> BandSet:
+    """Return the bands of a model."""
+    if surveys is not None:
+        return band_set(surveys)
+    if n_bands not in SURVEY_ENDS.values():
+        raise InputError(f"train(n_bands) must be one of {sorted(SURVEY_ENDS.values())}; got {n_bands}.")
+    return STANDARD.leading(n_bands)
 
 
 def _tabulated(stars: TableSource, checkpoint: Path | None, stack: ExitStack) -> Path | None:

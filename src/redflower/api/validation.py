@@ -55,7 +55,8 @@ def validate(
     stars : a prepared table of stars free of dust, or the path of one; none of them used in training.
     model : a model, the name of a shipped one, or the path of a model file.
     n_stars : number of stars to take, at random. Defaults to all.
-    n_bands : numbers of leading bands to test. Defaults to 8 and 11, dropping any that the model lacks.
+    n_bands : numbers of leading bands to test; any that the model lacks is dropped. Defaults to those up to the end of each
+        survey behind Gaia: 8 and 11 of the standard bands.
     resample : draw noise again around the observed magnitudes and parallaxes, as the paper does; see
         `redflower.validate.redden`.
     settings : of the inference; its seed also chooses the stars and the random reddenings.
@@ -99,15 +100,27 @@ def validate(
     if n_stars is not None and n_stars < len(stars):
         stars = stars[np.sort(rng.choice(len(stars), n_stars, replace=False))]
     batch = to_stars(
-        stars, prior, model.selection, scale=model.scale(), photometry=photometry, without=left_out(without)
+        stars,
+        prior,
+        model.selection,
+        scale=model.scale(),
+        photometry=photometry,
+        without=left_out(without, model.star_bands),
+        bands=model.star_bands,
     )
-    wanted = [n for n in (n_bands or (8, 11)) if n <= model.n_bands]
+    wanted = [n for n in (n_bands or list(model.bands.survey_ends.values())[1:]) if n <= model.n_bands]
     arrays = jax.tree.map(np.asarray, batch.stars)
     bp_rp_mag = _intrinsic_colour(stars, np.asarray(arrays.magnitude_mag))
     source_id = np.asarray(stars["source_id"])
     made = list(
         trials(
-            arrays, model.law, bp_rp_mag, rng, n_bands=wanted, resample=resample, without=bands_named(without)
+            arrays,
+            model.law,
+            bp_rp_mag,
+            rng,
+            n_bands=wanted,
+            resample=resample,
+            without=bands_named(without, model.star_bands),
         )
     )
     parts: list[Table] = []
@@ -150,7 +163,7 @@ def validate(
         "redflower": VERSION,
         "model": {"id": model.model_id, "description": model.description},
         PHOTOMETRY_KEY: model.scale().as_dict(),
-        "photometry_moved": describe_move(table_scale(stars, photometry), model.scale()),
+        "photometry_moved": describe_move(table_scale(stars, photometry), model.scale(), model.bands),
         "distance_prior": {"name": prior.name, "sha256": prior.sha256},
         "ebv_prior_mag": [settings.ebv_min_mag, settings.ebv_max_mag],
         "seed": settings.seed,

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from redflower.bands import leading_bands
 from redflower.calibrate.offsets import star_weights
 from redflower.calibrate.verdict import SampleFit
 from redflower.flow.model import Model
@@ -34,7 +33,7 @@ def sample_fit(
     has_parallax = record.parallax_residual[rows] != 0.0
     parallax = record.parallax_residual[rows][has_parallax].astype(np.float64)
     return SampleFit(
-        labels=[band.label for band in leading_bands(model.n_bands)][1:],
+        labels=list(model.bands.labels)[1:],
         n_stars=len(rows),
         n_poor=int((tail_probability(residual, observed) < POOR_FIT).sum()),
         n_low_edge=int((at_edge & low).sum()),

@@ -1,30 +1,25 @@
 """The columns of a prepared table, put together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from astropy.table import Column, Table
 from jaxtyping import Bool, Float, Int
 
-from redflower.bands import BANDS
 from redflower.catalogue.prepared import PASSED_ON, prepared_error_name
 from redflower.catalogue.quality.cuts import Photometry
 from redflower.catalogue.quality.named_cuts import QUALITY_FLAGS, QUALITY_FLAGS_TEXT
 from redflower.catalogue.quality.zero_point import ParallaxZeroPoint
-from redflower.catalogue.reading.schema import INPUT_COLUMNS
+from redflower.catalogue.reading.schema import INPUT_COLUMNS, InputColumn
 
 _POSITION = ("source_id", "ra", "dec", "l", "b")
 
 
-def without_used_up(raw: Table, keep: Sequence[str]) -> Table:
+def without_used_up(raw: Table, keep: Sequence[str], schema: Mapping[str, InputColumn]) -> Table:
     """Keep the raw columns that the prepared table still needs: the others weigh gigabytes for millions of stars."""
     return Table(
-        [
-            raw[name]
-            for name in raw.colnames
-            if name in (*_POSITION, *PASSED_ON, *keep) or name not in INPUT_COLUMNS
-        ],
+        [raw[name] for name in raw.colnames if name in (*_POSITION, *PASSED_ON, *keep) or name not in schema],
         meta=raw.meta,
         copy=False,
     )
@@ -59,7 +54,7 @@ def assembled_table(
         None,
         "0 Lindegren et al. 2021, 1 the same at the edge of its range, 2 constant, 3 none, 4 no parallax, 5 the release's own",
     )
-    for i, band in enumerate(BANDS):
+    for i, band in enumerate(bands.bands):
         what = f"{band.label} ({band.survey}, {band.system})"
         add(band.name, bands.magnitude_mag[:, i], "mag", f"apparent magnitude in {what}")
         add(

@@ -43,6 +43,7 @@ class Join:
     alias: str
     on: str
     columns: tuple[str, ...]
+    if_asked: bool = False
 
     @property
     def needs(self) -> str:
@@ -79,6 +80,11 @@ class GaiaRelease:
 
     @property
     def surveys(self) -> tuple[str, ...]:
+        """What is fetched with it unless something else is asked for, Gaia first."""
+        return (GAIA, *dict.fromkeys(join.survey for join in self.joins if not join.if_asked))
+
+    @property
+    def all_surveys(self) -> tuple[str, ...]:
         """What can be fetched with it, Gaia first."""
         return (GAIA, *dict.fromkeys(join.survey for join in self.joins))
 

@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Float
 
-from redflower.bands import BANDS
+from redflower.bands import BANDS, STANDARD_SURVEYS
 from redflower.cards import card, line
 from redflower.catalogue.assemble import assembled_table, without_used_up
 from redflower.catalogue.gaia_release import GaiaRelease
@@ -18,6 +18,7 @@ from redflower.catalogue.maps.dust_map import DustMap
 from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
 from redflower.catalogue.maps.selection_counts import SelectionCounts
 from redflower.catalogue.prepared import (
+    FURTHER_NAMES,
     PREPARED_NAMES,
     STAGE_PREPARED,
 )
@@ -36,13 +37,14 @@ from redflower.catalogue.quality.zero_point import (
 )
 from redflower.catalogue.reading.column_map import ColumnMap, read_column_map
 from redflower.catalogue.reading.reader import Duplicates, read_stars
-from redflower.catalogue.reading.schema import INPUT_COLUMNS
+from redflower.catalogue.reading.schema import read_surveys
 from redflower.catalogue.reading.stated import gaia_release, notes_on_release, photometric_scale
 from redflower.catalogue.sample_cuts import apply_cuts, count_parent
 from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
 from redflower.photometric_scales import PhotometricScale
-from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
+from redflower.provenance import BANDS_KEY, GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
+from redflower.surveys import Survey, survey_named
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,6 +97,7 @@ def prepare(
     duplicates: Duplicates = "error",
     keep: Sequence[str] = (),
     count_selection: bool = False,
+    surveys: "Sequence[str | Path | Survey]" = (),
 ) -> PreparedStars:
     """Make a table ready for training or inference.
 
@@ -118,6 +121,9 @@ def prepare(
     count_selection : also count raw table and sample for the selection function. The raw table must then hold every
         Gaia star of its region, as `redflower fetch` writes it; the cuts that choose a region or the limits in G
         (latitude, dust map, bright and faint limit) choose the parent too.
+
+    surveys : further surveys whose bands to read, beside those that every table is searched for (Gaia, Pan-STARRS1, 2MASS,
+        AllWISE): names of `redflower.surveys.shipped_surveys`, or files that describe others.
 
     Returns
     -------
@@ -152,7 +158,10 @@ def prepare(
         if isinstance(ebv_map, (str, Path))
         else ebv_map
     )
-    raw = read_stars(stars, _with_kept(columns, keep), duplicates=duplicates)
+    named = [survey if isinstance(survey, Survey) else survey_named(survey) for survey in surveys]
+    chosen_surveys = read_surveys(named)
+    column_map = _with_kept(columns, keep, chosen_surveys)
+    raw = read_stars(stars, column_map, duplicates=duplicates)
     if purpose == "training":
         _check_can_train(raw)
     scale, scale_note = photometric_scale(raw, photometry)
@@ -160,7 +169,8 @@ def prepare(
     check_named_cuts(raw.colnames, limits, release, raw.meta[META_KEY]["input"]["file"])
     zero = parallax_zero_point(raw, zero_point, release)
     parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
-    bands = clean_photometry(raw, limits)
+    bands = clean_photometry(raw, limits, chosen_surveys)
+    scale = scale.stating({s.survey: s.release for s in chosen_surveys if s.survey in bands.bands.surveys})
     ebv_map_mag: np.ndarray | None = None
     if dust is not None:
         ebv_map_mag = dust.lookup(*(as_floats(raw, name) for name in ("ra", "dec", "l", "b")))
@@ -186,7 +196,7 @@ def prepare(
     report = CutReport(
         purpose=purpose,
         cuts=cuts,
-        bands={band.label: int(bands.observed[chosen, i].sum()) for i, band in enumerate(BANDS)},
+        bands={label: int(bands.observed[chosen, i].sum()) for i, label in enumerate(bands.bands.labels)},
         zero_point=zero.description,
         notes=tuple(notes),
         band_cuts=bands.cuts,
@@ -199,9 +209,9 @@ def prepare(
         )
     counts = count_parent(raw, conditions, chosen, limits) if count_selection else None
     flags, lost = quality_flags(raw, limits, release), left_out_stars(raw, conditions)
-    raw = without_used_up(raw, keep)
+    raw = without_used_up(raw, keep, (column_map or ColumnMap()).schema)
     table = assembled_table(raw, chosen, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag, flags)
-    report = replace(report, summary=summarise(table))
+    report = replace(report, summary=summarise(table, bands.bands))
     settings = {
         "limits": asdict(limits),
         "zero_point": zero_point if isinstance(zero_point, str) else float(zero_point),
@@ -210,6 +220,9 @@ def prepare(
         "duplicates": duplicates,
     }
     table.meta[META_KEY] = _provenance(raw, purpose, scale, release, settings, report)
+    further = [band.as_spec() for band in bands.bands if band.survey not in STANDARD_SURVEYS]
+    if further:
+        table.meta[META_KEY][BANDS_KEY] = further
     return PreparedStars(table=table, report=report, counts=counts, dust=dust, left_out=lost)
 
 
@@ -232,7 +245,7 @@ def _provenance(
     report: CutReport,
 ) -> dict[str, Any]:
     """Return what a prepared table records of how it was made, that of the raw table included."""
-    told_anew = ("stage", "notes", PHOTOMETRY_KEY, GAIA_RELEASE_KEY)
+    told_anew = ("stage", "notes", PHOTOMETRY_KEY, GAIA_RELEASE_KEY, BANDS_KEY)
     return {
         "stage": STAGE_PREPARED,
         "purpose": purpose,
@@ -257,11 +270,18 @@ def _parallaxes(
 
 
 def _with_kept(
-    columns: "str | Path | ColumnMap | None", keep: Sequence[str]
-) -> "ColumnMap | str | Path | None":
-    """Return a column map that carries further columns along under their own names."""
-    further = [name for name in keep if name not in INPUT_COLUMNS and name not in PREPARED_NAMES]
-    if not further:
-        return columns
-    stated = read_column_map(columns) if isinstance(columns, (str, Path)) else columns or ColumnMap()
+    columns: "str | Path | ColumnMap | None", keep: Sequence[str], surveys: tuple[Survey, ...]
+) -> "ColumnMap | None":
+    """Return a column map that carries further columns along under their own names, and looks for the surveys' columns."""
+    if columns is None and not keep and surveys == ColumnMap().surveys:
+        return None
+    if isinstance(columns, (str, Path)):
+        stated = read_column_map(columns, surveys)
+    else:
+        stated = replace(columns or ColumnMap(), surveys=surveys)
+    further = [
+        name for name in keep if name not in stated.schema and name not in PREPARED_NAMES | FURTHER_NAMES
+    ]
+    if columns is None and not further and surveys == ColumnMap().surveys:
+        return None
     return replace(stated, extra={**stated.extra, **{name: name for name in further}})

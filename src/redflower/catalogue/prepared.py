@@ -5,10 +5,18 @@ from typing import Final
 
 from astropy.table import Table
 
-from redflower.bands import BANDS, Band
+from redflower.band import band_from_spec
+from redflower.bands import BANDS, STANDARD, STANDARD_SURVEYS, Band, BandSet
 from redflower.errors import InputError
-from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, archive_scale, make_scale
-from redflower.provenance import META_KEY, PHOTOMETRY_KEY
+from redflower.photometric_scales import (
+    MOCK_SKY_SCALE,
+    PhotometricScale,
+    archive_scale,
+    make_scale,
+    recorded_scale,
+)
+from redflower.provenance import BANDS_KEY, META_KEY, PHOTOMETRY_KEY
+from redflower.surveys import shipped_surveys
 
 #: Columns of simulated stars.
 _TRUTHS: Final = frozenset({"true_ebv", "true_distance"})
@@ -35,13 +43,51 @@ PREPARED_NAMES: Final = frozenset(
     | {name for band in BANDS for name in (band.name, prepared_error_name(band))}
 )  # fmt: skip
 
+#: The bands of further surveys, which a prepared table may have as well.
+FURTHER_BANDS: Final[dict[str, Band]] = {
+    band.name: band
+    # Backwards: of two releases that share a band, the one that is read by default comes first.
+    for survey in reversed(shipped_surveys().values())
+    if survey.name not in STANDARD_SURVEYS
+    for band in survey.bands
+}
+#: Their columns.
+FURTHER_NAMES: Final = frozenset(
+    name for band in FURTHER_BANDS.values() for name in (band.name, prepared_error_name(band))
+)
+
 #: Input columns that a prepared table keeps for figures and diagnostics.
 PASSED_ON: Final = ("ruwe", "astrometric_params_solved", "r_med_geo", "r_lo_geo", "r_hi_geo")
 
 
 def is_known_to_prepare(name: str) -> bool:
     """Return whether a column of a prepared table is one of redflower's own, and not one that a user told it to keep."""
-    return name in PREPARED_NAMES or name in PASSED_ON
+    return name in PREPARED_NAMES or name in PASSED_ON or name in FURTHER_NAMES
+
+
+def table_bands(table: Table) -> BandSet:
+    """Return the bands of a prepared table: the standard ones, and those of further surveys that it has.
+
+    Parameters
+    ----------
+    table : from `prepare`; where it has lost its provenance, bands are known by the names of their columns.
+    """
+    recorded = [band_from_spec(spec) for spec in table.meta.get(META_KEY, {}).get(BANDS_KEY, ())]
+    known = {**FURTHER_BANDS, **{band.name: band for band in recorded}}
+    return STANDARD.with_bands(band for name, band in known.items() if name in table.colnames)
+
+
+def unused_bands(table: Table, bands: BandSet) -> tuple[str, ...]:
+    """Return what to print of the bands of a prepared table that a model does not use.
+
+    Parameters
+    ----------
+    table : from `prepare`.
+    bands : the model's.
+    """
+    have = table_bands(table)
+    further = [label for band, label in zip(have, have.labels, strict=True) if band.name not in bands.index]
+    return tuple(label for label in further if label not in STANDARD.labels)
 
 
 def is_prepared(table: Table, names: Iterable[str] | None = None) -> bool:
@@ -115,7 +161,7 @@ def table_scale(table: Table, stated: "PhotometricScale | str | None" = None) ->
                 "table again, or state the scale: --photometry ps1=archive,gaia=dr3."
             )
         return make_scale(stated)
-    scale = make_scale(recorded)
+    scale = recorded_scale(recorded)
     if stated is not None and make_scale(stated, default=scale) != scale:
         raise InputError(
             f"photometry: {str(stated)!r} is stated, but the table says {scale}. Leave the option out, or prepare the "

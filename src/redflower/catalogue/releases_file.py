@@ -142,7 +142,7 @@ def _join(content: Any, schema: str | None, where: str) -> Join:
     entries = _Entries(content, where)
     join = Join(
         entries.take("survey", str), _qualified(entries.take("table", str), schema, where), entries.take("as", str),
-        entries.take("on", str), entries.texts("columns"),
+        entries.take("on", str), entries.texts("columns"), entries.take("if_asked", bool, default=False),
     )  # fmt: skip
     entries.close()
     found = ON.match(join.on)

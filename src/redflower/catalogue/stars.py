@@ -9,7 +9,7 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Array, Bool, Float, Shaped
 
-from redflower.bands import BANDS, MIN_BANDS
+from redflower.bands import MIN_BANDS, STANDARD, BandSet
 from redflower.catalogue.band_names import bands_named
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.distance_prior import DistancePrior
@@ -51,6 +51,7 @@ def to_stars(
     photometry: "PhotometricScale | str | None" = None,
     offsets: PhotometricOffsets | None = None,
     without: Sequence[str] = (),
+    bands: BandSet = STANDARD,
 ) -> StarBatch:
     """Return the arrays of a prepared table, a row for a row.
 
@@ -63,6 +64,8 @@ def to_stars(
     photometry : scale of a table that states none.
     offsets : of the sample against the model, taken off after the move to its scale.
     without : bands to take as missing in every star, by label or name.
+    bands : of the arrays, which are `redflower.flow.Model.star_bands` of the model that they are for. What else the table has is
+        left.
 
     Raises
     ------
@@ -74,16 +77,18 @@ def to_stars(
     compute_platform()
     require_prepared(table)
     ra_deg, dec_deg, l_deg, b_deg = (as_floats(table, name) for name in ("ra", "dec", "l", "b"))
-    magnitude = np.stack([as_floats(table, band.name) for band in BANDS], axis=1)
-    error = np.stack([as_floats(table, prepared_error_name(band)) for band in BANDS], axis=1)
+    magnitude = np.stack([as_floats(table, band.name) for band in bands], axis=1)
+    error = np.stack([as_floats(table, prepared_error_name(band)) for band in bands], axis=1)
     with np.errstate(invalid="ignore"):
         observed = np.isfinite(magnitude) & np.isfinite(error) & (error > 0)
-    observed[:, list(bands_named(without))] = False
+    observed[:, list(bands_named(without, bands))] = False
     if scale is not None:
         of_table = table_scale(table, photometry)
-        magnitude, error = move_magnitudes(magnitude, error, observed, of_table=of_table, to=scale)
+        magnitude, error = move_magnitudes(
+            magnitude, error, observed, of_table=of_table, to=scale, bands=bands
+        )
     if offsets is not None:
-        magnitude, error = offsets.remove(magnitude, error, observed)
+        magnitude, error = offsets.remove(magnitude, error, observed, bands)
     parallax, parallax_error = as_floats(table, "parallax"), as_floats(table, "parallax_error")
     with np.errstate(invalid="ignore"):
         has_parallax = np.isfinite(parallax) & np.isfinite(parallax_error) & (parallax_error > 0)

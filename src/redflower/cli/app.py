@@ -26,6 +26,7 @@ from redflower.cli.sightline import sightline
 from redflower.cli.simulate import simulate
 from redflower.cli.skymap import sky_map
 from redflower.cli.stops import EXIT_STOPPED, NOTHING_KEPT, stop_was_told
+from redflower.cli.surveys import surveys
 from redflower.cli.train import train
 from redflower.cli.usage import is_empty, is_usage_error, usage_message
 from redflower.cli.validate import validate
@@ -66,6 +67,7 @@ for command in (
     plot,
     explore,
     columns,
+    surveys,
     models,
     cite,
 ):

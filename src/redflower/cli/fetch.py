@@ -40,7 +40,8 @@ def fetch(
     surveys: Annotated[
         str | None,
         typer.Option(
-            help="Of gaia, ps1, 2mass, distances, and dr3 (identifiers in DR3) with later releases; by default all there are"
+            help="Of gaia, ps1, 2mass, distances, and dr3 (identifiers in DR3) with later releases, by default all of these; and "
+            "allwise (W1 and W2), if it is named"
         ),
     ] = None,
     release: Annotated[str, typer.Option(help="Release of Gaia")] = default_release().name,

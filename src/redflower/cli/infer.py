@@ -13,6 +13,7 @@ from redflower.posterior.settings import FastSettings, NutsSettings
 from redflower.posterior.status import ENGINE_MESSAGES
 
 if TYPE_CHECKING:
+    from redflower.flow import Model
     from redflower.scale.parts import Failure
 
 EXIT_SOME_FAILED = 1
@@ -112,7 +113,6 @@ def infer(
 ) -> None:
     """Infer E(B-V) and distance of every star: means, deviations, quantiles, evidence, status, flags."""
     from redflower.api.statuses import describe_statuses
-    from redflower.catalogue.law_file import named_law
     from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.flow import load_model
     from redflower.photometric_offsets import read_offsets
@@ -132,7 +132,7 @@ def infer(
         density=density,
         seed=seed,
     )
-    chosen = load_model(model) if law is None else load_model(model).with_law(named_law(law))
+    chosen = load_model(model) if law is None else _with_law(load_model(model), law)
     prior = named_distance_prior(distance_prior) if distance_prior else None
     with told_when_stopped(lambda: _kept(out)), counter("stars", None) as progress:
         report = infer_file(
@@ -158,6 +158,14 @@ def infer(
         )
     if any(report.statuses.get(word) for word in NOTHING_INFERRED):
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _with_law(model: "Model", law: str) -> "Model":
+    """Return the model with the law of an option."""
+    from redflower.bands import STANDARD
+    from redflower.catalogue.law_file import named_law
+
+    return model.with_law(named_law(law, None if model.star_bands == STANDARD else model.star_bands))
 
 
 def _named(failure: "Failure") -> str:

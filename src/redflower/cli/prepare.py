@@ -91,6 +91,13 @@ def prepare(
             "qso-candidates, galaxy-candidates",
         ),
     ] = None,
+    survey: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--survey",
+            help="Further survey whose bands to read: a name (redflower surveys) or a file that describes one; again for more",
+        ),
+    ] = None,
     keep_first: Annotated[
         bool, typer.Option("--keep-first", help="Keep the first of rows with one source_id; else an error")
     ] = False,
@@ -163,6 +170,7 @@ def prepare(
         duplicates="keep_first" if keep_first else "error",
         keep=listed(keep),
         count_selection=selection is not None,
+        surveys=survey or (),
     )
     write_table(prepared.table, out, overwrite=overwrite)
     if left_out is not None and prepared.left_out is not None:

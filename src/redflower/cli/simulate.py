@@ -42,6 +42,12 @@ def simulate(
     cone: Annotated[
         str | None, typer.Option(help="For --preset cone: L,B,RADIUS in degrees, e.g. 104.1,22.3,0.16")
     ] = None,
+    survey: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--survey", help="Further survey to simulate, beside Gaia, Pan-STARRS1 and 2MASS: allwise"
+        ),
+    ] = None,
     g_bright: Annotated[float, typer.Option(help="Bright limit in G [mag]")] = 13.5,
     g_faint: Annotated[float, typer.Option(help="Faint limit in G [mag]")] = 20.5,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists")] = False,
@@ -69,6 +75,7 @@ def simulate(
         l_deg=place[0],
         b_deg=place[1],
         radius_deg=place[2],
+        surveys=survey or (),
     )
     write_table(table, out, overwrite=overwrite)
     say(f"{len(table):,} stars written to {out}")

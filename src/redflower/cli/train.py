@@ -5,20 +5,14 @@ from typing import Annotated
 
 import typer
 
-from redflower.bands import SURVEY_ENDS
 from redflower.cli.progress import say
 from redflower.cli.stops import NOTHING_KEPT, told_when_stopped
+from redflower.cli.surveys import surveys_of
 from redflower.cli.training_lines import TrainingLines
 from redflower.errors import InputError
 from redflower.files import check_outputs, is_there
 
 EXIT_SOME_STARS = 1
-
-BAND_CHOICES = {
-    "gaia": SURVEY_ENDS["gaia"],
-    "gaia+ps1": SURVEY_ENDS["ps1"],
-    "gaia+ps1+2mass": SURVEY_ENDS["2mass"],
-}
 
 
 def train(
@@ -33,7 +27,17 @@ def train(
             help="quick, standard, best or paper: stages for this sample and machine. Default: standard, or quick under 8 minutes"
         ),
     ] = None,
-    bands: Annotated[str, typer.Option(help="gaia, gaia+ps1 or gaia+ps1+2mass")] = "gaia+ps1+2mass",
+    bands: Annotated[
+        str,
+        typer.Option(
+            help="Surveys in the order of the model's bands: gaia, gaia+ps1, gaia+ps1+2mass, gaia+ps1+2mass+allwise, ... "
+            "(redflower surveys)"
+        ),
+    ] = "gaia+ps1+2mass",
+    survey: Annotated[
+        list[str] | None,
+        typer.Option("--survey", help="File that describes a survey of --bands; again for more"),
+    ] = None,
     distance_prior: Annotated[
         Path | None,
         typer.Option(
@@ -80,6 +84,7 @@ def train(
     """
     from redflower.api.training import train as train_model
     from redflower.api.training_plan import chosen_preset
+    from redflower.bands import STANDARD, band_set
     from redflower.catalogue.law_file import named_law
     from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.catalogue.maps.selection_file import read_selection
@@ -87,8 +92,8 @@ def train(
     from redflower.products.training import write_training_report
     from redflower.train import read_config
 
-    if bands not in BAND_CHOICES:
-        raise InputError(f"--bands {bands!r}: one of {', '.join(BAND_CHOICES)} is needed.")
+    chosen = surveys_of(bands, survey)
+    of_model = band_set(chosen)
     model = with_suffix(model)
     report, checkpoint = (model.with_name(f"{model.stem}.{ending}") for ending in ("report", "checkpoint"))
     if not resume:
@@ -106,11 +111,11 @@ def train(
         prior = named_distance_prior(distance_prior) if distance_prior else None
         selected = read_selection(selection) if selection else None
         start = load_model(start_from) if start_from else None
-        chosen_law = named_law(law) if law else None
+        chosen_law = named_law(law, None if of_model.begins(STANDARD) else of_model) if law else None
         if not resume:
             say("timing some steps of every stage and of the emulator on this machine")
         trained, result = train_model(
-            stars, name=model.stem, description=description, config=settings, preset=preset, n_bands=BAND_CHOICES[bands],
+            stars, name=model.stem, description=description, config=settings, preset=preset, surveys=chosen,
             photometry=photometry, keep_coverage=keep_coverage, max_minutes=max_minutes, checkpoint=checkpoint, resume=resume,
             estimate=lines.plan, progress=lines.epoch, step_progress=lines.step, emulator_progress=lines.emulator,
             distance_prior=prior, selection=selected, start_from=start, law=chosen_law,

@@ -53,7 +53,7 @@ def validate(
     seed: Annotated[int, typer.Option(help="Chooses the stars, the random reddenings and the draws")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP)] = False,
 ) -> None:
-    """Redden stars by 0 to 0.4 mag, infer them with 8 and 11 bands, and score the posteriors (section 5.1)."""
+    """Redden stars by 0 to 0.4 mag, infer them with the bands up to each survey, and score the posteriors (section 5.1)."""
     from redflower.api.kept import KeptPieces
     from redflower.api.simulations import check_by_simulations
     from redflower.api.validation import validate as run_validation

@@ -9,7 +9,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from redflower.bands import leading_bands
+from redflower.band import band_from_spec
+from redflower.bands import STANDARD, BandSet
 from redflower.cards import card, line
 from redflower.errors import ModelError
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
@@ -18,7 +19,7 @@ from redflower.flow.coverage import N_CELLS, Coverage
 from redflower.flow.emulator import Emulator, empty_emulator
 from redflower.flow.emulator_networks import EmulatorStructure
 from redflower.flow.standardise import Standardisation
-from redflower.photometric_scales import PhotometricScale, make_scale
+from redflower.photometric_scales import PhotometricScale, recorded_scale
 from redflower.physics import (
     ExtinctionLaw,
     SelectionFunction,
@@ -28,9 +29,10 @@ from redflower.physics import (
 )
 
 FORMAT = "redflower-model"
-#: 5 with a photometric scale, to which stars are moved; else 4 with an emulator, whose outputs were in another order before;
-#: else 3 with a selection function, else 2: older versions of redflower must not take for theirs what they would misread.
-FORMAT_VERSION = 5
+#: 6 with other bands than the standard ones; else 5 with a photometric scale, to which stars are moved; else 4 with an emulator,
+#: whose outputs were in another order before; else 3 with a selection function, else 2: older versions of redflower must not take
+#: for theirs what they would misread.
+FORMAT_VERSION = 6
 SELECTION_KEY = "selection/"
 
 
@@ -47,7 +49,7 @@ class Model:
     name : what the model is called, for instance ``mock-sky``.
     description : one sentence on what it was trained on and what it is good for.
     flow : the conditional density of dust-free stars.
-    law : the extinction law with which synthetic and inferred reddening are meant.
+    law : the extinction law with which synthetic and inferred reddening are meant. Its bands begin with the model's.
     g_bright_mag, g_faint_mag : limits of the training sample in apparent G. [mag]
     coverage : where in (R, Z) it had stars.
     emulator : density of noisy stars distilled from the flow, for the fast engine; None without one.
@@ -103,15 +105,25 @@ class Model:
         >>> model.law.name
         'constant'
         """
-        return replace(self, law=law)
+        return replace(self, law=law.of_bands(self.star_bands))
 
     @property
     def n_bands(self) -> int:
         return self.flow.n_bands
 
     @property
+    def bands(self) -> BandSet:
+        """The bands of the flow, in its order."""
+        return self.law.bands.leading(self.n_bands)
+
+    @property
+    def star_bands(self) -> BandSet:
+        """The bands that arrays of stars must have for this model: its own, and perhaps more behind them."""
+        return self.law.bands
+
+    @property
     def band_names(self) -> tuple[str, ...]:
-        return tuple(band.name for band in leading_bands(self.n_bands))
+        return self.bands.names
 
     def scale(self) -> PhotometricScale:
         """Return the photometric scale of the model.
@@ -145,8 +157,10 @@ def _arrays_of(model: Model) -> tuple[Any, ...]:
 
 
 def _version_of(model: Model) -> int:
-    if model.photometry is not None:
+    if model.star_bands != STANDARD:
         return FORMAT_VERSION
+    if model.photometry is not None:
+        return 5
     if model.emulator is not None:
         return 4
     return 3 if model.selection is not None else 2
@@ -203,6 +217,8 @@ def model_to_parts(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         "config": model.config,
         "provenance": model.provenance,
     }
+    if model.star_bands != STANDARD:
+        header["band_set"] = model.star_bands.as_spec()
     if selection is not None:
         header["selection"] = selection
     if model.photometry is not None:
@@ -217,11 +233,8 @@ def model_from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> M
     ------
     KeyError, TypeError, ValueError : something is absent, of another shape, or not finite.
     """
-    bands = header["bands"]
-    expected = [band.name for band in leading_bands(len(bands))]
-    if bands != expected:
-        raise ValueError(f"bands {bands} are not in the order {expected}")
-    dim = len(bands)
+    star_bands = _star_bands(header)
+    dim = len(header["bands"])
     emulator = header.get("emulator")  # version 1 had none
     _check_sizes(header["network"], emulator)
     structure = None if emulator is None else _structure_of(emulator)
@@ -251,10 +264,20 @@ def model_from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> M
         coverage=coverage,
         emulator=rest[0] if rest else None,
         selection=selection,
-        law=make_law(header["law"]),
-        photometry=None if stated is None else make_scale(stated),
+        law=make_law(header["law"], star_bands),
+        photometry=None if stated is None else recorded_scale(stated),
         **{key: header[key] for key in keys},
     )
+
+
+def _star_bands(header: dict[str, Any]) -> BandSet:
+    """Return the bands of a file's law, with which those of its flow begin: those it describes, else the standard ones."""
+    names, described = header["bands"], header.get("band_set")
+    bands = STANDARD if described is None else BandSet(tuple(map(band_from_spec, described)))
+    expected = list(bands.leading(len(names)).names)
+    if names != expected:
+        raise ValueError(f"bands {names} are not in the order {expected}")
+    return bands
 
 
 def _template(

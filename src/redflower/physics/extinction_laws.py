@@ -1,9 +1,7 @@
 """Extinction laws: coefficients R = A / E(B-V) of every band, by colour and reddening."""
 
 import abc
-import csv
 import functools
-import importlib.resources
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, NamedTuple, final
 
@@ -14,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Array, Bool, Float
 
-from redflower.bands import BANDS, N_BANDS
+from redflower.bands import STANDARD, BandSet
 from redflower.errors import InputError
 from redflower.physics._types import ScalarLike
 
@@ -58,11 +56,13 @@ class ExtinctionLaw(eqx.Module):
     """How the extinction of every band follows from reddening and intrinsic colour.
 
     A law has no array leaves: it is a constant of the model, hashable, and never trained by accident. Values
-    are R = A / E(B-V) in the order of `redflower.bands.BANDS`.
+    are R = A / E(B-V) in the order of the law's own bands.
     """
 
     #: Word that names the kind of law in a model file.
     name: ClassVar[str]
+    #: The bands of its coefficients; the model's are a leading part of them.
+    bands: eqx.AbstractVar[BandSet]
 
     @abc.abstractmethod
     def coefficients(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
@@ -73,12 +73,22 @@ class ExtinctionLaw(eqx.Module):
         """Tell whether each band's coefficient is published there, rather than taken from the nearest edge."""
 
     @abc.abstractmethod
+    def of_bands(self, bands: BandSet) -> "ExtinctionLaw":
+        """Return the same law for other bands.
+
+        Raises
+        ------
+        InputError
+            If it has no coefficient of one of them.
+        """
+
+    @abc.abstractmethod
     def to_spec(self) -> dict[str, Any]:
         """Return the law as a dictionary of JSON values, from which `redflower.physics.make_law` makes it again."""
 
 
 class Zhang23Table(NamedTuple):
-    """The published table of Zhang & Yuan (2023) in float64, bands in the one order."""
+    """The published table of Zhang & Yuan (2023) in float64, for bands in an order."""
 
     single: np.ndarray  #: R for all stars alike (band,)
     polynomial: np.ndarray  #: a, b, c, f of the cubic in Teff/K (band, 4)
@@ -89,18 +99,26 @@ class Zhang23Table(NamedTuple):
 
 
 @functools.cache
-def zhang23_table() -> Zhang23Table:
-    """Read the packaged table of Zhang & Yuan (2023), once."""
-    text = importlib.resources.files("redflower").joinpath("data/zhang23_extinction.csv").read_text("utf-8")
-    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
-    if [row["band"] for row in rows] != [band.name for band in BANDS]:
-        raise RuntimeError("redflower/data/zhang23_extinction.csv does not follow redflower.bands.BANDS.")
+def zhang23_table(bands: BandSet = STANDARD) -> Zhang23Table:
+    """Return the coefficients of some bands as a table, made once.
+
+    Raises
+    ------
+    InputError
+        If a band has none.
+    """
+    lacking = [band.name for band in bands if band.extinction is None]
+    if lacking:
+        raise InputError(
+            f"no extinction coefficient of {', '.join(lacking)} is at hand: Zhang & Yuan (2023) have none, and the survey's file "
+            "states none. Give [bands.extinction] in a survey file, or numbers for all bands by --law FILE."
+        )
 
     def column(name: str) -> np.ndarray:
-        return np.array([float(row[name]) for row in rows])
+        return np.array([getattr(band.extinction, name) for band in bands])
 
     return Zhang23Table(
-        single=column("r_single"),
+        single=column("single"),
         polynomial=np.stack([column(name) for name in "abcf"], axis=-1),
         ebv_quadratic=column("d"),
         ebv_linear=column("e"),
@@ -110,14 +128,14 @@ def zhang23_table() -> Zhang23Table:
 
 
 @functools.cache
-def _zhang23_shifted() -> np.ndarray:
+def _zhang23_shifted(bands: BandSet) -> np.ndarray:
     """Expand the cubics about 6000 K in units of 1000 K, in float64: (4, band), highest power first.
 
     In powers of Teff/K the terms reach 100 and cancel to 3; about the pivot none exceeds 5.
     """
     shift = np.poly1d([_TEFF_UNIT_K, _TEFF_PIVOT_K])
-    shifted = np.zeros((4, N_BANDS))
-    for band, cubic in enumerate(zhang23_table().polynomial):
+    shifted = np.zeros((4, len(bands)))
+    for band, cubic in enumerate(zhang23_table(bands).polynomial):
         powers = np.poly1d(cubic)(shift).coefficients  # leading zeros are dropped
         shifted[4 - len(powers) :, band] = powers
     return shifted
@@ -135,19 +153,23 @@ class Zhang23Law(ExtinctionLaw):
     """
 
     name: ClassVar[str] = "zhang23"
+    bands: BandSet = eqx.field(static=True, default=STANDARD)
+
+    def __check_init__(self) -> None:
+        zhang23_table(self.bands)
 
     def coefficients(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
-        table = zhang23_table()
+        table = zhang23_table(self.bands)
         ebv_clipped_mag = jnp.clip(ebv_mag, EBV_COEFFICIENT_MIN_MAG, EBV_COEFFICIENT_MAX_MAG)  # D3
         teff_k = jnp.clip(
             effective_temperature_k(bp_rp_mag), jnp.asarray(table.teff_min_k), jnp.asarray(table.teff_max_k)
         )
-        of_teff = horner(tuple(_zhang23_shifted()), (teff_k - _TEFF_PIVOT_K) / _TEFF_UNIT_K)
-        of_ebv = horner((table.ebv_quadratic, table.ebv_linear, np.zeros(N_BANDS)), ebv_clipped_mag)
+        of_teff = horner(tuple(_zhang23_shifted(self.bands)), (teff_k - _TEFF_PIVOT_K) / _TEFF_UNIT_K)
+        of_ebv = horner((table.ebv_quadratic, table.ebv_linear, np.zeros(len(self.bands))), ebv_clipped_mag)
         return of_teff + of_ebv  # EP4
 
     def in_range(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Bool[Array, " band"]:
-        table = zhang23_table()
+        table = zhang23_table(self.bands)
         teff_k = effective_temperature_k(bp_rp_mag)
         star = (
             (ebv_mag >= jnp.asarray(EBV_COEFFICIENT_MIN_MAG))
@@ -157,6 +179,9 @@ class Zhang23Law(ExtinctionLaw):
         return (
             star & (teff_k >= jnp.asarray(table.teff_min_k)) & (teff_k <= jnp.asarray(table.teff_max_k))
         )  # D3
+
+    def of_bands(self, bands: BandSet) -> "Zhang23Law":
+        return Zhang23Law(bands)
 
     def to_spec(self) -> dict[str, Any]:
         return {"name": self.name}
@@ -168,20 +193,26 @@ class ConstantLaw(ExtinctionLaw):
 
     Parameters
     ----------
-    coefficients : R = A / E(B-V) of every band in the order of `redflower.bands.BANDS`, >= 0.
+    coefficients : R = A / E(B-V) of every band, >= 0.
+    bands : the bands in their order. Defaults to the standard ones, `redflower.bands.STANDARD`.
     """
 
     name: ClassVar[str] = "constant"
     values: tuple[float, ...] = eqx.field(static=True)
+    bands: BandSet = eqx.field(static=True)
 
-    def __init__(self, coefficients: npt.ArrayLike):
-        self.values = _band_row(coefficients, "ConstantLaw(coefficients)")
+    def __init__(self, coefficients: npt.ArrayLike, bands: BandSet = STANDARD):
+        self.values = _band_row(coefficients, bands, "ConstantLaw(coefficients)")
+        self.bands = bands
 
     def coefficients(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
         return jnp.asarray(self.values)
 
     def in_range(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Bool[Array, " band"]:
-        return jnp.ones(N_BANDS, bool)
+        return jnp.ones(len(self.bands), bool)
+
+    def of_bands(self, bands: BandSet) -> "ConstantLaw":
+        return ConstantLaw([self.values[i] for i in _places(self.bands, bands)], bands)
 
     def to_spec(self) -> dict[str, Any]:
         return {"name": self.name, "coefficients": list(self.values)}
@@ -194,17 +225,20 @@ class TableLaw(ExtinctionLaw):
     Parameters
     ----------
     bp_rp_mag : intrinsic BP-RP of the rows, strictly rising, at least two. [mag]
-    coefficients : R = A / E(B-V) >= 0, a row per colour and a column per band of `redflower.bands.BANDS`.
+    coefficients : R = A / E(B-V) >= 0, a row per colour and a column per band.
+    bands : the bands in their order. Defaults to the standard ones, `redflower.bands.STANDARD`.
     """
 
     name: ClassVar[str] = "table"
     nodes_mag: tuple[float, ...] = eqx.field(static=True)
     values: tuple[tuple[float, ...], ...] = eqx.field(static=True)
+    bands: BandSet = eqx.field(static=True)
 
     def __init__(
         self,
         bp_rp_mag: npt.ArrayLike,
         coefficients: Sequence[npt.ArrayLike] | np.ndarray | Array,
+        bands: BandSet = STANDARD,
     ):
         nodes = _floats(bp_rp_mag, "TableLaw(bp_rp_mag)")
         if nodes.ndim != 1 or len(nodes) < 2 or not np.all(np.diff(nodes) > 0):
@@ -218,7 +252,10 @@ class TableLaw(ExtinctionLaw):
                 f"TableLaw(coefficients) needs one row per colour, {len(nodes)}; got {len(rows)} rows."
             )
         self.nodes_mag = tuple(nodes.tolist())
-        self.values = tuple(_band_row(row, f"TableLaw(coefficients), row {i}") for i, row in enumerate(rows))
+        self.values = tuple(
+            _band_row(row, bands, f"TableLaw(coefficients), row {i}") for i, row in enumerate(rows)
+        )
+        self.bands = bands
 
     def coefficients(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
         nodes_mag = jnp.asarray(self.nodes_mag)
@@ -230,7 +267,11 @@ class TableLaw(ExtinctionLaw):
         inside = (bp_rp_mag >= jnp.asarray(self.nodes_mag[0])) & (
             bp_rp_mag <= jnp.asarray(self.nodes_mag[-1])
         )
-        return jnp.broadcast_to(inside, (N_BANDS,))
+        return jnp.broadcast_to(inside, (len(self.bands),))
+
+    def of_bands(self, bands: BandSet) -> "TableLaw":
+        places = _places(self.bands, bands)
+        return TableLaw(self.nodes_mag, [[row[i] for i in places] for row in self.values], bands)
 
     def to_spec(self) -> dict[str, Any]:
         return {
@@ -258,17 +299,28 @@ def _floats(values: Any, what: str) -> np.ndarray:
     return numbers
 
 
-def _band_row(values: Any, what: str) -> tuple[float, ...]:
+def _places(have: BandSet, wanted: BandSet) -> list[int]:
+    """Return the places of bands among those that a law of numbers has."""
+    lacking = [name for name in wanted.names if name not in have.index]
+    if lacking:
+        raise InputError(
+            f"the extinction law has a coefficient for each of {' '.join(have.labels)}, and none for {', '.join(lacking)}. Give "
+            "one for every band of the model."
+        )
+    return [have.index[name] for name in wanted.names]
+
+
+def _band_row(values: Any, bands: BandSet, what: str) -> tuple[float, ...]:
     """Return one coefficient per band, checked."""
     numbers = _floats(values, what)
-    labels = " ".join(band.label for band in BANDS)
-    if numbers.shape != (N_BANDS,):
+    labels = " ".join(bands.labels)
+    if numbers.shape != (len(bands),):
         raise InputError(
-            f"{what} needs {N_BANDS} numbers, R of {labels} in this order; "
+            f"{what} needs {len(bands)} numbers, R of {labels} in this order; "
             f"got an array of shape {numbers.shape}."
         )
     if np.any(numbers < 0.0):
-        band = BANDS[int(np.argmin(numbers))]
+        band = bands[int(np.argmin(numbers))]
         raise InputError(
             f"{what} needs R >= 0 in every band; got {min(numbers):g} for {band.name}. "
             "R is extinction per reddening, A / E(B-V), not a colour excess."

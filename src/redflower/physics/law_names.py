@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from redflower.bands import STANDARD, BandSet
 from redflower.errors import InputError
 from redflower.physics.extinction_laws import ConstantLaw, ExtinctionLaw, TableLaw, Zhang23Law
 from redflower.physics.zhang23_corrected import Zhang23CorrectedLaw
@@ -22,12 +23,13 @@ def default_law() -> ExtinctionLaw:
     return Zhang23CorrectedLaw()
 
 
-def law_of_name(name: str | None) -> ExtinctionLaw:
+def law_of_name(name: str | None, bands: BandSet = STANDARD) -> ExtinctionLaw:
     """Return the law of a name.
 
     Parameters
     ----------
     name : one of `LAW_NAMES`; None for the default.
+    bands : of its coefficients.
 
     Returns
     -------
@@ -44,13 +46,13 @@ def law_of_name(name: str | None) -> ExtinctionLaw:
     'zhang23'
     """
     if name is None:
-        return default_law()
+        return default_law().of_bands(bands)
     if name not in LAW_NAMES:
         raise InputError(f"The extinction law must be one of {', '.join(LAW_NAMES)}; got {name!r}.")
-    return make_law({"name": name})
+    return make_law({"name": name}, bands)
 
 
-def make_law(spec: Any) -> ExtinctionLaw:
+def make_law(spec: Any, bands: BandSet = STANDARD) -> ExtinctionLaw:
     """Make an extinction law from a specification written by `ExtinctionLaw.to_spec`.
 
     Parameters
@@ -58,6 +60,7 @@ def make_law(spec: Any) -> ExtinctionLaw:
     spec : a mapping, ``{"name": "zhang23"}``, ``{"name": "zhang23-corrected"}``,
         ``{"name": "constant", "coefficients": [...]}`` or ``{"name": "table", "bp_rp_mag": [...],
         "coefficients": [[...], ...]}``.
+    bands : of its coefficients.
 
     Raises
     ------
@@ -80,5 +83,5 @@ def make_law(spec: Any) -> ExtinctionLaw:
             f"make_law(spec) of the law {name!r} needs the keys {sorted(needed)} beside 'name'; "
             f"got {sorted(keys)}."
         )
-    law: ExtinctionLaw = kind(**{key: spec[key] for key in needed})
+    law: ExtinctionLaw = kind(**{key: spec[key] for key in needed}, bands=bands)
     return law

@@ -15,7 +15,7 @@ def absolute_to_colour(absolute_mag: Float[Array | np.ndarray, "band *shape"]) -
 
     Parameters
     ----------
-    absolute_mag : absolute magnitudes of a leading part of `redflower.bands.BANDS`. [mag]
+    absolute_mag : absolute magnitudes in the order of a set of bands. [mag]
 
     Returns
     -------

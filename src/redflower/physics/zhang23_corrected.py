@@ -5,11 +5,12 @@ import functools
 import importlib.resources
 from typing import Any, ClassVar, Final, NamedTuple, final
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from redflower.bands import BANDS
+from redflower.bands import STANDARD, BandSet
 from redflower.physics._types import ScalarLike
 from redflower.physics.extinction_laws import (
     ExtinctionLaw,
@@ -21,11 +22,10 @@ from redflower.physics.extinction_laws import (
 #: Range of the correction in temperature; beyond it the correction keeps its value at the edge. [K]
 CORRECTION_TEFF_MIN_K: Final = 4000.0
 CORRECTION_TEFF_MAX_K: Final = 8000.0
-_PRINTED: Final = Zhang23Law()
 
 
 class Correction(NamedTuple):
-    """What is added to the printed R, in float64, bands in the one order."""
+    """What is added to the printed R, in float64, for bands in an order."""
 
     cubic: np.ndarray  #: about 6000 K in units of 1000 K, highest power first (4, band)
     error_teff_k: np.ndarray  #: temperatures at which the error is tabulated (node,)
@@ -33,8 +33,12 @@ class Correction(NamedTuple):
 
 
 @functools.cache
-def zhang23_correction() -> Correction:
-    """Read the packaged correction, once.
+def zhang23_correction(bands: BandSet = STANDARD) -> Correction:
+    """Read the packaged correction of some bands, once.
+
+    Parameters
+    ----------
+    bands : in their order. Of a band without a correction nothing is known: it gets zeros.
 
     Returns
     -------
@@ -42,9 +46,9 @@ def zhang23_correction() -> Correction:
     """
     text = importlib.resources.files("redflower").joinpath("data/zhang23_correction.csv").read_text("utf-8")
     rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
-    if [row["band"] for row in rows] != [band.name for band in BANDS]:
-        raise RuntimeError("redflower/data/zhang23_correction.csv does not follow redflower.bands.BANDS.")
     nodes = [name for name in rows[0] if name.startswith("error_")]
+    by_band = {row["band"]: row for row in rows}
+    rows = [by_band.get(name, dict.fromkeys(rows[0], "0")) for name in bands.names]
     return Correction(
         cubic=np.array([[float(row[f"d{power}"]) for row in rows] for power in (3, 2, 1, 0)]),
         error_teff_k=np.array([float(name.removeprefix("error_")) for name in nodes]),
@@ -61,14 +65,18 @@ class Zhang23CorrectedLaw(ExtinctionLaw):
     """
 
     name: ClassVar[str] = "zhang23-corrected"
+    bands: BandSet = eqx.field(static=True, default=STANDARD)
+
+    def __check_init__(self) -> None:
+        Zhang23Law(self.bands)
 
     def coefficients(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
         teff_k = jnp.clip(effective_temperature_k(bp_rp_mag), CORRECTION_TEFF_MIN_K, CORRECTION_TEFF_MAX_K)
-        correction = horner(tuple(zhang23_correction().cubic), (teff_k - 6000.0) / 1000.0)
-        return _PRINTED.coefficients(ebv_mag, bp_rp_mag) + correction  # EP9
+        correction = horner(tuple(zhang23_correction(self.bands).cubic), (teff_k - 6000.0) / 1000.0)
+        return Zhang23Law(self.bands).coefficients(ebv_mag, bp_rp_mag) + correction  # EP9
 
     def in_range(self, ebv_mag: ScalarLike, bp_rp_mag: ScalarLike) -> Bool[Array, " band"]:
-        return _PRINTED.in_range(ebv_mag, bp_rp_mag)
+        return Zhang23Law(self.bands).in_range(ebv_mag, bp_rp_mag)
 
     def coefficient_error(self, bp_rp_mag: ScalarLike) -> Float[Array, " band"]:
         """Return one sigma of R of every band relative to that of G, at an intrinsic colour; common to all stars.
@@ -88,9 +96,13 @@ class Zhang23CorrectedLaw(ExtinctionLaw):
         >>> error.shape, bool(error[0] == 0)
         ((11,), True)
         """
-        nodes_k, error = zhang23_correction().error_teff_k, zhang23_correction().error
+        correction = zhang23_correction(self.bands)
+        nodes_k, error = correction.error_teff_k, correction.error
         teff_k = effective_temperature_k(bp_rp_mag)
         return jnp.stack([jnp.interp(teff_k, nodes_k, column) for column in error.T])
+
+    def of_bands(self, bands: BandSet) -> "Zhang23CorrectedLaw":
+        return Zhang23CorrectedLaw(bands)
 
     def to_spec(self) -> dict[str, Any]:
         return {"name": self.name}

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from redflower.bands import band_labels
 from redflower.flow.model import Model
 from redflower.posterior.batches import take
 from redflower.posterior.columns import FLOAT_COLUMNS
@@ -68,7 +67,7 @@ class Results:
         status = unusable_status(request.model, request.stars)
         columns: dict[str, np.ndarray] = {name: np.full(n_stars, np.nan) for name in FLOAT_COLUMNS}
         columns["divergences"] = np.zeros(n_stars, dtype=np.int64)
-        columns["bands"] = np.array([band_labels(list(row)) for row in observed], dtype=str)
+        columns["bands"] = np.array([request.model.bands.shown(row) for row in observed], dtype=str)
         columns["status"] = status
         columns["flags"] = np.where(observed.all(axis=1), 0, int(Flag.MISSING_BAND)).astype(np.int64)
         columns["engine"] = np.full(n_stars, "", dtype=f"<U{len(IMPORTANCE)}")

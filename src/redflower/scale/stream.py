@@ -24,7 +24,7 @@ from redflower.catalogue import (
     read_table,
     read_table_parts,
 )
-from redflower.catalogue.prepared import table_scale
+from redflower.catalogue.prepared import table_scale, unused_bands
 from redflower.catalogue.reading.prepared_stars import clean_prepared
 from redflower.errors import InputError, RedflowerError, WorkerError
 from redflower.flow import Model, load_model
@@ -131,11 +131,22 @@ def infer_file(
     n_stars, n_parts = 0, 0
     for part in _parts(stars, size, say=True):
         if n_parts == 0:
-            moved, names = describe_move(table_scale(part, photometry), model.scale()), part.colnames
+            moved, names = (
+                describe_move(table_scale(part, photometry), model.scale(), model.bands),
+                part.colnames,
+            )
+            unused = unused_bands(part, model.bands)
+            moved += (
+                [f"model {model.name!r} does not use {' '.join(unused)}, which the table has"]
+                if unused
+                else []
+            )
             passed_on(part, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
         n_parts, n_stars = n_parts + 1, n_stars + len(part)
     model, prior = api.matching_prior(model, distance_prior, names)
-    job = FileJob(model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without))
+    job = FileJob(
+        model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without, model.star_bands)
+    )
     n_workers = worker_count(workers, n_stars, inference_ms(settings))
     with PartsFolder(folder, _request(stars, job, size), resume=resume) as kept:
         _check_own(out, kept, overwrite=overwrite)

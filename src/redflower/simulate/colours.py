@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
-from redflower.bands import BANDS, N_BANDS
+from redflower.bands import N_BANDS, STANDARD, BandSet
+from redflower.errors import InputError
 
 FEH_RANGE_DEX = (-2.0, 0.4)
 SKY_FEH_RANGE_DEX = (-2.5, 0.5)
@@ -123,7 +124,7 @@ class ColourRelations:
         self, bp_rp_mag: Float[np.ndarray, " star"], rng: np.random.Generator
     ) -> Float[np.ndarray, "star band"]:
         """Draw the intrinsic residual of every colour at fixed BP - RP; BP and RP move together."""
-        normal = rng.standard_normal((len(bp_rp_mag), N_BANDS))
+        normal = band_normals(rng, (len(bp_rp_mag), self.scatter_factor.shape[-1]))
         index = np.searchsorted(self.scatter_bp_rp_mag, bp_rp_mag)
         out = np.empty_like(normal)
         for i, factor in enumerate(self.scatter_factor):
@@ -132,13 +133,23 @@ class ColourRelations:
         return out
 
 
-def _class_of(entry: dict[str, Any], *, fades: bool) -> ColourClass:
+def band_normals(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Draw standard normals, (star, band): those of the standard bands are the same whether there are further bands or not."""
+    normal = rng.standard_normal((shape[0], min(shape[1], N_BANDS)))
+    if shape[1] == N_BANDS:
+        return normal
+    further = rng.spawn(1)[0].standard_normal((shape[0], shape[1] - N_BANDS))
+    return np.concatenate([normal, further], axis=1)
+
+
+def _class_of(entry: dict[str, Any], bands: BandSet, *, fades: bool) -> ColourClass:
     """Build one class from the file; G - G is 0, and RP - G is (BP - G) - (BP - RP)."""
     nodes, feh_nodes = np.array(entry["bp_rp_mag"]), np.array(entry["feh_bp_rp_mag"])
-    main, feh = np.zeros((len(nodes), N_BANDS)), np.zeros((len(feh_nodes), N_BANDS))
+    n_bands = len(bands)
+    main, feh = np.zeros((len(nodes), n_bands)), np.zeros((len(feh_nodes), n_bands))
     feh2_nodes = np.array(entry.get("feh2_bp_rp_mag", [0.0]))
-    feh2 = np.zeros((len(feh2_nodes), N_BANDS))
-    for i, band in enumerate(BANDS):
+    feh2 = np.zeros((len(feh2_nodes), n_bands))
+    for i, band in enumerate(bands):
         if band.label in entry["colours"]:
             term = entry["colours"][band.label]
             main[:, i], feh[:, i], feh2[:, i] = term["value_mag"], term["feh_mag"], term["feh2_mag"]
@@ -156,15 +167,52 @@ def mock_coefficients() -> dict[str, Any]:
     return json.loads(text)
 
 
-def colour_relations(content: dict[str, Any]) -> ColourRelations:
-    """Return the relations of a set of coefficients, as `mock_coefficients` gives one."""
+def colour_relations(content: dict[str, Any], bands: BandSet = STANDARD) -> ColourRelations:
+    """Return the relations of a set of coefficients, as `mock_coefficients` gives one.
+
+    Parameters
+    ----------
+    content : the coefficients.
+    bands : the standard ones, and perhaps further ones that the coefficients have.
+    """
     scatter = content["scatter"]
     return ColourRelations(
-        dwarf=_class_of(content["classes"]["dwarf"], fades=True),
-        giant=_class_of(content["classes"]["giant"], fades=False),
+        dwarf=_class_of(content["classes"]["dwarf"], bands, fades=True),
+        giant=_class_of(content["classes"]["giant"], bands, fades=False),
         scatter_bp_rp_mag=np.array(scatter["bp_rp_edges_mag"]),
         scatter_factor=np.array(scatter["factor_mag"]),
     )
+
+
+def _with_further(content: dict[str, Any], name: str, bands: BandSet) -> dict[str, Any]:
+    """Return coefficients with those of further bands, which a file of their own has.
+
+    Raises
+    ------
+    InputError
+        If there are none of one of the bands.
+    """
+    if len(bands) == N_BANDS:
+        return content
+    text = (resources.files("redflower") / "data" / "further_colours.json").read_text(encoding="utf-8")
+    further = json.loads(text)[name]
+    lacking = [band.label for band in bands.bands[N_BANDS:] if band.label not in further["bands"]]
+    if lacking:
+        raise InputError(
+            f"simulate: the colours of {', '.join(lacking)} are not known, in which no real stars were at hand; {name} has those "
+            f"of {', '.join(further['bands'])}."
+        )
+    classes = {
+        kind: {**entry, "colours": {**entry["colours"], **further["classes"][kind]["colours"]}}
+        for kind, entry in content["classes"].items()
+    }
+    factors = []
+    for own, rows in zip(content["scatter"]["factor_mag"], further["scatter"]["factor_mag"], strict=True):
+        square = np.zeros((len(bands), len(bands)))
+        square[:N_BANDS, :N_BANDS] = own
+        square[N_BANDS:] = rows
+        factors.append(square)
+    return {**content, "classes": classes, "scatter": {**content["scatter"], "factor_mag": factors}}
 
 
 @cache
@@ -175,12 +223,12 @@ def sky_coefficients() -> dict[str, Any]:
 
 
 @cache
-def sky_colour_relations() -> ColourRelations:
+def sky_colour_relations(bands: BandSet = STANDARD) -> ColourRelations:
     """Return the relations of the population ``sky``."""
-    return colour_relations(sky_coefficients())
+    return colour_relations(_with_further(sky_coefficients(), "sky", bands), bands)
 
 
 @cache
-def load_colour_relations() -> ColourRelations:
-    """Load the packaged relations."""
-    return colour_relations(mock_coefficients())
+def load_colour_relations(bands: BandSet = STANDARD) -> ColourRelations:
+    """Load the packaged relations of the population ``mock``."""
+    return colour_relations(_with_further(mock_coefficients(), "mock", bands), bands)

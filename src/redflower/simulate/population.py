@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from redflower.bands import BandSet
 from redflower.errors import InputError
 from redflower.photometric_scales import MOCK_SKY_SCALE, PhotometricScale, make_scale
 from redflower.physics import ExtinctionLaw, Zhang23Law, default_law
@@ -28,7 +29,7 @@ class Population:
     components : of the Galaxy.
     draw_library : systems of one component, weighted, from (component, how many, random numbers).
     system_magnitudes : absolute magnitudes in every band of rows of a library, from (library, rows, [Fe/H], random
-        numbers).
+        numbers, bands).
     scale : photometric scale of the magnitudes.
     ps1_drift : what Pan-STARRS1's magnitudes drift by with magnitude, for `redflower.simulate.survey.ps1_drift_mag`;
         None for not.
@@ -37,7 +38,7 @@ class Population:
 
     components: tuple[Component, ...]
     draw_library: Callable[[Component, int, np.random.Generator], Library]
-    system_magnitudes: Callable[[Library, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+    system_magnitudes: Callable[[Library, np.ndarray, np.ndarray, np.random.Generator, BandSet], np.ndarray]
     scale: Callable[[], PhotometricScale]
     ps1_drift: Callable[[], dict[str, Any]] | None = None
     law: ExtinctionLaw = field(default_factory=default_law)

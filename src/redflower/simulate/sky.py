@@ -11,14 +11,16 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 
-from redflower.bands import BANDS, BP, RP, G
+from redflower.bands import BP, RP, STANDARD_SURVEYS, BandSet, G, band_set
 from redflower.distances import distance_from_modulus
 from redflower.errors import InputError
+from redflower.photometric_scales import default_release_name
 from redflower.physics.extinction import extinction_mag
 from redflower.physics.extinction_laws import ExtinctionLaw
 from redflower.platforms import compute_platform
 from redflower.seeds import check_seed
 from redflower.simulate import survey
+from redflower.simulate.colours import band_normals
 from redflower.simulate.dust_field import DustField
 from redflower.simulate.galaxy import galactic_position
 from redflower.simulate.population import Population, find_population
@@ -33,7 +35,6 @@ _CHUNK: Final = 16_384
 _CHUNKS_PER_LIBRARY: Final = 16
 #: More than any law's coefficient in G. [mag per mag]
 _G_COEFFICIENT_MAX: Final = 3.6
-_FLOOR_MAG: Final = np.array([band.error_floor_mag for band in BANDS])
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def simulate_stars(
     g_bright_mag: float = 13.5,
     g_faint_mag: float = 20.5,
     include_truth: bool = False,
+    surveys: Sequence[str] = (),
 ) -> QTable:
     """Simulate a catalogue of stars in Gaia, Pan-STARRS1 and 2MASS.
 
@@ -92,6 +94,7 @@ def simulate_stars(
     g_bright_mag, g_faint_mag : limits in observed G. [mag]
     include_truth : whether to add ``true_x_<band>`` (M_G and colours relative to G, intrinsic), ``true_feh`` and
         ``true_component``.
+    surveys : further surveys, such as ``("allwise",)``. What the others see does not change with them.
 
     Returns
     -------
@@ -113,6 +116,7 @@ def simulate_stars(
     (Unit("mag"), Unit("pc"))
     """
     stars_of = find_population(population)
+    bands = band_set([*STANDARD_SURVEYS, *surveys])
     compute_platform()
     if dust is not None and (preset, clouds, l_deg, b_deg, radius_deg) != (
         "high-latitude",
@@ -154,7 +158,7 @@ def simulate_stars(
             window = _window(libraries, padded)
             sky = place if place is not None else HighLatitudeSky(stars_of.components, window)
         l_all, b_all = sky.draw(chunk, rng)
-        lot = _observe(l_all, b_all, stars_of, libraries, window, padded, limits, reddening, rng)
+        lot = _observe(l_all, b_all, stars_of, libraries, window, padded, limits, reddening, rng, bands)
         stars = lot.room(n_stars) if stars is None else stars
         stars.put(n_found, lot)
         n_found += len(lot.l_deg)
@@ -164,7 +168,10 @@ def simulate_stars(
                 f"simulate_stars found no star with {g_bright_mag} < G < {g_faint_mag} among {50 * chunk}. "
                 "Widen the limits."
             )
-    table = catalogue_table(stars, include_truth=include_truth, scale=stars_of.scale(), law=stars_of.law.name)
+    scale = stars_of.scale().stating({name: default_release_name(name) for name in bands.surveys})
+    table = catalogue_table(
+        stars, include_truth=include_truth, scale=scale, law=stars_of.law.name, bands=bands
+    )
     table.meta["simulation"] = {
         "preset": preset, "population": population, "seed": seed, "clouds_pc_mag": [list(cloud) for cloud in lumps],
         "cloud_scatter": cloud_scatter, "g_limits_mag": list(limits),
@@ -227,29 +234,33 @@ def _observe(
     limits: tuple[float, float],
     reddening: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     rng: np.random.Generator,
+    bands: BandSet,
 ) -> MockStars:
     """Observe one star on each sightline; those outside the limits are left out."""
     n = len(l_deg)
     mu, component = draw_distances(l_deg, b_deg, population.components, window, rng)
     distance_pc = distance_from_modulus(mu)
     radius_pc, height_pc = galactic_position(distance_pc, l_deg, b_deg)
-    absolute, feh = np.empty((n, len(BANDS))), np.empty(n)
+    absolute, feh = np.empty((n, len(bands))), np.empty(n)
     for k, (parent, library) in enumerate(zip(population.components, libraries, strict=True)):
         here = np.flatnonzero(component == k)
         row = library.draw_between(padded_limits[0] - mu[here], padded_limits[1] - mu[here], rng)
         feh[here] = library.feh_dex[row] + parent.feh_shift_dex(radius_pc[here], height_pc[here])
-        absolute[here] = population.system_magnitudes(library, row, feh[here], rng)
+        absolute[here] = population.system_magnitudes(library, row, feh[here], rng, bands)
     ebv = reddening(l_deg, b_deg, distance_pc)
     apparent = absolute + mu[:, None]
     if ebv.any():
-        apparent = apparent + np.asarray(_extinction(population.law)(ebv, absolute[:, BP] - absolute[:, RP]))
+        apparent = apparent + np.asarray(
+            _extinction(population.law.of_bands(bands))(ebv, absolute[:, BP] - absolute[:, RP])
+        )
     if population.ps1_drift is not None:
-        apparent = apparent + survey.ps1_drift_mag(apparent, population.ps1_drift())
+        apparent = apparent + survey.ps1_drift_mag(apparent, population.ps1_drift(), bands)
     dec_deg = SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic").icrs.dec.deg
-    error = survey.catalogue_errors(apparent, rng)
+    error = survey.catalogue_errors(apparent, rng, bands)
+    floor_mag = np.array([band.error_floor_mag for band in bands])
     # The catalogue's error is not all of the scatter: the calibration adds the floor that the likelihood adds.
-    observed = apparent + np.hypot(error, _FLOOR_MAG) * rng.standard_normal(apparent.shape)
-    listed = survey.listed(observed, error, dec_deg)
+    observed = apparent + np.hypot(error, floor_mag) * band_normals(rng, apparent.shape)
+    listed = survey.listed(observed, error, dec_deg, bands)
     stars = MockStars(
         l_deg=l_deg,
         b_deg=b_deg,

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int
 
+from redflower.bands import STANDARD, BandSet
 from redflower.simulate.colours import sky_colour_relations
 from redflower.simulate.galaxy import Component
 from redflower.simulate.populations import (
@@ -110,9 +111,10 @@ def star_magnitudes(
     age_gyr: Float[np.ndarray, " star"],
     variety: Float[np.ndarray, " star"],
     rng: np.random.Generator,
+    bands: BandSet = STANDARD,
 ) -> Float[np.ndarray, "star band"]:
     """Return the absolute magnitudes of single stars, with the intrinsic scatter of luminosity and colours. [mag]"""
-    relations = sky_colour_relations()
+    relations = sky_colour_relations(bands)
     place = place_stars(stage, feh_dex, age_gyr, variety)
     # Clipped, so that the padded limits of the sky's proposals hold all of it.
     m_g = place.m_g_mag + M_G_SCATTER_MAG * np.clip(rng.standard_normal(len(stage)), -3.0, 3.0)
@@ -125,14 +127,20 @@ def system_magnitudes(
     row: Int[np.ndarray, " star"],
     feh_dex: Float[np.ndarray, " star"],
     rng: np.random.Generator,
+    bands: BandSet = STANDARD,
 ) -> Float[np.ndarray, "star band"]:
     """Return the absolute magnitudes of systems of a library, at metallicities that may differ from the library's. [mag]"""
     assert isinstance(library, SkyLibrary)
     age, variety = library.age_gyr[row], library.variety[row]
-    total = star_magnitudes(library.phase[row], feh_dex, age, variety, rng)
+    total = star_magnitudes(library.phase[row], feh_dex, age, variety, rng, bands)
     double = np.flatnonzero(library.companion_mass_msun[row] > 0)
     second = star_magnitudes(
-        library.companion_phase[row[double]], feh_dex[double], age[double], 1.0 - variety[double], rng
+        library.companion_phase[row[double]],
+        feh_dex[double],
+        age[double],
+        1.0 - variety[double],
+        rng,
+        bands,
     )
     total[double] = -2.5 * np.log10(10.0 ** (-0.4 * total[double]) + 10.0 ** (-0.4 * second))
     return total

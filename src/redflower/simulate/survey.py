@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from zero_point import zpt
 
-from redflower.bands import BANDS
+from redflower.bands import N_BANDS, STANDARD, BandSet
 
 # (magnitude of the band, median error) node by node; linear in the log of the error between them. [mag]
 _ERROR_NODES: Final[dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {
@@ -27,10 +27,15 @@ _ERROR_NODES: Final[dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {
     "J": ((9, 13, 14, 14.5, 15, 15.5, 16, 16.5, 17), (0.022, 0.023, 0.0265, 0.031, 0.039, 0.053, 0.078, 0.113, 0.177)),
     "H": ((9, 12, 13, 14, 14.5, 15, 15.5, 16, 16.5), (0.022, 0.023, 0.0265, 0.038, 0.051, 0.074, 0.110, 0.170, 0.250)),
     "Ks": ((9, 11, 12, 13, 13.5, 14, 14.5, 15, 15.5), (0.018, 0.019, 0.022, 0.0285, 0.036, 0.050, 0.069, 0.104, 0.160)),
+    # hypot(0.022 or 0.021, 0.217 at the 5-sigma limit, W1 = 16.9 or W2 = 16.0): AllWISE Explanatory Supplement (Cutri 2013).
+    "W1": ((8, 12, 13, 14, 15, 16, 17, 18), (0.022, 0.0222, 0.0230, 0.0267, 0.0438, 0.0973, 0.239, 0.598)),
+    "W2": ((8, 11, 12, 13, 14, 15, 16, 17), (0.021, 0.0211, 0.0217, 0.0252, 0.0405, 0.0890, 0.218, 0.546)),
 }  # fmt: skip
 
 #: Scatter of the natural log of the catalogue errors at one magnitude, from the same stars: visits, sky, crowding.
 ERROR_SCATTER: Final[dict[str, float]] = {"gaia": 0.30, "ps1": 0.22, "2mass": 0.12}
+#: The same of AllWISE, assumed to be that of 2MASS.
+WISE_ERROR_SCATTER: Final = 0.12
 
 #: Pan-STARRS1 saturation, 5-sigma limits and southern edge (O'Callaghan et al. 2025, section 3.2).
 PS1_BRIGHT_MAG: Final[dict[str, float]] = {"g": 13.5, "r": 13.5, "i": 13.5, "z": 13.0, "y": 12.0}
@@ -39,6 +44,9 @@ PS1_DECLINATION_MIN_DEG: Final = -30.0
 
 #: 2MASS gives the photometric quality 'A' to errors of at most this, a signal-to-noise ratio of 10 (Cutri et al. 2003).
 TMASS_ERROR_MAX_MAG: Final = 0.1085
+
+#: AllWISE lists sources to a signal-to-noise ratio of 5 in W1, and in W2 quality 'B' goes to 3 (Cutri et al. 2013).
+WISE_ERROR_MAX_MAG: Final[dict[str, float]] = {"wise_w1": 0.217, "wise_w2": 0.362}
 
 #: Gaia DR3 Vega zero points (Riello et al. 2021, A&A 649, A3). [mag]
 GAIA_ZERO_POINT_MAG: Final[dict[str, float]] = {"G": 25.6873668671, "BP": 25.3385422158, "RP": 24.7478955012}
@@ -52,7 +60,7 @@ _PARALLAX_SCATTER: Final = 0.18
 
 
 def catalogue_errors(
-    magnitude_mag: Float[np.ndarray, "star band"], rng: np.random.Generator
+    magnitude_mag: Float[np.ndarray, "star band"], rng: np.random.Generator, bands: BandSet = STANDARD
 ) -> Float[np.ndarray, "star band"]:
     """Draw catalogue errors of stars of given noise-free apparent magnitudes, with their scatter. [mag]
 
@@ -60,9 +68,17 @@ def catalogue_errors(
     """
     out = np.empty_like(magnitude_mag)
     common = {survey: rng.standard_normal(len(magnitude_mag)) for survey in ERROR_SCATTER}
-    for i, band in enumerate(BANDS):
+    for i, band in enumerate(bands):
+        if (
+            i == N_BANDS
+        ):  # further bands have random numbers of their own: the others' stay what they are without them
+            rng = rng.spawn(1)[0]
+            common |= {
+                name: rng.standard_normal(len(magnitude_mag)) for name in bands.surveys if name not in common
+            }
         own = rng.standard_normal(len(magnitude_mag))
-        scatter = ERROR_SCATTER[band.survey] * (common[band.survey] + own) / np.sqrt(2.0)
+        size = ERROR_SCATTER.get(band.survey, WISE_ERROR_SCATTER)
+        scatter = size * (common[band.survey] + own) / np.sqrt(2.0)
         out[:, i] = _log_interpolated(magnitude_mag[:, i], *_ERROR_NODES[band.label]) * np.exp(scatter)
     return out
 
@@ -75,7 +91,7 @@ def _log_interpolated(x: np.ndarray, nodes: tuple[float, ...], values: tuple[flo
 
 
 def ps1_drift_mag(
-    magnitude_mag: Float[np.ndarray, "star band"], drift: Mapping[str, Any]
+    magnitude_mag: Float[np.ndarray, "star band"], drift: Mapping[str, Any], bands: BandSet = STANDARD
 ) -> Float[np.ndarray, "star band"]:
     """Return how much Pan-STARRS1's magnitudes differ from the truth: a broken line per band, zero at its second node. [mag]
 
@@ -87,7 +103,7 @@ def ps1_drift_mag(
     low, pivot, middle, high = drift["nodes_mag"]
     below, above = np.array(drift["mag_per_mag"])
     out = np.zeros_like(magnitude_mag)
-    ps1 = [i for i, band in enumerate(BANDS) if band.survey == "ps1"]
+    ps1 = [i for i, band in enumerate(bands) if band.survey == "ps1"]
     m = magnitude_mag[:, ps1]
     out[:, ps1] = below * (np.clip(m, low, middle) - pivot) + above * (np.clip(m, middle, high) - middle)
     return out
@@ -97,19 +113,24 @@ def listed(
     observed_mag: Float[np.ndarray, "star band"],
     error_mag: Float[np.ndarray, "star band"],
     dec_deg: Float[np.ndarray, " star"],
+    bands: BandSet = STANDARD,
 ) -> Bool[np.ndarray, "star band"]:
     """Return which bands a cross-matched catalogue would list.
 
     Gaia always; Pan-STARRS1 north of its edge, between saturation and limit; 2MASS where all three of its bands reach the
-    quality 'A', because only 'AAA' sources are used.
+    quality 'A', because only 'AAA' sources are used; AllWISE to its limit in W1, W2 to quality 'B'.
     """
     out = np.ones(observed_mag.shape, bool)
-    tmass = [i for i, band in enumerate(BANDS) if band.survey == "2mass"]
-    for i, band in enumerate(BANDS):
+    tmass = [i for i, band in enumerate(bands) if band.survey == "2mass"]
+    for i, band in enumerate(bands):
         if band.survey == "ps1":
             bright, faint = PS1_BRIGHT_MAG[band.label], PS1_FAINT_MAG[band.label]
             inside = (observed_mag[:, i] > bright) & (observed_mag[:, i] < faint)
             out[:, i] = inside & (dec_deg > PS1_DECLINATION_MIN_DEG)
+        elif band.name in WISE_ERROR_MAX_MAG:
+            w1 = bands.index["wise_w1"]
+            out[:, i] = error_mag[:, i] <= WISE_ERROR_MAX_MAG[band.name]
+            out[:, i] &= error_mag[:, w1] <= WISE_ERROR_MAX_MAG["wise_w1"]
     out[:, tmass] = (error_mag[:, tmass] <= TMASS_ERROR_MAX_MAG).all(axis=1, keepdims=True)
     return out
 

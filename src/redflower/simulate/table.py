@@ -9,7 +9,7 @@ from astropy.coordinates import BarycentricMeanEcliptic, SkyCoord
 from astropy.table import QTable
 from astropy_healpix import HEALPix
 
-from redflower.bands import BANDS, BP, RP, G
+from redflower.bands import BP, RP, STANDARD, BandSet, G
 from redflower.photometric_scales import PhotometricScale, archive_scale
 from redflower.provenance import LAW_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.simulate import survey
@@ -58,7 +58,9 @@ class MockStars:
             column[start : start + len(lot.l_deg)] = getattr(lot, field.name)[: len(column) - start]
 
 
-def catalogue_table(stars: MockStars, *, include_truth: bool, scale: PhotometricScale, law: str) -> QTable:
+def catalogue_table(
+    stars: MockStars, *, include_truth: bool, scale: PhotometricScale, law: str, bands: BandSet = STANDARD
+) -> QTable:
     """Make the table that `simulate_stars` returns, with its photometric scale and extinction law stated."""
     table = QTable()
     galactic = SkyCoord(stars.l_deg * u.deg, stars.b_deg * u.deg, frame="galactic")
@@ -71,21 +73,21 @@ def catalogue_table(stars: MockStars, *, include_truth: bool, scale: Photometric
     table["ra"], table["dec"] = icrs.ra.deg * u.deg, icrs.dec.deg * u.deg
     table["l"], table["b"] = stars.l_deg * u.deg, stars.b_deg * u.deg
     _add_astrometry(table, stars, ecl_lat_deg)
-    _add_photometry(table, stars)
+    _add_photometry(table, stars, bands)
     for name in ("r_med_geo", "r_lo_geo", "r_hi_geo"):
         table[name] = np.full(n_stars, np.nan) * u.pc
     table["true_ebv"] = stars.ebv_mag * u.mag
     table["true_distance"] = stars.distance_pc * u.pc
     if include_truth:
-        for i, band in enumerate(BANDS):
+        for i, band in enumerate(bands):
             from_g = stars.absolute_mag[:, G] if i != G else 0.0
             table[f"true_x_{band.label}"] = (stars.absolute_mag[:, i] - from_g) * u.mag
         table["true_feh"] = stars.feh_dex
         table["true_component"] = stars.component
-    if scale == archive_scale():
+    if {**scale.as_dict(), **archive_scale().as_dict()} == scale.as_dict():
         # Told by a column, so that programs and formats that lose provenance do not lose it.
         table["true_population"] = np.full(n_stars, "sky")
-    _describe(table)
+    _describe(table, bands)
     table.meta["origin"] = "simulated"
     table.meta[META_KEY] = {
         "stage": "simulated",
@@ -114,9 +116,9 @@ def _add_astrometry(table: QTable, stars: MockStars, ecl_lat_deg: np.ndarray) ->
     table["ecl_lat"] = ecl_lat_deg * u.deg
 
 
-def _add_photometry(table: QTable, stars: MockStars) -> None:
+def _add_photometry(table: QTable, stars: MockStars, bands: BandSet) -> None:
     """Add magnitudes, and fluxes or errors as each survey gives them; NaN where nothing was seen."""
-    for i, band in enumerate(BANDS):
+    for i, band in enumerate(bands):
         magnitude, error = stars.observed_mag[:, i], stars.error_mag[:, i]
         table[band.magnitude_column] = magnitude * u.mag
         if band.error_column is not None:
@@ -125,11 +127,17 @@ def _add_photometry(table: QTable, stars: MockStars) -> None:
             flux = 10.0 ** (-0.4 * (magnitude - survey.GAIA_ZERO_POINT_MAG[band.label]))
             table[band.flux_column] = flux * u.electron / u.s
             table[band.flux_error_column] = flux * error * (np.log(10.0) / 2.5) * u.electron / u.s
-    tmass_seen = np.isfinite(stars.observed_mag[:, -1])
+    tmass_seen = np.isfinite(stars.observed_mag[:, bands.index["tmass_ks"]])
     table["ph_qual"] = np.where(tmass_seen, "AAA", "")
+    if "wise" in bands.surveys:
+        seen = np.isfinite(stars.observed_mag[:, [bands.index["wise_w1"], bands.index["wise_w2"]]])
+        quality = np.where(seen[:, 1], "AAUU", "AUUU")
+        table["wise_ph_qual"] = np.where(seen[:, 0], quality, "")
+        table["wise_cc_flags"] = np.where(seen[:, 0], "0000", "")
+        table["wise_ext_flag"] = np.zeros(len(stars.l_deg), np.int16)
 
 
-def _describe(table: QTable) -> None:
+def _describe(table: QTable, bands: BandSet) -> None:
     """Describe the columns whose names do not say it all."""
     words = {
         "source_id": "unique identifier, encoded as in Gaia",
@@ -141,7 +149,7 @@ def _describe(table: QTable) -> None:
     for name, text in words.items():
         if name in table.colnames:
             table[name].info.description = text
-    for band in BANDS[1:]:
+    for band in bands.bands[1:]:
         name = f"true_x_{band.label}"
         if name in table.colnames:
             table[name].info.description = f"injected intrinsic colour {band.label} - G"

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from redflower.bands import BP, RP
+from redflower.bands import BP, RP, BandSet
 from redflower.errors import TrainingError
 from redflower.flow.emulator import Emulator, make_noise
 from redflower.flow.emulator_networks import initial_networks
@@ -56,12 +56,16 @@ class DistilStep(NamedTuple):
 
 
 def make_distil_data(
-    emulator: Emulator, config: EmulatorConfig, x: np.ndarray, condition: np.ndarray, rng: np.random.Generator
+    emulator: Emulator,
+    config: EmulatorConfig,
+    bands: BandSet,
+    x: np.ndarray,
+    condition: np.ndarray,
+    rng: np.random.Generator,
 ) -> DistilData:
     """Hold out a twentieth of the stars, and draw errors and gaps."""
-    n_bands = x.shape[1]
-    error_mag = draw_errors(config.n_patterns, n_bands, rng)
-    patterns = make_noise(emulator, error_mag, draw_observed(config.n_patterns, n_bands, rng))
+    error_mag = draw_errors(config.n_patterns, bands, rng)
+    patterns = make_noise(emulator, error_mag, draw_observed(config.n_patterns, bands, rng))
     n_held_out = len(x) // 20
     return DistilData(
         stars=(jnp.asarray(x[n_held_out:]), jnp.asarray(condition[n_held_out:])),
@@ -108,7 +112,7 @@ def distil(
     emulator = untrained_emulator(model, config, x, condition)
     if start_from is not None and _serves(start_from, model, config):
         emulator = start_from
-    data = make_distil_data(emulator, config, x, condition, rng)
+    data = make_distil_data(emulator, config, model.bands, x, condition, rng)
     steps = steps or DistilSteps(config, model.law, n_bands)
     networks = (emulator.density, emulator.denoiser)
     opt_state = steps.optimiser.init(networks)
@@ -170,7 +174,7 @@ def time_distil(model: Model, config: EmulatorConfig, steps: DistilSteps) -> Emu
     x, condition = x[rows], condition[rows]
     began = time.monotonic()
     emulator = untrained_emulator(model, config, x, condition)
-    data = make_distil_data(emulator, config, x, condition, rng)
+    data = make_distil_data(emulator, config, model.bands, x, condition, rng)
     made_s = time.monotonic() - began
     networks = (emulator.density, emulator.denoiser)
     opt_state = steps.optimiser.init(networks)
@@ -211,7 +215,7 @@ def untrained_emulator(
     density, denoiser = initial_networks(
         stream_key(config.seed, Stream.EMULATOR_WEIGHTS), n_bands, emulator_structure(config)
     )
-    low, high = error_ranges_mag(n_bands)
+    low, high = error_ranges_mag(model.bands)
     moments = population_moments(y)
 
     def single(values: Any) -> Array:

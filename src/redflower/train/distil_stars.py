@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from redflower.bands import BANDS, BP, RP, G
+from redflower.bands import BP, RP, STANDARD_SURVEYS, BandSet, G
 from redflower.constants import LATITUDE_MIN_DEG, Z_SUN_PC
 from redflower.flow.emulator import Emulator, Noise
 from redflower.flow.flow_draws import draw_given_first
@@ -20,20 +20,15 @@ from redflower.physics import (
     extinction_mag,
 )
 
-#: Range of the errors that the emulator learns, survey by survey: floor to what is still worth using. [mag]
-ERROR_RANGE_MAG: Final = {
-    "gaia_g": (0.0026, 0.03),
-    "gaia": (0.0027, 0.45),
-    "ps1": (0.0045, 0.20),
-    "2mass": (0.015, 0.25),
-}
-#: Which surveys a training star has, and how often.
+#: Which of the standard surveys a training star has, and how often.
 SURVEY_PATTERNS: Final = (
     (("gaia", "ps1", "2mass"), 0.45),
     (("gaia", "ps1"), 0.30),
     (("gaia", "2mass"), 0.10),
     (("gaia",), 0.15),
 )
+#: The chance of each further survey to be there where a star has all standard ones, and where it lacks some.
+FURTHER_CHANCE: Final = (0.8, 0.5)
 #: Share of the stars that lose single bands on top, and the chance of each of theirs to be lost.
 GAPS_SHARE, GAP_CHANCE = 0.35, 0.2
 #: Brightest and faintest M_G to which the draws are spread. [mag]
@@ -51,31 +46,36 @@ class Batch(NamedTuple):
     magnitude_mag: Float[Array, "star band"]
 
 
-def error_ranges_mag(n_bands: int) -> tuple[np.ndarray, np.ndarray]:
+def error_ranges_mag(bands: BandSet) -> tuple[np.ndarray, np.ndarray]:
     """Return the lowest and highest training error of every band. [mag]"""
-    ranges = [ERROR_RANGE_MAG.get(band.name) or ERROR_RANGE_MAG[band.survey] for band in BANDS[:n_bands]]
-    low, high = np.array(ranges).T
+    low, high = np.array([band.error_range_mag for band in bands]).T
     return low, high
 
 
-def draw_errors(n: int, n_bands: int, rng: np.random.Generator) -> Float[np.ndarray, "pattern band"]:
+def draw_errors(n: int, bands: BandSet, rng: np.random.Generator) -> Float[np.ndarray, "pattern band"]:
     """Draw errors independently of the star: log-uniform, correlated between the bands of a survey. [mag]"""
-    low, high = np.log(error_ranges_mag(n_bands))
-    surveys = [band.survey for band in BANDS[:n_bands]]
+    low, high = np.log(error_ranges_mag(bands))
+    surveys = [band.survey for band in bands]
     level = rng.random((n, 1))
     own = {survey: rng.standard_normal((n, 1)) for survey in sorted(set(surveys))}
     common = np.concatenate([own[survey] for survey in surveys], axis=1)
-    place = np.clip(level + 0.25 * common + 0.12 * rng.standard_normal((n, n_bands)), 0.0, 1.0)
+    place = np.clip(level + 0.25 * common + 0.12 * rng.standard_normal((n, len(bands))), 0.0, 1.0)
     return np.exp(low + place * (high - low))
 
 
-def draw_observed(n: int, n_bands: int, rng: np.random.Generator) -> Bool[np.ndarray, "pattern band"]:
+def draw_observed(n: int, bands: BandSet, rng: np.random.Generator) -> Bool[np.ndarray, "pattern band"]:
     """Draw which bands are observed: the surveys' patterns, and gaps. G always is."""
-    surveys = np.array([band.survey for band in BANDS[:n_bands]])
+    surveys = np.array([band.survey for band in bands])
     patterns = np.stack([np.isin(surveys, names) for names, _ in SURVEY_PATTERNS])
     shares = np.array([share for _, share in SURVEY_PATTERNS])
     observed = patterns[rng.choice(len(shares), size=n, p=shares)]
-    gaps = (rng.random((n, n_bands)) < GAP_CHANCE) & (rng.random((n, 1)) < GAPS_SHARE)
+    further = np.array([survey not in STANDARD_SURVEYS for survey in bands.surveys])
+    if further.any():
+        there = observed[:, np.isin(surveys, STANDARD_SURVEYS)].all(axis=1)
+        chance = np.where(there, *FURTHER_CHANCE)[:, None]
+        drawn = (rng.random((n, len(bands.surveys))) < chance) & further
+        observed |= drawn[:, [bands.surveys.index(survey) for survey in surveys]]
+    gaps = (rng.random((n, len(bands))) < GAP_CHANCE) & (rng.random((n, 1)) < GAPS_SHARE)
     observed &= ~gaps
     observed[:, G] = True
     return observed

@@ -22,7 +22,7 @@ from redflower.train.loss.training_star import TrainingStar
 from redflower.train.measure import check_data, check_finite, make_measure
 from redflower.train.plan import FlowCosts
 from redflower.train.stages import Progress, Run
-from redflower.train.start import initial_flow, split_rows, with_outliers
+from redflower.train.start import first_flow, split_rows, with_outliers
 from redflower.train.steps import CompiledSteps, Measured, Planner, time_flow
 
 MIN_TRAINING_STARS = 500
@@ -109,7 +109,7 @@ def train_flow(
         )
     training_rows, validation_rows = split_rows(n_stars, config)
     check_data(data, names)
-    flow = start_from or initial_flow(config, n_bands, data)
+    flow = first_flow(config, n_bands, data, start_from)
     if flow.n_bands != n_bands:
         raise InputError(
             f"train: the model to start from has {flow.n_bands} bands; {n_bands} were asked for."

@@ -7,6 +7,7 @@ import numpy as np
 
 from redflower.flow.bnaf import BlockAutoregressiveNetwork
 from redflower.flow.conditional import ConditionalFlow, leading_observed
+from redflower.flow.grow import grown_flow
 from redflower.flow.outliers import log_outlier_density
 from redflower.flow.standardise import fit_standardisation
 from redflower.random_streams import Stream, stream_key
@@ -51,9 +52,7 @@ def with_outliers(
 
 def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> ConditionalFlow:
     """Make a random network behind a standardisation fitted to the sample, or to `STANDARDISE_STARS` of it."""
-    n_stars = len(data.star.parallax_mas)
-    few = np.sort(np.random.default_rng(config.seed).permutation(n_stars)[:STANDARDISE_STARS])
-    x, observed, condition = point_estimates(jax.tree.map(lambda a: a[few], data), n_bands)
+    x, observed, condition = _some_points(config, n_bands, data)
     network = BlockAutoregressiveNetwork(
         stream_key(config.seed, Stream.FLOW_WEIGHTS),
         dim=n_bands,
@@ -62,3 +61,24 @@ def initial_flow(config: TrainConfig, n_bands: int, data: TrainingStar) -> Condi
         block_dim=config.flow.block_dim,
     )
     return ConditionalFlow(network, fit_standardisation(x, observed, condition))
+
+
+def first_flow(
+    config: TrainConfig, n_bands: int, data: TrainingStar, start_from: ConditionalFlow | None
+) -> ConditionalFlow:
+    """Make the flow that a run begins with: a random one, that of another model, or that with further bands behind its own."""
+    if start_from is None:
+        return initial_flow(config, n_bands, data)
+    if start_from.n_bands >= n_bands:
+        return start_from
+    fitted = fit_standardisation(*_some_points(config, n_bands, data))
+    return grown_flow(start_from, fitted, stream_key(config.seed, Stream.FLOW_WEIGHTS))
+
+
+def _some_points(
+    config: TrainConfig, n_bands: int, data: TrainingStar
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return point estimates of x, which bands are there, and (log10 R, log10 Z), of `STANDARDISE_STARS` stars at most."""
+    n_stars = len(data.star.parallax_mas)
+    few = np.sort(np.random.default_rng(config.seed).permutation(n_stars)[:STANDARDISE_STARS])
+    return point_estimates(jax.tree.map(lambda a: a[few], data), n_bands)

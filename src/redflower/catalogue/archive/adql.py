@@ -21,7 +21,7 @@ NEIGHBOUR_HELPER: Final = "dr3_angular_distance"
 
 
 def parse_surveys(text: str | None, release: GaiaRelease | None = None) -> tuple[str, ...]:
-    """Parse surveys from a comma-separated list into the release's order, with Gaia always; None means all of the release.
+    """Parse surveys from a comma-separated list into the release's order, with Gaia always; None means the usual ones.
 
     Raises
     ------
@@ -32,13 +32,13 @@ def parse_surveys(text: str | None, release: GaiaRelease | None = None) -> tuple
     if text is None:
         return release.surveys
     asked = {part.strip().lower() for part in text.split(",") if part.strip()}
-    unknown = asked - set(release.surveys)
+    unknown = asked - set(release.all_surveys)
     if unknown:
         raise InputError(
             f"--surveys {text!r}: unknown {', '.join(sorted(unknown))}; with {release.title} there are "
-            f"{', '.join(release.surveys)}."
+            f"{', '.join(release.all_surveys)}."
         )
-    return tuple(name for name in release.surveys if name in asked | {GAIA})
+    return tuple(name for name in release.all_surveys if name in asked | {GAIA})
 
 
 def tile_query(

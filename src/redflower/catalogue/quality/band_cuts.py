@@ -1,4 +1,4 @@
-"""Conditions on single bands of a star: what Pan-STARRS1 and 2MASS say of their own measurements.
+"""Conditions on single bands of a star: what surveys say of their own measurements.
 
 Pan-STARRS1 averages, band by band, the best-ranked of its measurements of an object, and keeps the rank in the flags of
 the mean (``ID_SECF_RANK_0`` to ``_4`` of its pipeline's ``relphot``): 0 is a measurement without any mark; 1 and 2 come
@@ -15,10 +15,11 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Bool, Float
 
-from redflower.bands import BANDS, BP
+from redflower.bands import BP, BandSet
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.quality.limits import RANK_WORST, QualityLimits
 from redflower.catalogue.quality.named_cuts import bp_signal
+from redflower.surveys import Survey
 
 #: Where Pan-STARRS1 saturates (O'Callaghan et al. 2025, section 3.2; Chambers et al. 2016). [mag]
 PS1_SATURATION_MAG: Final[dict[str, float]] = {
@@ -36,16 +37,16 @@ Condition = tuple[str, str, str, Bool[np.ndarray, "star band"]]
 
 
 def band_conditions(
-    stars: Table, magnitude_mag: Float[np.ndarray, "star band"], limits: QualityLimits
+    stars: Table, magnitude_mag: Float[np.ndarray, "star band"], limits: QualityLimits, bands: BandSet
 ) -> Iterator[Condition]:
-    """Yield the cuts on bands that the table's columns allow: name, condition, survey, and where it is *not* met."""
-    ps1 = np.array([band.survey == "ps1" for band in BANDS])
-    tmass = np.array([band.survey == "2mass" for band in BANDS])
+    """Yield the cuts on standard bands that the table's columns allow: name, condition, survey, and where it is *not* met."""
+    ps1 = np.array([band.survey == "ps1" for band in bands])
+    tmass = np.array([band.survey == "2mass" for band in bands])
     everywhere = np.zeros(magnitude_mag.shape, dtype=bool)
     if limits.bp_signal_min is not None:
         with np.errstate(invalid="ignore"):
             weak = bp_signal(stars) <= limits.bp_signal_min
-        is_bp = np.arange(len(BANDS)) == BP
+        is_bp = np.arange(len(bands)) == BP
         yield (
             "BP signal",
             f"a BP flux above {limits.bp_signal_min:g} of its errors",
@@ -53,7 +54,7 @@ def band_conditions(
             weak[:, None] & is_bp,
         )
     if limits.ps1_unsaturated_only:
-        bright = np.array([PS1_SATURATION_MAG.get(band.name, -np.inf) for band in BANDS])
+        bright = np.array([PS1_SATURATION_MAG.get(band.name, -np.inf) for band in bands])
         with np.errstate(invalid="ignore"):
             yield (
                 "Pan-STARRS1 saturation",
@@ -61,11 +62,11 @@ def band_conditions(
                 "ps1",
                 magnitude_mag < bright,
             )
-    flags = [f"ps1_{band.label}_flags" for band in BANDS if band.survey == "ps1"]
+    flags = [f"ps1_{band.label}_flags" for band in bands if band.survey == "ps1"]
     if limits.ps1_rank_max is not None and any(name in stars.colnames for name in flags):
         poor = everywhere.copy()
         wanted = sum(_RANK_BITS[: limits.ps1_rank_max + 1])
-        for i, band in enumerate(BANDS):
+        for i, band in enumerate(bands):
             name = f"ps1_{band.label}_flags"
             if band.survey == "ps1" and name in stars.colnames:
                 value = _bits(stars, name)
@@ -85,6 +86,30 @@ def band_conditions(
     if limits.unshared_only and "tmass_number_of_mates" in stars.colnames:
         shared = as_floats(stars, "tmass_number_of_mates") > 0
         yield "2MASS mates", "a counterpart of their own in 2MASS", "2mass", shared[:, None] & tmass
+
+
+def flag_conditions(
+    stars: Table, magnitude_mag: Float[np.ndarray, "star band"], bands: BandSet, surveys: tuple[Survey, ...]
+) -> Iterator[Condition]:
+    """Yield the cuts that survey files state and the table's columns allow, as `band_conditions` does."""
+    for survey in surveys:
+        places = [i for i, band in enumerate(bands) if band.survey == survey.survey]
+        for cut in survey.cuts if places else ():
+            if cut.column not in stars.colnames:
+                continue
+            poor = np.zeros(magnitude_mag.shape, dtype=bool)
+            if cut.kind == "number":
+                kept = np.isin(as_floats(stars, cut.column), [float(value) for value in cut.keep])
+                poor[:, places] = ~kept[:, None]
+            else:
+                text = np.char.strip(np.asarray(stars[cut.column]).astype(str))
+                for i in places:
+                    at = dict(cut.places).get(bands[i].name)
+                    letters = (
+                        text if at is None else np.array([value[at : at + 1] for value in text], dtype=str)
+                    )
+                    poor[:, i] = ~np.isin(letters, cut.keep)
+            yield cut.name, cut.condition, survey.survey, poor
 
 
 def _bits(stars: Table, name: str) -> np.ndarray:

@@ -7,9 +7,9 @@ import numpy as np
 from astropy.table import Table
 from jaxtyping import Bool, Float
 
-from redflower.bands import BANDS, MIN_BANDS, SURVEY_ENDS, Band
+from redflower.bands import MIN_BANDS, READ_BY_DEFAULT, STANDARD, Band, BandSet
 from redflower.catalogue.io.columns import as_floats
-from redflower.catalogue.quality.band_cuts import band_conditions
+from redflower.catalogue.quality.band_cuts import band_conditions, flag_conditions
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.lindegren import FIVE_PARAMETERS, solution_kind
 from redflower.catalogue.quality.named_cuts import excess_factor_is_good, is_candidate
@@ -17,10 +17,12 @@ from redflower.catalogue.reading.checks import error_sources
 from redflower.catalogue.reading.schema import (
     GALAXY_CANDIDATES,
     QSO_CANDIDATES,
+    bands_read,
     flux_over_error_column,
     magnitude_error_column,
 )
 from redflower.physics.magnitude_errors import magnitude_error_mag
+from redflower.surveys import Survey
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Photometry:
     magnitude_mag, error_mag : shape (star, band), floors included in the errors. [mag]
     notes : how many bands were set missing, and why.
     cuts : the cuts on bands, in the order in which they were made.
+    bands : in their order.
     """
 
     magnitude_mag: Float[np.ndarray, "star band"]
     error_mag: Float[np.ndarray, "star band"]
     notes: tuple[str, ...]
     cuts: tuple[BandCut, ...] = ()
+    bands: BandSet = STANDARD
 
     @property
     def observed(self) -> Bool[np.ndarray, "star band"]:
@@ -56,18 +60,30 @@ class Photometry:
         return np.isfinite(self.magnitude_mag)
 
 
-def photometry(stars: Table, limits: QualityLimits) -> Photometry:
-    """Compute magnitudes and their errors, with the survey floors, of the bands that pass their own quality cuts."""
-    shape = (len(stars), len(BANDS))
+def photometry(
+    stars: Table, limits: QualityLimits, surveys: tuple[Survey, ...] = READ_BY_DEFAULT
+) -> Photometry:
+    """Compute magnitudes and their errors, with the survey floors, of the bands that pass their own quality cuts.
+
+    Parameters
+    ----------
+    stars, limits : a raw table, and what to cut.
+    surveys : whose bands and flags count, where the table has them.
+    """
+    bands = bands_read(stars.colnames, surveys)
+    shape = (len(stars), len(bands))
     magnitude, error = np.full(shape, np.nan), np.full(shape, np.nan)
     notes: list[str] = []
-    for i, band in enumerate(BANDS):
+    for i, band in enumerate(bands):
         magnitude[:, i], error[:, i] = _band(stars, band, notes)
     gone = ~(np.isfinite(magnitude) & np.isfinite(error))
     magnitude[gone], error[gone] = np.nan, np.nan
     cuts: list[BandCut] = []
-    for name, condition, survey, poor in band_conditions(stars, magnitude, limits):
-        of_survey = np.array([band.survey == survey for band in BANDS])
+    for name, condition, survey, poor in (
+        *band_conditions(stars, magnitude, limits, bands),
+        *flag_conditions(stars, magnitude, bands, surveys),
+    ):
+        of_survey = np.array([band.survey == survey for band in bands])
         before = int(np.isfinite(magnitude[:, of_survey]).all(axis=1).sum())
         lost = poor & np.isfinite(magnitude)
         magnitude[lost], error[lost] = np.nan, np.nan
@@ -75,11 +91,13 @@ def photometry(stars: Table, limits: QualityLimits) -> Photometry:
         cuts.append(BandCut(name, condition, survey, before, after))
         if not lost.any():
             continue
-        counts = ", ".join(f"{band.label} {n}" for band, n in zip(BANDS, lost.sum(axis=0), strict=True) if n)
+        counts = ", ".join(f"{band.label} {n}" for band, n in zip(bands, lost.sum(axis=0), strict=True) if n)
         notes.append(
             f"{name}: bands set missing for {lost.any(axis=1).sum()} stars without {condition} ({counts})"
         )
-    return Photometry(magnitude_mag=magnitude, error_mag=error, notes=tuple(notes), cuts=tuple(cuts))
+    return Photometry(
+        magnitude_mag=magnitude, error_mag=error, notes=tuple(notes), cuts=tuple(cuts), bands=bands
+    )
 
 
 def quality_cuts(
@@ -102,8 +120,8 @@ def quality_cuts(
         yield "G band", "a G magnitude with an error", observed[:, 0]
     yield "bands", f"at least {MIN_BANDS} bands", np.asarray(observed.sum(axis=1) >= MIN_BANDS)
     if limits.complete_to is not None:
-        end = SURVEY_ENDS[limits.complete_to]
-        labels = " ".join(band.label for band in BANDS[:end])
+        end = bands.bands.survey_ends[limits.complete_to]
+        labels = " ".join(bands.bands.leading(end).labels)
         yield "complete", f"all of {labels}", np.asarray(observed[:, :end].all(axis=1))
     solved = solution_kind(stars)
     if limits.five_parameter_only and solved.any():

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Column, Table
 
-from redflower.bands import BANDS, SURVEY_ENDS
+from redflower.bands import BANDS, STANDARD, SURVEY_ENDS, BandSet
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.prepared import prepared_error_name, require_prepared
 
@@ -51,8 +51,13 @@ class SampleSummary:
         return "\n".join(lines)
 
 
-def summarise(prepared: Table) -> SampleSummary:
+def summarise(prepared: Table, bands: BandSet = STANDARD) -> SampleSummary:
     """Count the stars and compute the median errors of a prepared table.
+
+    Parameters
+    ----------
+    prepared : the table.
+    bands : that it has.
 
     Raises
     ------
@@ -70,11 +75,11 @@ def summarise(prepared: Table) -> SampleSummary:
     optical = complete["ps1"] if complete["ps1"].any() else np.ones(len(prepared), dtype=bool)
     infrared = complete["2mass"] if complete["2mass"].any() else np.ones(len(prepared), dtype=bool)
     medians = {"parallax": _median(as_floats(prepared, "parallax_error")[optical])}
-    for band in BANDS:
+    for band, label in zip(bands, bands.labels, strict=True):
         error = as_floats(prepared, prepared_error_name(band))[
             infrared if band.survey == "2mass" else optical
         ]
-        medians[band.label] = _median(np.sqrt(np.maximum(error**2 - band.error_floor_mag**2, 0.0)))
+        medians[label] = _median(np.sqrt(np.maximum(error**2 - band.error_floor_mag**2, 0.0)))
     return SampleSummary(counts, medians)
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from redflower.bands import BANDS, Band
+from redflower.bands import STANDARD, Band, BandSet
 from redflower.catalogue.reading.checks import error_sources
 from redflower.catalogue.reading.column_map import ColumnChoice
 from redflower.catalogue.reading.lookalikes import decorated
-from redflower.catalogue.reading.schema import INPUT_COLUMNS
+from redflower.catalogue.reading.schema import INPUT_COLUMNS, InputColumn
 from redflower.errors import TableError
 from redflower.files import written_whole
 
@@ -24,15 +24,16 @@ _NO_PHOTOMETRY: Final = re.compile(
 _SHOWN: Final = 12
 
 
-def bands_found(names: Iterable[str]) -> list[Band]:
+def bands_found(names: Iterable[str], bands: BandSet = STANDARD) -> list[Band]:
     """Return the bands whose magnitudes and errors a table has.
 
     Parameters
     ----------
     names : of its columns in redflower's names.
+    bands : to look for.
     """
     names = set(names)
-    return [band for band in BANDS if band.magnitude_column in names and error_sources(band, names)]
+    return [band for band in bands if band.magnitude_column in names and error_sources(band, names)]
 
 
 def photometric_names(unused: Sequence[str]) -> list[str]:
@@ -40,18 +41,19 @@ def photometric_names(unused: Sequence[str]) -> list[str]:
     return [name for name in unused if _PHOTOMETRY.search(name) and not _NO_PHOTOMETRY.search(name)]
 
 
-def bands_line(names: Iterable[str], unused: Sequence[str]) -> tuple[str, bool]:
+def bands_line(names: Iterable[str], unused: Sequence[str], bands: BandSet = STANDARD) -> tuple[str, bool]:
     """Return a sentence on the bands of a table, empty if it has all, and whether it should be said loudly.
 
     Parameters
     ----------
     names : of its columns in redflower's names.
     unused : its own names of the columns that nothing takes.
+    bands : to look for.
     """
-    found = bands_found(names)
-    if len(found) == len(BANDS):
+    found = bands_found(names, bands)
+    if len(found) == len(bands):
         return "", False
-    text = f"{len(found)} of {len(BANDS)} bands found ({' '.join(band.label for band in found) or 'none'})"
+    text = f"{len(found)} of {len(bands)} bands found ({' '.join(band.label for band in found) or 'none'})"
     candidates = photometric_names(unused)
     if not candidates:
         return text, False
@@ -63,7 +65,13 @@ def bands_line(names: Iterable[str], unused: Sequence[str]) -> tuple[str, bool]:
     ), True
 
 
-def map_to_fill_in(names: Sequence[str], choice: ColumnChoice, units: Mapping[str, str], where: str) -> str:
+def map_to_fill_in(
+    names: Sequence[str],
+    choice: ColumnChoice,
+    units: Mapping[str, str],
+    where: str,
+    schema: Mapping[str, InputColumn] = INPUT_COLUMNS,
+) -> str:
     """Return the text of a column map of a table: what was found, and what is to be filled in.
 
     Parameters
@@ -72,6 +80,7 @@ def map_to_fill_in(names: Sequence[str], choice: ColumnChoice, units: Mapping[st
     choice : of those that were found.
     units : that a map states already.
     where : the table's name.
+    schema : the columns that were looked for.
     """
     unused = [name for name in names if name not in {*choice.source.values(), *choice.extra.values()}]
     lines = [
@@ -84,7 +93,7 @@ def map_to_fill_in(names: Sequence[str], choice: ColumnChoice, units: Mapping[st
         "",
         "[columns]",
     ]
-    for name, spec in INPUT_COLUMNS.items():
+    for name, spec in schema.items():
         what = spec.description + (f" [{spec.unit}]" if spec.unit and not spec.any_unit else "")
         if name in choice.source:
             lines.append(f"{name} = {_quoted(choice.source[name])}  # {what}")

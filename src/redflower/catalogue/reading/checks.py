@@ -8,12 +8,13 @@ import numpy as np
 from astropy.coordinates import BarycentricMeanEcliptic, SkyCoord
 from astropy.table import Table
 
-from redflower.bands import BANDS, MIN_BANDS, Band
+from redflower.bands import BANDS, MIN_BANDS, STANDARD, Band, BandSet
 from redflower.catalogue.gaia_release import Rule
 from redflower.catalogue.reading.column_map import did_you_mean
 from redflower.catalogue.reading.schema import (
     INPUT_COLUMNS,
     PS1_FLAGS_LOST,
+    InputColumn,
     flux_over_error_column,
     magnitude_error_column,
 )
@@ -48,7 +49,11 @@ def error_sources(band: Band, names: Iterable[str]) -> list[str]:
 
 
 def check_required(
-    source: Mapping[str, str], constants: Mapping[str, Any], where: str, unused: Sequence[str]
+    source: Mapping[str, str],
+    constants: Mapping[str, Any],
+    where: str,
+    unused: Sequence[str],
+    bands: BandSet = STANDARD,
 ) -> None:
     """Refuse a table that lacks what every use needs: a position, bands with errors, a parallax with its error.
 
@@ -62,7 +67,7 @@ def check_required(
     have = {*source, *constants}
     missing = [name for name, spec in INPUT_COLUMNS.items() if spec.required and name not in have]
     g = BANDS[0]
-    others = [band for band in BANDS[1:] if band.magnitude_column in have and error_sources(band, have)]
+    others = [band for band in bands.bands[1:] if band.magnitude_column in have and error_sources(band, have)]
     mistyped = did_you_mean(g.magnitude_column, unused)
     if g.magnitude_column in missing and len(others) >= MIN_BANDS and not mistyped:
         missing.remove(g.magnitude_column)
@@ -182,44 +187,52 @@ def check_magnitudes_match_fluxes(stars: Table, band: Band) -> None:
         )
 
 
-def check_bands_have_values(stars: Table, notes: list[str]) -> None:
+def check_bands_have_values(stars: Table, notes: list[str], bands: BandSet = STANDARD) -> None:
     """Refuse a G without any usable value; note other bands without one."""
     g_name = BANDS[0].magnitude_column
     if g_name in stars.colnames and not np.isfinite(stars[g_name]).any():
         raise InputError(
             f"column {g_name!r} has no usable value in {len(stars)} rows; give a table with G, or one without the column."
         )
-    for band in BANDS[1:]:
+    for band in bands.bands[1:]:
         if band.magnitude_column in stars.colnames and np.isnan(stars[band.magnitude_column]).all():
             notes.append(
                 f"{band.magnitude_column} has no usable value: band {band.label} is missing for every star"
             )
 
 
-def notes_on_absent_columns(names: Iterable[str], rule: Rule) -> list[str]:
+def notes_on_absent_columns(
+    names: Iterable[str],
+    rule: Rule,
+    bands: BandSet = STANDARD,
+    schema: Mapping[str, InputColumn] = INPUT_COLUMNS,
+) -> list[str]:
     """Describe, one sentence each, what the missing optional columns cost.
 
     Parameters
     ----------
     names : of the columns that are there.
     rule : of the parallax zero point of the table's release; columns that serve another are not missed.
+    bands, schema : that were looked for. What is of a survey without any band in the table is not missed.
     """
     names = set(names)
     notes = []
     photometric = set()
-    for band in BANDS:
+    for band in bands:
         group = {band.magnitude_column, band.flux_column, band.flux_error_column}
         group |= {magnitude_error_column(band), flux_over_error_column(band)}
         photometric |= group
         if band.magnitude_column not in names:
-            notes.append(f"no {band.magnitude_column}: {INPUT_COLUMNS[band.magnitude_column].without}")
+            notes.append(f"no {band.magnitude_column}: {schema[band.magnitude_column].without}")
         elif not error_sources(band, names):
             notes.append(f"no error of {band.magnitude_column}: band {band.label} is missing for every star")
-    for name, spec in INPUT_COLUMNS.items():
+    for name, spec in schema.items():
         passed_on = name.startswith("r_") and name.endswith("_geo")
         if name in names or name in photometric or passed_on or spec.for_a_named_cut:
             continue
         if spec.serves not in (None, rule):
+            continue
+        if spec.of_survey is not None and spec.of_survey not in bands.surveys:
             continue
         if name in ("ph_qual", "tmass_number_of_mates") and "j_m" not in names:
             continue

@@ -6,12 +6,10 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Column, Table
 
-from redflower.bands import BANDS
 from redflower.catalogue.io.units import AnyUnit
-from redflower.catalogue.prepared import PREPARED_NAMES
+from redflower.catalogue.prepared import FURTHER_NAMES, PREPARED_NAMES
 from redflower.catalogue.reading.cleaning import clean_identifiers, clean_numbers, clean_text
 from redflower.catalogue.reading.column_map import ColumnChoice, ColumnMap
-from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.errors import InputError, TableError
 
 
@@ -48,7 +46,7 @@ def clean_columns(table: Table, choice: ColumnChoice, column_map: ColumnMap, not
     unitless: list[str] = []
     with_unit: list[str] = []
     units: dict[str, AnyUnit | None] = {}
-    for name, spec in INPUT_COLUMNS.items():
+    for name, spec in column_map.schema.items():
         if name in choice.source:
             column = take(choice.source[name])
         elif name in column_map.constants:
@@ -72,17 +70,17 @@ def clean_columns(table: Table, choice: ColumnChoice, column_map: ColumnMap, not
     if unitless:
         which = ", ".join(unitless) if with_unit else "all columns (deg, mas, mag)"
         notes.append(f"no unit is stated, so redflower's are assumed, for {which}")
-    _match_flux_units(stars, units)
+    _match_flux_units(stars, units, column_map)
     for name, theirs in choice.extra.items():
-        if name in PREPARED_NAMES:
+        if name in PREPARED_NAMES or name in FURTHER_NAMES:
             raise InputError(f"column map: [extra] {name} is a name that redflower writes; choose another.")
         stars.add_column(take(theirs).copy(), name=name, copy=False)
     return stars
 
 
-def _match_flux_units(stars: Table, units: dict[str, AnyUnit | None]) -> None:
+def _match_flux_units(stars: Table, units: dict[str, AnyUnit | None], column_map: ColumnMap) -> None:
     """Bring each flux error into the unit of its flux; only their ratio is used."""
-    for band in BANDS:
+    for band in (band for survey in column_map.surveys for band in survey.bands):
         flux, error = band.flux_column, band.flux_error_column
         if flux is None or error is None or units.get(flux) is None or units.get(error) is None:
             continue

@@ -8,7 +8,6 @@ import numpy as np
 from astropy.table import Column, MaskedColumn
 from jaxtyping import Bool, Float
 
-from redflower.bands import BANDS
 from redflower.catalogue.io.units import AnyUnit, check_plausible_median, factor_to, parse_unit, wrong_unit
 from redflower.catalogue.io.words import missing_words, parse_numbers, parse_whole_numbers
 from redflower.catalogue.reading.schema import InputColumn
@@ -19,8 +18,6 @@ _SENTINEL_RTOL: Final = 1e-6
 
 #: So many impossible values, and no possible one, are no accident.
 _ALL_OUTSIDE_MIN: Final = 5
-
-_SYSTEM_OF: Final = {band.magnitude_column: band.system for band in BANDS}
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
         if factor != 1.0:
             values *= factor
             notes.append(f"{name} is converted from {unit} to {spec.unit}")
-    system = _SYSTEM_OF.get(name)
+    system = spec.system
     if system and isinstance(unit, u.function.FunctionUnitBase) and system not in str(unit):
         raise InputError(f"column {name!r} must hold {system} magnitudes; the table says {str(unit)!r}.")
     if unit is not None and spec.any_unit and not _can_be_flux(unit):

@@ -25,15 +25,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redflower.bands import BANDS
+from redflower.bands import BANDS, READ_BY_DEFAULT
 from redflower.catalogue.io.units import parse_unit
 from redflower.catalogue.reading.lookalikes import CASE_TELLS, decorated, refuse_case_twins, refuse_lookalikes
 from redflower.catalogue.reading.other_names import COMPANY, columns_named
-from redflower.catalogue.reading.schema import INPUT_COLUMNS
+from redflower.catalogue.reading.schema import INPUT_COLUMNS, InputColumn, input_columns
 from redflower.catalogue.reading.suffixed import names_without_suffix
 from redflower.catalogue.reading.suspects import unused_identifiers
 from redflower.errors import InputError, TableError
 from redflower.photometric_scales import make_scale
+from redflower.surveys import Survey
 
 #: Columns with these beginnings pass through every step: the truths of a simulation, and the identifiers in another release.
 PASSED_PREFIXES = ("true_", "dr3_source_id")
@@ -46,13 +47,22 @@ _LETTERS_MIN = 5
 
 @dataclass(frozen=True)
 class ColumnMap:
-    """The user's statements about a table; see the module's text for the file that holds them."""
+    """The user's statements about a table; see the module's text for the file that holds them.
+
+    ``surveys`` are those whose columns are looked for: of `redflower.catalogue.reading.schema.read_surveys`.
+    """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
     photometry: Mapping[str, str] = field(default_factory=dict)
+    surveys: tuple[Survey, ...] = READ_BY_DEFAULT
+
+    @property
+    def schema(self) -> dict[str, InputColumn]:
+        """The columns that are looked for, by name."""
+        return input_columns(self.surveys)
 
     def __post_init__(self) -> None:
         if self.photometry:
@@ -62,10 +72,10 @@ class ColumnMap:
                 raise InputError(f"column map: [photometry]: {problem}") from None
         for section in ("columns", "units", "constants"):
             for name in getattr(self, section):
-                if name not in INPUT_COLUMNS and not (section == "units" and name in self.extra):
+                if name not in self.schema and not (section == "units" and name in self.extra):
                     raise InputError(
                         f"column map: [{section}] has the key {name!r}, which is no column of redflower."
-                        f"{did_you_mean(name, INPUT_COLUMNS)} Other columns can be carried along in [extra]."
+                        f"{did_you_mean(name, self.schema)} Other columns can be carried along in [extra]."
                     )
         for section in ("columns", "units", "extra"):
             for name, value in getattr(self, section).items():
@@ -84,7 +94,7 @@ class ColumnMap:
                     f"column map: [units] {name} = {unit!r} is no unit that astropy knows ({problem})."
                 ) from None
         for name in self.extra:
-            if name in INPUT_COLUMNS:
+            if name in self.schema:
                 raise InputError(
                     f"column map: [extra] {name} is one of redflower's own columns; put it under [columns]."
                 )
@@ -103,8 +113,13 @@ class ColumnMap:
             ours_of[theirs] = name
 
 
-def read_column_map(path: "str | Path") -> ColumnMap:
+def read_column_map(path: "str | Path", surveys: tuple[Survey, ...] = READ_BY_DEFAULT) -> ColumnMap:
     """Read a column map from a TOML file.
+
+    Parameters
+    ----------
+    path : the file.
+    surveys : whose columns are looked for.
 
     Raises
     ------
@@ -135,7 +150,7 @@ def read_column_map(path: "str | Path") -> ColumnMap:
                     f"column map {path}: [{section}] {name} is nested; put a name with a dot in it in quotes."
                 )
     try:
-        return ColumnMap(**content)
+        return ColumnMap(**content, surveys=surveys)
     except InputError as problem:
         raise InputError(f"{path}: {problem}") from None
 
@@ -186,7 +201,8 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
                     f"{did_you_mean(theirs, names)}"
                 )
     taken = set(column_map.columns.values())
-    known = _known_names()
+    schema = column_map.schema
+    known = _known_names(schema)
     settled = taken | set(column_map.extra.values())
     settled |= {theirs for theirs in names if theirs.lower() in column_map.columns}
     twins = [theirs for theirs in names if theirs.lower() in known and theirs.lower() not in _EXACT_CASE_ONLY]
@@ -194,7 +210,7 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
     lower: dict[str, list[str]] = {}
     for theirs in names:
         lower.setdefault(theirs.lower(), []).append(theirs)
-    for name, column in INPUT_COLUMNS.items():
+    for name, column in schema.items():
         if name in column_map.columns:
             source[name] = column_map.columns[name]
         elif name in column_map.constants:
@@ -204,9 +220,9 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
         else:
             found = [theirs for alias in column.aliases for theirs in columns_named(alias, names)]
             if not found and name not in _EXACT_CASE_ONLY:
-                others = [theirs for alias in _long_aliases(name) for theirs in lower.get(alias, ())]
+                others = [theirs for alias in _long_aliases(column) for theirs in lower.get(alias, ())]
                 found = next((one for one in (lower.get(name, []), others) if len(one) == 1), [])
-            found = [theirs for theirs in found if theirs not in taken and theirs not in INPUT_COLUMNS]
+            found = [theirs for theirs in found if theirs not in taken and theirs not in schema]
             if found:
                 source[name] = found[0]
                 taken.add(found[0])
@@ -217,7 +233,7 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
             extra[theirs] = theirs
     unused = [theirs for theirs in names if theirs not in {*source.values(), *extra.values()}]
     for name, theirs in source.items():
-        spellings = (name, *INPUT_COLUMNS[name].aliases)
+        spellings = (name, *schema[name].aliases)
         ignored = [other for other in unused if other in spellings] + decorated(unused, spellings)
         if ignored:
             notes.append(f"{theirs!r} is read as {name!r}; not used: {_listed(dict.fromkeys(ignored))}")
@@ -229,11 +245,9 @@ def _spellings(name: str) -> tuple[str, ...]:
     return (name, *INPUT_COLUMNS[name].aliases)
 
 
-def _long_aliases(name: str) -> set[str]:
+def _long_aliases(column: InputColumn) -> set[str]:
     """Return the other names of a column, in lower case, that mean it in any case: long ones that need no company."""
-    aliases = {
-        alias.lower() for alias in INPUT_COLUMNS[name].aliases if len(alias) >= _LETTERS_MIN or "_" in alias
-    }
+    aliases = {alias.lower() for alias in column.aliases if len(alias) >= _LETTERS_MIN or "_" in alias}
     return aliases - CASE_TELLS
 
 
@@ -275,20 +289,24 @@ def check_lookalikes(
         unused = [theirs for theirs in unused if theirs not in COMPANY]
     absent = {
         name: (name, *(alias for alias in spec.aliases if alias not in COMPANY))
-        for name, spec in INPUT_COLUMNS.items()
+        for name, spec in column_map.schema.items()
         # What serves a cut by name is missed where that cut is asked for, and nowhere else.
-        if name not in choice.source and name not in column_map.constants and not spec.for_a_named_cut
+        if name not in choice.source
+        and name not in column_map.constants
+        and not spec.for_a_named_cut
+        # Nor is the photometry of further surveys, which a table need not have.
+        and spec.of_survey is None
     }
     if {"ra", "dec"} <= set(choice.source):  # Galactic coordinates are computed from them
         absent = {name: spellings for name, spellings in absent.items() if name not in _EXACT_CASE_ONLY}
-    refuse_lookalikes(absent, unused, _known_names(), where, _MAP_REMEDY)
+    refuse_lookalikes(absent, unused, _known_names(column_map.schema), where, _MAP_REMEDY)
     passed = [theirs for theirs in choice.extra.values() if theirs not in column_map.extra.values()]
     return unused_identifiers(choice.source, unused, passed, where, _MAP_REMEDY)
 
 
-def _known_names() -> set[str]:
+def _known_names(schema: Mapping[str, InputColumn]) -> set[str]:
     """Return every name and alias of the schema, in lower case."""
-    return {spelling.lower() for name, spec in INPUT_COLUMNS.items() for spelling in (name, *spec.aliases)}
+    return {spelling.lower() for name, spec in schema.items() for spelling in (name, *spec.aliases)}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from redflower.bands import Band
+from redflower.band import Band
 from redflower.catalogue.io.names import without_decoration
 
 
@@ -81,23 +81,9 @@ _TWINS: Final = {"Gmag": "gmag", "gmag": "Gmag", "e_Gmag": "e_gmag", "e_gmag": "
 
 def names_of_band(band: Band) -> dict[str, tuple[str, ...]]:
     """Return other names of a band's ``magnitude``, ``error``, ``flux`` and ``flux_error``."""
-    if band.survey == "gaia":
-        short = _VIZIER_GAIA[band.name.removeprefix("gaia_")]
-        return {
-            "magnitude": (f"{short}mag",),
-            "error": (f"e_{short}mag",),
-            "flux": (f"F{short}",),
-            "flux_error": (f"e_F{short}",),
-        }
-    label = band.label
-    if band.survey == "ps1":
-        return {
-            "magnitude": (f"{label}MeanPSFMag", f"{label}mag"),
-            "error": (f"{label}MeanPSFMagErr", f"e_{label}mag"),
-        }
-    if label == "Ks":
-        return {"magnitude": ("k_m", "Kmag"), "error": ("k_msigcom", "e_Kmag")}
-    return {"magnitude": (f"{label}mag",), "error": (f"e_{label}mag",)}
+    short = _VIZIER_GAIA.get(band.name.removeprefix("gaia_")) if band.survey == "gaia" else None
+    fluxes = {"flux": (f"F{short}",), "flux_error": (f"e_F{short}",)} if short else {}
+    return {"magnitude": band.magnitude_aliases, "error": band.error_aliases, **fluxes}
 
 
 def columns_named(alias: str, names: Sequence[str]) -> list[str]:

@@ -10,7 +10,12 @@ from astropy.table import Column, Table
 
 from redflower.bands import BANDS
 from redflower.catalogue.io.sources import TableSource, as_table
-from redflower.catalogue.prepared import PREPARED_NAMES, prepared_error_name, require_prepared
+from redflower.catalogue.prepared import (
+    FURTHER_BANDS,
+    PREPARED_NAMES,
+    prepared_error_name,
+    require_prepared,
+)
 from redflower.catalogue.reading.checks import check_coordinates_agree, check_parallaxes_match_errors
 from redflower.catalogue.reading.cleaning import clean_identifiers, clean_numbers
 from redflower.catalogue.reading.coordinates import fill_coordinates
@@ -19,7 +24,7 @@ from redflower.catalogue.reading.schema import (
     INPUT_COLUMNS,
     PHOTOMETRY_SENTINELS,
     InputColumn,
-    magnitude_error_column,
+    band_columns,
 )
 from redflower.catalogue.reading.sky_pixel import check_positions_in_pixels
 from redflower.errors import InputError, TableError
@@ -46,9 +51,8 @@ def _specs() -> dict[str, InputColumn]:
             "r_hi_geo",
         )
     }
-    for band in BANDS:
-        specs[band.name] = INPUT_COLUMNS[band.magnitude_column]
-        specs[prepared_error_name(band)] = INPUT_COLUMNS[magnitude_error_column(band)]
+    for band in (*BANDS, *FURTHER_BANDS.values()):
+        specs[band.name], specs[prepared_error_name(band)] = band_columns(band)[:2]
     specs["ebv_map"] = InputColumn(
         "ebv_map",
         "E(B-V) of the dust map towards the star",
@@ -62,7 +66,10 @@ def _specs() -> dict[str, InputColumn]:
 _SPECS: Final = _specs()
 _KNOWN: Final = PREPARED_NAMES | set(_SPECS)
 #: Columns that a run needs together.
-_PAIRS: Final = (("parallax", "parallax_error"), *((band.name, prepared_error_name(band)) for band in BANDS))
+_PAIRS: Final = (
+    ("parallax", "parallax_error"),
+    *((band.name, prepared_error_name(band)) for band in (*BANDS, *FURTHER_BANDS.values())),
+)
 
 
 def open_prepared(source: TableSource, what: str) -> Table:
@@ -118,7 +125,9 @@ def clean_prepared(
 
 def _refuse_lookalikes(names: Sequence[str], what: str) -> None:
     have = {name.lower() for name in names}
-    if len(have & _KNOWN) < len(_KNOWN) / 4:  # another kind of table, which `require_prepared` reports
+    if (
+        len(have & PREPARED_NAMES) < len(PREPARED_NAMES) / 4
+    ):  # another kind of table, which `require_prepared` reports
         return
     wanted = PREPARED_NAMES - have
     unused = [name for name in names if name.lower() not in _KNOWN]

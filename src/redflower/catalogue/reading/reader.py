@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from astropy.table import Table
 
-from redflower.bands import BANDS
+from redflower.bands import BandSet
 from redflower.catalogue.io.sources import TableSource, as_table
 from redflower.catalogue.io.tables import column_names, read_table
 from redflower.catalogue.prepared import ALREADY_PREPARED, is_prepared
@@ -31,6 +31,7 @@ from redflower.catalogue.reading.column_map import (
 )
 from redflower.catalogue.reading.coordinates import fill_coordinates
 from redflower.catalogue.reading.release import check_scale_of_release, designation_columns, known_release
+from redflower.catalogue.reading.schema import bands_read
 from redflower.catalogue.reading.sky_pixel import check_positions_in_pixels
 from redflower.catalogue.releases import releases
 from redflower.errors import InputError
@@ -95,7 +96,8 @@ def read_stars(
     scale = make_scale(column_map.photometry, default=base)
     shown = known.as_dict() if known is not None else None
     release = check_scale_of_release(scale, shown, "the column map")
-    notes = _notes_on_columns(names, choice, column_map, origin["file"])
+    bands = bands_read({*choice.source, *column_map.constants}, column_map.surveys)
+    notes = _notes_on_columns(names, choice, column_map, origin["file"], bands)
 
     stars = clean_columns(table, choice, column_map, notes)
     if "source_id" not in stars.colnames:
@@ -104,9 +106,9 @@ def read_stars(
     fill_coordinates(stars, notes)
     check_coordinates_agree(stars)
     check_parallaxes_match_errors(stars)
-    for band in BANDS:
+    for band in bands:
         check_magnitudes_match_fluxes(stars, band)
-    check_bands_have_values(stars, notes)
+    check_bands_have_values(stars, notes, bands)
     stars, rows_dropped = _without_duplicates(stars, duplicates)
     if rows_dropped:
         notes.append(f"{rows_dropped} rows repeat a source_id; the first of each was kept")
@@ -116,7 +118,7 @@ def read_stars(
         odd = check_positions_in_pixels(np.asarray(stars["source_id"]), lon_deg, lat_deg, frame)
         notes += [odd] if odd else []
     check_ecliptic_latitude(stars)
-    notes += notes_on_absent_columns(stars.colnames, release.zero_point.rule)
+    notes += notes_on_absent_columns(stars.colnames, release.zero_point.rule, bands, column_map.schema)
     stars.meta[META_KEY] = {
         "stage": STAGE_STARS,
         "input": origin,
@@ -155,7 +157,7 @@ def write_columns(
     column_map = _column_map(columns)
     names, choice = known_columns(source, column_map)
     where = Path(source).name if isinstance(source, (str, Path)) else "a table in memory"
-    write_map(path, map_to_fill_in(names, choice, column_map.units, where))
+    write_map(path, map_to_fill_in(names, choice, column_map.units, where, column_map.schema))
     return choice
 
 
@@ -174,17 +176,19 @@ def _column_map(columns: "str | Path | ColumnMap | None") -> ColumnMap:
     return columns or ColumnMap()
 
 
-def _notes_on_columns(names: list[str], choice: ColumnChoice, column_map: ColumnMap, where: str) -> list[str]:
+def _notes_on_columns(
+    names: list[str], choice: ColumnChoice, column_map: ColumnMap, where: str, bands: BandSet
+) -> list[str]:
     """Refuse a table without a column that every use needs; note, and warn of, what else its columns may lack."""
     unused = sorted(set(names) - set(choice.source.values()) - set(choice.extra.values()))
-    check_required(choice.source, column_map.constants, where, unused)
+    check_required(choice.source, column_map.constants, where, unused, bands)
     perhaps = check_lookalikes(names, choice, column_map, where)
     if perhaps is not None:
         _LOG.warning("%s: %s.", where, perhaps)
-    bands, loud = bands_line({*choice.source, *column_map.constants}, unused)
+    line, loud = bands_line({*choice.source, *column_map.constants}, unused, bands)
     if loud:
-        _LOG.warning("%s: %s.", where, bands)
-    return [*([bands] if bands else []), *choice.notes, *([perhaps] if perhaps else [])]
+        _LOG.warning("%s: %s.", where, line)
+    return [*([line] if line else []), *choice.notes, *([perhaps] if perhaps else [])]
 
 
 def _stage(table: Table) -> str | None:

@@ -4,13 +4,18 @@ Names are those of the Gaia archive; the photometric ones come from `redflower.b
 where it is NaN, masked, infinite, one of the column's sentinels, or outside the column's range.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final, Literal
 
-from redflower.bands import BANDS, Band
+from redflower.band import Band
+from redflower.bands import READ_BY_DEFAULT, STANDARD_SURVEYS, BandSet
 from redflower.catalogue.gaia_release import Rule
 from redflower.catalogue.reading.other_names import OTHER_NAMES, names_of_band
 from redflower.catalogue.releases import other_names
+from redflower.errors import InputError
+from redflower.surveys import Survey
 
 Kind = Literal["float", "integer", "text", "flag"]
 
@@ -40,6 +45,8 @@ class InputColumn:
     aliases : other names under which surveys publish the same column; those of Gaia's releases come on top.
     serves : the rule of the parallax zero point that it serves (`redflower.catalogue.gaia_release.Rule`); None for other uses.
     for_a_named_cut : whether it only serves a cut that is off unless asked for; then it is not missed.
+    of_survey : the survey whose flag it is, which is missed only where that survey is there; None for other columns.
+    system : of a magnitude, Vega or AB.
     """
 
     name: str
@@ -55,6 +62,8 @@ class InputColumn:
     aliases: tuple[str, ...] = ()
     serves: Rule | None = None
     for_a_named_cut: bool = False
+    of_survey: str | None = None
+    system: str | None = None
 
 
 _POSITION = (
@@ -151,22 +160,24 @@ def flux_over_error_column(band: Band) -> str | None:
     return f"{band.flux_column}_over_error" if band.flux_column else None
 
 
-def _band_columns(band: Band) -> tuple[InputColumn, ...]:
+def band_columns(band: Band) -> tuple[InputColumn, ...]:
     """Return the input columns of one band: its magnitude, and its error in each form that catalogues publish."""
     lost = f"band {band.label} is missing for every star"
     other = names_of_band(band)
+    of = None if band.survey in STANDARD_SURVEYS else band.survey
     error_text = f"standard error of the {band.label} magnitude"
     if band.flux_column:
         error_text += ", used where no fluxes are given"
     columns = [
         InputColumn(
             band.magnitude_column, f"apparent magnitude in {band.label} ({band.survey}, {band.system})",
-            "mag", valid=(-3.0, 30.0), sentinels=PHOTOMETRY_SENTINELS, plausible_median=(2.0, 25.0),
-            required=band is BANDS[0], without=lost, aliases=other.get("magnitude", ()),
+            "mag", valid=(-3.0, 30.0), sentinels=PHOTOMETRY_SENTINELS, plausible_median=(2.0, 25.0), of_survey=of,
+            required=band.name == "gaia_g", without=lost, aliases=other.get("magnitude", ()),
+            system=band.system,
         ),
         InputColumn(
             magnitude_error_column(band),
-            error_text, "mag", valid=(0.0, 5.0), sentinels=PHOTOMETRY_SENTINELS, plausible_median=(0.0, 1.0),
+            error_text, "mag", valid=(0.0, 5.0), sentinels=PHOTOMETRY_SENTINELS, plausible_median=(0.0, 1.0), of_survey=of,
             without="taken from the fluxes" if band.flux_column else lost, aliases=other.get("error", ()),
         ),
     ]  # fmt: skip
@@ -189,8 +200,6 @@ def _band_columns(band: Band) -> tuple[InputColumn, ...]:
         ]  # fmt: skip
     return tuple(columns)
 
-
-_PHOTOMETRY = tuple(column for band in BANDS for column in _band_columns(band))
 
 #: What is lost without the flags of Pan-STARRS1; said once for all of their columns.
 PS1_FLAGS_LOST: Final = "no cut on unphotometric, saturated or bad-pixel measurements of Pan-STARRS1"
@@ -238,11 +247,82 @@ _QUALITY = (
     ),
 )  # fmt: skip
 
-#: Every input column by its name, in the order in which they are described to users.
-INPUT_COLUMNS: Final[dict[str, InputColumn]] = {
-    column.name: replace(
-        column,
-        aliases=(*column.aliases, *OTHER_NAMES.get(column.name, ()), *other_names().get(column.name, ())),
-    )
-    for column in (*_POSITION, *_ASTROMETRY, *_PHOTOMETRY, *_QUALITY, *_DISTANCES)
-}
+
+@cache
+def input_columns(surveys: tuple[Survey, ...] = READ_BY_DEFAULT) -> dict[str, InputColumn]:
+    """Return every input column by its name, in the order in which they are described to users.
+
+    Parameters
+    ----------
+    surveys : whose columns are looked for.
+    """
+    photometry = [column for survey in surveys for band in survey.bands for column in band_columns(band)]
+    flags = [column for survey in surveys for column in _flag_columns(survey)]
+    return {
+        column.name: replace(
+            column,
+            aliases=(*column.aliases, *OTHER_NAMES.get(column.name, ()), *other_names().get(column.name, ())),
+        )
+        for column in (*_POSITION, *_ASTROMETRY, *photometry, *_QUALITY, *flags, *_DISTANCES)
+    }
+
+
+def _flag_columns(survey: Survey) -> tuple[InputColumn, ...]:
+    """Return the columns of the flags that a survey's file cuts by."""
+    return tuple(
+        InputColumn(
+            cut.column, f"{survey.title}: {cut.condition}", None, "integer" if cut.kind == "number" else "text",
+            without=cut.without, aliases=cut.aliases, valid=(-1e9, 1e9) if cut.kind == "number" else None,
+            of_survey=survey.survey,
+        )
+        for cut in survey.cuts
+    )  # fmt: skip
+
+
+def read_surveys(named: Iterable[Survey] = ()) -> tuple[Survey, ...]:
+    """Return the surveys whose columns a table is searched for: those of every table, and those that a user names.
+
+    A survey that is named takes the place of another release of it.
+
+    Parameters
+    ----------
+    named : what `redflower.surveys.survey_named` returned.
+
+    Raises
+    ------
+    InputError
+        If two releases of one survey are named.
+    """
+    further = tuple(dict.fromkeys(named))
+    given = [survey.survey for survey in further]
+    kept = tuple(survey for survey in READ_BY_DEFAULT if survey.survey not in given or survey in further)
+    chosen = (*kept, *(survey for survey in further if survey not in kept))
+    mixed = [s for s in chosen if [t.survey for t in chosen].count(s.survey) > 1]
+    if mixed:
+        raise InputError(
+            f"--survey: {' and '.join(s.name for s in mixed)} are releases of one survey, {mixed[0].survey}, and a table can "
+            "hold one of them. Name one."
+        )
+    BandSet(tuple(band for survey in chosen for band in survey.bands))  # no band twice
+    return chosen
+
+
+def bands_read(names: Iterable[str], surveys: tuple[Survey, ...] = READ_BY_DEFAULT) -> BandSet:
+    """Return the bands that a raw table is prepared in: the standard ones, and those of further surveys that it has.
+
+    Parameters
+    ----------
+    names : of its columns in redflower's names.
+    surveys : whose columns were looked for.
+    """
+    names = set(names)
+    found = [
+        survey
+        for survey in surveys
+        if survey.name in STANDARD_SURVEYS or any(band.magnitude_column in names for band in survey.bands)
+    ]
+    return BandSet(tuple(band for survey in found for band in survey.bands))
+
+
+#: Every input column that each table is searched for.
+INPUT_COLUMNS: Final[dict[str, InputColumn]] = input_columns()

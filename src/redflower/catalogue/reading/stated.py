@@ -7,7 +7,7 @@ from redflower.catalogue.prepared import is_simulated, simulated_scale
 from redflower.catalogue.reading.release import check_scale_of_release
 from redflower.catalogue.releases import default_release, releases
 from redflower.catalogue.releases_file import data_file
-from redflower.photometric_scales import PhotometricScale, archive_scale, make_scale
+from redflower.photometric_scales import PhotometricScale, archive_scale, make_scale, recorded_scale
 from redflower.provenance import GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY
 
 
@@ -24,11 +24,11 @@ def photometric_scale(raw: Table, stated: "PhotometricScale | str | None") -> tu
             f"photometric scale {simulated}, as redflower simulates such stars: the table no longer says it",
         )
     base = archive_scale() if shown is None else releases()[shown["release"]].scale()
-    scale = make_scale(stated, default=make_scale(recorded, default=base))
+    scale = make_scale(stated, default=recorded_scale({**base.as_dict(), **(recorded or {})}))
     if stated is not None:
         where = "as stated"
-        if source is not None and make_scale(source) != scale:
-            where = f"as stated; the table itself says {make_scale(source)}"
+        if source is not None and recorded_scale(source) != scale:
+            where = f"as stated; the table itself says {recorded_scale(source)}"
     else:
         where = (
             "as the table or its column map states" if recorded else "assumed: --photometry states another"
