@@ -29,6 +29,16 @@ DEMO = {
 }  # fmt: skip
 
 
+def demo_file() -> str:
+    """The demonstration as a user writes it: the head of a shipped file, and a band."""
+    head = survey_text("decam").split("[[bands]]")[0].replace('"decam"', '"demo"').replace("draft", "# draft")
+    return head + (
+        '[[bands]]\nname = "demo_g"\nlabel = "g_demo"\npassband = "CTIO/DECam.g"\nmagnitude = "demo_g_mag"\n'
+        'error = "demo_g_err"\nsystem = "AB"\nerror_floor_mag = 0.01\nerror_range_mag = [0.01, 0.2]\n'
+        'extinction = { basis = "E(B-V), Schlegel et al. 1998", single = 3.2 }\n'
+    )
+
+
 def changed(**entries):
     """The demonstration with entries of its band changed; None takes one out."""
     band = {key: value for key, value in {**DEMO["bands"][0], **entries}.items() if value is not None}
@@ -191,13 +201,7 @@ def test_a_users_survey_is_prepared_without_touching_code(with_wise, tmp_path) -
     raw = with_wise.copy()
     raw["demo_g_mag"], raw["demo_g_err"] = raw["g_mean_psf_mag"], raw["g_mean_psf_mag_error"]
     path = tmp_path / "demo.toml"
-    path.write_text(
-        survey_text("decam").split("[[bands]]")[0].replace('"decam"', '"demo"').replace("draft", "# draft")
-        + '[[bands]]\nname = "demo_g"\nlabel = "g_demo"\npassband = "CTIO/DECam.g"\nmagnitude = "demo_g_mag"\n'
-        'error = "demo_g_err"\n'
-        'system = "AB"\nerror_floor_mag = 0.01\nerror_range_mag = [0.01, 0.2]\n'
-        'extinction = { basis = "E(B-V), Schlegel et al. 1998", single = 3.2 }\n'
-    )
+    path.write_text(demo_file())
     prepared = redflower.prepare(raw, purpose="training", surveys=[path]).table
     bands = table_bands(prepared)
     assert bands.names[-1] == "demo_g"
@@ -227,3 +231,66 @@ def test_a_magnitude_in_the_wrong_system_and_an_error_in_flux_are_refused_in_the
         redflower.prepare(raw, purpose="inference")
     with pytest.raises(InputError, match="are releases of one survey"):
         redflower.prepare(with_wise, purpose="inference", surveys=["allwise", "catwise"])
+
+
+def test_the_command_lists_surveys_describes_one_and_checks_a_file(tmp_path) -> None:
+    from typer.testing import CliRunner
+
+    from redflower.cli.app import app
+
+    run = CliRunner()
+    listed = run.invoke(app, ["surveys"]).output
+    assert "allwise: W1 W2" in listed
+    assert "skymapper: u_sm v_sm g_sm r_sm i_sm z_sm" in listed
+    told = run.invoke(app, ["surveys", "skymapper"]).output
+    assert "no extinction coefficient" in told
+    shown = run.invoke(app, ["surveys", "allwise", "--show"]).output
+    assert shown == survey_text("allwise")
+    path = tmp_path / "mine.toml"
+    path.write_text(shown)
+    assert run.invoke(app, ["surveys", str(path)]).output.startswith("mine: AllWISE")
+    path.write_text(shown.replace('system = "Vega"', 'system = "AB"'))
+    assert isinstance(run.invoke(app, ["surveys", str(path)]).exception, InputError)
+    assert isinstance(run.invoke(app, ["surveys", "nobody"]).exception, InputError)
+
+
+@pytest.mark.slow
+def test_a_users_survey_goes_from_its_file_to_posteriors(with_wise, tmp_path) -> None:
+    """Prepared, trained behind Gaia's bands without Pan-STARRS1, and inferred by chains, all with the survey's file alone."""
+    from redflower.posterior import InferenceSettings, NutsSettings
+    from redflower.train import EmulatorConfig, FlowConfig, StageConfig, TrainConfig
+
+    raw = redflower.simulate(900, seed=3, population="sky", clouds=[], g_faint_mag=18.0, surveys=("allwise",))
+    raw["demo_g_mag"], raw["demo_g_err"] = raw["g_mean_psf_mag"], raw["g_mean_psf_mag_error"]
+    path = tmp_path / "demo.toml"
+    path.write_text(demo_file())
+    prepared = redflower.prepare(raw, purpose="training", surveys=[path]).table
+    quick = TrainConfig(
+        flow=FlowConfig(depth=1, block_dim=2),
+        stages=(StageConfig(n_draws=2, batch_size=128, max_epochs=2),),
+        emulator=EmulatorConfig(n_steps=0),
+    )
+    model, _ = redflower.train(
+        prepared, name="demo", surveys=["gaia", path, "2mass", "allwise"], config=quick
+    )
+    assert model.bands.labels == ("G", "BP", "RP", "g_demo", "J", "H", "Ks", "W1", "W2")
+    back = redflower.load_model(redflower.save_model(model, tmp_path / "demo-model"))
+    assert back.model_id == model.model_id
+    settings = InferenceSettings(
+        engine="nuts", nuts=NutsSettings(n_chains=2, n_warmup=60, n_draws=60), batch_size=4
+    )
+    post = redflower.infer(prepared[:4], back, settings=settings, workers=1)
+    assert np.isfinite(post["ebv_mean"]).all()
+    assert "g_demo" in str(post["bands"][0])
+    # A model of all of these bands grows from one of the first ones; another order is refused.
+    grown, result = redflower.train(
+        prepared,
+        name="grown",
+        surveys=["gaia", path, "2mass", "allwise", "ps1"],
+        config=quick,
+        start_from=back,
+    )
+    assert grown.n_bands == 14
+    assert np.isfinite(result.validation_log_evidence)
+    with pytest.raises(InputError, match="must begin with them"):
+        redflower.train(prepared, surveys=["gaia", "ps1", path, "2mass"], config=quick, start_from=back)
