@@ -178,6 +178,36 @@ def test_the_odds_of_clouds_that_matter_come_first(result: SightlineResult) -> N
     assert count.question == "How many clouds of at least 0.02 mag?"
 
 
+def test_more_clouds_are_said_to_be_a_limit_on_weak_ones(result: SightlineResult) -> None:
+    """One cloud is most probable; odds of 0.4 for more say only that weak ones cannot be excluded. A folder of before has the
+    odds alone."""
+    numbers = json.loads(json.dumps(result.summary, default=float)) | {
+        "most_probable_number": 1,
+        "at_least": {"1": 1.0, "2": 0.4},
+        "further_cloud_below_mag": 0.0123,
+    }
+    text = clouds_sentence(numbers)
+    assert (
+        "A further cloud is weaker than 0.012 mag, at 95 % (more clouds, of any weakness, have 40 %)" in text
+    )
+    del numbers["further_cloud_below_mag"]
+    assert "more clouds, weak ones that nothing rules out, have 40 %" in clouds_sentence(numbers)
+
+
+def test_the_profile_has_shortest_intervals_with_units(result: SightlineResult) -> None:
+    """They are no longer than the intervals between quantiles, but for one draw of hundreds at either end."""
+    profile = result.profile
+    for prefix in ("ebv", "ebv_monotone"):
+        for low, high, q_low, q_high in (
+            ("low68", "high68", "q16", "q84"),
+            ("low90", "high90", "q05", "q95"),
+        ):
+            width = profile[f"{prefix}_{high}"] - profile[f"{prefix}_{low}"]
+            assert (width <= profile[f"{prefix}_{q_high}"] - profile[f"{prefix}_{q_low}"] + 0.005).all()
+            assert (width >= 0).all()
+            assert profile[f"{prefix}_{low}"].unit == "mag"
+
+
 def test_the_sentence_warns_of_a_scatter_at_its_limit_and_tells_the_drift(result: SightlineResult) -> None:
     numbers = json.loads(json.dumps(result.summary, default=float)) | {"scatter_mag": 0.028}
     assert "0.028 mag more than their errors, about all that the prior allows (0.03 mag)" in clouds_sentence(

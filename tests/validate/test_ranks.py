@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from redflower.posterior.density import N_EBV_NODES, N_MODULUS_NODES, JointDensity, quantise_log_density
-from redflower.validate.ranks import MIN_IN_CELL, coverage_by_cell, ranks_of, uniformity
+from redflower.validate.ranks import MIN_IN_CELL, coverage_by_cell, data_averaged, ranks_of, uniformity
 
 N = 2000
 
@@ -61,6 +61,35 @@ def test_ranks_of_calibrated_posteriors_are_uniform() -> None:
 def test_ranks_of_posteriors_that_are_off_say_so(errors, seen_by) -> None:
     found = judged(7, **errors)
     assert seen_by <= {name for name, one in found.items() if not one["inside"]}
+
+
+def test_the_log_likelihood_is_the_density_without_its_distance_prior() -> None:
+    """Where all of the density is the prior, the likelihood is the same everywhere: no draw has less, but for rounding by half a
+    step of the stored density. Where the prior is uniform, the ranks are those of the density."""
+    rng = np.random.default_rng(2)
+    density, truth = correlated_posteriors(rng)
+    uniform = ranks_of(density, truth[:, 0], truth[:, 1], np.random.default_rng(3))
+    np.testing.assert_array_equal(uniform.log_likelihood, uniform.log_density)
+    slope = ranks_of(
+        density, truth[:, 0], truth[:, 1], np.random.default_rng(3), lambda rows, modulus: 5.0 * modulus
+    )
+    # A prior that rises by 5 nat per mag makes the far draws, of which a deviation of 0.2 mag is 1 nat, less likely.
+    far = truth[:, 1] > density.modulus_nodes_mag().mean(axis=1)
+    assert np.mean(slope.log_likelihood[far]) < np.mean(uniform.log_likelihood[far]) - 0.05
+    assert np.mean(slope.log_likelihood[~far]) > np.mean(uniform.log_likelihood[~far]) + 0.05
+    np.testing.assert_array_equal(slope.log_density, uniform.log_density)
+
+
+def test_the_mean_of_right_posteriors_is_the_prior_and_of_biased_ones_is_not() -> None:
+    """Of seven cells the furthest is beyond 3.5 errors once in 300 times."""
+    edges = np.linspace(0.05, 0.35, 8)
+    found = {}
+    for shift in (0.0, 0.5):
+        density, truth = correlated_posteriors(np.random.default_rng(5), shift=shift)
+        found[shift] = data_averaged(density, truth[:, 0], edges)
+    assert found[0.0]["worst"] < 3.5
+    assert found[0.5]["worst"] > 5.0
+    assert sum(found[0.0]["prior"]) == pytest.approx(sum(found[0.0]["posterior"]), abs=0.02)
 
 
 def test_the_band_is_kolmogorovs_and_holds_uniform_ranks_as_often_as_it_says() -> None:

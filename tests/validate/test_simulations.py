@@ -79,7 +79,7 @@ def test_a_model_with_a_selection_function_is_refused(model, design) -> None:
 
 
 def test_the_check_ranks_every_star_and_says_so_in_words(model) -> None:
-    """256 stars: that all four bands hold has a chance of 0.8 and more; that none does would be chance of 1e-5."""
+    """256 stars: that all five bands hold has a chance of 0.8 and more; that none does would be chance of 1e-5."""
     sky = redflower.simulate(300, seed=3, preset="high-latitude", g_faint_mag=18.0)
     table = redflower.prepare(sky, purpose="inference").table
     checked = check_by_simulations(table, model, n_simulations=256)
@@ -92,6 +92,10 @@ def test_the_check_ranks_every_star_and_says_so_in_words(model) -> None:
     assert ("ARE NOT" in text) != checked["good"]
     assert all(c["n"] >= 100 for c in checked["cells"])
     assert len(flagged_cells(checked)) <= len(checked["cells"])
+    averaged = checked["data_averaged"]
+    assert sum(averaged["posterior"]) == pytest.approx(1.0, abs=1e-3)
+    assert sum(averaged["prior"]) == pytest.approx(1.0)
+    assert ("IS NOT the prior" in text) == (averaged["worst"] >= 3.5)
 
 
 @pytest.mark.slow

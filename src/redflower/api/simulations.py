@@ -16,11 +16,12 @@ from redflower.bands import BP, RP, BandSet, G
 from redflower.catalogue import DistancePrior, to_stars
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.reading.prepared_stars import open_prepared
+from redflower.distances import distance_from_modulus
 from redflower.flow import Model
 from redflower.photometric_scales import PhotometricScale
 from redflower.posterior import InferenceSettings
 from redflower.posterior.density import joint_density
-from redflower.validate.ranks import coverage_by_cell, ranks_of, uniformity
+from redflower.validate.ranks import coverage_by_cell, data_averaged, ranks_of, uniformity
 from redflower.validate.simulations import Simulations, simulate_from_prior
 
 #: Edges of the cells in which coverage is looked at: BP - RP and M_G in mag, |b| in deg.
@@ -30,6 +31,9 @@ _CELLS = {
     "parallax over error": (-100.0, 1.0, 3.0, 10.0, 1e4),
     "|b|": (0.0, 30.0, 45.0, 60.0, 90.1),
 }
+
+#: Cells in which the mean posterior of the reddening is compared with its prior.
+_N_AVERAGED = 11
 
 
 def check_by_simulations(
@@ -63,8 +67,9 @@ def check_by_simulations(
 
     Returns
     -------
-    ``n``; ``ranks``: `redflower.validate.ranks.uniformity` of the reddening, the distance, the log density and random regions
-    (TARP); ``cells`` of `coverage_by_cell`; ``worst_cell``; ``status`` counts; ``good``: whether all ranks are in their bands.
+    ``n``; ``ranks``: `redflower.validate.ranks.uniformity` of the reddening, the distance, the log density, the log likelihood
+    and random regions (TARP); ``data_averaged``: the mean posterior of the reddening against its prior; ``cells`` of
+    `coverage_by_cell`; ``worst_cell``; ``status`` counts; ``good``: whether all ranks are in their bands.
 
     Raises
     ------
@@ -102,19 +107,33 @@ def check_by_simulations(
     ((columns, _),) = inferred_stars(
         StarsJob(model, settings), [batch_of_all], workers, progress, "check_by_simulations", kept
     )
-    return _judged(made, columns, model.bands, rng)
+    return _judged(made, columns, model.bands, rng, (settings.ebv_min_mag, settings.ebv_max_mag))
 
 
 def _judged(
-    made: Simulations, columns: dict[str, np.ndarray], of: BandSet, rng: np.random.Generator
+    made: Simulations,
+    columns: dict[str, np.ndarray],
+    of: BandSet,
+    rng: np.random.Generator,
+    ebv_range_mag: tuple[float, float],
 ) -> dict[str, Any]:
     density = joint_density(Table(columns))
-    ranks = ranks_of(density, made.ebv_mag, made.modulus_mag, rng)
+    length, alpha, beta = (
+        np.asarray(getattr(made.stars, f"prior_{name}"), float) for name in ("log_length_pc", "alpha", "beta")
+    )
+
+    def log_prior(rows: np.ndarray, modulus_mag: np.ndarray) -> np.ndarray:
+        """Evaluate ln of the distance prior in distance modulus, up to a constant of each star. Equation: E13."""
+        log_d, row = np.log(distance_from_modulus(modulus_mag)), rows[:, None]
+        return (beta[row] + 1.0) * log_d - np.exp(alpha[row] * (log_d - length[row]))  # E13
+
+    ranks = ranks_of(density, made.ebv_mag, made.modulus_mag, rng, log_prior)
     used = ranks.used
     ranked = {
         name: uniformity(getattr(ranks, field))
         for name, field in (
-            ("E(B-V)", "ebv"), ("distance", "modulus"), ("log density", "log_density"), ("random regions", "region"),
+            ("E(B-V)", "ebv"), ("distance", "modulus"), ("log density", "log_density"),
+            ("log likelihood", "log_likelihood"), ("random regions", "region"),
         )
     }  # fmt: skip
     error = np.asarray(made.stars.parallax_error_mas, float)[used]
@@ -145,5 +164,6 @@ def _judged(
         "ranks": ranked,
         "cells": cells,
         "worst_cell": worst,
+        "data_averaged": data_averaged(density, made.ebv_mag, np.linspace(*ebv_range_mag, _N_AVERAGED + 1)),
         "status": {str(w): int(c) for w, c in zip(words, counts, strict=True)},
     }

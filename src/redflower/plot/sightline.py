@@ -49,7 +49,10 @@ def sightline_figure(
             )  # fmt: skip
         nodes = np.asarray(profile["distance"], dtype=float)
         foreground = _zero_point_mag(numbers, nodes)
-        for low, high, alpha in (("q05", "q95", 0.18), ("q16", "q84", 0.35)):
+        # Tables of before have quantiles alone.
+        shortest = "ebv_low68" in profile.colnames
+        bands = (("low90", "high90"), ("low68", "high68")) if shortest else (("q05", "q95"), ("q16", "q84"))
+        for (low, high), alpha in zip(bands, (0.18, 0.35), strict=True):
             axes.fill_between(
                 nodes, foreground + np.asarray(profile[f"ebv_{low}"]), foreground + np.asarray(profile[f"ebv_{high}"]),
                 color=MEAN, alpha=alpha, lw=0, zorder=3,

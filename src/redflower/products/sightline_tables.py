@@ -10,13 +10,19 @@ from redflower.posterior.density import JointDensity
 from redflower.products.cone import sky_cone
 from redflower.quantiles import QUANTILES, percent
 from redflower.sightline import SightlineFit, binned_profile, cloud_summary
-from redflower.sightline.result import thinned
+from redflower.sightline.result import INTERVALS, percent_of, thinned
 
 #: Clouds of at least these E(B-V) are counted apart from weaker ones, which few stars can exclude. [mag]
 COUNTED_FROM_MAG: Final = (0.01, 0.02, 0.05)
 BIN_PC: Final = 500.0
 _N_NODES: Final = 121
 _N_SAVED_DRAWS: Final = 500
+#: What the columns of the profile's shortest intervals hold.
+_INTERVAL_ENDS: Final = {
+    f"{side}{percent_of(share)}": f"{end} end of the shortest interval that holds {percent_of(share)} %"
+    for share in INTERVALS
+    for side, end in (("low", "lower"), ("high", "upper"))
+}
 
 
 def summary_of_fit(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) -> dict[str, Any]:
@@ -34,6 +40,9 @@ def summary_of_fit(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) 
         "probability_of_clouds_above_mag": {
             f"{ebv:g}": fit.probability_of_clouds_above(ebv) for ebv in COUNTED_FROM_MAG
         },
+        "further_cloud_below_mag": (
+            fit.limit_on_further_mag(best.n_clouds) if best.n_clouds < fit.models[-1].n_clouds else None
+        ),
         "log_evidence": {str(m.n_clouds): float(m.log_evidence) for m in fit.models},
         "log_evidence_error": {str(m.n_clouds): float(m.log_evidence_error) for m in fit.models},
         "log_evidence_non_decreasing_profile": float(fit.monotone_log_evidence),
@@ -85,7 +94,7 @@ def profile_table(fit: SightlineFit, stars: Table) -> Table:
         ("ebv_monotone", fit.monotone_profile(nodes), "the same, non-decreasing profile without clouds"),
     ):
         for label, values in band.items():
-            what = {"mean": "mean", "std": "standard deviation"}.get(label)
+            what = {"mean": "mean", "std": "standard deviation", **_INTERVAL_ENDS}.get(label)
             what = what or f"{percent(QUANTILES[label])} quantile"
             table[f"{prefix}_{label}"] = Column(values, unit="mag", description=f"{text}, {what}")
     return table

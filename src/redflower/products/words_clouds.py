@@ -84,8 +84,12 @@ def further_sentence(numbers: dict[str, Any]) -> str:
     best = int(numbers["most_probable_number"])
     share = percent(numbers["probability"][str(best)])
     text = f"Of any strength, {clouds_in_words(best)} is the most probable answer ({share})"
-    more = numbers["at_least"].get(str(best + 1))
-    if more is not None:
+    more, below_mag = numbers["at_least"].get(str(best + 1)), numbers.get("further_cloud_below_mag")
+    if below_mag is not None:
+        # Odds for more clouds are a limit on weak ones: no stars can exclude a cloud of next to nothing.
+        text += f". A further cloud is weaker than {below_mag:.3f} mag, at 95 %"
+        text += f" (more clouds, of any weakness, have {percent(more)})" if more is not None else ""
+    elif more is not None:
         text += f"; more clouds, weak ones that nothing rules out, have {percent(more)}"
     text += f". {numbers['n_stars']:,} of {numbers['n_stars_given']:,} stars were fitted"
     if numbers["drift_mag_per_mag_std"] > 0:

@@ -1,6 +1,7 @@
 """What a fit of clouds found: each number of clouds with its odds, draws and profile."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float
@@ -9,6 +10,10 @@ from redflower.distances import distance_from_modulus, modulus_from_distance
 from redflower.errors import InputError
 from redflower.quantiles import QUANTILES
 from redflower.sightline.dust import Dust, DustPrior
+
+#: Shares of the shortest intervals of the profile, and the draws of each number of clouds that it is made from.
+INTERVALS: Final = (0.68, 0.90, 0.95)
+_N_PROFILE_DRAWS: Final = 4000
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,26 @@ class SightlineFit:
             share += model.probability * np.bincount(count, minlength=most + 1) / len(count)
         return [float(value) for value in share]
 
+    def limit_on_further_mag(self, n_clouds: int, level: float = 0.95) -> float:
+        """Return the E(B-V) that the strongest cloud beyond the ``n_clouds`` strongest stays below. [mag]
+
+        Odds of "more clouds" say little, because nothing rules out weak ones. This says how weak they are.
+
+        Parameters
+        ----------
+        n_clouds : clouds that are counted already.
+        level : probability that it is below, averaged over the numbers of clouds with their probabilities.
+        """
+        values, weights = [], []
+        for model in self.models:
+            ebv = -np.sort(-model.draws.ebv_mag, axis=1)
+            values.append(ebv[:, n_clouds] if model.n_clouds > n_clouds else np.zeros(len(ebv)))
+            weights.append(np.full(len(ebv), model.probability / len(ebv)))
+        order = np.argsort(np.concatenate(values))
+        cumulative = np.cumsum(np.concatenate(weights)[order])
+        at = min(int(np.searchsorted(cumulative, level * cumulative[-1])), len(order) - 1)
+        return float(np.concatenate(values)[order[at]])
+
     def profile(
         self, distance_pc: Float[np.ndarray, " node"], *, with_foreground: bool = False
     ) -> dict[str, np.ndarray]:
@@ -84,14 +109,17 @@ class SightlineFit:
 
         Returns
         -------
-        ``mean``, ``std``, ``q05`` ... ``q95`` of the cumulative mean E(B-V) at each distance. [mag]
+        ``mean``, ``std``, ``q05`` ... ``q95`` of the cumulative mean E(B-V) at each distance, and ``low68``, ``high68``,
+        ... the shortest intervals that hold 68, 90 and 95 %. Where there may be no dust at all, quantiles hold more than
+        they say: half of the draws may be exactly 0. [mag]
         """
         modulus = modulus_from_distance(distance_pc)
         values, weights = [], []
         for model in self.models:
-            n_draws = len(model.draws.foreground_mag)
-            shift = model.draws.foreground_mag[:, None] if with_foreground else 0.0
-            values.append(shift + model.draws.profile_mag(modulus))
+            draws = thinned(model.draws, _N_PROFILE_DRAWS)
+            n_draws = len(draws.foreground_mag)
+            shift = draws.foreground_mag[:, None] if with_foreground else 0.0
+            values.append(shift + draws.profile_mag(modulus))
             weights.append(np.full(n_draws, model.probability / n_draws))
         return _summary(np.concatenate(values), np.concatenate(weights))
 
@@ -142,4 +170,24 @@ def _summary(
     for label, level in QUANTILES.items():
         at = np.minimum((cumulative < level).sum(axis=0), len(values) - 1)
         out[label] = ordered[at, np.arange(values.shape[1])]
+    for share in INTERVALS:
+        ends = np.array([_shortest(ordered[:, k], cumulative[:, k], share) for k in range(values.shape[1])])
+        out[f"low{percent_of(share)}"], out[f"high{percent_of(share)}"] = ends.reshape(-1, 2).T
     return out
+
+
+def percent_of(share: float) -> int:
+    """Return a share in per cent, as columns name it."""
+    return round(100 * share)
+
+
+def _shortest(
+    ordered: Float[np.ndarray, " draw"], cumulative: Float[np.ndarray, " draw"], share: float
+) -> tuple[float, float]:
+    """Find the shortest interval between two draws that holds a share of the weight."""
+    before = np.concatenate([[0.0], cumulative[:-1]])
+    stop = np.searchsorted(cumulative, before + share * cumulative[-1] - 1e-12)
+    start = np.flatnonzero(stop < len(ordered))
+    width = ordered[stop[start]] - ordered[start]
+    first = start[np.argmin(width)]
+    return float(ordered[first]), float(ordered[stop[first]])

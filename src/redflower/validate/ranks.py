@@ -1,6 +1,8 @@
 """Is a set of posteriors calibrated? Ranks of the truths, coverage of regions about random points, and coverage cell by cell."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +32,7 @@ class Ranks:
     used : which stars have a density.
     ebv, modulus : share of the draws below the true reddening, and below the true distance modulus.
     log_density : share of the draws at which the posterior density is lower than at the truth.
+    log_likelihood : the same of the likelihood: that density over the distance prior, as the reddening prior is uniform.
     region : share of the draws nearer than the truth to a random point of the plane (TARP; Lemos et al. 2023, ICML 202, 19256).
     """
 
@@ -37,6 +40,7 @@ class Ranks:
     ebv: Float[np.ndarray, " star"]
     modulus: Float[np.ndarray, " star"]
     log_density: Float[np.ndarray, " star"]
+    log_likelihood: Float[np.ndarray, " star"]
     region: Float[np.ndarray, " star"]
 
 
@@ -45,6 +49,7 @@ def ranks_of(
     ebv_mag: Float[np.ndarray, " star"],
     modulus_mag: Float[np.ndarray, " star"],
     rng: np.random.Generator,
+    log_distance_prior: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> Ranks:
     """Rank the truths among draws from the stars' joint densities (Talts et al. 2018, arXiv:1804.06788).
 
@@ -53,19 +58,35 @@ def ranks_of(
     density : of the stars.
     ebv_mag, modulus_mag : true reddenings and distance moduli. [mag]
     rng : random numbers.
+    log_distance_prior : from rows of stars and their distance moduli, of shape (star, draw), ln density of the distance prior in
+        distance modulus, up to a constant of each star. If None, it is uniform.
     """
+    prior = log_distance_prior or (lambda rows, modulus: np.zeros(modulus.shape))
     used = usable_densities(density)
     rows = np.flatnonzero(used)
     found: list[np.ndarray] = []
     for start in range(0, len(rows), _CHUNK):
         here = rows[start : start + _CHUNK]
-        found.append(_ranks(density.rows(here), ebv_mag[here], modulus_mag[here], rng))
-    ebv, modulus, log_density, region = np.concatenate(found, axis=1) if found else np.zeros((4, 0))
-    return Ranks(used=used, ebv=ebv, modulus=modulus, log_density=log_density, region=region)
+        found.append(_ranks(density.rows(here), ebv_mag[here], modulus_mag[here], rng, partial(prior, here)))
+    ebv, modulus, log_density, log_likelihood, region = (
+        np.concatenate(found, axis=1) if found else np.zeros((5, 0))
+    )
+    return Ranks(
+        used=used,
+        ebv=ebv,
+        modulus=modulus,
+        log_density=log_density,
+        log_likelihood=log_likelihood,
+        region=region,
+    )
 
 
 def _ranks(
-    density: JointDensity, ebv_mag: np.ndarray, modulus_mag: np.ndarray, rng: np.random.Generator
+    density: JointDensity,
+    ebv_mag: np.ndarray,
+    modulus_mag: np.ndarray,
+    rng: np.random.Generator,
+    log_prior: Callable[[np.ndarray], np.ndarray],
 ) -> Float[np.ndarray, "quantity star"]:
     log_value = on_finer_nodes(np.maximum(density.log_density(), _NOTHING_NAT))
     n_stars, n_modulus, n_ebv = log_value.shape
@@ -95,14 +116,18 @@ def _ranks(
     at_truth = _interpolated(log_value, truth[:, :, None])[:, 0]
     outside = ((truth < 0) | (truth > ends[:, :, 0])).any(axis=0)
     at_truth = np.where(outside, _NOTHING_NAT, at_truth)
-    lower = (_interpolated(log_value, places) < at_truth[:, None]).mean(axis=1)
+    at_draws = _interpolated(log_value, places)
+    lower = (at_draws < at_truth[:, None]).mean(axis=1)
+    drawn_mag = density.modulus_start_mag[:, None] + places[0] * steps[0][:, None]
+    of_truth_prior = log_prior(modulus_mag[:, None])[:, 0]
+    less_likely = (at_draws - log_prior(drawn_mag) < (at_truth - of_truth_prior)[:, None]).mean(axis=1)
     # In units of the posterior's own scatter a random point within a few of them: near enough to tell, blind to the truth.
     scale = places.std(axis=2) + 1e-9
     reference = places.mean(axis=2) + 3.0 * scale * rng.uniform(-1.0, 1.0, scale.shape)
     distances = (((places - reference[:, :, None]) / scale[:, :, None]) ** 2).sum(axis=0)
     of_truth = (((truth - reference) / scale) ** 2).sum(axis=0)
     nearer = (distances < of_truth[:, None]).mean(axis=1)
-    return np.stack([below[1], below[0], lower, nearer])
+    return np.stack([below[1], below[0], lower, less_likely, nearer])
 
 
 def _interpolated(
@@ -144,6 +169,50 @@ def uniformity(rank: Float[np.ndarray, " star"]) -> dict[str, Any]:
         .tolist()
         if n
         else [],
+    }
+
+
+def data_averaged(
+    density: JointDensity, ebv_mag: Float[np.ndarray, " star"], edges_mag: Float[np.ndarray, " edge"]
+) -> dict[str, Any]:
+    """Compare the mean of all posteriors of the reddening with the prior that the stars were drawn from.
+
+    The posteriors' mean is the prior if they are right (the data-averaged posterior; Geweke 2004, JASA 99, 799). Which stars
+    come into the sample depends on their dust, so the prior is that of the true reddenings.
+
+    Parameters
+    ----------
+    density : of the stars; those without a usable density are left out.
+    ebv_mag : true reddenings. [mag]
+    edges_mag : rising edges of the cells in which they are compared. [mag]
+
+    Returns
+    -------
+    ``edges_mag``; ``posterior`` and ``prior``: the share of each cell; ``error``: the standard error of their difference;
+    ``worst``: the largest difference in units of it.
+    """
+    used = np.flatnonzero(usable_densities(density))
+    shares = []
+    for start in range(0, len(used), _CHUNK):
+        part = density.rows(used[start : start + _CHUNK])
+        nodes = part.ebv_nodes_mag()
+        mass = np.exp(np.maximum(part.log_density(), _NOTHING_NAT)).sum(axis=1)
+        middle = 0.5 * (mass[:, 1:] + mass[:, :-1])
+        below = np.concatenate([np.zeros((len(mass), 1)), np.cumsum(middle, axis=1)], axis=1)
+        below /= below[:, -1:]
+        shares += [
+            np.diff(np.interp(edges_mag, n, b, left=0.0, right=1.0))
+            for n, b in zip(nodes, below, strict=True)
+        ]
+    true = np.stack([np.histogram([e], edges_mag)[0] for e in ebv_mag[used]]).astype(float)
+    difference = np.stack(shares) - true
+    error = difference.std(axis=0) / np.sqrt(len(used))
+    return {
+        "edges_mag": [float(e) for e in edges_mag],
+        "posterior": np.mean(shares, axis=0).tolist(),
+        "prior": true.mean(axis=0).tolist(),
+        "error": error.tolist(),
+        "worst": float(np.max(np.abs(difference.mean(axis=0)) / np.maximum(error, 1e-12))),
     }
 
 
