@@ -25,7 +25,7 @@ DUST = draw_dust_field(
     [DustSheet(distance_pc=300.0, ebv_mag=0.08, log_scatter=0.4, length_deg=1.5)],
     seed=1,
 )
-QUICK = FieldSettings(n_bursts=3, n_burst=40, n_draws=60, n_chains=1, max_depth=4)
+QUICK = FieldSettings(n_bursts=3, n_burst=30, n_draws=60, n_chains=1, n_steps=10)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,8 @@ def test_the_file_opens_elsewhere_and_comes_back(field, tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(back, name), getattr(field, name))
     np.testing.assert_allclose(back.samples_mag, field.samples_mag, rtol=1e-6)
     np.testing.assert_allclose(back.zero_point_mag, field.zero_point_mag, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(back.r_hat, field.r_hat, rtol=1e-6)
+    assert back.status == field.status
     assert back.numbers.keys() == field.numbers.keys()
     np.testing.assert_allclose(list(back.numbers.values()), list(field.numbers.values()))
     with fits.open(path) as file:

@@ -13,7 +13,7 @@ from redflower.sky_patch import SkyPatch
 from tests.helpers.fields import field_table
 
 PATCH = SkyPatch(120.0, 45.0, 4.0)
-SETTINGS = FieldSettings(n_bursts=3, n_burst=40, n_draws=100, n_chains=1)
+SETTINGS = FieldSettings(n_bursts=3, n_burst=40, n_draws=100, n_chains=2, n_steps=25)
 
 
 def mean_over_areas(values: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray) -> np.ndarray:

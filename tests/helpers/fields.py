@@ -8,7 +8,14 @@ from redflower.simulate.dust_field import DustField
 from redflower.validate.mock_sightlines import SightlineStars, mock_densities
 
 
-def field_table(n_stars: int, dust: DustField, *, seed: int = 0, zero_point_mag: float = 0.0) -> Table:
+def field_table(
+    n_stars: int,
+    dust: DustField,
+    *,
+    seed: int = 0,
+    zero_point_mag: float = 0.0,
+    zero_point_per_modulus: float = 0.0,
+) -> Table:
     """Posteriors of stars uniform on the patch of a dust field, of the population of `mock_sightline`."""
     rng, kind = np.random.default_rng(seed), SightlineStars(ambiguous_share=0.0)
     shape = (kind.beta + 1.0) / kind.alpha
@@ -17,7 +24,14 @@ def field_table(n_stars: int, dust: DustField, *, seed: int = 0, zero_point_mag:
     )
     l_deg, b_deg = dust.patch.draw(n_stars, rng)
     ebv = dust.ebv_mag(l_deg, b_deg, distance)
-    density = mock_densities(ebv, distance, rng, stars=kind, zero_point_mag=zero_point_mag)
+    density = mock_densities(
+        ebv,
+        distance,
+        rng,
+        stars=kind,
+        zero_point_mag=zero_point_mag,
+        zero_point_per_modulus=zero_point_per_modulus,
+    )
     weight = np.exp(density.log_density()).sum(axis=1)
     weight /= weight.sum(axis=1, keepdims=True)
     nodes = density.ebv_nodes_mag()

@@ -16,6 +16,7 @@ from redflower.calibrate.verdict import Verdict, verdict_of
 from redflower.catalogue.io.sources import TableSource
 from redflower.distances import modulus_from_distance
 from redflower.errors import InputError
+from redflower.field.agreement import agreement_of
 from redflower.field.grid import SHELL_MAG, FieldGrid, make_field_grid
 from redflower.field.pixels import LADDER, fitting_nside, pixel_field
 from redflower.field.posterior import field_data
@@ -25,7 +26,7 @@ from redflower.field.sampler import FieldSettings, sample_field
 from redflower.field.star_tables import tabulate_stars
 from redflower.platforms import compute_platform
 from redflower.posterior.density import JointDensity, joint_density
-from redflower.products.field_map import FieldMap
+from redflower.products.field_map import NOT_CONVERGED, OK, FieldMap
 from redflower.progress import ShowProgress, shown
 from redflower.provenance import META_KEY
 from redflower.seeds import check_seed
@@ -109,7 +110,7 @@ def make_field_map(
     --------
     >>> import redflower
     >>> from redflower.field.sampler import FieldSettings
-    >>> quick = FieldSettings(n_bursts=1, n_burst=2, n_draws=4, n_chains=1, max_depth=2)
+    >>> quick = FieldSettings(n_bursts=1, n_burst=2, n_draws=4, n_chains=1, n_steps=2)
     >>> field = redflower.field_map("posteriors.parquet", settings=quick, cell_deg=0.1)
     >>> field.query(field.coordinates(), mode="percentile", pct=[16, 84]).shape == (*field.ebv_mag.shape, 2)
     True
@@ -121,10 +122,7 @@ def make_field_map(
     asked = None if distance_pc is None else checked_distances(distance_pc, "a field map")
     stars, verdict = open_field_stars(posteriors, zero_point_of)
     settings, prior = settings or FieldSettings(), prior or FieldPrior()
-    n_all = settings.n_chains * (
-        settings.n_bursts * settings.n_burst + settings.n_burst // 2 + settings.n_draws
-    )
-    with shown(progress, "draws", n_all) as call:
+    with shown(progress, "draws", settings.n_all) as call:
         fit = fit_field(
             stars,
             cell_deg=cell_deg,
@@ -144,13 +142,16 @@ def make_field_map(
         name: (float(getattr(numbers, name).mean()), float(getattr(numbers, name).std()))
         for name in ("slope", "alike", "drift", "scatter_mag", "outlier_share")
     }
-    shared["r_hat"] = (fit.r_hat(), 0.0)
+    agreement = agreement_of(pixels.samples_mag, numbers.zero_point_mag, fit.draws.chain)
+    shared |= {"r_hat": (agreement.r_hat, 0.0), "ess": (agreement.ess, 0.0)}
     return FieldMap(
         nside=nside,
         distance_pc=asked,
         zero_point_mag=numbers.zero_point_mag,
         groups=stars.groups,
         numbers=shared,
+        r_hat=agreement.r_hat_of_pixels,
+        status=OK if agreement.converged else NOT_CONVERGED,
         verdict=verdict,
         **vars(pixels),
     )

@@ -9,8 +9,6 @@ from redflower.cli.maps import check_map_output, distances_of, draw_beside
 from redflower.cli.progress import say, warn_of_verdict
 from redflower.cli.stops import NOTHING_KEPT, told_when_stopped
 
-#: Chains whose R-hat is above this have not come to agree.
-R_HAT_MAX = 1.2
 #: Chains are of the whole field, so that there is nothing to keep of one that is not finished.
 STOPPED = f"{NOTHING_KEPT} Fewer --draws are quicker."
 
@@ -52,9 +50,11 @@ def field(
 ) -> None:
     """Infer the dust of a region, E(B-V) [mag] out to distances with samples, from all its stars at once."""
     from redflower.api.field_maps import make_field_map
+    from redflower.field.agreement import R_HAT_MAX
     from redflower.field.prior import FieldPrior
     from redflower.field.sampler import FieldSettings
     from redflower.products.field_file import write_field_map
+    from redflower.products.field_map import OK
 
     check_map_output(out, posteriors, "a map of a field")
     distance_pc = None if distances is None else distances_of(distances)
@@ -79,12 +79,16 @@ def field(
     )
     if flagged:
         say(
-            f"{flagged} of them are flagged: no star of their own, or less than half of them near stars (column FLAGS)"
+            f"{flagged} of them are flagged: no star of their own, less than half of them near stars, or chains that do not "
+            "agree (column FLAGS)"
         )
-    if found.numbers["r_hat"][0] > R_HAT_MAX:
+    if found.status != OK:
+        numbers = {name: found.numbers[name][0] for name in ("r_hat", "ess")}
+        apart = float((found.r_hat > R_HAT_MAX).mean())
         say(
-            f"the chains do not agree yet (R-hat {found.numbers['r_hat'][0]:.2f}; it should be below {R_HAT_MAX}): errors "
-            "are too small. Take more --draws."
+            f"NOT CONVERGED: the chains do not agree (R-hat of the field's means {numbers['r_hat']:.2f}, {numbers['ess']:.0f} "
+            f"independent draws, {apart:.0%} of the pixels above {R_HAT_MAX}). The errors of this map are not to be trusted; "
+            "the file says so too (STATUS). Take more --draws."
         )
     for name, zero in zip(found.groups, found.zero_point_mag.T, strict=True):
         say(

@@ -74,13 +74,9 @@ class FieldGrid:
                 weight.append((part[0] if row else 1.0 - part[0]) * (part[1] if column else 1.0 - part[1]))
         return np.stack(index, axis=-1), np.stack(weight, axis=-1)
 
-    def shell_and_part(
-        self, modulus_mag: Float[np.ndarray, "*shape"]
-    ) -> tuple[np.ndarray, Float[np.ndarray, "*shape"]]:
-        """Return in which shell distance moduli lie, and how far into it; those outside are at its edge."""
-        place = np.clip((modulus_mag - self.modulus_edges_mag[0]) / self.shell_mag, 0.0, float(self.n_shells))
-        shell = np.minimum(place.astype(np.int64), self.n_shells - 1)
-        return shell, place - shell
+    def place(self, modulus_mag: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Return how far distance moduli lie beyond the first edge, in units of a shell's width."""
+        return (modulus_mag - self.modulus_edges_mag[0]) / self.shell_mag
 
 
 def make_field_grid(

@@ -6,13 +6,16 @@ from typing import Any, Final, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr
 from jaxtyping import Array, Float
 
 from redflower.errors import InputError
 
 #: Numbers of the field that every shell has of its own: mean, scatter, length, place of the dust in it and its thickness.
 _PER_SHELL: Final = 5
+#: Mean E(B-V) of a shell that the stars of a field can measure. [mag]
+_MEASURED_MAG: Final = 0.003
+#: Natural logarithm of the variance of the mode of wave number 0.
+_LOG_NONE: Final = -30.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,9 @@ class FieldPrior:
     log_scatter, length_deg, slope, reach_mag : median and standard deviation (of the logarithm, but for the slope) of the scatter
         of the log density over the sky, of the angular scale of its spectrum [deg], of its slope at small scales, and of the
         distance modulus over which shells are alike [mag].
-    thickness : median of the thickness of a shell's dust as a share of the shell, and standard deviation of its logarithm; its
-        place within the shell is uniform.
+    place, thickness : of a shell's dust, in units of the shell's width: mean and standard deviation of its place beyond the near
+        edge; median of its thickness, and standard deviation of its logarithm. Dust may lie beyond the edges of its shell: a
+        sheet near an edge is a sheet as any other, whichever of the two shells holds it.
     shell_std : standard deviation of the logarithms of scatter and length from shell to shell.
     zero_point_std_mag : of the zero point of the stars' reddenings, one for each group of stars. [mag]
     drift_std : of its change with distance modulus, common to all groups; 0: it does not change. [mag per mag]
@@ -40,7 +44,8 @@ class FieldPrior:
     log_scatter: tuple[float, float] = (0.6, 0.4)
     length_deg: tuple[float, float] = (1.0, 0.7)
     slope: tuple[float, float] = (3.0, 0.4)
-    reach_mag: tuple[float, float] = (0.4, 0.5)
+    reach_mag: tuple[float, float] = (0.8, 0.5)
+    place: tuple[float, float] = (0.5, 0.4)
     thickness: tuple[float, float] = (0.2, 1.0)
     shell_std: float = 0.5
     zero_point_std_mag: float = 0.02
@@ -66,7 +71,7 @@ class Numbers(NamedTuple):
     log_scatter : scatter of the log density of every shell.
     length_deg : angular scale of every shell. [deg]
     slope : of the spectrum.
-    place, thickness : where in every shell its dust lies, and over how much of it, both as shares of the shell.
+    place, thickness : where every shell's dust lies beyond its near edge, and over how much, both in units of the shell's width.
     alike : correlation of the log densities of neighbouring shells.
     zero_point_mag : of every group. [mag]
     drift : of the zero points. [mag per mag]
@@ -97,8 +102,8 @@ def numbers_of(
 ) -> Numbers:
     """Return the numbers of a field from those that are sampled. Equations: ES12, ES14.
 
-    All of them are standard normal beforehand but the last, one for each group of stars: what its stars measure best, the zero
-    point and the mean dust in front of them together.
+    All of them are standard normal beforehand but two kinds: the first, one for each shell, stand for its mean; the last, one for
+    each group of stars, for what its stars measure best, the zero point and the mean dust in front of them together.
 
     Parameters
     ----------
@@ -115,14 +120,16 @@ def numbers_of(
         return median_width[0] * jnp.exp(median_width[1] * x)
 
     odds = prior.outlier_share[0] / (1.0 - prior.outlier_share[0]) * jnp.exp(prior.outlier_share[1] * outlier)
-    log_mean = jnp.log(prior.ebv_per_mag) + prior.log_mean_std * own[0]  # ES12
-    in_front = shell_mag * (behind * jnp.exp(jnp.minimum(log_mean, 3.0))).sum()
+    # Even steps are even steps in E(B-V) where there is dust enough to be measured, and in its logarithm where there is not.
+    mean_mag = _MEASURED_MAG * jax.nn.softplus(own[0])  # ES14
+    log_mean = jnp.log(mean_mag / shell_mag)
+    in_front = (behind * mean_mag).sum()
     return Numbers(
         log_mean=log_mean,
         log_scatter=of_log(prior.log_scatter, scatter) * jnp.exp(prior.shell_std * own[1]),
         length_deg=of_log(prior.length_deg, length) * jnp.exp(prior.shell_std * own[2]),
         slope=prior.slope[0] + prior.slope[1] * slope,
-        place=ndtr(own[3]),
+        place=prior.place[0] + prior.place[1] * own[3],
         thickness=of_log(prior.thickness, own[4]),
         alike=jnp.exp(-shell_mag / of_log(prior.reach_mag, reach)),
         zero_point_mag=prior.zero_point_std_mag * z[_PER_SHELL * n_shells + 7 :] - in_front,  # ES14
@@ -133,10 +140,20 @@ def numbers_of(
 
 
 def log_prior_of_numbers(z: Float[Array, " number"], numbers: Numbers, prior: FieldPrior) -> Float[Array, ""]:
-    """Evaluate the log prior density of the numbers that are sampled. Equation: ES12."""
-    n_groups = len(numbers.zero_point_mag)
+    """Evaluate the log prior density of the numbers that are sampled. Equations: ES12, ES14."""
+    n_shells, n_groups = len(numbers.log_mean), len(numbers.zero_point_mag)
+    y = z[:n_shells]
+    mean = (numbers.log_mean - jnp.log(prior.ebv_per_mag)) / prior.log_mean_std
+    # How the logarithm of a mean changes with the number that stands for it.
+    factor = jax.nn.log_sigmoid(y) - jnp.log(jax.nn.softplus(y))  # ES14
     zero = numbers.zero_point_mag / prior.zero_point_std_mag
-    return -0.5 * ((z[:-n_groups] ** 2).sum() + (zero**2).sum())  # ES12
+    squares = (mean**2).sum() + (z[n_shells:-n_groups] ** 2).sum() + (zero**2).sum()
+    return factor.sum() - 0.5 * squares  # ES12
+
+
+def start_of_means(prior: FieldPrior, shell_mag: float) -> float:
+    """Return the number that stands for the median of the prior of a shell's mean."""
+    return float(np.log(np.expm1(prior.ebv_per_mag * shell_mag / _MEASURED_MAG)))
 
 
 def log_spectrum(
@@ -147,12 +164,30 @@ def log_spectrum(
     The mean over the modes is the square of the shell's scatter. The mode of wave number 0 belongs to the shell's mean and has
     next to no variance.
     """
-    there = wave_number > 0
-    scaled = (wave_number * numbers.length_deg[:, None, None]) ** 2
-    shape = jnp.where(there, -0.5 * numbers.slope * jnp.log1p(scaled), -30.0)
+    power = log_spectrum_at(numbers, wave_number.reshape(-1), wave_number)
+    return jnp.where(wave_number > 0, power.reshape(-1, *wave_number.shape), _LOG_NONE)
+
+
+def log_spectrum_at(
+    numbers: Numbers, at: Float[Array, " at"], wave_number: Float[Array, "row column"]
+) -> Float[Array, "shell at"]:
+    """Return the natural logarithm of the spectrum of every shell at wave numbers above 0. Equation: ES12. [rad/deg]"""
+    level = jnp.exp(_log_shape(numbers, wave_number.reshape(-1))).reshape(-1, *wave_number.shape)
     # Two sums, one after another: a single one over all modes loses digits in single precision.
-    mean = jnp.exp(shape).mean(axis=2).mean(axis=1)
-    return shape + (2.0 * jnp.log(numbers.log_scatter) - jnp.log(mean))[:, None, None]  # ES12
+    mean = jnp.where(wave_number > 0, level, 0.0).mean(axis=2).mean(axis=1)
+    return _log_shape(numbers, at) + (2.0 * jnp.log(numbers.log_scatter) - jnp.log(mean))[:, None]  # ES12
+
+
+def _log_shape(numbers: Numbers, at: Float[Array, " at"]) -> Float[Array, "shell at"]:
+    return -0.5 * numbers.slope * jnp.log1p((at * numbers.length_deg[:, None]) ** 2)
+
+
+def shell_mixing(alike: Any, n_shells: int) -> Float[Array, "shell other"]:
+    """Return the matrix that makes modes that are correlated from shell to shell from independent ones. Equation: ES12."""
+    shell = jnp.arange(n_shells)
+    apart = shell[:, None] - shell
+    own = jnp.where(shell > 0, jnp.sqrt(1.0 - alike**2), 1.0)
+    return jnp.where(apart >= 0, alike ** jnp.maximum(apart, 0), 0.0) * own  # ES12
 
 
 def hartley(values: Float[Array, "shell row column"]) -> Float[Array, "shell row column"]:
@@ -162,10 +197,15 @@ def hartley(values: Float[Array, "shell row column"]) -> Float[Array, "shell row
 
 
 def share_in_front(
-    part: Float[Array, "#star #node"],
-    place: Float[Array, "#star #node"],
-    thickness: Float[Array, "#star #node"],
-) -> Float[Array, "star node"]:
-    """Return the share of a shell's dust in front of a place in it: 0 at its near and 1 at its far edge. Equation: ES11."""
-    near, at, far = (jax.nn.sigmoid((x - place) / thickness) for x in (0.0, part, 1.0))
-    return (at - near) / (far - near)  # ES11
+    modulus_mag: Float[Array, "*shape"],
+    numbers: Numbers,
+) -> Float[Array, "*shape shell"]:
+    """Return the share of every shell's dust that lies in front of distance moduli. Equation: ES11.
+
+    Parameters
+    ----------
+    modulus_mag : distance moduli, in units of a shell's width beyond the near edge of the first.
+    numbers : of the field.
+    """
+    shell = jnp.arange(numbers.place.shape[-1])
+    return jax.nn.sigmoid((modulus_mag[..., None] - shell - numbers.place) / numbers.thickness)  # ES11

@@ -2,31 +2,34 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
-from numpyro.infer.hmc import hmc
-from numpyro.infer.util import ParamInfo
+from jaxtyping import Float
 
 from redflower.errors import InputError
-from redflower.field.posterior import (
-    FieldData,
-    Reference,
-    information,
-    log_density_map,
-    log_posterior,
-)
-from redflower.field.prior import FieldPrior, Numbers, log_spectrum, n_numbers, numbers_of
+from redflower.field.geometry import Coordinates, Field, Geometry, Place
+from redflower.field.hamiltonian import State, StepLength, hamiltonian_draw
+from redflower.field.posterior import FieldData, log_density_map, log_posterior
+from redflower.field.prior import FieldPrior, Numbers, n_numbers, numbers_of, start_of_means
 
 #: Steps of a climb to the posterior's neighbourhood, and their length in units of the prior.
 _CLIMB_STEPS: Final = 150
 _CLIMB_RATE: Final = 0.04
-#: Of proposals, to which the steps' length is adapted: in so many dimensions longer steps are worth some refusals.
-_ACCEPTANCE: Final = 0.7
+#: Length of the first steps.
+_FIRST_STEP: Final = 0.05
+#: Least inverse variance of a number, that of the prior. That of the mean of a shell without dust is lower, but where such a mean
+#: comes to be seen its posterior ends as if at a wall, and steps must be short.
+_PRECISION_MIN: Final = 1.0
+#: Fields of a round of warm-up about which the posterior's shape is taken; coordinates suit their mean.
+_N_SHAPES: Final = 2
+#: Draws that a unit variance of a number counts as, beside those of a round; and how far its variance may be from that.
+_TRUST: Final = 20.0
+_VARIANCES: Final = (0.3, 1.5)
 
 
 @dataclass(frozen=True)
@@ -38,25 +41,23 @@ class FieldSettings:
     n_bursts, n_burst : rounds of warm-up, after each of which the coordinates are chosen anew, and draws in each.
     n_draws : draws that are kept, of each chain.
     n_chains : independent chains.
-    max_depth : a draw takes up to 2^max_depth - 1 steps.
+    n_steps : leapfrog steps of a draw, in the mean.
     """
 
-    n_bursts: int = 3
-    n_burst: int = 60
-    n_draws: int = 150
+    n_bursts: int = 4
+    n_burst: int = 40
+    n_draws: int = 200
     n_chains: int = 2
-    max_depth: int = 5
+    n_steps: int = 20
 
     def __post_init__(self) -> None:
-        if min(self.n_bursts, self.n_burst, self.n_draws, self.n_chains, self.max_depth) < 1:
+        if min(self.n_bursts, self.n_burst, self.n_draws, self.n_chains, self.n_steps) < 1:
             raise InputError("FieldSettings needs whole numbers of at least 1.")
 
-
-class Place(NamedTuple):
-    """A place of the sampler: standard normal numbers, and white modes of the map."""
-
-    white: Float[Array, "shell row column"]
-    z: Float[Array, " number"]
+    @property
+    def n_all(self) -> int:
+        """Number of draws of all chains, those of the warm-up included."""
+        return self.n_chains * (self.n_bursts * self.n_burst + self.n_draws)
 
 
 @dataclass(frozen=True)
@@ -101,169 +102,170 @@ def sample_field(
     seed : of the random numbers.
     progress : called with the number of draws done, warm-up included.
     """
-    n_cells = len(data.wave_number)
-    engine = _Engine(prior, shell_mag, n_groups, settings.max_depth)
-    shape = (n_shells, n_cells, n_cells)
-    start = Place(jnp.zeros(shape), jnp.zeros(n_numbers(n_shells, n_groups)))
-    start = engine.climb(start, data, _uncentred(start, data, prior, shell_mag))
-    kept_maps, kept_numbers, kept_chain = [], [], []
-    n_steps, accepted, done = 0, [], 0
+    engine = _engine(prior, n_shells, shell_mag, n_groups)
+    done, chains = 0, []
+
+    def tell(n: int) -> None:
+        nonlocal done
+        done += n
+        if progress is not None:
+            progress(done)
+
     for chain in range(settings.n_chains):
-        key = jax.random.PRNGKey(np.random.SeedSequence([seed, chain]).generate_state(1)[0])
-        place, covariance, step = start, np.full(len(start.z), 0.05), 0.1
-        reference = engine.reference(place, data, _uncentred(place, data, prior, shell_mag))
-        place = engine.moved(place, _uncentred(place, data, prior, shell_mag), reference, data)
-        for burst in range(settings.n_bursts + 1):
-            last = burst == settings.n_bursts
-            key, own = jax.random.split(key)
-            n_warm = settings.n_burst if not last else max(settings.n_burst // 2, 1)
-            state = engine.begin(place, data, reference, covariance, step, n_warm, own)
-            state, seen, steps, _ = engine.run(state, data, reference, n_warm)
-            done, n_steps = done + n_warm, n_steps + steps
-            _tell(progress, done)
-            if last:
-                state, seen, steps, rate = engine.run(
-                    state, data, reference, settings.n_draws, keep_maps=True
-                )
-                done, n_steps = done + settings.n_draws, n_steps + steps
-                _tell(progress, done)
-                kept_maps.append(seen[0])
-                kept_numbers += seen[2]
-                kept_chain.append(np.full(settings.n_draws, chain))
-                accepted.append(rate)
-                break
-            place, step = state.z, float(state.adapt_state.step_size)
-            later = seen[1][len(seen[1]) // 3 :]
-            # Shrunk towards what it was: a few draws tell little of fifty numbers.
-            covariance = (later.var(axis=0) * len(later) + 5.0 * covariance) / (len(later) + 5.0)
-            new = engine.reference(place, data, reference)
-            place = engine.moved(place, reference, new, data)
-            reference = new
+        chains.append(_run_chain(engine, data, settings, [seed, chain], tell))
+    numbers = [one for c in chains for one in c.numbers]
     return Draws(
-        np.concatenate(kept_maps),
-        jax.tree.map(lambda *a: np.array(a), *kept_numbers),
-        np.concatenate(kept_chain),
-        n_steps,
-        float(np.mean(accepted)),
+        np.concatenate([c.log_density for c in chains]),
+        jax.tree.map(lambda *a: np.array(a), *numbers),
+        np.repeat(np.arange(settings.n_chains), settings.n_draws),
+        sum(c.n_steps for c in chains),
+        float(np.mean([a for c in chains for a in c.accepted])),
     )
 
 
-def _tell(progress: Callable[[int], None] | None, done: int) -> None:
-    if progress is not None:
-        progress(done)
+class _Chain(NamedTuple):
+    log_density: np.ndarray
+    numbers: list[Numbers]
+    n_steps: int
+    accepted: list[float]
 
 
-def _uncentred(place: Place, data: FieldData, prior: FieldPrior, shell_mag: float) -> Reference:
-    """Return the reference in which nothing is centred."""
-    numbers = numbers_of(place.z, prior, data.behind, shell_mag)
-    return Reference(log_spectrum(numbers, data.wave_number), jnp.zeros_like(place.white))
+def _run_chain(
+    engine: "_Engine", data: FieldData, settings: FieldSettings, seed: list[int], tell: Callable[[int], None]
+) -> _Chain:
+    """Warm up from a start of its own, and keep the draws after that."""
+    words = np.random.default_rng(seed)
+    key = jax.random.PRNGKey(int(words.integers(2**31)))
+    key, own = jax.random.split(key)
+    fields = [engine.start(own, data)]
+    length, n_steps = StepLength(_FIRST_STEP), 0
+    maps, numbers, accepted = [], [], []
+    for burst in range(settings.n_bursts + 1):
+        last = burst == settings.n_bursts
+        coordinates = engine.coordinates(fields, data, answering=burst > 0)
+        state = engine.begin(fields[-1], data, coordinates)
+        fields = []
+        for _ in range(settings.n_draws if last else settings.n_burst):
+            key, own = jax.random.split(key)
+            n = int(words.integers(settings.n_steps // 2, settings.n_steps * 3 // 2 + 1)) or 1
+            state, rate = engine.draw(state, data, coordinates, length.now, n, own)
+            n_steps += n
+            field = engine.field(state.at, data, coordinates)
+            if last:
+                density, one = jax.tree.map(np.asarray, engine.map(field, data))
+                maps.append(density)
+                numbers.append(one)
+                accepted.append(float(rate))
+            else:
+                length.learn(float(rate))
+                fields.append(field)
+        length.settle()
+        tell(settings.n_draws if last else settings.n_burst)
+    return _Chain(np.array(maps), numbers, n_steps, accepted)
+
+
+@lru_cache(maxsize=4)
+def _engine(prior: FieldPrior, n_shells: int, shell_mag: float, n_groups: int) -> "_Engine":
+    return _Engine(prior, n_shells, shell_mag, n_groups)
+
+
+def _stiff(matrix: np.ndarray, least: float = _PRECISION_MIN) -> np.ndarray:
+    """Return a symmetric matrix with the sizes of its eigenvalues, no smaller than the least."""
+    values, ways = np.linalg.eigh(matrix)
+    return (ways * np.maximum(np.abs(values), least)) @ ways.T
+
+
+def _root_of(matrix: np.ndarray) -> np.ndarray:
+    values, ways = np.linalg.eigh(matrix)
+    return (ways * np.sqrt(values)) @ ways.T
 
 
 class _Engine:
-    """The compiled functions of one fit."""
+    """The compiled functions of fits of one kind; fields of one shape share them."""
 
-    def __init__(self, prior: FieldPrior, shell_mag: float, n_groups: int, max_depth: int) -> None:
-        self._prior, self._shell_mag, self._n_groups, self._depth = prior, shell_mag, n_groups, max_depth
+    def __init__(self, prior: FieldPrior, n_shells: int, shell_mag: float, n_groups: int) -> None:
+        self._prior, self._shell_mag = prior, shell_mag
+        self._n_groups, self._n_shells = n_groups, n_shells
+        geometry = Geometry(prior, shell_mag, n_shells, n_groups)
 
-        def potential_of(data: FieldData, reference: Reference) -> Callable[[Place], Any]:
-            return lambda at: -log_posterior(at.z, at.white, data, reference, prior, shell_mag)
+        def value_and_slope(data: FieldData, c: Coordinates) -> Callable[[Place], Any]:
+            def energy(at: Place) -> Any:
+                white, z = geometry.modes_and_numbers(at, c)
+                return -log_posterior(z, white, data, c.told, prior, shell_mag)
 
-        self._potential_of = potential_of
-        self._begin, self._next = hmc(potential_fn_gen=potential_of, algo="NUTS")
+            return jax.value_and_grad(energy)
+
+        def map_of(field: Field, data: FieldData) -> tuple[Any, Numbers]:
+            numbers = numbers_of(field.z, prior, data.behind, shell_mag)
+            return log_density_map(field.modes, numbers, data.waves.wave_number), numbers
+
         self._climb = jax.jit(self._climb_steps)
-        self._reference = jax.jit(self._reference_at)
-        self._run = jax.jit(self._run_some, static_argnames="n")
-        self._map = jax.jit(self._map_at)
-        self._value_and_grad = jax.jit(
-            lambda at, data, reference: jax.value_and_grad(potential_of(data, reference))(at)
+        self.draw = jax.jit(
+            lambda state, data, c, step, n, key: hamiltonian_draw(
+                value_and_slope(data, c), state, step, n, key
+            )
         )
-        self._inverse_mass: Any = None
+        self._energy = jax.jit(lambda at, data, c: value_and_slope(data, c)(at))
+        self._told = jax.jit(lambda f, data: geometry.told(f, data, geometry.stars_view(f, data)))
+        self._answer = jax.jit(
+            lambda f, data, told: geometry.answer(f, data, geometry.stars_view(f, data), told)
+        )
+        self._place, self.field, self.map = (jax.jit(f) for f in (geometry.place, geometry.field, map_of))
+        self._shape = jax.jit(geometry.shape)
 
-    def climb(self, start: Place, data: FieldData, reference: Reference) -> Place:
-        """Go uphill from a place."""
-        return self._climb(start, data, reference)
+    def start(self, key: Any, data: FieldData) -> Field:
+        """Draw numbers from the prior and go uphill from there, the means of the shells and the modes free."""
+        z = jax.random.normal(key, (n_numbers(self._n_shells, self._n_groups),))
+        z = z.at[: self._n_shells].set(start_of_means(self._prior, self._shell_mag))
+        return self._climb(Field(jnp.zeros((self._n_shells, *data.waves.wave_number.shape)), z), data)
 
-    def _climb_steps(self, start: Place, data: FieldData, reference: Reference) -> Place:
+    def _climb_steps(self, start: Field, data: FieldData) -> Field:
         optimiser = optax.adam(optax.cosine_decay_schedule(_CLIMB_RATE, _CLIMB_STEPS, 0.1))
-        slope = jax.grad(self._potential_of(data, reference))
+        told = jnp.zeros((self._n_shells, self._n_shells))
+        slope = jax.grad(lambda f: -log_posterior(f.z, f.modes, data, told, self._prior, self._shell_mag))
         # The highest place of all would have a scatter of nothing or of far too much.
-        free = jnp.zeros(len(start.z)).at[: len(start.white)].set(1.0).at[-self._n_groups :].set(1.0)
+        free = jnp.zeros(len(start.z)).at[: self._n_shells].set(1.0).at[-self._n_groups :].set(1.0)
 
         def step(_: Any, carry: Any) -> Any:
             at, state = carry
             down = slope(at)
-            update, state = optimiser.update(Place(down.white, down.z * free), state)
+            update, state = optimiser.update(Field(down.modes, down.z * free), state)
             return optax.apply_updates(at, update), state
 
         return jax.lax.fori_loop(0, _CLIMB_STEPS, step, (start, optimiser.init(start)))[0]
 
-    def reference(self, at: Place, data: FieldData, old: Reference) -> Reference:
-        """Choose coordinates for the neighbourhood of a place."""
-        return self._reference(at, data, old)
+    def coordinates(self, fields: list[Field], data: FieldData, *, answering: bool) -> Coordinates:
+        """Choose coordinates for the neighbourhood of some fields.
 
-    def _reference_at(self, at: Place, data: FieldData, old: Reference) -> Reference:
-        numbers = numbers_of(at.z, self._prior, data.behind, self._shell_mag)
-        power = log_spectrum(numbers, data.wave_number)
-        known = information(at.z, at.white, data, old, self._prior, self._shell_mag)
-        gain = jnp.exp(power) * known[:, None, None]
-        return Reference(power, gain / (1.0 + gain))
-
-    def moved(self, at: Place, old: Reference, new: Reference, data: FieldData) -> Place:
-        """Return the same field in the coordinates of another reference."""
-        numbers = numbers_of(at.z, self._prior, data.behind, self._shell_mag)
-        power = log_spectrum(numbers, data.wave_number)
-        before = old.centring * (old.log_spectrum - power)
-        after = new.centring * (new.log_spectrum - power)
-        return Place(at.white * jnp.exp(0.5 * (before - after)), at.z)
-
-    def begin(
-        self,
-        at: Place,
-        data: FieldData,
-        reference: Reference,
-        variance: Any,
-        step: float,
-        n_warm: int,
-        key: Any,
-    ) -> Any:
-        """Return a sampler's state whose steps suit a reference: a well known mode has a narrow posterior."""
-        narrow = 1.0 - reference.centring.reshape(-1)
-        diagonal = jnp.concatenate([narrow, jnp.asarray(variance, jnp.float32)])
-        energy, slope = self._value_and_grad(at, data, reference)
-        return self._begin(
-            ParamInfo(at, energy, slope),
-            num_warmup=n_warm,
-            step_size=step,
-            inverse_mass_matrix=diagonal,
-            adapt_mass_matrix=False,
-            max_tree_depth=self._depth,
-            target_accept_prob=_ACCEPTANCE,
-            model_args=(data, reference),
-            rng_key=key,
+        Parameters
+        ----------
+        fields : draws of a round of warm-up, or the start alone.
+        data : of the stars.
+        answering : whether modes answer to the numbers; it takes as long as some thirty draws.
+        """
+        later = fields[len(fields) // 3 :]
+        some = [later[i] for i in sorted({*np.linspace(0, len(later) - 1, _N_SHAPES).astype(int)})]
+        told = jnp.mean(jnp.array([self._told(f, data) for f in some]), axis=0)
+        bends = [np.asarray(self._shape(f, data, told), float) for f in some]
+        half = _root_of(np.mean([_stiff(b) for b in bends], axis=0))
+        answer = jnp.zeros((self._n_shells + self._n_groups, *fields[-1].modes.shape))
+        precision = half @ half
+        if answering:
+            answer, free, held = self._answer(some[-1], data, told)
+            # The share of what is known that is lost once the modes answer.
+            back = np.linalg.inv(_root_of(np.asarray(held, float) + np.eye(len(half))))
+            kept = np.eye(len(half)) - back @ np.asarray(free, float) @ back
+            precision = half @ _stiff(kept, 0.0) @ half
+        root = np.linalg.cholesky(np.linalg.inv(_stiff(precision)))
+        z = np.array([f.z for f in later], float)
+        if len(z) > 1:
+            seen = np.linalg.solve(root, z.T).var(axis=1)
+            root = root * np.sqrt(np.clip((len(z) * seen + _TRUST) / (len(z) + _TRUST), *_VARIANCES))
+        return Coordinates(
+            told, jnp.asarray(root, jnp.float32), jnp.asarray(z.mean(axis=0), jnp.float32), answer
         )
 
-    def run(
-        self, state: Any, data: FieldData, reference: Reference, n: int, *, keep_maps: bool = False
-    ) -> tuple[Any, tuple[np.ndarray, np.ndarray, list[Numbers]], int, float]:
-        """Take draws; return the state, their maps (if kept), coordinates, numbers, steps, mean acceptance."""
-        maps, kept, numbers, steps, rates = [], [], [], 0, []
-        for _ in range(n):
-            state = self._run(state, data, reference, n=1)
-            numbers.append(np.asarray(state.z.z))
-            steps += int(state.num_steps)
-            rates.append(float(state.accept_prob))
-            if keep_maps:
-                density, one = jax.tree.map(np.asarray, self._map(state.z, data, reference))
-                maps.append(density)
-                kept.append(one)
-        return state, (np.array(maps), np.array(numbers), kept), steps, float(np.mean(rates))
-
-    def _run_some(self, state: Any, data: FieldData, reference: Reference, n: int) -> Any:
-        for _ in range(n):
-            state = self._next(state, (data, reference))
-        return state
-
-    def _map_at(self, at: Place, data: FieldData, reference: Reference) -> Any:
-        numbers = numbers_of(at.z, self._prior, data.behind, self._shell_mag)
-        density = log_density_map(at.white, numbers, log_spectrum(numbers, data.wave_number), reference)
-        return density, numbers
+    def begin(self, field: Field, data: FieldData, coordinates: Coordinates) -> State:
+        """Return the sampler's state at a field."""
+        at = self._place(field, data, coordinates)
+        return State(at, *self._energy(at, data, coordinates))

@@ -13,16 +13,16 @@ from redflower.products.field_map import FieldMap
 from redflower.products.healpix import healpix_table, keep_facts, kept_facts, reading_map
 from redflower.provenance import VERSION
 
-_FORMAT: Final = "redflower-field-1"
+_FORMAT: Final = "redflower-field-2"
 
 
 def write_field_map(field: FieldMap, path: Path) -> None:
     """Write a map of a field as FITS.
 
     Extensions: ``REDDENING``, a HEALPix table with explicit indices and a row for each pixel: E(B-V) and its error at every
-    distance [mag], effective resolution [deg], N_STAR, SERVED and FLAGS; ``SAMPLES``, an image (distance, pixel, sample), fastest
-    axis first [mag]; ``ZERO_POINT``, the zero points of every sample [mag]; ``DISTANCE`` [pc]; ``MOC``, the pixels as a
-    multi-order coverage map of the IVOA.
+    distance [mag], effective resolution [deg], N_STAR, SERVED, R_HAT and FLAGS; ``SAMPLES``, an image (distance, pixel, sample),
+    fastest axis first [mag]; ``ZERO_POINT``, the zero points of every sample [mag]; ``DISTANCE`` [pc]; ``MOC``, the pixels as a
+    multi-order coverage map of the IVOA. ``STATUS`` in the header of the first says whether the chains agree.
     """
     if path.suffix != ".fits":
         raise InputError(f"{path}: a map of a field is written as .fits.")
@@ -37,10 +37,12 @@ def write_field_map(field: FieldMap, path: Path) -> None:
     columns += [
         fits.Column("N_STAR", "J", array=field.n_star),
         fits.Column("SERVED", "E", array=field.served),
+        fits.Column("R_HAT", "E", array=field.r_hat),
         fits.Column("FLAGS", "J", array=field.flags),
     ]
     table = healpix_table(columns, field.nside)
     table.header["REDFLOW"] = _FORMAT
+    table.header["STATUS"] = (field.status, "ok or not_converged: whether the samples are the posterior")
     keep_facts(table.header, field.verdict, numbers=field.numbers)
     samples = fits.ImageHDU(field.samples_mag.astype(np.float32), name="SAMPLES")
     samples.header["BUNIT"] = "mag"
@@ -108,7 +110,7 @@ def read_field_map(path: "str | Path") -> FieldMap:
     >>> import numpy as np
     >>> one = np.full((3, 1, 2), 0.05)
     >>> field = FieldMap(64, np.array([7]), np.array([300.0, 900.0]), one, np.zeros((3, 1)), ("ALL",), np.array([40]),
-    ...     np.ones(1), np.full((1, 2), 0.5), {})
+    ...     np.ones(1), np.full((1, 2), 0.5), {}, np.ones(1))
     >>> write_field_map(field, Path("a-field.fits"))
     >>> redflower.read_field_map("a-field.fits").samples_mag.shape
     (3, 1, 2)
@@ -129,6 +131,8 @@ def read_field_map(path: "str | Path") -> FieldMap:
             n_star=np.asarray(data["N_STAR"]).astype(np.int64),
             served=np.asarray(data["SERVED"]).astype(float),
             resolution_deg=resolution.astype(float),
+            r_hat=np.asarray(data["R_HAT"]).astype(float),
+            status=str(header["STATUS"]),
             numbers={name: (a, b) for name, (a, b) in facts["numbers"].items()},
             verdict=verdict_of(facts),
         )

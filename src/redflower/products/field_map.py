@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from redflower.calibrate.verdict import Verdict
 from redflower.cards import card, line
 from redflower.errors import InputError
+from redflower.field.agreement import R_HAT_MAX
 from redflower.products.healpix import pixel_centres_deg, rows_towards
 
 #: What a query may ask for.
@@ -19,6 +20,11 @@ MODES: Final = ("mean", "std", "median", "percentile", "samples", "random_sample
 #: Flags of a pixel: no star of its own, so that it rests on its neighbours; less than half of it has stars nearby.
 FLAG_NO_STAR: Final = 1
 FLAG_HALF_SERVED: Final = 2
+#: Flag of a pixel in which the chains do not agree.
+FLAG_CHAINS_APART: Final = 4
+#: Status of a map: its samples are the posterior; its chains do not agree, so that its errors are not to be trusted.
+OK: Final = "ok"
+NOT_CONVERGED: Final = "not_converged"
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +43,10 @@ class FieldMap:
     n_star : stars in each pixel.
     served : share of each pixel that has stars nearby.
     resolution_deg : side of the smallest area over which the stars tell more than the prior. [deg]
-    numbers : mean and standard deviation of the field's other numbers, by name; ``r_hat`` is 1 where the chains agree.
+    numbers : mean and standard deviation of the field's other numbers, by name; ``r_hat`` and ``ess`` are the worst split R-hat
+        (1 where the chains agree) and the least effective number of draws of the field's mean E(B-V) and of the zero points.
+    r_hat : worst split R-hat of each pixel over the distances.
+    status : ``ok`` or ``not_converged``.
     verdict : whether the model was right for the stars; None where their table did not say.
     """
 
@@ -51,6 +60,8 @@ class FieldMap:
     served: Float[np.ndarray, " pixel"]
     resolution_deg: Float[np.ndarray, "pixel distance"]
     numbers: dict[str, tuple[float, float]]
+    r_hat: Float[np.ndarray, " pixel"]
+    status: str = OK
     verdict: Verdict | None = None
 
     @property
@@ -65,8 +76,12 @@ class FieldMap:
 
     @property
     def flags(self) -> Int[np.ndarray, " pixel"]:
-        """Bits of what to mind in each pixel: `FLAG_NO_STAR`, `FLAG_HALF_SERVED`."""
-        return FLAG_NO_STAR * (self.n_star == 0) + FLAG_HALF_SERVED * (self.served < 0.5)
+        """Bits of what to mind in each pixel: `FLAG_NO_STAR`, `FLAG_HALF_SERVED`, `FLAG_CHAINS_APART`."""
+        return (
+            FLAG_NO_STAR * (self.n_star == 0)
+            + FLAG_HALF_SERVED * (self.served < 0.5)
+            + FLAG_CHAINS_APART * (self.r_hat > R_HAT_MAX)
+        )
 
     @property
     def density_mag_per_pc(self) -> Float[np.ndarray, "pixel interval"]:
@@ -164,6 +179,7 @@ class FieldMap:
             ("stars", f"{self.n_star.sum():,}"),
             ("distances", f"{near:.0f} to {far:.0f} pc"),
             ("samples", str(len(self.samples_mag))),
+            ("status", self.status),
             ("zero point", ", ".join(f"{a:+.4f} +- {b:.4f} mag" for a, b in zip(*zero, strict=True))),
         ]
         return facts + ([] if self.verdict is None else [("verdict", self.verdict.heading)])
