@@ -68,3 +68,31 @@ def test_a_sky_without_dust_stays_flat_whatever_the_zero_point() -> None:
     assert field.ebv_mag[:, 1].std() < 0.003
     together = field.samples_mag[:, :, 1].mean(axis=1) + field.zero_point_mag[:, 0]
     assert together.mean() == pytest.approx(0.01, abs=4 * 0.045 / np.sqrt(2000))
+
+
+@pytest.mark.slow
+def test_a_field_in_tiles_is_as_right_as_one_fitted_whole() -> None:
+    """Four tiles of 2.2 deg and their overlap; each has a quarter of the stars that tell the zero point, so offsets are apart."""
+    near = DustSheet(distance_pc=300.0, ebv_mag=0.05, log_scatter=0.7, length_deg=0.5)
+    dust = draw_dust_field(PATCH, [near], seed=1)
+    table = field_table(2000, dust, seed=3)
+    l_deg, b_deg = SkyPatch(120.0, 45.0, 3.8).draw(4000, np.random.default_rng(1))
+    truth = dust.ebv_mag(l_deg, b_deg, 1500.0)
+    error = {}
+    for tile in (None, 2.2):
+        field = redflower.field_map(
+            table,
+            distance_pc=[1500.0],
+            nside=128,
+            shell_mag=0.8,
+            cell_deg=0.12,
+            tile_deg=tile,
+            settings=FieldSettings(n_bursts=3, n_burst=30, n_draws=60, n_chains=1, n_steps=15),
+        )
+        found = field.query(SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic"))[:, 0]
+        error[tile] = np.std(found - truth)
+    assert field.groups == ("ALL_0", "ALL_1", "ALL_2", "ALL_3")
+    assert np.isfinite(found).all()
+    # Errors of the maps are 0.02 mag at places; what tiles differ by at their seams must not show beside that.
+    assert error[2.2] < 1.15 * error[None]
+    assert field.numbers["seam_in_errors"][0] < 1.0

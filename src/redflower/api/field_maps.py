@@ -1,18 +1,13 @@
 """Map the dust of a field, every place borrowing from its neighbours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from astropy.table import Table
-from jaxtyping import Float, Int
 
+from redflower.api.field_stars import MIN_STARS, FieldStars, open_field_stars
 from redflower.api.map_arguments import checked_distances
-from redflower.api.posteriors import ebv_prior_mag, open_posteriors
-from redflower.api.sightlines import outlier_probabilities, sightline_rows
-from redflower.calibrate.verdict import Verdict, verdict_of
 from redflower.catalogue.io.sources import TableSource
 from redflower.distances import modulus_from_distance
 from redflower.errors import InputError
@@ -24,47 +19,19 @@ from redflower.field.prior import FieldPrior
 from redflower.field.result import FieldFit
 from redflower.field.sampler import FieldSettings, sample_field
 from redflower.field.star_tables import tabulate_stars
+from redflower.field.tiles import Tile, joined, make_tiles
 from redflower.platforms import compute_platform
-from redflower.posterior.density import JointDensity, joint_density
 from redflower.products.field_map import NOT_CONVERGED, OK, FieldMap
 from redflower.progress import ShowProgress, shown
-from redflower.provenance import META_KEY
 from redflower.seeds import check_seed
-from redflower.sky_patch import patch_around
+from redflower.sky_patch import SkyPatch, patch_around
 
-#: Fewer stars than this are no field.
-MIN_STARS: Final = 20
 #: Stars must lie in this many cells at least.
 MIN_CELLS: Final = 4
 #: Shells begin and end where all but these shares of the stars lie.
 _NEAR_SHARE, _FAR_SHARE = 0.005, 0.03
-_ALL: Final = "ALL"
-
-
-@dataclass(frozen=True)
-class FieldStars:
-    """Stars of a field, ready to be fitted.
-
-    Attributes
-    ----------
-    density : joint densities.
-    ebv_range_mag : limits of their reddening prior. [mag]
-    l_deg, b_deg : positions. [deg]
-    distance_pc, ebv_error_mag : posterior mean distance, and standard deviation of E(B-V). [pc, mag]
-    group : number of the group whose zero point each has.
-    groups : names of the groups.
-    p_outlier : probability of each to be no star of the population, or None.
-    """
-
-    density: JointDensity
-    ebv_range_mag: tuple[float, float]
-    l_deg: Float[np.ndarray, " star"]
-    b_deg: Float[np.ndarray, " star"]
-    distance_pc: Float[np.ndarray, " star"]
-    ebv_error_mag: Float[np.ndarray, " star"]
-    group: Int[np.ndarray, " star"]
-    groups: tuple[str, ...]
-    p_outlier: Float[np.ndarray, " star"] | None
+#: Tiles reach into their neighbours by so many cells.
+_OVERLAP_CELLS: Final = 6.0
 
 
 def make_field_map(
@@ -74,6 +41,7 @@ def make_field_map(
     nside: int | None = None,
     cell_deg: float | None = None,
     shell_mag: float = SHELL_MAG,
+    tile_deg: float | None = None,
     zero_point_of: str | None = None,
     prior: FieldPrior | None = None,
     settings: FieldSettings | None = None,
@@ -89,6 +57,8 @@ def make_field_map(
     nside : of the map's pixels, a power of 2. If None, from 512 downwards as the number of stars allows.
     cell_deg : side of a cell of the inference. If None, so that a cell has 1.5 stars in the mean. [deg]
     shell_mag : width of the shells of the inference in distance modulus. [mag]
+    tile_deg : largest side of the tiles into which the region is divided; they overlap, and each has its own zero point. If None,
+        it is fitted as a whole. [deg]
     zero_point_of : name of a column: stars with the same value in it share a zero point of their reddenings. If None, all do.
     prior : of the dust; see `redflower.field.prior.FieldPrior`.
     settings : effort of the sampler.
@@ -122,33 +92,49 @@ def make_field_map(
     asked = None if distance_pc is None else checked_distances(distance_pc, "a field map")
     stars, verdict = open_field_stars(posteriors, zero_point_of)
     settings, prior = settings or FieldSettings(), prior or FieldPrior()
-    with shown(progress, "draws", settings.n_all) as call:
-        fit = fit_field(
-            stars,
-            cell_deg=cell_deg,
-            shell_mag=shell_mag,
-            prior=prior,
-            settings=settings,
-            seed=seed,
-            progress=call,
-        )
+    whole = field_grid(stars, cell_deg, shell_mag)
     if asked is None:
-        edges = fit.grid.modulus_edges_mag
+        edges = whole.modulus_edges_mag
         asked = 10.0 ** (1.0 + np.sort(np.concatenate([edges, 0.5 * (edges[1:] + edges[:-1])])) / 5.0)
-    nside = nside or fitting_nside(fit.grid.cell_deg)
-    pixels = pixel_field(fit, nside, asked, stars.l_deg, stars.b_deg, stars.distance_pc, stars.ebv_error_mag)
-    numbers = fit.numbers()
-    shared = {
-        name: (float(getattr(numbers, name).mean()), float(getattr(numbers, name).std()))
-        for name in ("slope", "alike", "drift", "scatter_mag", "outlier_share")
-    }
-    agreement = agreement_of(pixels.samples_mag, numbers.zero_point_mag, fit.draws.chain)
+    nside = nside or fitting_nside(whole.cell_deg)
+    tiles: list[Tile | None] = [None] if tile_deg is None else _tiles(whole, tile_deg)
+    chosen = [
+        np.ones(len(stars.l_deg), bool) if t is None else t.holds(stars.l_deg, stars.b_deg) for t in tiles
+    ]
+    used = [k for k, rows in enumerate(chosen) if rows.sum() >= MIN_STARS]
+    grids = _grids(tiles, whole)
+    n_rows = max(int(chosen[k].sum()) for k in used)
+    parts, fits = [], []
+    with shown(progress, "draws", settings.n_all * len(used)) as call:
+        for n, k in enumerate(used):
+            some = stars.rows(chosen[k])
+            after = None if call is None else lambda done, n=n: call(settings.n_all * n + done)
+            fit = fit_field(some, grids[k], prior, settings, seed + 1000 * k, progress=after, n_rows=n_rows)
+            fits.append(fit)
+            parts.append(
+                pixel_field(fit, nside, asked, some.l_deg, some.b_deg, some.distance_pc, some.ebv_error_mag)
+            )
+    pixels, groups, shared = parts[0], stars.groups, {}
+    if tile_deg is not None:
+        pixels, seams = joined(parts, [t for k in used if (t := tiles[k])], nside, stars.l_deg, stars.b_deg)
+        groups = tuple(f"{group}_{k}" for k in used for group in stars.groups)
+        shared = {
+            "tiles": (float(len(used)), 0.0),
+            "tiles_empty": (float(len(tiles) - len(used)), 0.0),
+            "seam_mag": (seams.difference_mag, 0.0),
+            "seam_in_errors": (seams.in_errors, 0.0),
+        }
+    zero = np.concatenate([fit.numbers().zero_point_mag for fit in fits], axis=1)
+    for name in ("slope", "alike", "drift", "scatter_mag", "outlier_share"):
+        values = np.concatenate([getattr(fit.numbers(), name) for fit in fits])
+        shared[name] = (float(values.mean()), float(values.std()))
+    agreement = agreement_of(pixels.samples_mag, zero, fits[0].draws.chain)
     shared |= {"r_hat": (agreement.r_hat, 0.0), "ess": (agreement.ess, 0.0)}
     return FieldMap(
         nside=nside,
         distance_pc=asked,
-        zero_point_mag=numbers.zero_point_mag,
-        groups=stars.groups,
+        zero_point_mag=zero,
+        groups=groups,
         numbers=shared,
         r_hat=agreement.r_hat_of_pixels,
         status=OK if agreement.converged else NOT_CONVERGED,
@@ -157,20 +143,67 @@ def make_field_map(
     )
 
 
+def _tiles(whole: FieldGrid, tile_deg: float) -> list[Tile | None]:
+    """Return the tiles of a field; refuse those that are little more than what they share."""
+    overlap = _OVERLAP_CELLS * whole.cell_deg
+    if not tile_deg >= 2.0 * overlap:
+        raise InputError(
+            f"a field map needs tile_deg of at least {2 * overlap:.2g}, twice what tiles share with their neighbours "
+            f"({_OVERLAP_CELLS:.0f} cells of {whole.cell_deg:.2g} deg); got {tile_deg}."
+        )
+    return list(make_tiles(whole.patch, tile_deg, overlap))
+
+
+def _grids(tiles: list[Tile | None], whole: FieldGrid) -> list[FieldGrid]:
+    """Return the grid of every tile: cells and shells as the whole's, all of one size."""
+    patches, size = [], 0.0
+    for tile in tiles:
+        if tile is None:
+            return [whole]
+        reach = tile.side_deg / 2.0 + tile.overlap_deg
+        x, y = (
+            tile.x_deg + reach * np.array([0, -1, -1, 1, 1]),
+            tile.y_deg + reach * np.array([0, -1, 1, -1, 1]),
+        )
+        l_deg, b_deg = whole.patch.to_sky(x, y)
+        patch = SkyPatch(float(l_deg[0]), float(b_deg[0]), 1.0)
+        # About a pole a tile may be turned against the whole by any angle.
+        size = max(size, 2.0 * float(np.abs(patch.to_plane(l_deg, b_deg)).max()))
+        patches.append(patch)
+    edges = whole.modulus_edges_mag
+    return [
+        make_field_grid(
+            replace(patch, size_deg=size),
+            1,
+            (float(edges[0]), float(edges[-1])),
+            cell_deg=whole.cell_deg,
+            shell_mag=whole.shell_mag,
+        )
+        for patch in patches
+    ]
+
+
 def fit_field(
     stars: FieldStars,
-    *,
-    cell_deg: float | None,
-    shell_mag: float,
+    grid: FieldGrid,
     prior: FieldPrior,
     settings: FieldSettings,
     seed: int,
+    *,
     progress: ShowProgress = None,
+    n_rows: int | None = None,
 ) -> FieldFit:
-    """Fit the dust to stars; parameters as in `make_field_map`."""
-    grid = field_grid(stars, cell_deg, shell_mag)
+    """Fit the dust to stars on a grid.
+
+    Parameters
+    ----------
+    stars : that are fitted.
+    grid : cells and shells.
+    prior, settings, seed, progress : as in `make_field_map`.
+    n_rows : rows of the compiled program; tiles with fewer stars share it. If None, as many as stars.
+    """
     tables = tabulate_stars(stars.density, stars.ebv_range_mag, p_outlier=stars.p_outlier)
-    data = field_data(tables, stars.l_deg, stars.b_deg, stars.group, grid)
+    data = field_data(tables, stars.l_deg, stars.b_deg, stars.group, grid, n_rows=n_rows)
     draws = sample_field(
         data, prior, grid.n_shells, grid.shell_mag, len(stars.groups), settings, seed,
         progress if callable(progress) else None,
@@ -200,66 +233,3 @@ def field_grid(stars: FieldStars, cell_deg: float | None, shell_mag: float) -> F
             f"{grid.cell_deg:.3g} deg. For one line of sight take `redflower sightline`, or choose smaller cells (cell_deg)."
         )
     return grid
-
-
-def open_field_stars(
-    posteriors: TableSource, zero_point_of: str | None = None
-) -> tuple[FieldStars, Verdict | None]:
-    """Open posteriors and choose the stars that enter a field; return them and the verdict on them.
-
-    Raises
-    ------
-    InputError
-        If too few are left, or columns are missing.
-    """
-    what = str(posteriors) if isinstance(posteriors, (str, Path)) else "the field's input"
-    table = open_posteriors(posteriors, what)
-    if not {"l", "b"} <= set(table.colnames):
-        raise InputError(
-            f"{what}: a field map needs the columns l and b. Infer the stars again, and keep them."
-        )
-    density = joint_density(table)
-    l_deg, b_deg, distance, error = (
-        np.asarray(table[name], dtype=float) for name in ("l", "b", "distance_mean", "ebv_std")
-    )
-    rows = sightline_rows(table, density) & np.isfinite([l_deg, b_deg, distance, error]).all(axis=0)
-    if rows.sum() < MIN_STARS:
-        raise InputError(
-            f"{what}: a field map needs {MIN_STARS} stars with a density and a position; {rows.sum()} of {len(table)} have both "
-            "and a status of ok or edge_of_prior."
-        )
-    group, groups = _groups(table, zero_point_of, rows, what)
-    stars = FieldStars(
-        density=density.rows(rows),
-        ebv_range_mag=ebv_prior_mag(table),
-        l_deg=l_deg[rows],
-        b_deg=b_deg[rows],
-        distance_pc=distance[rows],
-        ebv_error_mag=np.maximum(error[rows], 1e-3),
-        group=group,
-        groups=groups,
-        p_outlier=outlier_probabilities(table, rows),
-    )
-    return stars, verdict_of(table.meta.get(META_KEY, {}))
-
-
-def _groups(
-    table: Table, name: str | None, rows: np.ndarray, what: str
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the number of every star's group, and the groups' names."""
-    if name is None:
-        return np.zeros(int(rows.sum()), np.int64), (_ALL,)
-    if name not in table.colnames:
-        raise InputError(
-            f"{what} has no column {name!r} to tell the samples apart whose zero points may differ. Keep it through inference "
-            f"with `redflower infer --keep {name}`."
-        )
-    words = np.asarray(table[name]).astype(str)[rows]
-    groups, number = np.unique(words, return_inverse=True)
-    few = [f"'{g}' ({n})" for g, n in zip(groups, np.bincount(number), strict=True) if n < MIN_STARS]
-    if few:
-        raise InputError(
-            f"{what}: every sample with a zero point of its own needs {MIN_STARS} stars; column {name!r} has "
-            f"{', '.join(few[:5])}."
-        )
-    return number, tuple(str(g).upper() for g in groups)

@@ -32,6 +32,12 @@ def field(
         float | None,
         typer.Option(help="Side of a cell of the inference [deg]; by default for 1.5 stars in each"),
     ] = None,
+    tile: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest side of overlapping tiles, fitted one by one [deg]; by default the region is fitted whole"
+        ),
+    ] = None,
     zero_point_of: Annotated[
         str | None,
         typer.Option(
@@ -50,6 +56,7 @@ def field(
 ) -> None:
     """Infer the dust of a region, E(B-V) [mag] out to distances with samples, from all its stars at once."""
     from redflower.api.field_maps import make_field_map
+    from redflower.api.field_stars import MIN_STARS
     from redflower.field.agreement import R_HAT_MAX
     from redflower.field.prior import FieldPrior
     from redflower.field.sampler import FieldSettings
@@ -64,6 +71,7 @@ def field(
             distance_pc=distance_pc,
             nside=nside,
             cell_deg=cell,
+            tile_deg=tile,
             zero_point_of=zero_point_of,
             prior=FieldPrior(drift_std=drift),
             settings=FieldSettings(n_draws=draws, n_chains=chains),
@@ -89,6 +97,13 @@ def field(
             f"NOT CONVERGED: the chains do not agree (R-hat of the field's means {numbers['r_hat']:.2f}, {numbers['ess']:.0f} "
             f"independent draws, {apart:.0%} of the pixels above {R_HAT_MAX}). The errors of this map are not to be trusted; "
             "the file says so too (STATUS). Take more --draws."
+        )
+    if tile is not None:
+        numbers = {name: value for name, (value, _) in found.numbers.items()}
+        say(
+            f"{numbers['tiles']:.0f} tiles; where they overlap they differ by {numbers['seam_mag']:.4f} mag, "
+            f"{numbers['seam_in_errors']:.2f} of their error. {numbers['tiles_empty']:.0f} further tiles have fewer than "
+            f"{MIN_STARS} stars and are not in the map."
         )
     for name, zero in zip(found.groups, found.zero_point_mag.T, strict=True):
         say(

@@ -53,20 +53,42 @@ class FieldData(NamedTuple):
 
 
 def field_data(
-    tables: StarTables, l_deg: np.ndarray, b_deg: np.ndarray, group: np.ndarray, grid: FieldGrid
+    tables: StarTables,
+    l_deg: np.ndarray,
+    b_deg: np.ndarray,
+    group: np.ndarray,
+    grid: FieldGrid,
+    *,
+    n_rows: int | None = None,
 ) -> FieldData:
-    """Make the data of a field from the tables and positions of its stars."""
+    """Make the data of a field from the tables and positions of its stars.
+
+    Parameters
+    ----------
+    tables, l_deg, b_deg, group : of the stars.
+    grid : cells and shells.
+    n_rows : rows to have; those beyond the stars say nothing. If None, as many as stars.
+    """
+    n = len(l_deg)
+    n_more = (n_rows or n) - n
     corner, weight = grid.corners(l_deg, b_deg)
     near, far = grid.modulus_edges_mag[0], grid.modulus_edges_mag[-1]
+    modulus = np.resize(tables.modulus_mag, (n + n_more, tables.modulus_mag.shape[1]))
+    # Likelihoods of 1 in all, wherever and however red.
+    nothing = np.full((n_more, *tables.value.shape[1:]), 1.0 / tables.value.shape[1], np.float32)
+
+    def longer(values: np.ndarray) -> np.ndarray:
+        return np.resize(values, (n + n_more, *values.shape[1:]))
+
     return FieldData(
-        table=jnp.asarray(tables.value.reshape(-1, tables.value.shape[-1])),
-        corner=jnp.asarray(corner, jnp.int32),
-        corner_weight=jnp.asarray(weight, jnp.float32),
-        place=jnp.asarray(grid.place(tables.modulus_mag), jnp.float32),
-        travelled_mag=jnp.asarray(np.clip(tables.modulus_mag, near, far) - near, jnp.float32),
-        group=jnp.asarray(group, jnp.int32),
+        table=jnp.asarray(np.concatenate([tables.value, nothing]).reshape(-1, tables.value.shape[-1])),
+        corner=jnp.asarray(longer(corner), jnp.int32),
+        corner_weight=jnp.asarray(longer(weight), jnp.float32),
+        place=jnp.asarray(grid.place(modulus), jnp.float32),
+        travelled_mag=jnp.asarray(np.clip(modulus, near, far) - near, jnp.float32),
+        group=jnp.asarray(longer(group), jnp.int32),
         behind=jnp.asarray(
-            (tables.modulus_mag.mean(axis=1)[:, None] > grid.modulus_edges_mag[1:]).mean(axis=0), jnp.float32
+            (modulus.mean(axis=1)[:, None] > grid.modulus_edges_mag[1:]).mean(axis=0), jnp.float32
         ),
         level_start_mag=jnp.float32(tables.level_start_mag),
         waves=waves_of(grid.wave_number()),
