@@ -21,7 +21,9 @@ def test_draws_of_a_normal_density_have_its_widths() -> None:
     value_and_slope = jax.value_and_grad(energy)
     draw = jax.jit(lambda s, step, n, key: hamiltonian_draw(value_and_slope, s, step, n, key))
     at = {"x": jnp.ones(5)}
-    state, length, rng = State(at, *value_and_slope(at)), StepLength(0.02), np.random.default_rng(1)
+    value, slope = value_and_slope(at)
+    state, length = State(at=at, energy=value, slope=slope), StepLength(0.02)
+    rng = np.random.default_rng(1)
     seen, rates = [], []
     for k in range(4300):
         state, rate = draw(state, length.now, int(rng.integers(2, 7)), jax.random.PRNGKey(k))
@@ -39,7 +41,7 @@ def test_draws_of_a_normal_density_have_its_widths() -> None:
 
 def test_an_energy_that_is_no_number_is_refused() -> None:
     at = {"x": jnp.ones(5)}
-    state = State(at, energy(at), jax.grad(energy)(at))
+    state = State(at=at, energy=energy(at), slope=jax.grad(energy)(at))
     wall = jax.value_and_grad(lambda a: jnp.where(a["x"][0] == 1.0, energy(a), jnp.nan))
     after, rate = hamiltonian_draw(wall, state, 0.1, 3, jax.random.PRNGKey(0))
     np.testing.assert_array_equal(after.at["x"], at["x"])

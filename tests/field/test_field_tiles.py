@@ -23,7 +23,11 @@ def part_of(tile, value_mag: float) -> PixelField:
     spread = 0.01 * np.random.default_rng(int(1e4 * value_mag)).standard_normal((200, 1, 1))
     samples = np.broadcast_to(value_mag + spread - spread.mean(), (200, len(pixel), 2)).astype(np.float32)
     return PixelField(
-        pixel, samples, np.zeros(len(pixel), int), np.ones(len(pixel)), np.ones((len(pixel), 2))
+        pixel=pixel,
+        samples_mag=samples,
+        n_star=np.zeros(len(pixel), int),
+        served=np.ones(len(pixel)),
+        resolution_deg=np.ones((len(pixel), 2)),
     )
 
 
@@ -71,6 +75,7 @@ def test_a_tile_that_is_mostly_overlap_is_refused() -> None:
     from redflower.simulate import DustSheet, draw_dust_field
     from tests.helpers.fields import field_table
 
-    dust = draw_dust_field(SkyPatch(40.0, 60.0, 4.0), [DustSheet(300.0, 0.05, 0.5, 0.5)], seed=1)
+    sheet = DustSheet(distance_pc=300.0, ebv_mag=0.05, log_scatter=0.5, length_deg=0.5)
+    dust = draw_dust_field(SkyPatch(40.0, 60.0, 4.0), [sheet], seed=1)
     with pytest.raises(InputError, match="tile_deg of at least"):
         redflower.field_map(field_table(60, dust), tile_deg=0.5)
