@@ -1,10 +1,12 @@
 """Check all that a release promises, the slow things too, in order; write what held.
 
-Usage: python -m scripts.check_release OUT [--only NAME ...] [--skip NAME ...] [--again]
+Usage: python -m scripts.check_release OUT [--only NAME ...] [--skip NAME ...] [--again] [--list]
 
-Each step is a command of the Makefile. OUT gets `results.json`, which is written after every step, the whole output of each step,
-NAME.log, and one page, `index.html`, that says what held. A step that held at this very commit is not run again unless asked
-(--again), so that a check that was stopped goes on. Ends with 1 if anything did not hold. Hours.
+Each step is a command of the Makefile; every result of the docs is a step of its own, and `results` stands for them all. OUT gets
+`results.json`, which is written after every step, the whole output of each step, NAME.log, and one page, `index.html`, that says what
+held. A step that held at this very commit is not run again unless asked (--again), so that a check that was stopped goes on; `--list`
+says what has held, and how many minutes each of the others takes on two idle cores, and runs nothing. Ends with 1 if anything did not
+hold. About twenty hours.
 """
 
 import argparse
@@ -16,31 +18,58 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.__main__ import RUNS
+
 ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that must hold: its name, what it shows, and the command."""
+    """One thing that must hold.
+
+    Attributes
+    ----------
+    name : of the step.
+    shows : what it shows.
+    command : that must end well.
+    minutes : that it takes on two idle cores, about.
+    """
 
     name: str
     shows: str
     command: tuple[str, ...]
+    minutes: int = 0
 
 
 STEPS = (
-    Step("lint", "style and types", ("make", "lint")),
-    Step("test", "every test that takes less than a minute", ("make", "test")),
-    Step("test-slow", "the long tests: calibration, clouds, real stars, a whole run", ("make", "test-slow")),
-    Step("docs", "the pages are built without a warning, the tutorial runs", ("make", "docs")),
+    Step("lint", "style and types", ("make", "lint"), 2),
+    Step("test", "every test that takes less than a minute", ("make", "test"), 12),
+    Step(
+        "test-slow",
+        "the long tests: calibration, clouds, real stars, faults, whole runs",
+        ("make", "test-slow"),
+        60,
+    ),
+    Step("docs", "the pages are built without a warning, those with code run", ("make", "docs"), 4),
     Step(
         "check-dist",
         "wheel and sdist install into an empty environment and run the demo",
         ("make", "check-dist"),
+        8,
     ),
-    Step("bench", "speed and memory, as ratios within one run", ("make", "bench")),
-    Step("results", "every figure of the docs, measured again", ("make", "results")),
+    Step("bench", "speed and memory, as ratios within one run", ("make", "bench"), 25),
+    *(
+        Step(
+            f"result-{run.name}",
+            f"docs/{run.page}, measured again",
+            ("make", "results", f"ONLY={run.name}"),
+            run.minutes,
+        )
+        for run in RUNS
+    ),
 )
+#: Steps whose names begin so, together; as `--only` and `--skip` take them.
+RESULTS = "results"
 
 
 @dataclass(frozen=True)
@@ -63,6 +92,14 @@ class Outcome:
     clean: bool
 
 
+_NAMED = 5
+
+
+def _hours(steps: "tuple[Step, ...] | list[Step]") -> str:
+    minutes = sum(step.minutes for step in steps)
+    return f"{minutes} minutes" if minutes < 100 else f"{minutes / 60:.0f} hours"
+
+
 def run_step(step: Step, log: Path, commit: str, *, clean: bool) -> Outcome:
     """Run a step, keep its output, and return what came of it."""
     started = time.monotonic()
@@ -78,12 +115,13 @@ def run_step(step: Step, log: Path, commit: str, *, clean: bool) -> Outcome:
 def page(outcomes: dict[str, Outcome], steps: tuple[Step, ...] = STEPS) -> str:
     """Return the page: what held first, then every step."""
     bad = [name for name, outcome in outcomes.items() if not outcome.held]
-    missing = [step.name for step in steps if step.name not in outcomes]
+    missing = [step for step in steps if step.name not in outcomes]
     commits = sorted({outcome.commit for outcome in outcomes.values()})
     if bad:
         verdict = f"Not to be released: {', '.join(bad)} did not hold."
     elif missing:
-        verdict = f"Not finished: {', '.join(missing)} did not run yet; all others held."
+        some = ", ".join(step.name for step in missing[:_NAMED]) + (" and others" if missing[_NAMED:] else "")
+        verdict = f"Not finished: {len(missing)} of {len(steps)} did not run yet ({some}), about {_hours(missing)}; all others held."
     elif len(commits) > 1 or not all(outcome.clean for outcome in outcomes.values()):
         verdict = "All held, but not of one commit without changes: check again before a release."
     else:
@@ -117,11 +155,10 @@ def check(out: Path, steps: tuple[Step, ...], commit: str, *, clean: bool, again
     kept = json.loads(record.read_text("utf-8")) if record.is_file() else {}
     outcomes = {name: Outcome(**one) for name, one in kept.items()}
     for step in steps:
-        before = outcomes.get(step.name)
-        if before and before.held and before.commit == commit and before.clean and clean and not again:
+        if _held_before(outcomes.get(step.name), commit, clean=clean) and not again:
             print(f"{step.name}: held before, at this commit", flush=True)
             continue
-        print(f"{step.name}: {' '.join(step.command)} ...", flush=True)
+        print(f"{step.name}: {' '.join(step.command)}, about {step.minutes} minutes ...", flush=True)
         outcomes[step.name] = run_step(step, out / f"{step.name}.log", commit, clean=clean)
         one = outcomes[step.name]
         print(
@@ -135,21 +172,50 @@ def check(out: Path, steps: tuple[Step, ...], commit: str, *, clean: bool, again
     return outcomes
 
 
+def _held_before(outcome: Outcome | None, commit: str, *, clean: bool) -> bool:
+    return outcome is not None and outcome.held and outcome.commit == commit and outcome.clean and clean
+
+
+def wanted_steps(only: list[str], skip: list[str]) -> tuple[Step, ...]:
+    """Return the steps of some names; `RESULTS` stands for all results."""
+
+    def named(step: Step, names: list[str]) -> bool:
+        return step.name in names or (RESULTS in names and step.name.startswith("result-"))
+
+    return tuple(step for step in STEPS if (not only or named(step, only)) and not named(step, skip))
+
+
 def main() -> None:
     """Check, and end with 1 if anything did not hold."""
-    names = [step.name for step in STEPS]
+    names = [*(step.name for step in STEPS), RESULTS]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--only", nargs="+", choices=names, default=names)
-    parser.add_argument("--skip", nargs="+", choices=names, default=[])
+    parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="NAME")
+    parser.add_argument("--skip", nargs="+", choices=names, default=[], metavar="NAME")
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
-    wanted = tuple(step for step in STEPS if step.name in arguments.only and step.name not in arguments.skip)
+    wanted = wanted_steps(arguments.only, arguments.skip)
     commit = _git("rev-parse", "HEAD")
-    clean = not _git("status", "--porcelain", "--untracked-files=no")
+    # The results that are measured again are what the check writes; they are no change of the program.
+    clean = not _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/results")
+    if arguments.list:
+        _list(arguments.out, wanted, commit, clean=clean)
+        return
     outcomes = check(arguments.out, wanted, commit, clean=clean, again=arguments.again)
     print(f"see {arguments.out / 'index.html'}")
     sys.exit(not all(outcomes[step.name].held for step in wanted))
+
+
+def _list(out: Path, steps: tuple[Step, ...], commit: str, *, clean: bool) -> None:
+    record = out / "results.json"
+    kept = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+    left = []
+    for step in steps:
+        held = _held_before(Outcome(**kept[step.name]) if step.name in kept else None, commit, clean=clean)
+        left += [] if held else [step]
+        print(f"{step.name}: {' '.join(step.command)}: {'held' if held else f'about {step.minutes} minutes'}")
+    print(f"{len(left)} of {len(steps)} are to be run: about {_hours(left)} of two idle cores")
 
 
 def _git(*arguments: str) -> str:

@@ -7,7 +7,8 @@ import venv
 from pathlib import Path
 
 import pytest
-from scripts.check_release import STEPS, Step, check, page
+from benchmarks.__main__ import RUNS
+from scripts.check_release import RESULTS, STEPS, Step, check, page, wanted_steps
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,7 +31,7 @@ def test_a_release_check_says_what_held_and_goes_on(tmp_path) -> None:
     assert counted.read_text() == "x", "what held at this commit is not run again"
     check(out, (good,), "d" * 40, clean=True, again=False)
     assert counted.read_text() == "xx", "at another commit it is"
-    assert "Not finished: bad" in page({"good": outcomes["good"]}, (good, bad))
+    assert "1 of 2 did not run yet (bad)" in page({"good": outcomes["good"]}, (good, bad))
     assert "All held." in page({"good": outcomes["good"]}, (good,))
     assert (out / "good.log").read_text().strip() == "fine"
 
@@ -40,6 +41,14 @@ def test_every_step_of_a_release_check_is_a_command_of_the_makefile() -> None:
     for step in STEPS:
         assert step.command[0] == "make"
         assert f"\n{step.command[1]}:" in makefile, step.name
+        assert step.minutes > 0, "whoever starts it should know how long it takes"
+
+
+def test_a_release_check_measures_every_figure_of_the_docs_and_can_be_asked_for_some() -> None:
+    results = {step.name.removeprefix("result-") for step in wanted_steps([RESULTS], [])}
+    assert results == {run.name for run in RUNS}
+    quick = wanted_steps([], ["test-slow", RESULTS])
+    assert [step.name for step in quick] == ["lint", "test", "docs", "check-dist", "bench"]
 
 
 @pytest.mark.slow

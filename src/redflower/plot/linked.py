@@ -251,10 +251,15 @@ def _scatter(
     bar: bool = False,
 ) -> Any:  # fmt: skip
     """Draw the stars of a source; the chosen one is ringed."""
-    from bokeh.models import ColorBar, WheelZoomTool
+    from bokeh.models import ColorBar, FixedTicker, WheelZoomTool
 
     axis = {"x_axis_type": "log"} if logarithmic else {}
     plot = _figure(tools=_TOOLS, title=title, x_axis_label=x_label, y_axis_label=y_label, **axis)
+    plot.xaxis.ticker.desired_num_ticks = (
+        4  # a phone has no room for more; a star's place is in the numbers below
+    )
+    if logarithmic:
+        plot.xaxis.ticker = FixedTicker(ticks=[m * 10**k for k in range(1, 6) for m in (1, 2, 5)])
     plot.toolbar.active_scroll = plot.select_one(WheelZoomTool)
     size = float(np.clip(60.0 / np.sqrt(max(len(source.data["id"]), 1)), 3.0, 8.0))
     drawn = plot.scatter(

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 from matplotlib.figure import Figure
+from scipy.stats import binom
 
 from redflower.plot.style import INK, MEAN, SERIES, SMOOTH, STARS, TRUTH, style
 
@@ -133,7 +134,7 @@ def calibration_figure(numbers: dict[str, Any]) -> Figure:
     """Draw where the truth lies among the quantiles, and how far in units of sigma, for each number of bands."""
     bands = list(numbers["bands"])
     with style():
-        figure = Figure(figsize=(7.0, 3.0))
+        figure = Figure(figsize=(8.6, 3.4))
         left, right = figure.subplots(1, 2)
         width = 0.8 / max(len(bands), 1)
         for k, n in enumerate(bands):
@@ -153,14 +154,28 @@ def calibration_figure(numbers: dict[str, Any]) -> Figure:
                 text = {"z_mean": "mean", "z_std": "standard deviation"}[what]
                 right.plot(at, values, marker, ms=4, color=(MEAN, SMOOTH)[k % 2], label=f"{n} bands, {text}")
         left.axhline(1.0, color=INK, lw=0.7)
+        for k, n in enumerate(bands):
+            scored = numbers["bands"][n].get(RANDOM) or numbers["bands"][n].get("fixed steps together")
+            place = np.arange(6) + (k - 0.5 * (len(bands) - 1)) * width
+            _expected_range(left, place, width, scored["usable"]["n_used"], len(bands))
         left.set(xticks=range(6), ylabel="stars over expected", xlabel="posterior quantile of the truth")
-        left.set_xticklabels(_PLACES, fontsize=7)
+        left.set_xticklabels(_PLACES, fontsize=6.5, rotation=20)
         left.legend(fontsize=8)
         for level in (0.0, 1.0):
             right.axhline(level, color=INK, lw=0.7, ls=":")
         right.set(xlabel="synthetic E(B$-$V) [mag]", ylabel="residual / $\\sigma$")
-        right.legend(fontsize=7)
+        right.legend(fontsize=7, handlelength=3.5)  # long enough for a dash to be one
     return figure
+
+
+def _expected_range(axes: Any, place: np.ndarray, width: float, n_used: int, n_sets: int) -> None:
+    """Mark within what all bars of a calibrated engine lie in 95 of 100 cases, over what is expected."""
+    if n_used == 0:
+        return
+    tail = 0.025 / (len(_EXPECTED) * n_sets)  # so many bars are looked at
+    for end in (tail, 1.0 - tail):
+        limit = binom.ppf(end, n_used, _EXPECTED) / (n_used * np.array(_EXPECTED))
+        axes.hlines(limit, place - width / 2, place + width / 2, color=INK, lw=1.0, ls=(0, (3, 1)))
 
 
 def _examples(rows: Table, n_steps: int) -> list[int]:

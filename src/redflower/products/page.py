@@ -24,14 +24,14 @@ _STYLE = (
     ".facts .value{font-size:1.35rem;line-height:1.25;margin:.3rem 0;font-weight:600}.facts p{margin:0;font-size:.9rem}"
     ".facts .right{border-color:#1a7f37}.facts .wrong{border-color:#b3261e;background:#fdf1f0}.facts .wrong .value{color:#a11c15}"
     ".side{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,28rem),1fr));gap:0 1.5rem;align-items:start}"
-    ".side>*{min-width:0}"
+    ".side>*{min-width:0}.side>.whole{grid-column:1/-1}"
     "nav a{margin-right:1rem;display:inline-block}"
     "figcaption{color:#555;font-size:.9rem}.wide{overflow-x:auto}"
     "@media(max-width:600px){img{min-width:var(--narrowest)}}"
     "@media(max-width:600px){.scrolled+figcaption::before{content:'Wider than the screen: scroll sideways. '}}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
     "td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}"
-    "td:first-child,th:first-child{text-align:left}"
+    "td:first-child,th:first-child,td.text,th.text{text-align:left}td.text{white-space:normal;min-width:16rem;max-width:48rem}"
     ".verdict{border-left:.4rem solid #888;background:#f5f5f5;padding:.6rem 1rem;margin:1rem 0}"
     ".verdict p,.verdict ul{margin:.2rem 0}.right{border-color:#1a7f37}.right strong{color:#176b30}"
     ".wrong{border-color:#b3261e;background:#fdf1f0}.wrong strong,.wrong>ul{color:#a11c15}"
@@ -47,6 +47,10 @@ class NotJudged(Enum):
 
 NOT_JUDGED: Final = NotJudged.NOT_JUDGED
 
+#: Wider figures cannot be read in half of the page: they get a row of their own. [inch]
+_HALF_INCH = 7.5
+#: Cells of more letters are text: they stand left and are wrapped.
+_TEXT_LETTERS = 32
 #: Figures up to this width fit a common phone, but for a few pixels of margin.
 _PHONE_PX = 380
 
@@ -201,8 +205,9 @@ def write_page(
         # On a narrow screen a wide figure is scrolled, not shrunk beyond reading.
         width = min(576, int(100 * figure.get_figwidth()))
         kind = "wide scrolled" if width > _PHONE_PX else "wide"
+        row = " class='whole'" if figure.get_figwidth() > _HALF_INCH else ""
         parts.append(
-            f"<figure><div class='{kind}'><img alt='{text}' style='--narrowest:{width}px' "
+            f"<figure{row}><div class='{kind}'><img alt='{text}' style='--narrowest:{width}px' "
             f"src='data:image/png;base64,{image}'></div>"
         )
         parts.append(f"<figcaption>{text}</figcaption></figure>")
@@ -219,9 +224,15 @@ def write_page(
         parts.append(f"<h2 id='table-{k}'>{words(heading)}</h2>")
         parts.append(f"<p>{words(note)}</p>" if note else "")
         parts.append("<div class='wide'><table><tr>")
-        parts += [f"<th>{html.escape(name)}</th>" for name in names]
+        kinds = [
+            " class='text'" if any(len(cell) > _TEXT_LETTERS for cell in column) else ""
+            for column in (zip(*rows, strict=True) if rows else [()] * len(names))
+        ]
+        parts += [f"<th{kind}>{html.escape(name)}</th>" for kind, name in zip(kinds, names, strict=True)]
         parts.append("</tr>")
-        parts += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+        for row in rows:
+            cells = (f"<td{kind}>{html.escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
+            parts.append(f"<tr>{''.join(cells)}</tr>")
         parts.append("</table></div>" + ("" if rows else "<p>None.</p>"))
     parts.append(
         "<h2 id='provenance'>Provenance</h2><details><summary>what this run used</summary>"

@@ -13,7 +13,7 @@ from redflower.plot.validation import (
     residual_distance_figure,
     residual_figure,
 )
-from redflower.products.page import NOT_JUDGED
+from redflower.products.page import NOT_JUDGED, Fact
 
 _NUMBERS = ("10", "11", "12"), ("13", "14", "15")
 #: A cell of the diagram counts as biased where its mean residual is this many standard errors from 0, and larger than
@@ -42,8 +42,9 @@ def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
             residual_distance_figure(rows),
         )
     figures["calibration"] = (
-        "How often the truth lies between the quantiles of the posterior, over what is expected (random reddenings); "
-        "residuals in units of sigma.",
+        "How often the truth lies between the quantiles of the posterior, over what is expected (random reddenings): all bars "
+        "of a calibrated engine lie within the dashes in 95 of 100 cases. Right: mean and standard deviation of the residuals in "
+        "units of sigma, which should be 0 and 1.",
         calibration_figure(numbers),
     )
     for n, entry in numbers["bands"].items():
@@ -54,7 +55,7 @@ def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
                 ("distance [pc]", "posteriors", "mean residual", "mean sigma", "z mean", "z std", "inside 68 %"),
                 [
                     (
-                        f"{b['low_pc']:.0f} - {b['high_pc']:.0f}", f"{b['n_used']}", f"{b['residual_mean']:+.4f}",
+                        _distances(b["low_pc"], b["high_pc"]), f"{b['n_used']}", f"{b['residual_mean']:+.4f}",
                         f"{b['sigma_mean']:.4f}", f"{b['z_mean']:+.2f}", f"{b['z_std']:.2f}", f"{b['inside_68']:.2f}",
                     )
                     for b in entry.get("by distance", [])
@@ -82,7 +83,11 @@ def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
             "engine's curve is flat, and all of it lies within the band in 95 of 100 cases.",
             ranks_figure(simulations),
         )
-        figures["cells"] = ("The same stars, cell by cell (number of stars).", cells_figure(simulations))
+        if simulations["cells"]:
+            figures["cells"] = (
+                "The same stars, cell by cell, with the number of stars of each and the scatter that chance gives.",
+                cells_figure(simulations),
+            )
         tables.append(("Simulated stars: ranks", _RANKS_HEADER, _rank_rows(simulations)))
         if "data_averaged" in simulations:
             tables.append(
@@ -108,11 +113,75 @@ def validation_page(numbers: dict[str, Any], *, stars: Table) -> dict[str, Any]:
     tables.append(("Status", ("status", "posteriors"), [(w, f"{c}") for w, c in numbers["status"].items()]))
     return {
         "title": "Validation with synthetic reddening",
-        "summary": validation_sentence(numbers),
+        "summary": "",
+        "facts": validation_facts(numbers),
         "verdict": NOT_JUDGED if numbers["provenance"].get("resample") else verdict_of(numbers["provenance"]),
         "figures": figures,
         "tables": tables,
     }
+
+
+#: Mean residuals up to this are as good as the paper's. [mag]
+_GOOD_MAG = 0.01
+
+
+def validation_facts(numbers: dict[str, Any]) -> list[Fact]:
+    """Return what the page says first: is the engine calibrated, are the means right, do the intervals hold the truth."""
+    facts = []
+    simulations = numbers.get("simulations")
+    if simulations:
+        good = bool(simulations["good"])
+        facts.append(
+            Fact(
+                "Are the posteriors calibrated?",
+                "yes" if good else "no",
+                simulations_sentence(simulations),
+                good,
+            )
+        )
+    scored = [
+        (n, e["fixed steps together"]["usable"])
+        for n, e in numbers["bands"].items()
+        if "fixed steps together" in e
+    ]
+    if not scored:
+        return facts
+    n, most = scored[-1]
+    means = "".join(f" With {m} bands {s['residual_mean']:+.3f} mag." for m, s in scored[:-1])
+    shares = "".join(f" With {m} bands {100 * s['inside_68']:.0f} %." for m, s in scored[:-1])
+    paper = numbers["paper"].get(n)
+    beside = f", where the paper has {paper['residual']} mag" if paper else ""
+    facts.append(
+        Fact(
+            "How far off are known reddenings in the mean?",
+            f"{most['residual_mean']:+.3f} mag",
+            f"Stars reddened by 0 to 0.4 mag, {n} bands{beside}.{means}",
+            _mean_is_good(most, n_steps=len(numbers["bands"][n])),
+        )
+    )
+    facts.append(
+        Fact(
+            "How often does the 68 % interval hold the truth?",
+            f"{100 * most['inside_68']:.0f} %",
+            f"Of {most['n_used']:,} posteriors with {n} bands; the 90 % interval in {100 * most['inside_90']:.0f} %.{shares}",
+        )
+    )
+    return facts
+
+
+def _mean_is_good(scores: dict[str, Any], n_steps: int) -> bool | None:
+    """Return whether a mean residual is small; None where it is not, but stars are too few to tell."""
+    mean, rms = abs(scores["residual_mean"]), scores["residual_rms"]
+    if mean <= _GOOD_MAG:
+        return True
+    # Each star counts once: the residuals of one under several reddenings go together.
+    error = rms / np.sqrt(max(scores["n_used"] / n_steps, 1.0))
+    return False if mean > _BIAS_SIGNIFICANCE * error else None
+
+
+def _distances(low_pc: float, high_pc: float) -> str:
+    """Name a bin of distance; the last has no end. [pc]"""
+    return f"beyond {low_pc:,.0f}" if high_pc >= 1e6 else f"{low_pc:,.0f} - {high_pc:,.0f}"
 
 
 _HEADER = (

@@ -23,6 +23,12 @@ def percent(share: float) -> str:
     return "less than 0.1 %"
 
 
+def signed(mag: float) -> str:
+    """Return a reddening with its sign; none where all digits are 0."""
+    text = f"{mag:+.3f}"
+    return text[1:] if float(text) == 0.0 else text
+
+
 def clouds_in_words(number: int) -> str:
     """Return a number of clouds."""
     return "no cloud" if number == 0 else "1 cloud" if number == 1 else f"{number} clouds"
@@ -64,10 +70,8 @@ def _foreground(numbers: dict[str, Any]) -> str:
         for c in numbers["clouds"].get(best, [])
     ]
     held = f"68 % ranges: {'; '.join(ranges)}. " if ranges else ""
-    return (
-        f"{held}Besides, all stars share {numbers['foreground_mag']:+.3f} ± {numbers['foreground_mag_std']:.3f} mag: dust nearer "
-        "than any of them, and the zero point of their reddenings."
-    )
+    shared = f"{signed(numbers['foreground_mag'])} ± {numbers['foreground_mag_std']:.3f} mag"
+    return f"{held}Besides, all stars share {shared}: dust nearer than any of them, and the zero point of their reddenings."
 
 
 def clouds_sentence(numbers: dict[str, Any]) -> str:
