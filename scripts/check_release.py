@@ -2,11 +2,11 @@
 
 Usage: python -m scripts.check_release OUT [--only NAME ...] [--skip NAME ...] [--again] [--list]
 
-Each step is a command of the Makefile; every result of the docs is a step of its own, and `results` stands for them all. OUT gets
-`results.json`, which is written after every step, the whole output of each step, NAME.log, and one page, `index.html`, that says what
-held. A step that held at this very commit is not run again unless asked (--again), so that a check that was stopped goes on; `--list`
-says what has held, and how many minutes each of the others takes on two idle cores, and runs nothing. Ends with 1 if anything did not
-hold. About twenty hours.
+Each step is a command of the Makefile; every result of the docs is a step of its own, and `results` stands for them all.
+OUT gets `results.json`, which is written after every step, the whole output of each step, NAME.log, and one page,
+`index.html`, that says what held. A step that held at this very commit is not run again unless asked (--again), so that
+a check that was stopped goes on; `--list` says what has held, and how many minutes each of the others takes on two idle
+cores, and runs nothing. Ends with 1 if anything did not hold. About twenty hours.
 """
 
 import argparse
@@ -121,7 +121,8 @@ def page(outcomes: dict[str, Outcome], steps: tuple[Step, ...] = STEPS) -> str:
         verdict = f"Not to be released: {', '.join(bad)} did not hold."
     elif missing:
         some = ", ".join(step.name for step in missing[:_NAMED]) + (" and others" if missing[_NAMED:] else "")
-        verdict = f"Not finished: {len(missing)} of {len(steps)} did not run yet ({some}), about {_hours(missing)}; all others held."
+        left = f"{len(missing)} of {len(steps)} did not run yet ({some}), about {_hours(missing)}"
+        verdict = f"Not finished: {left}; all others held."
     elif len(commits) > 1 or not all(outcome.clean for outcome in outcomes.values()):
         verdict = "All held, but not of one commit without changes: check again before a release."
     else:
