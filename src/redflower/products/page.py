@@ -205,9 +205,9 @@ def write_page(
         # On a narrow screen a wide figure is scrolled, not shrunk beyond reading.
         width = min(576, int(100 * figure.get_figwidth()))
         kind = "wide scrolled" if width > _PHONE_PX else "wide"
-        row = " class='whole'" if figure.get_figwidth() > _HALF_INCH else ""
+        place = " class='whole'" if figure.get_figwidth() > _HALF_INCH else ""
         parts.append(
-            f"<figure{row}><div class='{kind}'><img alt='{text}' style='--narrowest:{width}px' "
+            f"<figure{place}><div class='{kind}'><img alt='{text}' style='--narrowest:{width}px' "
             f"src='data:image/png;base64,{image}'></div>"
         )
         parts.append(f"<figcaption>{text}</figcaption></figure>")
