@@ -1,6 +1,7 @@
 """Files: written whole or not at all, what an output may not overwrite, and checksums."""
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Final
 
 from redflower.errors import InputError
 
+_LOG: Final = logging.getLogger(__name__)
 #: Hexadecimal digits of a checksum -> its kind.
 _KINDS: Final = {32: "md5", 64: "sha256"}
 _NAMES: Final = {"md5": "MD5", "sha256": "SHA-256"}
@@ -30,6 +32,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, path)
+        _LOG.info("wrote %s", path)
     finally:
         part.unlink(missing_ok=True)
 

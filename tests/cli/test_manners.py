@@ -91,6 +91,56 @@ def test_a_stop_says_what_is_kept_and_how_to_go_on(capsys, monkeypatch, tmp_path
     assert "not kept" not in err
 
 
+def test_quiet_and_verbose_may_stand_behind_the_command(capsys, monkeypatch, tmp_path) -> None:
+    assert run(capsys, monkeypatch, "simulate", tmp_path / "a.parquet", "--stars", 20, "--quiet")[2] == ""
+    progress._QUIET.clear()
+    handlers = logging.getLogger().handlers[:]
+    code, _, err = run(capsys, monkeypatch, "simulate", tmp_path / "b.parquet", "--stars", 20, "-v")
+    logging.getLogger().handlers[:] = handlers
+    assert code == 0
+    assert "b.parquet" in err
+    _, out, _ = run(capsys, monkeypatch, "infer", "--help")
+    assert "--quiet says errors and results only" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("infer", "a", "b", "--model", "m", "--workers", 0),
+            "infer --workers 0: it must be a whole number of at least 1.",
+        ),
+        (
+            ("sightline", "a", "b", "--max-clouds", 9),
+            "sightline --max-clouds 9: it must be a whole number from 0 to 8.",
+        ),
+        (("infer", "a", "b", "--model", "m", "--ebv-min", "x"), "infer --ebv-min x: it must be a number."),
+        (("prepare", "a", "b", "--for", "fun"), "prepare --for fun: it must be one of training, inference."),
+        (("infer", "a", "b"), "infer needs --model: name of a shipped model (redflower models) or a file."),
+        (("infer",), "infer needs STARS: prepared table (prepare --for inference)."),
+        (("infer", "a", "b", "--modle", "m"), "infer has no option --modle. Did you mean --model?"),
+        (("sightlin",), "there is no command 'sightlin'. Did you mean sightline?"),
+        (("infer", "a", "b", "c", "--model", "m"), "infer: got unexpected extra argument(s) (c)."),
+        (("infer", "a", "b", "--model"), "option '--model' requires an argument."),
+    ],
+)
+def test_what_is_typed_wrongly_is_one_error_like_all_others(capsys, monkeypatch, arguments, message) -> None:
+    code, out, err = run(capsys, monkeypatch, *arguments)
+    said = " ".join(err.split())
+    assert code == 2
+    assert said.startswith("error: ")
+    assert message in said
+    assert "--help`." in said
+    assert "Usage" not in out + err
+    assert len(said) < 300
+
+
+def test_nothing_asked_shows_the_help(capsys, monkeypatch) -> None:
+    code, out, err = run(capsys, monkeypatch)
+    assert code == 2
+    assert "infer" in out + err
+
+
 def test_completion_is_offered(capsys, monkeypatch) -> None:
     _, out, _ = run(capsys, monkeypatch, "--help")
     assert "--install-completion" in out

@@ -12,6 +12,7 @@ from redflower.platforms import available_bytes, compute_platform, cores, worker
 from redflower.posterior import InferenceSettings
 from redflower.workers import Work, Workers
 
+_LOG: Final = logging.getLogger(__name__)
 #: What a star takes of a core, about, by the fast engine and by chains of the default lengths. [ms]
 FAST_MS, NUTS_MS = 2.5, 130.0
 #: A worker's start takes this of a core: imports, and tracing of programs. It must have as much work. [s]
@@ -126,13 +127,16 @@ def shared_out(
     ------
     WorkerError : a task failed twice in workers.
     """
+    _LOG.info("the work is done by %s", "this process" if n_workers == 1 else f"{n_workers} processes")
     if n_workers == 1:
         work = start(*arguments)
         for key, payload in tasks:
             yield key, work(payload, partial(told, key))
+            _LOG.info("%s: done", what(key))
         return
     with started(start, arguments, n_workers) as workers:
         for outcome in workers.run(tasks, told):
             if outcome.problem is not None:
                 raise WorkerError(f"{what(outcome.key)} failed twice: {outcome.problem}.")
+            _LOG.info("%s: done", what(outcome.key))
             yield outcome.key, outcome.value

@@ -37,6 +37,9 @@ from redflower.progress import be_quiet, say
 from redflower.provenance import VERSION
 
 EXIT_INPUT = 2
+#: Options of every command; they may stand before it or behind it.
+SAYING = ("--quiet", "-q", "--verbose", "-v")
+EVERYWHERE = "With every command: --quiet says errors and results only, --verbose also what is done inside."
 
 app = typer.Typer(
     name="redflower",
@@ -71,8 +74,8 @@ for command in (
     models,
     cite,
 ):
-    app.command()(command)
-app.command(name="map")(sky_map)
+    app.command(epilog=EVERYWHERE)(command)
+app.command(name="map", epilog=EVERYWHERE)(sky_map)
 
 
 def _show_version(value: bool) -> None:
@@ -107,7 +110,7 @@ def main() -> None:
     """Run the command line; a user's error is one message on stderr and exit code 2."""
     keep_compiled_programs()
     try:
-        code = app(standalone_mode=False, prog_name="redflower")
+        code = app(args=_in_front(sys.argv[1:]), standalone_mode=False, prog_name="redflower")
     except RedflowerError as error:
         _refuse(str(error))
     except KeyboardInterrupt:
@@ -133,6 +136,13 @@ def main() -> None:
     if code == EXIT_STOPPED and not stop_was_told():
         say(f"stopped; {NOTHING_KEPT}")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_front(arguments: list[str]) -> list[str]:
+    """Move the options of every command in front of it, where typer looks for them."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    said = [one for one in arguments[:end] if one in SAYING]
+    return [*said, *(one for one in arguments[:end] if one not in SAYING), *arguments[end:]]
 
 
 def _refuse(message: str) -> NoReturn:

@@ -1,9 +1,11 @@
 """Model files: written whole, read by name or path, never running code."""
 
 import json
+import logging
 import struct
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -13,6 +15,7 @@ from redflower.files import written_whole
 from redflower.flow.model import FORMAT, FORMAT_VERSION, Model, model_from_parts, model_to_parts
 from redflower.platforms import compute_platform
 
+_LOG: Final = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
 #: What a damaged file says is shown up to this length. [character]
 _SHOWN_MAX = 300
@@ -100,7 +103,9 @@ def load_model(name_or_path: str | Path) -> Model:
                 f"load_model({str(path)!r}): format {header['format']!r} version {header['format_version']}; "
                 f"this redflower reads {FORMAT!r} up to version {FORMAT_VERSION}. Update redflower."
             )
-        return model_from_parts(arrays, header)
+        model = model_from_parts(arrays, header)
+        _LOG.info("model %s: %s", model.model_id, path)
+        return model
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError(
             f"load_model({str(path)!r}): the file is damaged: {type(error).__name__}: {_plain(error)}. "

@@ -1,6 +1,7 @@
 """From a file of stars to a file of posteriors, part by part, by as many processes as there are cores."""
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -39,6 +40,7 @@ from redflower.scale.parts import Failure, PartRecord, PartsFolder, is_whole, pa
 from redflower.scale.run_record import check_record, write_record
 from redflower.workers import peak_memory_bytes
 
+_LOG: Final = logging.getLogger(__name__)
 #: Parts that are damaged between their writing and their joining are done again so often.
 _MENDS: Final = 2
 
@@ -260,6 +262,7 @@ class _Run:
     def _finish(self, record: PartRecord, records: dict[int, PartRecord]) -> None:
         records[record.number] = record
         self._n_failed += sum(len(failure.source_id) for failure in record.failures)
+        _LOG.info("part %d: %d stars done", record.number, record.n_rows)
         self._tell(record.number, record.n_rows)
 
     def _tell(self, number: int, word: Any) -> None:

@@ -224,6 +224,7 @@ def _fetch_one(
     path.unlink(missing_ok=True)
     write_table(table, path)
     manifest.finish(tile.name, len(table), notes)
+    _LOG.info("tile %s: %d stars", tile.name, len(table))
     return len(table)
 
 

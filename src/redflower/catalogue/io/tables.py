@@ -108,6 +108,7 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
             "short, or is of another kind than its ending says; fetch or write it again."
         ) from problem
     table = tidied(table, path)
+    _LOG.info("read %s: %d rows", path, len(table))
     if columns is not None and table.colnames != list(columns):
         absent = [name for name in columns if name not in table.colnames]
         if absent:
