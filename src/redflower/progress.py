@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 from typing import Final, TypeAlias
 
 from rich.console import Console
@@ -37,8 +38,31 @@ class Steps:
         """Take up that an engine has tried some, and settled so many of them."""
 
 
+class _NotebookBar:
+    """A bar in the output of a notebook's cell; it goes when the work is done."""
+
+    def __init__(self, what: str) -> None:
+        from IPython.display import HTML, display
+
+        self._html, self._what = HTML, what
+        self._shown = display(HTML(self._text(0, None, "")), display_id=True)
+
+    def update(self, done: int, total: int | None, more: str) -> None:
+        """Show how many are done."""
+        self._shown.update(self._html(self._text(done, total, more)))
+
+    def stop(self) -> None:
+        """Remove the bar."""
+        self._shown.update(self._html(""))
+
+    def _text(self, done: int, total: int | None, more: str) -> str:
+        share = "" if total is None else f" value='{done}' max='{max(total, 1)}'"
+        number = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        return f"{escape(self._what)} <progress{share}></progress> {number} {escape(more)}"
+
+
 class Counter:
-    """Shows how far long work is: a bar on a terminal, plain lines elsewhere, nothing where it is not wanted.
+    """Shows how far long work is: a bar on a terminal and in a notebook, plain lines elsewhere, nothing where it is not wanted.
 
     Call it with the number done so far, and the total where that is not known at the start.
 
@@ -54,9 +78,12 @@ class Counter:
         self._first: tuple[int, float] | None = None
         self._last_said = ""
         self._bar: Progress | None = None
+        self._notebook: _NotebookBar | None = None
 
     def __enter__(self) -> "Counter":
-        if not _QUIET and sys.stderr.isatty():
+        if not _QUIET and in_notebook():
+            self._notebook = _NotebookBar(self._what)
+        elif not _QUIET and sys.stderr.isatty():
             columns = (
                 TextColumn(self._what),
                 BarColumn(),
@@ -71,6 +98,8 @@ class Counter:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if self._notebook is not None:
+            self._notebook.stop()
 
     def __call__(
         self, done: int, total: int | None = None, *, left_s: float | None = None, n_failed: int = 0
@@ -97,7 +126,9 @@ class Counter:
         said = [f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"] if rate > 0 else []
         said += [f"{n_failed:,} failed"] if n_failed else []
         said += [f"{duration(left_s)} left"] if left_s is not None and not is_last else []
-        if self._bar is not None:
+        if self._notebook is not None:
+            self._notebook.update(done, total, ", ".join(said))
+        elif self._bar is not None:
             self._bar.update(self._task, completed=done, total=total, more=", ".join(said))
         elif now - self._last > LINE_EVERY_S or is_last:
             number = f"{done:,}" if total is None else f"{done:,} of {total:,}"
@@ -175,4 +206,9 @@ def be_quiet() -> None:
 
 def somebody_looks() -> bool:
     """Return whether the output goes to a terminal or a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return sys.stderr.isatty() or in_notebook()
+
+
+def in_notebook() -> bool:
+    """Return whether a notebook's kernel runs this."""
+    return "ipykernel" in sys.modules

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -179,3 +180,25 @@ def test_progress_can_be_shown_called_or_silent(capsys) -> None:
         assert ("stars: 3 of 3" in said) == (wanted is True)
     assert seen == [3]
     assert np.sum(seen) == 3
+
+
+def test_a_notebook_has_a_bar_that_goes_when_all_is_done(monkeypatch, capsys) -> None:
+    pytest.importorskip("IPython")
+    shown: list[str] = []
+
+    class Output:
+        def update(self, content) -> None:
+            shown.append(content.data)
+
+    def display(content, **_) -> Output:
+        shown.append(content.data)
+        return Output()
+
+    monkeypatch.setitem(sys.modules, "ipykernel", object())
+    monkeypatch.setattr("IPython.display.display", display)
+    with progress.shown(None, "stars <b>", 300) as call:
+        call(30)
+        call(300)
+    assert "stars &lt;b&gt; <progress value='30' max='300'></progress> 30 of 300" in shown[1]
+    assert shown[-1] == ""
+    assert capsys.readouterr().err == ""

@@ -53,6 +53,9 @@ def field(
     draws: Annotated[int, typer.Option(help="Samples kept of each chain", min=2)] = 150,
     chains: Annotated[int, typer.Option(help="Independent chains", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT and its picture if they exist")
+    ] = False,
 ) -> None:
     """Infer the dust of a region, E(B-V) [mag] out to distances with samples, from all its stars at once."""
     from redflower.api.field_maps import make_field_map
@@ -63,7 +66,7 @@ def field(
     from redflower.products.field_file import write_field_map
     from redflower.products.field_map import OK
 
-    check_map_output(out, posteriors, "a map of a field")
+    check_map_output(out, posteriors, "a map of a field", overwrite=overwrite)
     distance_pc = None if distances is None else distances_of(distances)
     with told_when_stopped(lambda: STOPPED):
         found = make_field_map(

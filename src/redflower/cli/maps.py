@@ -6,15 +6,19 @@ from typing import Any
 from redflower.errors import InputError
 
 
-def check_map_output(out: Path, posteriors: Path, what: str) -> None:
+def check_map_output(out: Path, posteriors: Path, what: str, *, overwrite: bool) -> None:
     """Refuse, before any work, a map's path that cannot be written, or whose picture would replace something."""
     from redflower.catalogue import check_writable
     from redflower.files import check_outputs
 
     if out.suffix != ".fits":
         raise InputError(f"{out}: {what} is written as .fits.")
-    check_writable(out)
-    check_outputs({"the picture": out.with_suffix(".png")}, {"POSTERIORS": posteriors})
+    check_writable(out, overwrite=overwrite)
+    check_outputs(
+        {"OUT": out, "the picture": out.with_suffix(".png")},
+        {"POSTERIORS": posteriors},
+        replaced=("OUT", "the picture") if overwrite else (),
+    )
 
 
 def distances_of(text: str) -> list[float]:

@@ -23,6 +23,9 @@ def sky_map(
     max_clouds: Annotated[int, typer.Option(help="Largest number of clouds of a pixel", min=0, max=4)] = 2,
     workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT and its picture if they exist")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP)] = False,
 ) -> None:
     """Map mean E(B-V) [mag] out to chosen distances over the sky: every pixel is fitted as a sightline of its own."""
@@ -30,7 +33,7 @@ def sky_map(
     from redflower.api.sky_maps import make_sky_map
     from redflower.products.skymap import write_sky_map
 
-    check_map_output(out, posteriors, "a sky map")
+    check_map_output(out, posteriors, "a sky map", overwrite=overwrite)
     distance_pc = distances_of(distances)
     kept = KeptPieces(out.with_name(f"{out.name}.parts"), "map", resume=resume)
     with told_when_stopped(lambda: kept_pieces(kept, "pixels")), kept:
