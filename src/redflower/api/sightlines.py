@@ -1,6 +1,6 @@
 """Fit the dust along a line of sight to a table of posteriors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,7 @@ from redflower.products.sightline_tables import (
     profile_table,
     summary_of_fit,
 )
-from redflower.progress import ShowProgress, shown
+from redflower.progress import Counter, ShowProgress, TimeLeft, shown
 from redflower.provenance import META_KEY, VERSION
 from redflower.seeds import check_seed
 from redflower.sightline import (
@@ -38,6 +38,8 @@ from redflower.sightline import (
 #: Statuses whose densities are what the model says. At an edge of the reddening prior a density is cut off, which the
 #: fit knows; leaving such stars out would bias it.
 _STATUSES: Final = (Status.OK.value, Status.EDGE_OF_PRIOR.value)
+#: What the non-decreasing profile takes, where a fit of no cloud takes 1.2: about.
+_PROFILE_WORK: Final = 5.0
 _PASSED_ON: Final = (
     "source_id", "l", "b", "ebv_mean", "ebv_std", "distance_mean", "distance_std", "ebv_distance_corr", "status", "flags",
 )  # fmt: skip
@@ -62,6 +64,21 @@ def outlier_probabilities(posteriors: Table, rows: np.ndarray) -> np.ndarray | N
     if "p_outlier" not in posteriors.colnames:
         return None
     return np.asarray(posteriors["p_outlier"], dtype=float)[rows]
+
+
+def _with_time_left(call: Callable[..., None], max_clouds: int) -> Callable[[int], None]:
+    """Return what tells of the models done with the time left: more clouds take longer, and the profile of no clouds as well."""
+    work = [1.2 + 0.3 * n_clouds**2 for n_clouds in range(max_clouds + 1)] + [_PROFILE_WORK]
+    left = TimeLeft(sum(work))
+
+    def tell(n_done: int) -> None:
+        left_s = left.after(work[n_done - 1])
+        if isinstance(call, Counter):
+            call(n_done, len(work), left_s=left_s)
+        else:
+            call(n_done)
+
+    return tell
 
 
 def fit_posteriors(
@@ -140,7 +157,7 @@ def fit_posteriors(
             settings=settings,
             log_weight=log_weight,
             p_outlier=outlier_probabilities(posteriors, rows),
-            progress=call,
+            progress=None if call is None else _with_time_left(call, max_clouds),
         )
     stars = Table()
     for name in _PASSED_ON:
