@@ -50,6 +50,13 @@ def field(
             help="Allow the zero point to change with distance by about so much [mag per mag]", min=0.0
         ),
     ] = 0.0,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Map of the whole column to compare with, a HEALPix file or dustmaps:NAME, times a factor as in FILE*0.86; "
+            "may be given again"
+        ),
+    ] = None,
     draws: Annotated[int, typer.Option(help="Samples kept of each chain", min=2)] = 150,
     chains: Annotated[int, typer.Option(help="Independent chains", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
@@ -63,6 +70,7 @@ def field(
     from redflower.field.agreement import R_HAT_MAX
     from redflower.field.prior import FieldPrior
     from redflower.field.sampler import FieldSettings
+    from redflower.products.field_compare import compare_and_write
     from redflower.products.field_file import write_field_map
     from redflower.products.field_map import OK
 
@@ -82,6 +90,7 @@ def field(
             progress=True,
         )
     write_field_map(found, out)
+    others = compare_and_write(found, compare or [], out)
     picture = draw_beside(found, out)
     warn_of_verdict(found.verdict)
     flagged = int((found.flags != 0).sum())
@@ -112,4 +121,6 @@ def field(
         say(
             f"zero point of the reddenings of {name}: {zero.mean():+.4f} +- {zero.std():.4f} mag, not in the map"
         )
+    for sentence in others:
+        say(sentence)
     say(f"their picture is in {picture}")
