@@ -70,11 +70,17 @@ def field(
     from redflower.field.agreement import R_HAT_MAX
     from redflower.field.prior import FieldPrior
     from redflower.field.sampler import FieldSettings
+    from redflower.files import check_outputs
     from redflower.products.field_compare import compare_and_write
     from redflower.products.field_file import write_field_map
     from redflower.products.field_map import OK
+    from redflower.products.field_page import write_field_page
 
     check_map_output(out, posteriors, "a map of a field", overwrite=overwrite)
+    page = out.with_suffix(".html")
+    check_outputs(
+        {"the page": page}, {"POSTERIORS": posteriors}, replaced=("the page",) if overwrite else ()
+    )
     distance_pc = None if distances is None else distances_of(distances)
     with told_when_stopped(lambda: STOPPED):
         found = make_field_map(
@@ -92,6 +98,7 @@ def field(
     write_field_map(found, out)
     others = compare_and_write(found, compare or [], out)
     picture = draw_beside(found, out)
+    write_field_page(found, page, title=f"Dust of {out.stem}")
     warn_of_verdict(found.verdict)
     flagged = int((found.flags != 0).sum())
     say(
@@ -123,4 +130,4 @@ def field(
         )
     for sentence in others:
         say(sentence)
-    say(f"their picture is in {picture}")
+    say(f"their picture is in {picture}, slices through distance are in {page}")

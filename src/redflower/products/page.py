@@ -16,7 +16,7 @@ from redflower.calibrate.verdict import Verdict
 from redflower.files import written_whole
 from redflower.plot.style import save_figure
 
-_STYLE = (
+STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:72rem;margin:2rem auto;padding:0 1rem}"
     "h1{font-size:1.6rem;line-height:1.2}p{max-width:60rem}figure{margin:1.5rem 0}img{max-width:100%;height:auto}"
     ".facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:.8rem;margin:1rem 0}"
@@ -188,7 +188,7 @@ def write_page(
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{html.escape(title)}</h1>",
         _facts(facts),
         "" if isinstance(verdict, NotJudged) else verdict_block(verdict),
