@@ -78,9 +78,7 @@ def field(
 
     check_map_output(out, posteriors, "a map of a field", overwrite=overwrite)
     page = out.with_suffix(".html")
-    check_outputs(
-        {"the page": page}, {"POSTERIORS": posteriors}, replaced=("the page",) if overwrite else ()
-    )
+    check_outputs({"the page": page}, {"POSTERIORS": posteriors}, replaced=("the page",) if overwrite else ())
     distance_pc = None if distances is None else distances_of(distances)
     with told_when_stopped(lambda: STOPPED):
         found = make_field_map(
@@ -96,7 +94,7 @@ def field(
             progress=True,
         )
     write_field_map(found, out)
-    others = compare_and_write(found, compare or [], out)
+    others = compare_and_write(found, compare or [], out, overwrite=overwrite)
     picture = draw_beside(found, out)
     write_field_page(found, page, title=f"Dust of {out.stem}")
     warn_of_verdict(found.verdict)

@@ -162,7 +162,9 @@ def compare_with_map(
     )
 
 
-def compare_and_write(field: FieldMap, sources: Sequence[str], out: Path) -> list[str]:
+def compare_and_write(
+    field: FieldMap, sources: Sequence[str], out: Path, *, overwrite: bool = False
+) -> list[str]:
     """Compare a field's map with others, write a table of each beside the map, and return what was found in words.
 
     Parameters
@@ -170,6 +172,7 @@ def compare_and_write(field: FieldMap, sources: Sequence[str], out: Path) -> lis
     field : the map.
     sources : as ``FILE`` or ``FILE*FACTOR``.
     out : path of the field's map.
+    overwrite : whether to replace tables that are there.
     """
     said = []
     for source in sources:
@@ -183,10 +186,10 @@ def compare_and_write(field: FieldMap, sources: Sequence[str], out: Path) -> lis
         path = out.with_name(f"{out.stem}.{Path(file.removeprefix(PREFIX)).name.partition('.')[0]}.ecsv")
         try:
             found = compare_with_map(field, file, scale=scale, nside=min(NSIDE, field.nside))
+            write_table(found.table(), path, overwrite=overwrite)
         except InputError as problem:
             # The map has taken minutes and is written: a comparison that cannot be made does not undo that.
             said.append(f"no comparison with {source}: {problem}")
             continue
-        write_table(found.table(), path)
         said.append(f"{found.sentence()}; residuals in {path}")
     return said
