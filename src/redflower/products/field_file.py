@@ -42,7 +42,7 @@ def write_field_map(field: FieldMap, path: Path) -> None:
     ]
     table = healpix_table(columns, field.nside)
     table.header["REDFLOW"] = _FORMAT
-    table.header["STATUS"] = (field.status, "ok or not_converged: whether the samples are the posterior")
+    table.header["STATUS"] = (field.status, "whether the chains agree")
     keep_facts(table.header, field.verdict, numbers=field.numbers)
     samples = fits.ImageHDU(field.samples_mag.astype(np.float32), name="SAMPLES")
     samples.header["BUNIT"] = "mag"
