@@ -186,6 +186,7 @@ def prepare(
         scale_note,
         *notes_on_release(release),
         *bands.notes,
+        *(f"survey {survey.name} is a draft: {survey.draft}" for survey in chosen_surveys if survey.draft),
         *(dust.notes if dust else ()),
     ]
     without_g = int((~bands.observed[chosen, 0]).sum())
