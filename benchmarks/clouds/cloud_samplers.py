@@ -25,6 +25,7 @@ from benchmarks.results import recording, say, table  # noqa: E402
 from scipy.special import ndtr, ndtri  # noqa: E402
 
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG  # noqa: E402
+from redflower.posterior.fast.weights import pareto_k  # noqa: E402
 from redflower.sightline import DustPrior, fit_sightline, make_grid, star_cells  # noqa: E402
 from redflower.sightline.clouds import clouds_at  # noqa: E402
 from redflower.sightline.likelihood import StarSet  # noqa: E402
@@ -108,11 +109,17 @@ def jax_log_likelihood(stars: StarSet, prior: DustPrior, n_clouds: int) -> Calla
 
 
 def by_nautilus(posterior: Posterior, seed: int) -> tuple[float, float]:
-    """Run nautilus with a quarter of its usual live points, and a tenth of its usual draws."""
+    """Run nautilus with a quarter of its usual live points and networks, and a tenth of its usual draws."""
     from nautilus import Sampler
 
     sampler = Sampler(
-        lambda u: u, posterior.log_likelihood, n_dim=posterior.n_dim, n_live=500, vectorized=True, seed=seed
+        lambda u: u,
+        posterior.log_likelihood,
+        n_dim=posterior.n_dim,
+        n_live=500,
+        n_networks=1,
+        vectorized=True,
+        seed=seed,
     )
     sampler.run(n_eff=1000, verbose=False)
     return float(sampler.log_z), 0.0
@@ -201,6 +208,8 @@ LIBRARIES = {
 }
 #: Sightlines in a batch whose likelihoods are timed.
 BATCH = 400
+#: Stars and weights of each in the comparison of Pareto's k.
+N_PARETO, N_WEIGHTS = 200, 1000
 
 
 def likelihood_costs() -> list[dict]:
@@ -229,7 +238,28 @@ def likelihood_costs() -> list[dict]:
     return rows
 
 
-LIKELIHOOD, OWN, REFERENCE = "likelihood", "redflower", "redflower, four times the effort"
+def pareto_costs() -> list[dict]:
+    """Compare Pareto's k of importance weights with ArviZ's: of stars whose weights have tails from k = 0.1 to 1."""
+    import arviz
+
+    rng = np.random.default_rng(0)
+    true_k = np.linspace(0.1, 1.0, N_PARETO)
+    log_weight = true_k[:, None] * rng.exponential(size=(N_PARETO, N_WEIGHTS))
+    rows, found = [], {}
+    for name, compute in (
+        ("redflower", lambda: pareto_k(log_weight)),
+        ("ArviZ", lambda: np.asarray(arviz.psislw(log_weight)[1])),
+    ):
+        compute()
+        began = time.process_time()
+        found[name] = np.asarray(compute())
+        error = found[name] - true_k
+        rows.append({"of": name, "milliseconds": 1e3 * (time.process_time() - began) / N_PARETO,
+                     "mean": float(error.mean()), "scatter": float(error.std())})  # fmt: skip
+    return rows
+
+
+LIKELIHOOD, PARETO, OWN, REFERENCE = "likelihood", "pareto", "redflower", "redflower, four times the effort"
 
 
 def own(density, seed: int, settings: TemperingSettings) -> list[dict]:
@@ -295,7 +325,8 @@ def summary(records: list[dict]) -> None:
         f"{MISSED_NAT:.0f} nat too low. Processor time of one posterior without compilation, mean."
     )
     costs = [r for r in records if r["name"] == LIKELIHOOD]
-    records = [r for r in records if r["name"] != LIKELIHOOD]
+    tails = [r for r in records if r["name"] == PARETO]
+    records = [r for r in records if r["name"] not in (LIKELIHOOD, PARETO)]
     reference = {(r["case"], r["clouds"]): r["log_evidence"] for r in records if r["name"] == REFERENCE}
     rows = table(
         {"sampler": "", "clouds": "d", "runs": "d", "mean": "+.2f", "scatter": ".2f", "missed": "d", "likelihoods": ",",
@@ -325,6 +356,12 @@ def summary(records: list[dict]) -> None:
     )
     for form in dict.fromkeys(r["form"] for r in costs):
         times.row(form, *(r["microseconds"] for r in costs if r["form"] == form))
+    say(
+        f"Pareto's k of {N_PARETO} stars of {N_WEIGHTS:,} weights, whose tails have k from 0.1 to 1: found less true."
+    )
+    rows = table({"Pareto's k": "", "mean": "+.3f", "scatter": ".3f", "processor time of a star [ms]": ".3f"})
+    for r in tails:
+        rows.row(r["of"], r["mean"], r["scatter"], r["milliseconds"])
 
 
 def main() -> None:
@@ -348,6 +385,7 @@ def main() -> None:
         if arguments.only is None:
             with arguments.out.open("a") as file:
                 file.writelines(json.dumps({"name": LIKELIHOOD, **row}) + "\n" for row in likelihood_costs())
+                file.writelines(json.dumps({"name": PARETO, **row}) + "\n" for row in pareto_costs())
     if arguments.only is None:
         with recording("cloud-samplers", seed=100):
             summary([json.loads(line) for line in arguments.out.read_text().splitlines()])

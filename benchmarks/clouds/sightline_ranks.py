@@ -214,6 +214,7 @@ def main() -> None:
         if arguments.out.exists()
         else []
     )
+    done = [r for r in done if r["k"] < arguments.count]
     if not arguments.summary:
         left = sorted(set(range(arguments.count)) - {r["k"] for r in done})
         with ProcessPoolExecutor(arguments.workers) as pool, arguments.out.open("a") as file:

@@ -107,6 +107,7 @@ def main() -> None:
         if arguments.out.exists()
         else []
     )
+    done = [r for r in done if r["k"] < arguments.count * len(SECOND_MAG)]
     if not arguments.summary:
         left = sorted(set(range(arguments.count * len(SECOND_MAG))) - {r["k"] for r in done})
         with ProcessPoolExecutor(arguments.workers) as pool, arguments.out.open("a") as file:
