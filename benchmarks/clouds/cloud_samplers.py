@@ -322,7 +322,8 @@ def summary(records: list[dict]) -> None:
     say(
         f"Posteriors of 1, 2 and 3 clouds, of sightlines of {stars} stars with two clouds. ln evidence less that of the "
         f"reference, nat: mean, and scatter from run to run. A place is missed where the evidence is more than "
-        f"{MISSED_NAT:.0f} nat too low. Processor time of one posterior without compilation, mean."
+        f"{MISSED_NAT:.0f} nat too low. Processor time of one posterior without compilation, mean. "
+        "A sampler that was stopped before all its runs has fewer."
     )
     costs = [r for r in records if r["name"] == LIKELIHOOD]
     tails = [r for r in records if r["name"] == PARETO]

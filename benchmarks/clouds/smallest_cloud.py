@@ -57,7 +57,7 @@ def summary(records: list[dict]) -> None:
     rows = table(
         {"second cloud [mag]": ".3f", "sightlines": "d", "mean P(N >= 2)": ".2f", "P(N >= 2) > 0.5": ".2f",
          "P(N >= 2) > 0.9": ".2f",
-         "rise from 700 to 2,500 pc [mag]": ".4f", "its scatter [mag]": ".4f", "limit on a second cloud, 95 % [mag]": ".3f"}
+         "rise from 700 to 2,500 pc [mag]": ".4f", "its scatter [mag]": ".4f", "second strongest cloud below, 95 % [mag]": ".3f"}
     )  # fmt: skip
     shares = []
     for ebv_mag in SECOND_MAG:
