@@ -22,6 +22,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,26 @@ FORBIDDEN = (
     "ctypes.dlopen",    "webbrowser.open", "urllib.Request",
 )  # fmt: skip
 SECRET = "not-for-strangers"
+#: What the unfinished run was asked whose parts are taken up.
+REQUEST = {"input": "a", "sha256": "b", "model": "c"}
 
 
 def readers() -> dict[str, Callable[[Path], Any]]:
     """What reads each kind of file."""
     import redflower
+    from redflower.catalogue.law_file import named_law
     from redflower.catalogue.maps.dust_map import read_dust_map
     from redflower.catalogue.maps.selection_file import read_selection
     from redflower.catalogue.reading.column_map import read_column_map
     from redflower.catalogue.releases_file import read_releases
+    from redflower.scale.parts import PartsFolder
     from redflower.scale.run_record import read_runs
+
+    def resume(path: Path) -> None:
+        """Take up the parts of an unfinished run."""
+        with PartsFolder(path.parent, REQUEST, resume=True) as kept:
+            kept.noted()
+            kept.records()
 
     return {
         "model": redflower.load_model,
@@ -59,16 +70,39 @@ def readers() -> dict[str, Callable[[Path], Any]]:
         "distance prior": redflower.read_distance_prior,
         "dust map": read_dust_map,
         "sky map": redflower.read_sky_map,
+        "field map": redflower.read_field_map,
+        "extinction law": named_law,
         "selection": read_selection,
         "run record": lambda path: read_runs(path.parent),
+        "manifest of parts": resume,
+        "record of a part": with_manifest(resume),
     }
 
 
 NAMES = {
     "model": "m.safetensors", "offsets": "offsets.json", "column map": "columns.toml", "survey releases": "releases.toml",
     "distance prior": "prior.csv", "dust map": "dust.fits", "sky map": "sky.fits", "selection": "selection.safetensors",
-    "run record": "out.parquet.run.json",
+    "run record": "out.parquet.run.json", "field map": "field.fits", "extinction law": "law.toml",
+    "manifest of parts": "manifest.json", "record of a part": "done-000000.json",
 }  # fmt: skip
+
+
+def with_manifest(reader: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """Put a good manifest beside a file before it is read."""
+
+    def read(path: Path) -> Any:
+        (path.parent / NAMES["manifest of parts"]).write_text(json.dumps(manifest()))
+        return reader(path)
+
+    return read
+
+
+def manifest() -> dict[str, Any]:
+    """The manifest of an unfinished run."""
+    from redflower.provenance import VERSION
+    from redflower.scale.parts import FORMAT
+
+    return {"format": FORMAT, "redflower": VERSION, "request": REQUEST}
 
 
 def name_of(kind: str) -> str:
@@ -83,10 +117,14 @@ def make_good(folder: Path) -> None:
     from astropy.table import Table
 
     import redflower
+    from redflower.bands import BANDS
     from redflower.catalogue.maps.selection import SelectionCounts, build_selection
     from redflower.catalogue.maps.selection_file import write_selection
     from redflower.flow.model_file import shipped_models
+    from redflower.products.field_file import write_field_map
+    from redflower.products.field_map import FieldMap
     from redflower.products.skymap import SkyMap, write_sky_map
+    from redflower.scale.parts import Failure, PartRecord
     from redflower.scale.run_record import write_record
 
     shutil.copy(shipped_models()["mock-sky"], folder / NAMES["model"])
@@ -126,6 +164,18 @@ def make_good(folder: Path) -> None:
         folder / NAMES["sky map"],
     )
     write_selection(build_selection(counts), folder / NAMES["selection"])
+    write_field_map(
+        FieldMap(64, np.array([7]), np.array([300.0, 900.0]), np.full((3, 1, 2), 0.05), np.zeros((3, 1)), ("ALL",),
+                 np.array([40]), np.ones(1), np.full((1, 2), 0.5), {}),
+        folder / NAMES["field map"],
+    )  # fmt: skip
+    coefficients = ", ".join(f"{band.label} = {2.0 - 0.1 * k}" for k, band in enumerate(BANDS))
+    (folder / NAMES["extinction law"]).write_text(f"coefficients = {{{coefficients}}}\n")
+    (folder / NAMES["manifest of parts"]).write_text(json.dumps(manifest()))
+    part = PartRecord(
+        0, 8, 1, "0" * 64, {"ok": 8}, {"fast": 8}, (Failure(0, (1, 2), "why"),), {"fit": {"n": 1}}
+    )
+    (folder / NAMES["record of a part"]).write_text(json.dumps(asdict(part)))
     out = folder / "out.parquet"
     out.write_bytes(b"x")
     content = {
@@ -289,6 +339,8 @@ def attacks(folder: Path, good: Path) -> dict[str, tuple[str, bytes]]:
         "deep JSON as offsets": ("offsets", deep.encode()),
         "deep JSON as a record": ("run record", deep.encode()),
         "deep TOML as a column map": ("column map", b"a = " + deep.encode()),
+        "deep TOML as an extinction law": ("extinction law", b"a = " + deep.encode()),
+        "deep JSON as a manifest": ("manifest of parts", deep.encode()),
         "a number of a million digits": ("run record", b'{"format": "redflower-run-1", "n_stars": ' + b"9" * 1_000_000 + b"}"),
     }  # fmt: skip
 
@@ -352,6 +404,7 @@ def child(kind: str, good: Path, first: int, n_inputs: int) -> None:
                 "offsets",
                 "selection",
                 "column map",
+                "record of a part",  # which takes a damaged one away
             ) else None
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from redflower.posterior import NutsSettings as NutsSettings
     from redflower.products.field_file import read_field_map as read_field_map
     from redflower.products.skymap import read_sky_map as read_sky_map
+    from redflower.scale.hats.lazy import infer_lsdb as infer_lsdb
     from redflower.scale.run import run as run
     from redflower.sightline import DustPrior as DustPrior
     from redflower.simulate import simulate_stars as simulate  # noqa: F401

@@ -222,6 +222,23 @@ def file_sha256(path: "str | Path") -> str:
     return file_checksum(path, "sha256")
 
 
+def folder_sha256(folder: Path) -> str:
+    """Compute the checksum of a folder: SHA-256 of the names and the checksums of all files in it; links are left out."""
+    total = hashlib.sha256()
+    for path in _files_in(folder):
+        total.update(f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files in a folder; links are left out. [byte]"""
+    return sum(path.stat().st_size for path in _files_in(folder))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
 def verify_file(path: "str | Path", checksum: str) -> str:
     """Compare a file with the MD5 or SHA-256 that its publisher states; returns the checksum with its kind.
 

@@ -40,7 +40,7 @@ def named_law(name_or_path: "str | Path", bands: BandSet | None = None) -> Extin
         spec = tomllib.loads(content) if path.suffix.lower() == ".toml" else json.loads(content)
     except OSError as problem:
         raise InputError(f"--law {path} cannot be read: {problem.strerror or problem}.") from None
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise InputError(f"--law {path} is not {path.suffix[1:].upper()}: {problem}.") from None
     try:
         bands = bands or _bands_of(spec)

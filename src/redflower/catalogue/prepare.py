@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -15,8 +15,9 @@ from redflower.catalogue.assemble import assembled_table, without_used_up
 from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
-from redflower.catalogue.maps.dustmaps_map import QueriedMap, open_dust_map
+from redflower.catalogue.maps.dustmaps_map import QueriedMap
 from redflower.catalogue.maps.selection_counts import SelectionCounts
+from redflower.catalogue.prepare_request import PrepareRequest
 from redflower.catalogue.prepared import (
     FURTHER_NAMES,
     PREPARED_NAMES,
@@ -146,28 +147,59 @@ def prepare(
     >>> prepared.report.purpose
     'inference'
     """
-    if purpose not in get_args(Purpose):
-        raise InputError(f"prepare(purpose) must be 'training' or 'inference'; got {purpose!r}.")
-    limits = limits or QualityLimits()
-    if not ebv_max_mag > 0:
-        raise InputError(f"ebv_max_mag must be positive; got {ebv_max_mag!r}.")
-    if ebv_map_checksum is not None and not isinstance(ebv_map, (str, Path)):
-        raise InputError("prepare: ebv_map_checksum is of the dust map's file; ebv_map names none.")
-    dust = (
-        open_dust_map(ebv_map, scale=ebv_map_scale, checksum=ebv_map_checksum)
-        if isinstance(ebv_map, (str, Path))
-        else ebv_map
+    request = PrepareRequest(
+        purpose=purpose,
+        columns=columns,
+        photometry=photometry,
+        limits=limits or QualityLimits(),
+        zero_point=zero_point,
+        ebv_map=ebv_map,
+        ebv_map_scale=ebv_map_scale,
+        ebv_map_checksum=ebv_map_checksum,
+        ebv_max_mag=ebv_max_mag,
+        duplicates=duplicates,
+        keep=tuple(keep),
+        surveys=tuple(one if isinstance(one, Survey) else survey_named(one) for one in surveys),
     )
-    named = [survey if isinstance(survey, Survey) else survey_named(survey) for survey in surveys]
-    chosen_surveys = read_surveys(named)
-    column_map = _with_kept(columns, keep, chosen_surveys)
-    raw = read_stars(stars, column_map, duplicates=duplicates)
+    prepared = prepare_stars(stars, request, count_selection=count_selection)
+    report = prepared.report
+    if not report.n_after:
+        last = next(cut for cut in report.cuts if cut.after == 0)
+        raise InputError(
+            f"no star is left for {purpose}: the cut on {last.name} ({last.condition}) took the last "
+            f"{last.before} of {report.n_before}.\n{report.text()}"
+        )
+    return prepared
+
+
+def prepare_stars(
+    stars: "str | Path | Table",
+    request: PrepareRequest,
+    *,
+    count_selection: bool = False,
+    judged: bool = True,
+) -> PreparedStars:
+    """Prepare stars as `prepare` does, where none may be left too.
+
+    Parameters
+    ----------
+    stars : a raw table, or some rows of a larger one.
+    request : what is asked.
+    count_selection : as of `prepare`.
+    judged : as of `redflower.catalogue.read_stars`.
+    """
+    request = request.with_map_open()
+    purpose, limits, keep, ebv_max_mag = request.purpose, request.limits, request.keep, request.ebv_max_mag
+    dust: DustMap | QueriedMap | None = request.ebv_map  # type: ignore[assignment]  # it is open
+    chosen_surveys = read_surveys(request.surveys)
+    column_map = _with_kept(request.columns, keep, chosen_surveys)
+    raw = read_stars(stars, column_map, duplicates=request.duplicates, judged=judged)
     if purpose == "training":
-        _check_can_train(raw)
-    scale, scale_note = photometric_scale(raw, photometry)
-    release = gaia_release(raw, scale, stated=photometry is not None)
+        _check_can_train(raw, judged=judged)
+    scale, scale_note = photometric_scale(raw, request.photometry)
+    release = gaia_release(raw, scale, stated=request.photometry is not None)
     check_named_cuts(raw.colnames, limits, release, raw.meta[META_KEY]["input"]["file"])
-    zero = parallax_zero_point(raw, zero_point, release)
+    zero = parallax_zero_point(raw, request.zero_point, release, judged=judged)
     parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
     bands = clean_photometry(raw, limits, chosen_surveys)
     scale = scale.stating({s.survey: s.release for s in chosen_surveys if s.survey in bands.bands.surveys})
@@ -175,7 +207,9 @@ def prepare(
     if dust is not None:
         ebv_map_mag = dust.lookup(*(as_floats(raw, name) for name in ("ra", "dec", "l", "b")))
 
-    conditions = list(quality_cuts(raw, bands, parallax_mas, limits, purpose))
+    conditions = list(
+        quality_cuts(raw, bands, parallax_mas, limits, purpose, solutions_told=request.solutions_told)
+    )
     if purpose == "training" and dust is not None and ebv_map_mag is not None:
         with np.errstate(invalid="ignore"):
             clear = np.asarray(ebv_map_mag < ebv_max_mag)
@@ -202,23 +236,20 @@ def prepare(
         notes=tuple(notes),
         band_cuts=bands.cuts,
     )
-    if not chosen.any():
-        last = next(cut for cut in cuts if cut.after == 0)
-        raise InputError(
-            f"no star is left for {purpose}: the cut on {last.name} ({last.condition}) took the last "
-            f"{last.before} of {len(raw)}.\n{report.text()}"
-        )
-    counts = count_parent(raw, conditions, chosen, limits) if count_selection else None
+    counts = count_parent(raw, conditions, chosen, limits) if count_selection and chosen.any() else None
     flags, lost = quality_flags(raw, limits, release), left_out_stars(raw, conditions)
     raw = without_used_up(raw, keep, (column_map or ColumnMap()).schema)
     table = assembled_table(raw, chosen, bands, parallax_mas, parallax_error_mas, zero, ebv_map_mag, flags)
-    report = replace(report, summary=summarise(table, bands.bands))
+    if judged and chosen.any():
+        report = replace(report, summary=summarise(table, bands.bands))
     settings = {
         "limits": asdict(limits),
-        "zero_point": zero_point if isinstance(zero_point, str) else float(zero_point),
+        "zero_point": request.zero_point
+        if isinstance(request.zero_point, str)
+        else float(request.zero_point),
         "ebv_map": {"file": dust.name, "sha256": dust.sha256, "scale": dust.scale} if dust else None,
         "ebv_max_mag": ebv_max_mag if dust and purpose == "training" else None,
-        "duplicates": duplicates,
+        "duplicates": request.duplicates,
     }
     table.meta[META_KEY] = _provenance(raw, purpose, scale, release, settings, report)
     further = [band.as_spec() for band in bands.bands if band.survey not in STANDARD_SURVEYS]
@@ -227,9 +258,9 @@ def prepare(
     return PreparedStars(table=table, report=report, counts=counts, dust=dust, left_out=lost)
 
 
-def _check_can_train(raw: Table) -> None:
+def _check_can_train(raw: Table, *, judged: bool) -> None:
     """Refuse a table without parallaxes or without G."""
-    if not np.isfinite(as_floats(raw, "parallax")).any():
+    if judged and not np.isfinite(as_floats(raw, "parallax")).any():
         raise InputError(
             "training needs parallaxes, and the table has none (columns parallax, parallax_error)."
         )

@@ -1,11 +1,19 @@
 """`redflower infer`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from redflower.cli.options import LAW_HELP, WITHOUT_HELP, WORKERS_HELP, listed
+from redflower.cli.options import (
+    LAW_HELP,
+    RESUME_HELP,
+    SCHEDULER_HELP,
+    WITHOUT_HELP,
+    WORKERS_HELP,
+    listed,
+    refuse_options,
+)
 from redflower.cli.progress import counter, say, show_verdict
 from redflower.cli.stops import told_when_stopped
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, OUTLIER_SHARE
@@ -24,9 +32,17 @@ NOTHING_INFERRED = ("nonfinite", "no_bands", "outside_limits", "failed")
 
 
 def infer(
-    stars: Annotated[Path, typer.Argument(help="Prepared table (prepare --for inference)")],
+    stars: Annotated[
+        str,
+        typer.Argument(
+            help="Prepared table (prepare --for inference), or a prepared HATS catalogue: folder or hats:// address"
+        ),
+    ],
     out: Annotated[
-        Path, typer.Argument(help="Table to write, a row per star: .parquet .fits .ecsv .vot .csv")
+        Path,
+        typer.Argument(
+            help="Table to write, a row per star: .parquet .fits .ecsv .vot .csv; for HATS the folder of a catalogue"
+        ),
     ],
     model: Annotated[str, typer.Option(help="Name of a shipped model (redflower models) or a file")],
     engine: Annotated[
@@ -99,6 +115,7 @@ def infer(
     ] = False,
     seed: Annotated[int, typer.Option(help="Added to each star's own seed, its source_id")] = 0,
     workers: Annotated[int | None, typer.Option(help=WORKERS_HELP, min=1)] = None,
+    scheduler: Annotated[str | None, typer.Option(help=SCHEDULER_HELP)] = None,
     part_rows: Annotated[
         int | None,
         typer.Option(
@@ -107,17 +124,15 @@ def infer(
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted run from its finished parts")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP)] = False,
 ) -> None:
     """Infer E(B-V) and distance of every star: means, deviations, quantiles, evidence, status, flags."""
     from redflower.api.statuses import describe_statuses
+    from redflower.catalogue.io.hats import is_hats
     from redflower.catalogue.maps.distance_prior import named_distance_prior
     from redflower.flow import load_model
     from redflower.photometric_offsets import read_offsets
     from redflower.posterior import PAPER_SETTINGS, FastSettings, InferenceSettings, NutsSettings
-    from redflower.scale import infer_file
 
     nuts = PAPER_SETTINGS if paper else NutsSettings(n_chains=chains, n_warmup=warmup, n_draws=draws)
     settings = InferenceSettings(
@@ -135,13 +150,21 @@ def infer(
     chosen = load_model(model) if law is None else _with_law(load_model(model), law)
     prior = named_distance_prior(distance_prior) if distance_prior else None
     with told_when_stopped(lambda: _kept(out)), counter("stars", None) as progress:
-        report = infer_file(
-            stars, out, chosen,
-            settings=settings, distance_prior=prior, photometry=photometry,
-            offsets=read_offsets(offsets) if offsets else None, keep=listed(keep), without=listed(without),
-            resume=resume, overwrite=overwrite,
-            part_rows=part_rows, workers=workers, estimate=say, progress=progress,
-        )  # fmt: skip
+        asked: dict[str, Any] = {
+            "settings": settings, "distance_prior": prior, "photometry": photometry,
+            "offsets": read_offsets(offsets) if offsets else None, "keep": listed(keep), "without": listed(without),
+            "resume": resume, "overwrite": overwrite, "workers": workers, "progress": progress,
+        }  # fmt: skip
+        if is_hats(stars):
+            from redflower.scale import infer_hats
+
+            refuse_options("a HATS catalogue, which has partitions", {"--part-rows": part_rows})
+            report = infer_hats(stars, out, chosen, scheduler=scheduler, **asked)
+        else:
+            from redflower.scale import infer_file
+
+            refuse_options("a table; it takes a HATS catalogue", {"--scheduler": scheduler})
+            report = infer_file(stars, out, chosen, part_rows=part_rows, estimate=say, **asked)
     say(f"{report.n_stars:,} stars written to {out}")
     for line in report.moved:
         say(f"photometry: {line}")
@@ -171,6 +194,8 @@ def _with_law(model: "Model", law: str) -> "Model":
 def _named(failure: "Failure") -> str:
     """Say which stars failed, and why."""
     ids = failure.source_id
+    if not ids:
+        return f"failed: {failure.message}"
     more = "" if len(ids) <= NAMED else f" and {len(ids) - NAMED:,} more"
     stars = f"star {ids[0]}" if len(ids) == 1 else f"{len(ids):,} stars"
     named = "" if len(ids) == 1 else f" ({', '.join(map(str, ids[:NAMED]))}{more})"

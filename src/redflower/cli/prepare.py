@@ -1,22 +1,35 @@
 """`redflower prepare`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
-from redflower.cli.options import listed
-from redflower.cli.progress import say
+from redflower.cli.options import RESUME_HELP, SCHEDULER_HELP, WORKERS_HELP, listed, refuse_options
+from redflower.cli.progress import counter, say
+from redflower.cli.stops import told_when_stopped
 from redflower.constants import LATITUDE_MIN_DEG, TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
-from redflower.files import check_new_files, check_outputs
+from redflower.files import check_new_file, check_new_files, check_outputs
 from redflower.provenance import META_KEY
+
+EXIT_SOME_FAILED = 1
 
 
 def prepare(
-    raw: Annotated[Path, typer.Argument(help="Table of stars in Gaia-archive columns")],
-    out: Annotated[Path, typer.Argument(help="Prepared table to write: .parquet .fits .ecsv .vot .csv")],
+    raw: Annotated[
+        str,
+        typer.Argument(
+            help="Table of stars in Gaia-archive columns, or a HATS catalogue: folder or hats:// address"
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="Prepared table to write: .parquet .fits .ecsv .vot .csv; for HATS the folder of a catalogue"
+        ),
+    ],
     purpose: Annotated[
         Literal["training", "inference"], typer.Option("--for", help="What the stars are for")
     ],
@@ -127,12 +140,47 @@ def prepare(
         Path | None,
         typer.Option(help="Folder for figures of the sample: colours, coverage, RUWE, limits, sky"),
     ] = None,
+    workers: Annotated[int | None, typer.Option(help=f"HATS only: {WORKERS_HELP}", min=1)] = None,
+    scheduler: Annotated[str | None, typer.Option(help=SCHEDULER_HELP)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help=f"HATS only: {RESUME_HELP}")] = False,
 ) -> None:
     """Cut, correct and clean a table of stars for training or inference; a count after every cut."""
     from redflower.catalogue import QualityLimits, write_table
     from redflower.catalogue import prepare as prepare_table
+    from redflower.catalogue.io.hats import is_hats
     from redflower.catalogue.quality.named_cuts import with_cuts
 
+    limits = QualityLimits(
+        g_bright_mag=g_bright,
+        g_faint_mag=g_faint,
+        latitude_min_deg=latitude,
+        parallax_min_mas=parallax_min,
+        ps1_rank_max=ps1_rank,
+        complete_to=complete,  # type: ignore[arg-type]  # checked inside
+    )
+    limits = with_cuts(limits, with_cut or ())
+    asked: dict[str, Any] = {
+        "purpose": purpose, "columns": columns, "photometry": photometry, "limits": limits,
+        "zero_point": _zero_point(zero_point), "ebv_map": ebv_map, "ebv_map_scale": ebv_map_scale,
+        "ebv_map_checksum": ebv_map_checksum, "ebv_max_mag": ebv_max,
+        "duplicates": "keep_first" if keep_first else "error", "keep": listed(keep), "surveys": survey or (),
+    }  # fmt: skip
+    if is_hats(raw):
+        unused = {
+            "--left-out": left_out,
+            "--selection": selection,
+            "--figures": figures,
+            "--write-columns": write_columns,
+        }
+        refuse_options("a HATS catalogue, which is never held as a whole", unused)
+        _prepare_hats(
+            raw, out, asked, report, resume=resume, overwrite=overwrite, workers=workers, scheduler=scheduler
+        )
+        return
+    refuse_options(
+        "a table; it takes a HATS catalogue",
+        {"--workers": workers, "--scheduler": scheduler, "--resume": resume},
+    )
     files = {
         "OUT": out,
         "--report": report,
@@ -147,31 +195,7 @@ def prepare(
 
         write_map(raw, write_columns, columns)
         say(f"a column map to fill in is in {write_columns}")
-    limits = QualityLimits(
-        g_bright_mag=g_bright,
-        g_faint_mag=g_faint,
-        latitude_min_deg=latitude,
-        parallax_min_mas=parallax_min,
-        ps1_rank_max=ps1_rank,
-        complete_to=complete,  # type: ignore[arg-type]  # checked inside
-    )
-    limits = with_cuts(limits, with_cut or ())
-    prepared = prepare_table(
-        raw,
-        purpose=purpose,
-        columns=columns,
-        photometry=photometry,
-        limits=limits,
-        zero_point=_zero_point(zero_point),  # type: ignore[arg-type]  # checked inside
-        ebv_map=ebv_map,
-        ebv_map_scale=ebv_map_scale,
-        ebv_map_checksum=ebv_map_checksum,
-        ebv_max_mag=ebv_max,
-        duplicates="keep_first" if keep_first else "error",
-        keep=listed(keep),
-        count_selection=selection is not None,
-        surveys=survey or (),
-    )
+    prepared = prepare_table(raw, **asked, count_selection=selection is not None)
     write_table(prepared.table, out, overwrite=overwrite)
     if left_out is not None and prepared.left_out is not None:
         write_table(prepared.left_out, left_out)
@@ -193,10 +217,46 @@ def prepare(
         write_figures(figures, prepared, limits, ebv_max, None if cells is None else cells.function())
 
 
+def _prepare_hats(
+    raw: str, out: Path, asked: dict[str, Any], report: Path | None, *, resume: bool, overwrite: bool, workers: int | None,
+    scheduler: str | None,
+) -> None:  # fmt: skip
+    """Prepare a HATS catalogue, and say what became of it."""
+    from redflower.catalogue.prepare_request import PrepareRequest
+    from redflower.scale import prepare_hats, rows_kept
+    from redflower.surveys import survey_named
+
+    if report is not None:
+        check_new_file(report, "--report")
+
+    request = PrepareRequest(**{**asked, "surveys": tuple(survey_named(one) for one in asked["surveys"])})
+
+    def kept() -> str:
+        rows, folder = rows_kept(out)
+        return f"{rows:,} prepared stars are kept in {folder}. Go on: the same command with --resume."
+
+    with told_when_stopped(kept), counter("stars", None) as progress:
+        done = prepare_hats(
+            raw, out, request, resume=resume, overwrite=overwrite, workers=workers, scheduler=scheduler,
+            progress=progress,
+        )  # fmt: skip
+    if report is not None:
+        done.report.write_json(report)
+    Console(highlight=False, soft_wrap=True).print(done.report.text(), markup=False)
+    say(f"{done.report.n_after:,} stars written to {out}")
+    for failure in done.failures:
+        say(f"failed: {failure.message}")
+    if done.failures:
+        say(
+            f"try them again: the same command with --resume; the others are in {out}, and their records in {out}.parts"
+        )
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
 def _check_outputs(
     outputs: dict[str, Path],
     *,
-    raw: Path,
+    raw: str,
     columns: Path | None,
     ebv_map: str | None,
     figures: Path | None,
@@ -216,7 +276,7 @@ def _check_outputs(
     dust_file = split_column(ebv_map)[0] if ebv_map is not None and not ebv_map.startswith(PREFIX) else None
     check_outputs(
         outputs,
-        {"RAW": raw, "--columns": columns, "--ebv-map": dust_file},
+        {"RAW": Path(raw), "--columns": columns, "--ebv-map": dust_file},
         replaced=("OUT",) if overwrite else (),
     )
     if figures is not None:

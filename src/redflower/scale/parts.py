@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,8 @@ from redflower.scale.lock import Lock
 
 MANIFEST: Final = "manifest.json"
 LOCK: Final = "lock"
+#: Folder in which a HATS catalogue is until it is whole.
+CATALOGUE: Final = "catalogue"
 FORMAT: Final = "redflower-parts-1"
 _LOG: Final = logging.getLogger(__name__)
 #: A record that names two million failed stars has less than this. [byte]
@@ -52,7 +54,9 @@ class PartRecord:
     number, n_rows : of the part.
     n_bytes, sha256 : of its file.
     statuses, engines : stars by status word and by engine.
-    failures : stars in it that failed; such a part is tried again by a resumed run.
+    failures : stars in it that failed; such a part is tried again by a resumed run. A failure that names no star is of the
+        whole part, which could not be read.
+    told : what the part tells the whole, as JSON has it.
     """
 
     number: int
@@ -62,6 +66,7 @@ class PartRecord:
     statuses: dict[str, int]
     engines: dict[str, int]
     failures: tuple[Failure, ...] = ()
+    told: dict[str, Any] | None = None
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -73,32 +78,50 @@ def _record_path(folder: Path, number: int) -> Path:
     return folder / f"done-{number:06d}.json"
 
 
-def keep_part(folder: Path, number: int, table: Table, failures: Sequence[Failure] = ()) -> PartRecord:
-    """Write a part whole, then its record: a part without one is not finished.
+def keep_part(
+    folder: Path,
+    number: int,
+    table: Table,
+    failures: Sequence[Failure] = (),
+    *,
+    path: Path | None = None,
+    told: dict[str, Any] | None = None,
+    what: str = "infer",
+) -> PartRecord:
+    """Write a part whole, then its record: a part without one is not finished. A part without rows has no file.
+
+    Parameters
+    ----------
+    folder, number, table, failures, told : of the part.
+    path : of its file. Defaults to `part_path`.
+    what : the command, for the message.
 
     Raises
     ------
     WorkerError : the disk is full, or the file system has lost the file.
     """
-    path = part_path(folder, number)
+    path = path or part_path(folder, number)
     try:
-        write_table(table, path, overwrite=True)
-        _to_disk(path)
+        if len(table):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_table(table, path, overwrite=True)
+            _to_disk(path)
         record = PartRecord(
             number=number,
             n_rows=len(table),
-            n_bytes=path.stat().st_size,
-            sha256=file_sha256(path),
+            n_bytes=path.stat().st_size if len(table) else 0,
+            sha256=file_sha256(path) if len(table) else "",
             statuses=_counts(table, "status"),
             engines=_counts(table, "engine"),
             failures=tuple(failures),
+            told=told,
         )
         _write_json(_record_path(folder, number), asdict(record))
     except (TableError, OSError) as problem:
         cause = problem.__cause__ if isinstance(problem, TableError) else problem
         raise WorkerError(
-            f"infer: part {number} cannot be kept in {folder}: {cause or problem}. What was finished before is there: make room, "
-            "then go on with --resume."
+            f"{what}: part {number} cannot be kept in {folder}: {cause or problem}. What was finished before is there: make "
+            "room, then go on with --resume."
         ) from problem
     return record
 
@@ -111,18 +134,29 @@ class PartsFolder:
     folder : where the parts are.
     request : what the run was asked, as JSON has it; parts of another request are not used.
     resume : whether to go on with what is there.
+    path_of : the path of a part's file, by its number. Defaults to `part_path`.
+    what : the command, for messages.
 
     Raises
     ------
     InputError : the folder belongs to another run, or one is at work in it.
     """
 
-    def __init__(self, folder: Path, request: dict[str, Any], *, resume: bool) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        request: dict[str, Any],
+        *,
+        resume: bool,
+        path_of: Callable[[int], Path] | None = None,
+        what: str = "infer",
+    ) -> None:
+        self.folder, self._what = folder, what
+        self._path_of = path_of or (lambda number: part_path(folder, number))
         content = {"format": FORMAT, "redflower": VERSION, "request": request}
-        there = _names_in(folder)
+        there = _names_in(folder, what)
         folder.mkdir(exist_ok=True)
-        self._lock = Lock(folder / LOCK, f"infer: {folder}")
+        self._lock = Lock(folder / LOCK, f"{what}: {folder}")
         try:
             self._take_over(content, there, resume=resume)
         except InputError:
@@ -142,12 +176,22 @@ class PartsFolder:
         found = {}
         for path in sorted(self.folder.glob("done-*.json")):
             record = read_record(path)
-            if record is not None and is_whole(self.folder, record):
+            if record is not None and self.is_whole(record):
                 found[record.number] = record
             else:
                 _LOG.warning("%s: the part is damaged or gone, and is done again.", path.with_suffix(""))
                 path.unlink(missing_ok=True)
         return found
+
+    def is_whole(self, record: PartRecord) -> bool:
+        """Return whether a part's file is there as it was written."""
+        if not record.n_rows:
+            return True
+        path = self._path_of(record.number)
+        try:
+            return path.stat().st_size == record.n_bytes and file_sha256(path) == record.sha256
+        except OSError:
+            return False
 
     def note(self, state: str, **values: Any) -> None:
         """Write into the manifest how far the run is."""
@@ -168,6 +212,8 @@ class PartsFolder:
         manifest, folder = self.folder / MANIFEST, self.folder
         written = read_json(manifest)
         known = {name for name in there if name in (MANIFEST, LOCK) or name.startswith(".")}
+        if not any(name.startswith("done-") for name in there):
+            known |= there & {CATALOGUE}
         ours = isinstance(written, dict)
         if (
             there <= known
@@ -178,43 +224,34 @@ class PartsFolder:
             return
         if not resume and ours:
             raise InputError(
-                f"infer: {folder} holds the parts of an unfinished run. Go on with it by --resume, or remove the folder."
+                f"{self._what}: {folder} holds the parts of an unfinished run. Go on with it by --resume, or remove the folder."
             )
         if not ours:
             raise InputError(
-                f"infer: {folder}, where the parts of this run would lie, holds other files. Give the output another name."
+                f"{self._what}: {folder}, where the parts of this run would lie, holds other files. Give the output another name."
             )
         if written.get("format") != FORMAT:
             raise InputError(
-                f"infer --resume: the parts in {folder} are of an earlier version of redflower, which kept no checksums of "
-                "them. Remove the folder, and run again without --resume."
+                f"{self._what} --resume: the parts in {folder} are of an earlier version of redflower, which kept no checksums "
+                "of them. Remove the folder, and run again without --resume."
             )
         if not _same(written, content):
             raise InputError(
-                f"infer --resume: the parts in {folder} are of another input, model or setting. Resume with the same "
+                f"{self._what} --resume: the parts in {folder} are of another input, model or setting. Resume with the same "
                 "arguments, or remove the folder."
             )
         for path in folder.glob(".*.part*"):  # what a killed process was writing
             path.unlink(missing_ok=True)
 
 
-def is_whole(folder: Path, record: PartRecord) -> bool:
-    """Return whether a part's file is there as it was written."""
-    path = part_path(folder, record.number)
-    try:
-        return path.stat().st_size == record.n_bytes and file_sha256(path) == record.sha256
-    except OSError:
-        return False
-
-
 def _same(written: dict[str, Any], content: dict[str, Any]) -> bool:
     return bool(written.get("request") == json.loads(json.dumps(content["request"])))
 
 
-def _names_in(folder: Path) -> set[str]:
+def _names_in(folder: Path, what: str) -> set[str]:
     if folder.exists() and not folder.is_dir():
         raise InputError(
-            f"infer: {folder}, where the parts of this run would lie, is a file. Give the output another name, or move it."
+            f"{what}: {folder}, where the parts of this run would lie, is a file. Give the output another name, or move it."
         )
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
@@ -246,7 +283,11 @@ def read_record(path: Path) -> PartRecord | None:
         counts = {
             name: {str(word): int(n) for word, n in content[name].items()} for name in ("statuses", "engines")
         }
-        return PartRecord(**numbers, **counts, sha256=str(content["sha256"]), failures=failures)  # type: ignore[arg-type]
+        told = content.get("told")
+        return PartRecord(
+            **numbers, **counts, sha256=str(content["sha256"]), failures=failures,  # type: ignore[arg-type]
+            told=told if isinstance(told, dict) else None,
+        )  # fmt: skip
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
@@ -267,5 +308,7 @@ def _to_disk(path: Path) -> None:
 
 
 def _counts(table: Table, name: str) -> dict[str, int]:
+    if name not in table.colnames:
+        return {}
     words, counts = np.unique(np.asarray(table[name]).astype(str), return_counts=True)
     return {str(word): int(n) for word, n in zip(words, counts, strict=True)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from redflower.errors import InputError
-from redflower.files import file_sha256, is_there, written_whole
+from redflower.files import file_sha256, folder_bytes, folder_sha256, is_there, written_whole
 from redflower.provenance import VERSION
 from redflower.scale.parts import FORMAT as PARTS_FORMAT
 from redflower.scale.parts import MANIFEST, read_json, read_record
@@ -37,16 +37,23 @@ def check_record(out: Path) -> None:
         )
 
 
-def write_record(out: Path, content: dict[str, Any]) -> Path:
+def write_record(
+    out: Path, content: dict[str, Any], *, n_bytes: int | None = None, sha256: str | None = None
+) -> Path:
     """Write the record of a finished run.
 
     Parameters
     ----------
     out : the output, which is there.
     content : what to keep, as JSON has it.
+    n_bytes, sha256 : of the output. If None, those of its file.
     """
     path = record_path(out)
-    file = {"name": out.name, "bytes": out.stat().st_size, "sha256": file_sha256(out)}
+    file = {
+        "name": out.name,
+        "bytes": out.stat().st_size if n_bytes is None else n_bytes,
+        "sha256": file_sha256(out) if sha256 is None else sha256,
+    }
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with written_whole(path) as part:
         part.write_text(
@@ -67,7 +74,7 @@ class RunState:
     out : name of the output.
     state : ``whole``, ``unfinished``, ``changed`` (the checksum is another), ``gone`` or ``unreadable``.
     facts : what its record says, in words.
-    n_failed : stars that failed because of an error.
+    n_failed : stars that failed because of an error, and partitions of a catalogue that could not be read.
     """
 
     out: str
@@ -124,17 +131,23 @@ def _finished(folder: Path, name: str, path: Path, *, resumable: bool) -> RunSta
     out = (
         folder / name
     )  # by the name of the record: what stands in it is a stranger's, and may name any place
-    same = out.is_file() and out.stat().st_size == size and file_sha256(out) == checksum
-    state = "whole" if same else "changed" if out.is_file() else "gone"
+    state = "gone" if not is_there(out) else "whole" if _is_same(out, size, checksum) else "changed"
     if resumable:
         facts.append("the parts that failed can be tried again: the same command with --resume")
     return RunState(name, state, tuple(facts), n_failed)
 
 
+def _is_same(out: Path, size: int, checksum: str) -> bool:
+    """Return whether an output, a table or the folder of a HATS catalogue, is as the record has it."""
+    if out.is_dir() and not out.is_symlink():
+        return folder_bytes(out) == size and folder_sha256(out) == checksum
+    return out.is_file() and out.stat().st_size == size and file_sha256(out) == checksum
+
+
 def _facts(content: dict[str, Any]) -> tuple[list[str], int]:
     """Return what a record says, in words, and how many stars failed."""
     n_stars, seconds = int(content["n_stars"]), float(content["seconds"])
-    n_failed = sum(len(one["source_id"]) for one in content["failures"])
+    n_failed = sum(len(one["source_id"]) or 1 for one in content["failures"])
     request, out = content["request"], content["out"]
     facts = [
         f"{n_stars:,} stars by model {_plain(request['model'])} in {seconds:,.0f} s, {int(content['n_workers'])} processes, "
@@ -146,8 +159,14 @@ def _facts(content: dict[str, Any]) -> tuple[list[str], int]:
     ]
     for one in content["failures"]:
         ids = one["source_id"]
-        which = f"star {int(ids[0])}" if len(ids) == 1 else f"{len(ids):,} stars ({int(ids[0])} ...)"
-        facts.append(f"{which} of part {int(one['part'])} failed: {_plain(one['message'])}")
+        which = (
+            f"star {int(ids[0])} of "
+            if len(ids) == 1
+            else f"{len(ids):,} stars ({int(ids[0])} ...) of "
+            if ids
+            else ""
+        )
+        facts.append(f"{which}part {int(one['part'])} failed: {_plain(one['message'])}")
     return facts, n_failed
 
 
@@ -158,7 +177,7 @@ def _unfinished(name: str, folder: Path) -> RunState:
         return RunState(name, "unreadable", (f"{folder.name} holds no parts of this version of redflower",))
     records = [read_record(path) for path in sorted(folder.glob("done-*.json"))]
     kept = [record for record in records if record is not None]
-    n_failed = sum(len(failure.source_id) for record in kept for failure in record.failures)
+    n_failed = sum(len(failure.source_id) or 1 for record in kept for failure in record.failures)
     facts = (
         f"{sum(record.n_rows for record in kept):,} stars in {len(kept):,} finished parts; go on: the same command with --resume",
     )

@@ -36,7 +36,7 @@ from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTP
 from redflower.progress import Counter
 from redflower.provenance import META_KEY
 from redflower.scale.part_work import FileJob, failures_as_dict, keep_failed, start_parts
-from redflower.scale.parts import Failure, PartRecord, PartsFolder, is_whole, part_path
+from redflower.scale.parts import Failure, PartRecord, PartsFolder, part_path, read_record
 from redflower.scale.run_record import check_record, write_record
 from redflower.workers import peak_memory_bytes
 
@@ -169,10 +169,10 @@ def infer_file(
         verdict = verdict_of(meta)
         assert verdict is not None
         report = StreamReport(
-            n_stars, _summed([r.statuses for r in records]), _summed([r.engines for r in records]), tuple(moved), verdict,
+            n_stars, summed([r.statuses for r in records]), summed([r.engines for r in records]), tuple(moved), verdict,
             failures, run.n_workers, run.peak_bytes,
         )  # fmt: skip
-        write_record(out, _recorded(report, kept.noted()["request"], n_parts, time.monotonic() - began))
+        write_record(out, recorded(report, kept.noted()["request"], n_parts, time.monotonic() - began))
         if failures:
             kept.note("finished", out_sha256=file_sha256(out))
         else:
@@ -183,7 +183,8 @@ def infer_file(
 def rows_kept(out: "str | Path") -> tuple[int, Path]:
     """Return how many stars the finished parts of an unfinished run hold, and their folder."""
     folder = Path(out).with_name(f"{Path(out).name}.parts")
-    return sum(count_rows(path) or 0 for path in folder.glob("part-*.parquet")), folder
+    records = [read_record(path) for path in folder.glob("done-*.json")]
+    return sum(record.n_rows for record in records if record is not None), folder
 
 
 class _Run:
@@ -217,7 +218,7 @@ class _Run:
             missing = set(range(n_parts)) - set(records)
             if missing:
                 self._do(missing, records)
-            damaged = [k for k, record in records.items() if not is_whole(self.kept.folder, record)]
+            damaged = [k for k, record in records.items() if not self.kept.is_whole(record)]
             if not damaged:
                 return [records[number] for number in range(n_parts)]
             for number in damaged:
@@ -283,7 +284,7 @@ class _Run:
             self.kept.remove()
 
 
-def _recorded(report: StreamReport, request: dict[str, Any], n_parts: int, seconds: float) -> dict[str, Any]:
+def recorded(report: StreamReport, request: dict[str, Any], n_parts: int, seconds: float) -> dict[str, Any]:
     """Return what the record of a run says of it."""
     return {
         "request": request,
@@ -330,7 +331,7 @@ def _parts(stars: Path, size: int, *, say: bool) -> Iterator[Table]:
         yield clean_prepared(part, str(stars), say=say)
 
 
-def _summed(counts: list[dict[str, int]]) -> dict[str, int]:
+def summed(counts: list[dict[str, int]]) -> dict[str, int]:
     """Add up counts of words, the most frequent first; the empty word, of no engine, is left out."""
     total: dict[str, int] = {}
     for one in counts:

@@ -24,6 +24,7 @@ from redflower.catalogue.archive.epoch_match import (
 from redflower.catalogue.archive.patience import RefusedError
 from redflower.catalogue.archive.regions import Tile
 from redflower.catalogue.gaia_release import GAIA, GaiaRelease
+from redflower.catalogue.io.hats import lsdb_module, open_hats
 from redflower.catalogue.reading.schema import INPUT_COLUMNS
 from redflower.catalogue.releases import default_release
 from redflower.errors import FetchError, InputError, RowLimitError
@@ -92,13 +93,7 @@ class HatsSource:
     def __init__(
         self, catalogues: Mapping[str, str], surveys: Iterable[str], release: GaiaRelease | None = None
     ) -> None:
-        try:
-            import lsdb
-        except ImportError:
-            raise InputError(
-                "HATS catalogues need LSDB, which is not installed: pip install 'redflower[scale]'."
-            ) from None
-        self._lsdb = lsdb
+        self._lsdb = lsdb_module()
         self.release = release or default_release()
         asked = {GAIA, *surveys}
         unknown = asked - set(hats_surveys(self.release))
@@ -145,13 +140,9 @@ class HatsSource:
         columns = _wanted_columns(name, self.release)
         search = None if tile is None else self._lsdb.PixelSearch([(tile.order, tile.pixel)])
         try:
-            return self._lsdb.open_catalog(
-                self._paths[name], columns=columns, search_filter=search, error_empty_filter=False
-            )
-        except Exception as problem:  # LSDB, fsspec and pyarrow each raise their own
-            raise RefusedError(
-                f"the {name} catalogue {self._paths[name]} cannot be opened: {str(problem).splitlines()[0][:300]}."
-            ) from None
+            return open_hats(self._paths[name], columns, called=f"the {name} catalogue", search=search)
+        except InputError as problem:
+            raise RefusedError(str(problem)) from None
 
     def _matched(
         self, tile: Tile, surveys: tuple[str, ...], g_faint_mag: float | None

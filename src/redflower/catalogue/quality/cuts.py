@@ -106,12 +106,15 @@ def quality_cuts(
     parallax_mas: Float[np.ndarray, " star"],
     limits: QualityLimits,
     purpose: Purpose,
+    *,
+    solutions_told: bool | None = None,
 ) -> Iterator[tuple[str, str, Bool[np.ndarray, " star"]]]:
     """Yield the cuts of a purpose that the table's columns allow: name, condition, and which stars meet it.
 
     Parameters
     ----------
     parallax_mas : zero point removed, NaN where there is none. [mas]
+    solutions_told : whether the table that these stars are of tells the kinds of solutions. If None, whether they do.
     """
     position = np.isfinite(as_floats(stars, "ra")) & np.isfinite(as_floats(stars, "dec"))
     yield "position", "a position", position
@@ -124,7 +127,7 @@ def quality_cuts(
         labels = " ".join(bands.bands.leading(end).labels)
         yield "complete", f"all of {labels}", np.asarray(observed[:, :end].all(axis=1))
     solved = solution_kind(stars)
-    if limits.five_parameter_only and solved.any():
+    if limits.five_parameter_only and (solved.any() if solutions_told is None else solutions_told):
         yield "solution", "a five-parameter astrometric solution", solved == FIVE_PARAMETERS
     # NaN meets no condition: a star without RUWE has no solution to judge.
     with np.errstate(invalid="ignore"):

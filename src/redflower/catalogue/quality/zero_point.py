@@ -63,7 +63,7 @@ class ParallaxZeroPoint:
 
 
 def parallax_zero_point(
-    stars: Table, zero_point: ZeroPoint = "auto", release: GaiaRelease | None = None
+    stars: Table, zero_point: ZeroPoint = "auto", release: GaiaRelease | None = None, *, judged: bool = True
 ) -> ParallaxZeroPoint:
     """Choose the parallax zero point of each star.
 
@@ -74,6 +74,7 @@ def parallax_zero_point(
         stars, such as -0.029 for Gaia DR2. [mas]
     release : of the parallaxes. Defaults to what the table shows (`redflower.catalogue.reading.release`), else to
         `redflower.catalogue.releases.default_release`.
+    judged : whether sign, size and gaps of a column of biases are looked at. Few stars of a larger table do not tell them.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def parallax_zero_point(
     release = release or _release_of(stars)
     rule = release.zero_point
     if rule.rule == "column":
-        return _own_bias(stars, release, has_parallax, status)
+        return _own_bias(stars, release, has_parallax, status, judged=judged)
     if rule.rule == "none":
         asked = f"; --zero-point {rule.constant_mas:g} is that of {rule.source}" if rule.constant_mas else ""
         return ParallaxZeroPoint(
@@ -129,6 +130,8 @@ def _own_bias(
     release: GaiaRelease,
     has_parallax: Bool[np.ndarray, " star"],
     status: Int[np.ndarray, " star"],
+    *,
+    judged: bool,
 ) -> ParallaxZeroPoint:
     """Take the bias that a release gives for each star, after a check of its sign, its size and its gaps."""
     name, rule, n = release.theirs("parallax_bias"), release.zero_point, int(has_parallax.sum())
@@ -144,13 +147,14 @@ def _own_bias(
     known = has_parallax & np.isfinite(bias_mas)
     gaps = n - int(known.sum())
     advice = "Look at the column; --zero-point none, or a number of mas, does without it."
-    if gaps == n or (n >= _SHOWN_BY and gaps > rule.nulls_max * n):
+    if judged and (gaps == n or (n >= _SHOWN_BY and gaps > rule.nulls_max * n)):
         raise InputError(
             f"{name} of {release.title} must be there for at least {1 - rule.nulls_max:.0%} of the parallaxes; it is missing for "
             f"{gaps} of {n}. {advice}"
         )
-    median_mas, (low_mas, high_mas) = float(np.median(bias_mas[known])), rule.median_range_mas
-    if known.sum() >= _SHOWN_BY and not low_mas <= median_mas <= high_mas:
+    median_mas = float(np.median(bias_mas[known])) if known.any() else 0.0
+    low_mas, high_mas = rule.median_range_mas
+    if judged and known.sum() >= _SHOWN_BY and not low_mas <= median_mas <= high_mas:
         why = (
             "A bias above zero is of the other sign: its subtraction would double the error"
             if 0 < median_mas < abs(low_mas)

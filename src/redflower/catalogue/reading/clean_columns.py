@@ -13,7 +13,9 @@ from redflower.catalogue.reading.column_map import ColumnChoice, ColumnMap
 from redflower.errors import InputError, TableError
 
 
-def clean_columns(table: Table, choice: ColumnChoice, column_map: ColumnMap, notes: list[str]) -> Table:
+def clean_columns(
+    table: Table, choice: ColumnChoice, column_map: ColumnMap, notes: list[str], *, judged: bool = True
+) -> Table:
     """Return the columns of the schema that a table has, and those carried along; the table loses what is taken.
 
     Parameters
@@ -22,6 +24,7 @@ def clean_columns(table: Table, choice: ColumnChoice, column_map: ColumnMap, not
     choice : which of its columns is which.
     column_map : its constants and units.
     notes : what was assumed is added here.
+    judged : as of `redflower.catalogue.reading.cleaning.clean_numbers`.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def clean_columns(table: Table, choice: ColumnChoice, column_map: ColumnMap, not
         elif spec.kind == "text":
             stars.add_column(clean_text(column), name=name, copy=False)
         else:
-            cleaned = clean_numbers(column, spec, column_map.units.get(name))
+            cleaned = clean_numbers(column, spec, column_map.units.get(name), judged=judged)
             stars.add_column(cleaned.column, name=name, copy=False)
             units[name] = cleaned.unit
             notes += cleaned.notes

@@ -29,7 +29,9 @@ class CleanColumn:
     notes: list[str]
 
 
-def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) -> CleanColumn:
+def clean_numbers(
+    column: Column, spec: InputColumn, stated_unit: str | None, *, judged: bool = True
+) -> CleanColumn:
     """Bring a column of numbers to the unit and the missing values of its description.
 
     Parameters
@@ -37,6 +39,7 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
     column : as read.
     spec : the description of the column.
     stated_unit : the unit that the column map states, for a column without one.
+    judged : whether the values together tell that the unit is another. Few values of a larger table do not.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
         raise wrong_unit(name, theirs, unit, "a unit of flux")
 
     # What the user states in a column map is believed; what a file says, or does not say, is checked.
-    if spec.plausible_median is not None and spec.unit is not None and stated_unit is None:
+    if judged and spec.plausible_median is not None and spec.unit is not None and stated_unit is None:
         low = spec.valid[0] if spec.valid else -np.inf
         said = "as the table says" if unit is not None else "no unit is stated"
         check_plausible_median(values[values > low], name, spec.unit, spec.plausible_median, said)
@@ -79,7 +82,7 @@ def clean_numbers(column: Column, spec: InputColumn, stated_unit: str | None) ->
     values, outside = _within_range(values, spec)
     if outside:
         low, high = spec.valid or (-np.inf, np.inf)
-        if outside == n_values >= _ALL_OUTSIDE_MIN:
+        if judged and outside == n_values >= _ALL_OUTSIDE_MIN:
             raise InputError(
                 f"column {name!r} must lie within {low:g} to {high:g}{f' {spec.unit}' if spec.unit else ''}; none of its "
                 f"{n_values} values does. It may be in another unit, or another quantity."

@@ -52,6 +52,7 @@ def read_stars(
     columns: "str | Path | ColumnMap | None" = None,
     *,
     duplicates: Duplicates = "error",
+    judged: bool = True,
 ) -> Table:
     """Read stars into redflower's column names and units.
 
@@ -60,6 +61,8 @@ def read_stars(
     source : a table file, an astropy table, a pandas data frame, or whatever else `as_table` reads.
     columns : a column map or the TOML file of one, where the table's names are not those of the Gaia archive.
     duplicates : what to do with rows that share a ``source_id``.
+    judged : whether the table is looked at as a whole: whether medians and scatters are those of the stated units, and
+        columns agree. A few rows of a larger table, which was judged before, tell nothing of that.
 
     Returns
     -------
@@ -99,25 +102,23 @@ def read_stars(
     bands = bands_read({*choice.source, *column_map.constants}, column_map.surveys)
     notes = _notes_on_columns(names, choice, column_map, origin["file"], bands)
 
-    stars = clean_columns(table, choice, column_map, notes)
+    stars = clean_columns(table, choice, column_map, notes, judged=judged)
     if "source_id" not in stars.colnames:
         stars.add_column(np.arange(len(stars), dtype=np.int64), name="source_id", index=0)
         notes.append("no source_id: rows are numbered from 0")
     fill_coordinates(stars, notes)
-    check_coordinates_agree(stars)
-    check_parallaxes_match_errors(stars)
-    for band in bands:
-        check_magnitudes_match_fluxes(stars, band)
-    check_bands_have_values(stars, notes, bands)
+    if judged:
+        _judge(stars, notes, bands)
     stars, rows_dropped = _without_duplicates(stars, duplicates)
     if rows_dropped:
         notes.append(f"{rows_dropped} rows repeat a source_id; the first of each was kept")
-    if "source_id" in choice.source:
+    if judged and "source_id" in choice.source:
         frame = ("ra", "dec") if "ra" in choice.source else ("l", "b")
         lon_deg, lat_deg = (np.asarray(stars[name]) for name in frame)
         odd = check_positions_in_pixels(np.asarray(stars["source_id"]), lon_deg, lat_deg, frame)
         notes += [odd] if odd else []
-    check_ecliptic_latitude(stars)
+    if judged:
+        check_ecliptic_latitude(stars)
     notes += notes_on_absent_columns(stars.colnames, release.zero_point.rule, bands, column_map.schema)
     stars.meta[META_KEY] = {
         "stage": STAGE_STARS,
@@ -133,6 +134,15 @@ def read_stars(
     if META_KEY in table.meta:
         stars.meta[META_KEY]["source"] = table.meta[META_KEY]
     return stars
+
+
+def _judge(stars: Table, notes: list[str], bands: BandSet) -> None:
+    """Refuse a table the columns of which contradict each other, or hold nothing."""
+    check_coordinates_agree(stars)
+    check_parallaxes_match_errors(stars)
+    for band in bands:
+        check_magnitudes_match_fluxes(stars, band)
+    check_bands_have_values(stars, notes, bands)
 
 
 def write_columns(

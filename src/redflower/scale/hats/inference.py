@@ -1,0 +1,228 @@
+"""Infer the stars of a HATS catalogue, partition by partition, into another."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from astropy.table import Table
+
+from redflower.api import inference as api
+from redflower.api.parts import MOST_ROWS, joined, slices
+from redflower.api.posterior_rows import passed_on
+from redflower.api.processes import inference_ms
+from redflower.calibrate.sample_fit import SampleFit
+from redflower.calibrate.verdict import judge, verdict_of
+from redflower.catalogue import DistancePrior
+from redflower.catalogue.io.hats import SPATIAL_INDEX
+from redflower.catalogue.prepared import is_known_to_prepare, prepared_error_name, table_scale, unused_bands
+from redflower.catalogue.reading.prepared_stars import clean_prepared
+from redflower.errors import InputError, RedflowerError
+from redflower.files import folder_bytes, folder_sha256
+from redflower.flow import Model, load_model
+from redflower.photometric_offsets import PhotometricOffsets, offsets_content
+from redflower.photometric_scales import PhotometricScale, describe_move
+from redflower.posterior import InferenceSettings, Status
+from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
+from redflower.provenance import META_KEY, VERSION
+from redflower.scale.hats.cluster import hats_workers
+from redflower.scale.hats.partitions import CatalogueRun
+from redflower.scale.hats.source import open_input
+from redflower.scale.hats.work import PartitionRows, Tell
+from redflower.scale.part_work import FileJob, without_failures
+from redflower.scale.parts import Failure
+from redflower.scale.run_record import check_record, write_record
+from redflower.scale.stream import StreamReport, recorded, summed
+
+_WHAT: Final = "infer"
+_LEAST_ROWS: Final = 256
+#: Columns of a prepared table that inference looks at, beside magnitudes and their errors.
+_LOOKED_AT: Final = frozenset({"source_id", "ra", "dec", "l", "b", "parallax", "parallax_error", "ebv_map"})
+
+
+def padded_size(n_rows: int) -> int:
+    """Return how many rows a piece is filled up to: one of few sizes, for which a worker compiles what it needs once."""
+    return min(max(1 << (n_rows - 1).bit_length(), _LEAST_ROWS), max(MOST_ROWS, n_rows))
+
+
+@dataclass(frozen=True)
+class PaddedJob:
+    """The inference of rows that are filled up to one of few sizes; what is added has no magnitudes, and costs nothing.
+
+    Attributes
+    ----------
+    job : of the rows.
+    """
+
+    job: FileJob
+
+    def table(self, part: Table, progress: Tell | None = None) -> Table:
+        """Return the posteriors of the rows."""
+        n_rows = len(part)
+        filled = part[np.resize(np.arange(n_rows), padded_size(n_rows))]
+        for name in self.job.model.band_names:
+            if name in filled.colnames:
+                filled[name][n_rows:] = np.nan
+        told = None if progress is None else lambda n: progress(min(n, n_rows))
+        return self.job.table(filled, told)[:n_rows]
+
+    def failed(self, part: Table) -> Table:
+        """Return the rows with nothing inferred."""
+        return self.job.failed(part)
+
+
+@dataclass(frozen=True)
+class InferPartition:
+    """The inference of a partition.
+
+    Attributes
+    ----------
+    job : the inference of some of its rows.
+    """
+
+    job: FileJob
+
+    def rows(self, part: Table, number: int, name: str, tell: Tell | None) -> PartitionRows:
+        """Infer a partition, so many rows at a time as in a part of a file."""
+        stars = clean_prepared(part, name, say=False)
+        tables: list[Table] = []
+        failures: list[Failure] = []
+        for piece in slices(len(stars), MOST_ROWS):
+            told = None if tell is None else lambda n, before=piece.start: tell(before + n)
+            table, failed = without_failures(PaddedJob(self.job), number, stars[piece], told)
+            tables.append(table)
+            failures += failed
+        table = joined(tables)
+        return PartitionRows(table, tuple(failures), {"fit": table.meta[META_KEY]["fit"]})
+
+
+def columns_for_inference(names: Sequence[str], model: Model, keep: Sequence[str]) -> list[str]:
+    """Return the columns of a prepared catalogue that inference with a model looks at or passes on.
+
+    Parameters
+    ----------
+    names : of all columns.
+    model : whose bands are read.
+    keep : further columns that the user wants.
+    """
+    wanted = {*_LOOKED_AT, *keep, *(band.name for band in model.bands), *map(prepared_error_name, model.bands)}
+    return [
+        name
+        for name in names
+        if name != SPATIAL_INDEX and (name.lower() in wanted or name in wanted or not is_known_to_prepare(name.lower()))
+    ]  # fmt: skip
+
+
+def infer_hats(
+    stars: Any,
+    out: "str | Path",
+    model: "Model | str | Path",
+    *,
+    settings: InferenceSettings | None = None,
+    distance_prior: DistancePrior | None = None,
+    photometry: PhotometricScale | str | None = None,
+    offsets: PhotometricOffsets | None = None,
+    keep: Sequence[str] = (),
+    without: Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: Callable[..., None] | None = None,
+) -> StreamReport:
+    """Infer every star of a prepared HATS catalogue, and write a HATS catalogue with the same partitions (extra ``scale``).
+
+    Finished partitions wait in the folder ``OUT.parts`` beside the output, each with its checksum, so that a killed run loses at
+    most those at work. A star that raises an error keeps its row, with NaN and the status ``failed``. A partition that cannot
+    be read is left out, and named in the report, in the run's record and in the catalogue's properties. A resumed run tries both
+    again.
+
+    Parameters
+    ----------
+    stars : folder or address of a catalogue that `prepare_hats` wrote, or a catalogue of LSDB.
+    out : folder to write.
+    model, settings, distance_prior, photometry, offsets, keep, without : as in `redflower.infer`.
+    resume : continue with the partitions of an earlier run.
+    overwrite : whether to replace a HATS catalogue that is there, when all is done.
+    workers : processes of this machine that share the partitions; the rows do not depend on it. If None, one for every core
+        where there are stars enough to pay for their start, else this one alone.
+    scheduler : address of the scheduler of a Dask cluster, whose workers are used in their place. They need this version of
+        redflower, and must see ``out`` by the same path.
+    progress : called with the number of stars done, and of all stars where it is known.
+
+    Raises
+    ------
+    InputError : bad input, no LSDB, no scheduler at the address, or another run is writing this output.
+    ModelError : as in `redflower.infer`.
+    WorkerError : what was done cannot be kept (a full disk), or the scheduler has gone.
+    """
+    settings, out = settings or InferenceSettings(), Path(out)
+    model = model if isinstance(model, Model) else load_model(model)
+    chosen = model
+    source = open_input(stars, lambda names: columns_for_inference(names, chosen, keep), _WHAT)
+    first = clean_prepared(source.first_rows(1)[0], source.reader.where)
+    moved = describe_move(table_scale(first, photometry), model.scale(), model.bands)
+    unused = unused_bands(first, model.bands)
+    moved += [f"model {model.name!r} does not use {' '.join(unused)}, which the catalogue has"] if unused else []
+    passed_on(first, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
+    model, prior = api.matching_prior(model, distance_prior, first.colnames)
+    job = FileJob(model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without, model.star_bands))
+    n_workers = hats_workers(workers, scheduler, source.n_rows, inference_ms(settings))
+    request = {
+        "input": source.reader.where, "sha256": source.identity, "model": model.model_id,
+        "settings": json.loads(json.dumps(asdict(settings))), "columns": list(source.catalog.columns),
+        "photometry": None if photometry is None else str(photometry),
+        "offsets": None if offsets is None else offsets_content(offsets), "keep": list(keep), "without": list(job.without),
+    }  # fmt: skip
+    run = CatalogueRun(_WHAT, source, out, InferPartition(job), request, n_workers, scheduler, progress)
+    with run.opened(resume=resume, overwrite=overwrite) as kept:
+        check_record(out)
+        began = time.monotonic()
+        try:
+            records = run.records(kept)
+            statuses = summed([record.statuses for record in records])
+            failures = tuple(failure for record in records for failure in record.failures)
+            if not any(n for word, n in statuses.items() if word != Status.NO_BANDS):
+                raise (
+                    api.nothing_to_infer(model) if statuses else _nothing_done(source.reader.where, failures)
+                )
+        except RedflowerError:
+            if not any(record.n_rows for record in kept.records().values()):
+                kept.remove()
+            raise
+        with_rows = [record for record in records if record.n_rows]
+        fit = reduce(add, (SampleFit(**(record.told or {})["fit"]) for record in with_rows))
+        meta = {**run.provenance_of(with_rows[0]), "fit": fit.as_dict(), "verdict": judge(fit).as_dict()}
+        verdict = verdict_of(meta)
+        assert verdict is not None
+        stated = {
+            "redflower_version": VERSION, "redflower_stage": "posteriors", "redflower_model": model.model_id,
+            "redflower_verdict": verdict.heading,
+        }  # fmt: skip
+        run.finish(kept, records, meta, stated)
+        report = StreamReport(
+            n_stars=sum(record.n_rows for record in records), statuses=statuses,
+            engines=summed([record.engines for record in records]), moved=tuple(moved), verdict=verdict, failures=failures,
+            n_workers=run.n_workers, peak_bytes=run.peak_bytes,
+        )  # fmt: skip
+        checksum = folder_sha256(out)
+        write_record(
+            out, recorded(report, request, len(records), time.monotonic() - began), n_bytes=folder_bytes(out), sha256=checksum
+        )  # fmt: skip
+        if failures:
+            kept.note("finished", out_sha256=checksum)
+        else:
+            kept.remove()
+    return report
+
+
+def _nothing_done(where: str, failures: Sequence[Failure]) -> InputError:
+    """Make the error for a catalogue no partition of which could be inferred."""
+    return InputError(
+        f"{_WHAT}: no partition of {where} could be inferred. {failures[0].message if failures else ''}".strip()
+    )
