@@ -132,8 +132,6 @@ def main() -> None:
     name = "speed-engine"
     if jax.default_backend() == "gpu":
         name += "-gpu"
-    elif arguments.largest >= 1_000_000:
-        name += "-million"
     with recording(name, seed=8):
         run(arguments)
 

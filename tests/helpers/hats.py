@@ -9,14 +9,24 @@ from astropy.table import Table, vstack
 import redflower
 from redflower.catalogue.io.hats import SPATIAL_INDEX
 
+#: Wide enough that a star of few over the sky is in the margin of another partition.
+MARGIN_ARCSEC = 7_200.0
 
-def write_hats(table: Table, folder: Path, partition_rows: int, *, margin: bool = True) -> Path:
-    """Write a table as a HATS catalogue, by LSDB."""
+
+def write_hats(
+    table: Table,
+    folder: Path,
+    partition_rows: int,
+    *,
+    order: int = 5,
+    margin_arcsec: float | None = MARGIN_ARCSEC,
+) -> Path:
+    """Write a table as a HATS catalogue, by LSDB, in partitions of so many stars at most, and of an order at most."""
     import lsdb
 
     catalogue = lsdb.from_dataframe(
         table.to_pandas(), ra_column="ra", dec_column="dec", catalog_name=folder.name, partition_rows=partition_rows,
-        highest_order=12, margin_threshold=60.0 if margin else None,
+        highest_order=order, margin_threshold=margin_arcsec,
     )  # fmt: skip
     catalogue.write_catalog(folder, catalog_name=folder.name, progress_bar=False)
     return folder

@@ -37,7 +37,7 @@ PATIENCE = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
 def prepared(tmp_path_factory) -> Path:
     sky = redflower.simulate(N_STARS, seed=3, preset="two-cloud", g_faint_mag=18.5)
     folder = tmp_path_factory.mktemp("hats-faults")
-    raw = write_hats(sky, folder / "raw", PARTITION_ROWS)
+    raw = write_hats(sky, folder / "raw", PARTITION_ROWS, order=12, margin_arcsec=20.0)
     prepare_hats(
         raw, folder / "stars", PrepareRequest("inference", limits=QualityLimits(13.5, 18.5)), workers=1
     )

@@ -11,8 +11,8 @@ from typing import Any, Final
 from redflower.api.processes import worker_count
 from redflower.errors import InputError, WorkerError
 from redflower.platforms import cores, worker_environment
+from redflower.scale.hats.entry import run_task
 from redflower.scale.hats.source import reason_of
-from redflower.scale.hats.task import run_task
 
 #: Partitions that wait at the scheduler for every thread: so many that no worker is idle, and so few that none holds much.
 _AHEAD: Final = 2
@@ -118,7 +118,7 @@ def on_cluster(client: Any, tasks: Iterator[tuple[int, bytes]], what: str) -> It
     Parameters
     ----------
     client : of `dask_client`.
-    tasks : numbers, and what `redflower.scale.hats.task.run_task` takes; taken as workers become free.
+    tasks : numbers, and what `redflower.scale.hats.entry.run_task` takes; taken as workers become free.
     what : the command, for messages.
 
     Raises

@@ -150,7 +150,7 @@ def infer_hats(
     resume : continue with the partitions of an earlier run.
     overwrite : whether to replace a HATS catalogue that is there, when all is done.
     workers : processes of this machine that share the partitions; the rows do not depend on it. If None, one for every core
-        where there are stars enough to pay for their start, else this one alone.
+        where there are enough stars to pay for their start, else this one alone.
     scheduler : address of the scheduler of a Dask cluster, whose workers are used in their place. They need this version of
         redflower, and must see ``out`` by the same path.
     progress : called with the number of stars done, and of all stars where it is known.

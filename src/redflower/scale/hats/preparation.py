@@ -62,7 +62,7 @@ class PreparePartition:
 
     @cached_property
     def _opened(self) -> PrepareRequest:
-        """The request with its dust map read, once in a process."""
+        """Return the request with its dust map read, once in a process."""
         return self.request.with_map_open()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,10 +1,6 @@
-"""What is sent to a worker, and the function that it runs there; it sets the environment before JAX is imported."""
+"""What is sent to a worker."""
 
-import os
-import pickle
-import sys
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -34,21 +30,3 @@ class PartitionTask:
     what: str
     topic: str | None
     version: str
-
-
-def run_task(packed: bytes) -> Any:
-    """Do a partition, in a worker of Dask."""
-    _share_cores()
-    task = pickle.loads(packed)
-    from redflower.scale.hats.work import do_task, tell_cluster
-
-    return do_task(task, tell_cluster(task))
-
-
-def _share_cores() -> None:
-    """Let JAX take as many threads as the worker has, where it has not started and nobody has said how many."""
-    if "jax" in sys.modules:
-        return
-    from distributed import get_worker
-
-    os.environ.setdefault("PJRT_NPROC", str(get_worker().state.nthreads))
