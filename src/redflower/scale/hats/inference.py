@@ -20,7 +20,7 @@ from redflower.calibrate.sample_fit import SampleFit
 from redflower.calibrate.verdict import judge, verdict_of
 from redflower.catalogue import DistancePrior
 from redflower.catalogue.io.hats import SPATIAL_INDEX
-from redflower.catalogue.prepared import is_known_to_prepare, prepared_error_name, table_scale, unused_bands
+from redflower.catalogue.prepared import is_known_to_prepare, prepared_error_name, table_scale
 from redflower.catalogue.reading.prepared_stars import clean_prepared
 from redflower.errors import InputError, RedflowerError
 from redflower.files import folder_bytes, folder_sha256
@@ -110,7 +110,12 @@ def columns_for_inference(names: Sequence[str], model: Model, keep: Sequence[str
     model : whose bands are read.
     keep : further columns that the user wants.
     """
-    wanted = {*_LOOKED_AT, *keep, *(band.name for band in model.bands), *map(prepared_error_name, model.bands)}
+    wanted = {
+        *_LOOKED_AT,
+        *keep,
+        *(band.name for band in model.bands),
+        *map(prepared_error_name, model.bands),
+    }
     return [
         name
         for name in names
@@ -167,11 +172,11 @@ def infer_hats(
     source = open_input(stars, lambda names: columns_for_inference(names, chosen, keep), _WHAT)
     first = clean_prepared(source.first_rows(1)[0], source.reader.where)
     moved = describe_move(table_scale(first, photometry), model.scale(), model.bands)
-    unused = unused_bands(first, model.bands)
-    moved += [f"model {model.name!r} does not use {' '.join(unused)}, which the catalogue has"] if unused else []
     passed_on(first, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
     model, prior = api.matching_prior(model, distance_prior, first.colnames)
-    job = FileJob(model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without, model.star_bands))
+    job = FileJob(
+        model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without, model.star_bands)
+    )
     n_workers = hats_workers(workers, scheduler, source.n_rows, inference_ms(settings))
     request = {
         "input": source.reader.where, "sha256": source.identity, "model": model.model_id,

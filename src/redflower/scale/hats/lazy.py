@@ -108,7 +108,9 @@ def infer_lsdb(
     table_scale(first, photometry)
     model, prior = api.matching_prior(model, distance_prior, first.colnames)
     job = InferPartition(
-        FileJob(model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without, model.star_bands))
+        FileJob(
+            model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without, model.star_bands)
+        )
     )
     empty = _frame(job.job.failed(first), frame, source.reader).iloc[:0]
     work = LazyInference(pickle.dumps((job, source.reader, empty), protocol=pickle.HIGHEST_PROTOCOL))
