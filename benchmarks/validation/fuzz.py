@@ -68,6 +68,7 @@ def child(kind: str, corpus: Path, seconds: int) -> None:
 
 def fuzzed(kind: str, good: Path, seconds: int) -> tuple[int, int, str]:
     """Fuzz a kind of file in a process of its own; return inputs tried, places reached, and the fault that was found."""
+    FAULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         shutil.copy(good / name_of(kind), place)
         before = set(FAULTS.iterdir())
@@ -106,7 +107,6 @@ def main() -> None:
     if arguments.child:
         child(arguments.child, arguments.corpus, arguments.seconds)
         return
-    FAULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         good = Path(place)
         make_good(good)
@@ -115,7 +115,7 @@ def main() -> None:
             return
         with recording("fuzz"):
             run(good, arguments.seconds)
-    if not any(FAULTS.iterdir()):
+    if FAULTS.is_dir() and not any(FAULTS.iterdir()):
         FAULTS.rmdir()
 
 
