@@ -404,7 +404,8 @@ def child(kind: str, good: Path, first: int, n_inputs: int) -> None:
                 "offsets",
                 "selection",
                 "column map",
-                "record of a part",  # which takes a damaged one away
+                "manifest of parts",  # these two take damaged parts away
+                "record of a part",
             ) else None
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
