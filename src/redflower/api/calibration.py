@@ -15,6 +15,7 @@ from redflower.calibrate import CalibrationSettings, DustHold, OffsetFit, choose
 from redflower.calibrate.pulls import sample_pulls
 from redflower.calibrate.sample import typical_dust
 from redflower.calibrate.settings import MAX_STARS
+from redflower.cards import card, line
 from redflower.catalogue import DistancePrior, to_stars
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.io.sources import TableSource
@@ -29,12 +30,13 @@ from redflower.posterior.fast.grid import FastTarget
 from redflower.posterior.fast.steps import make_fast_target
 from redflower.posterior.flags import unusable_status
 from redflower.posterior.log_density import make_target
+from redflower.products.page_calibration import calibration_facts
 from redflower.progress import Counter, TimeLeft
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.star import Star
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """Offsets of a sample, and how its stars fit without and with them.
 
@@ -49,6 +51,15 @@ class Calibration:
     offsets: PhotometricOffsets
     stars: Table
     numbers: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return line("calibration", self._facts())
+
+    def _repr_html_(self) -> str:
+        return card("Calibration", self._facts())
+
+    def _facts(self) -> list[tuple[str, str]]:
+        return [(fact.question, fact.value) for fact in calibration_facts(self.numbers)]
 
 
 def calibrate(

@@ -9,6 +9,7 @@ from astropy.table import Table
 from matplotlib.figure import Figure
 
 from redflower.api.inference import matching_prior
+from redflower.api.posteriors import open_posteriors
 from redflower.catalogue import to_stars
 from redflower.catalogue.io.sources import TableSource, as_table
 from redflower.catalogue.prepared import prepared_error_name
@@ -57,6 +58,8 @@ def draw_star(
     >>> figure.savefig("star.png")
     """
     table = as_table(posteriors, "draw_star's input")
+    if set(DENSITY_COLUMNS) <= set(table.colnames):
+        table = open_posteriors(table, "draw_star's input")  # data frames hold densities as lists
     found = np.flatnonzero(np.asarray(table["source_id"]) == int(source_id))
     if len(found) == 0:
         raise InputError(f"no star of the table has the source_id {source_id}; it has {len(table):,} stars.")
