@@ -56,6 +56,7 @@ _REAL = "benchmarks.real_stars.real_sightlines"
 RUNS = (
     Run("agreement", "benchmarks.engine.agreement --draws 1200", 45, "measured/inference.md"),
     Run("resolution", "benchmarks.engine.resolution", 6, "measured/inference.md"),
+    Run("engine-steps", "benchmarks.engine.steps", 5, "measured/inference.md"),
     Run("speed-engine", "benchmarks.speed.engine --largest 100000", 60, "measured/inference.md"),
     Run("many-stars", "benchmarks.speed.many_stars", 60, "measured/inference.md"),
     Run("demo", "benchmarks.validation.demo", 3, "measured/sightlines.md"),

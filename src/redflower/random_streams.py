@@ -24,6 +24,7 @@ class Stream(IntEnum):
     CHAINS = 7
     EVIDENCE_OF_CHAINS = 8
     FIT_OF_STARS = 9
+    SECOND_LOOK_AT_STARS = 10
 
 
 def stream_key(seed: int, stream: Stream) -> PRNGKeyArray:

@@ -21,6 +21,8 @@ def map_stars(
         return many(*of_stars)
     if n_wanted is None:
         return jax.lax.map(lambda star: one(*star), of_stars, batch_size=at_once)
+    n_stars = len(jax.tree.leaves(of_stars)[0])
+    at_once = max(n for n in range(1, at_once + 1) if n_stars % n == 0)
     groups = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), of_stars)
     empty = jax.tree.map(
         lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(many, *jax.tree.map(lambda a: a[0], groups))

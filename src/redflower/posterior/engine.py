@@ -8,7 +8,8 @@ from redflower.bands import G
 from redflower.flow.model import Model
 from redflower.platforms import compute_platform
 from redflower.posterior.fast.fit import FitRecord
-from redflower.posterior.fast.run import importance, quadrature
+from redflower.posterior.fast.rounds import importance
+from redflower.posterior.fast.run import quadrature
 from redflower.posterior.fast.steps import make_fast_target
 from redflower.posterior.log_density import make_target
 from redflower.posterior.nuts.run import chains
@@ -69,12 +70,12 @@ def infer_stars(
     if fast is not None:
         # The emulator's first band is the observed G; a star without it is for the reference engine.
         led = np.asarray(stars.observed)[rows, G]
-        if settings.hand_on:
-            chains(request, rows[~led], results)
-        else:
-            results.columns["status"][rows[~led]] = Status.NO_BANDS.value
         unsettled = quadrature(request, fast, rows[led], results)
-        rows = importance(request, fast, unsettled, results, outliers)  # none left where nothing is passed on
+        left = importance(request, fast, unsettled, results, outliers)  # none where nothing is passed on
+        if not settings.hand_on:
+            results.columns["status"][rows[~led]] = Status.NO_BANDS.value
+        # In one go, so that batches are full.
+        rows = np.concatenate([rows[~led], left]) if settings.hand_on else left
     chains(request, rows, results)
     outliers.judge(results.columns)
     if judged is not None:

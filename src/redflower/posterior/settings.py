@@ -18,30 +18,36 @@ class FastSettings:
     Attributes
     ----------
     check_nodes, check_draws_per_node : importance weights of every star; pairs, so an even number per node.
+    second_nodes, second_draws_per_node : the same for the second look, at stars that these do not settle.
     refine_nodes, refine_draws_per_node : the same for a round of step 2, for stars that step 1 does not settle.
     refine_rounds : most rounds of step 2.
     min_check_ess : least effective number of the check's draws, as a share of them.
     max_shift : largest correction of the mean of E or of the distance modulus, in deviations.
     max_widening : largest correction of ln of their deviations.
-    max_scatter : largest scatter of the nodes' log weights about the correction. [nat]
+    max_error : largest error of a mean by the weights' scatter about the correction, over the root of their nodes, in
+        deviations.
+    min_cut_drop : least drop of the density below its peak where a grid ends although the prior goes on. [nat]
     max_resolution_shift : largest effect of leaving out every other node, in deviations.
     min_refine_ess, max_pareto_k : what the weights of the nodes of all rounds must reach together, or the star goes on to
         NUTS: effective number, and shape of the tail.
     min_round_ess : least effective number per round so far for which further rounds are tried.
     """
 
-    check_nodes: int = 64
+    check_nodes: int = 32
     check_draws_per_node: int = 4
+    second_nodes: int = 128
+    second_draws_per_node: int = 4
     refine_nodes: int = 512
     refine_draws_per_node: int = 2
     refine_rounds: int = 48
-    min_check_ess: float = 0.35
+    min_check_ess: float = 0.15
     max_shift: float = 0.6
     max_widening: float = 0.15
-    max_scatter: float = 0.45
-    max_resolution_shift: float = 0.25
-    min_refine_ess: float = 300.0
-    min_round_ess: float = 6.25
+    max_error: float = 0.075
+    min_cut_drop: float = 6.0
+    max_resolution_shift: float = 0.35
+    min_refine_ess: float = 180.0
+    min_round_ess: float = 3.75
     max_pareto_k: float = 0.7
 
     def __post_init__(self) -> None:
@@ -55,7 +61,8 @@ class FastSettings:
             min_check_ess=0.0,
             max_shift=np.inf,
             max_widening=np.inf,
-            max_scatter=np.inf,
+            max_error=np.inf,
+            min_cut_drop=-np.inf,
             max_resolution_shift=np.inf,
         )
 

@@ -56,8 +56,9 @@ def test_correction_recovers_mean_and_width(shift: float, stretch: float) -> Non
     corrected = summarise_grid(tilted(grid(), fitted))
     assert float(corrected.ebv_mean_mag) == pytest.approx(CENTRE[0] + shift * SIGMA[0], abs=0.02 * SIGMA[0])
     assert float(corrected.ebv_std_mag) == pytest.approx(SIGMA[0] * stretch, rel=0.02)
-    # A parabola is fitted to two deviations; where it goes on, a twentieth of the nodes miss it by 0.1 to 0.4 nat.
-    assert float(fitted.scatter) < 0.08
+    # A parabola is fitted to two deviations. Where it goes on, a twentieth of the nodes miss it by up to 0.5 of a weight that may
+    # be twice the mean: sqrt(0.05 * 0.5^2 * 2).
+    assert float(fitted.scatter) < 0.16
 
 
 def test_noise_alone_moves_little() -> None:

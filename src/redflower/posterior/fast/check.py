@@ -5,7 +5,7 @@ weighted by the exact density of equation E16 over that of the draw. If the emul
 weights would be one.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,10 @@ from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
 from redflower.posterior.fast.grid_summaries import drawn_nodes
 from redflower.posterior.log_density import log_posterior
 from redflower.star import Star
+
+#: The wider proposal of step 2: how many times the denoiser's, and of how many of the nodes.
+WIDE: Final = 1.5
+WIDE_SHARE: Final = 0.15
 
 
 class WeightedDraws(NamedTuple):
@@ -59,13 +63,14 @@ def weighted_draws(
     """Draw `n_nodes` nodes by systematic sampling of the grid's mass, with ``n_per_node`` magnitudes at each, in mirrored pairs.
 
     With ``spread`` a draw lies anywhere in its node's cell. The grid then acts as a density, constant in every cell, and not as
-    a set of points, and the weights correct for what it does not resolve.
+    a set of points, and the weights correct for what it does not resolve. A share of the nodes has magnitudes from a wider
+    proposal, `WIDE` times the denoiser's: of a star off the locus the denoiser may be too sure.
 
     Equation: EF5 (docs/explanation/model.md).
     """
     exact, emulator = fast.exact, fast.emulator
     n = emulator.n_bands
-    node_key, normal_key, modulus_key, ebv_key = jax.random.split(key, 4)
+    node_key, normal_key, modulus_key, ebv_key, wide_key = jax.random.split(key, 5)
     row, column = drawn_nodes(grid, node_key, n_nodes)
     modulus_mag, ebv_mag = grid.modulus_mag[row], grid.ebv_mag[column]
     if spread:
@@ -73,6 +78,8 @@ def weighted_draws(
         ebv_mag = within_cells(ebv_key, grid.ebv_mag, column)
     # Nodes last, as the emulator wants them.
     half = jax.random.normal(normal_key, (n, n_per_node // 2, n_nodes))
+    if spread:
+        half = half * jnp.where(jax.random.uniform(wide_key, (n_nodes,)) < WIDE_SHARE, WIDE, 1.0)
     normal = jnp.concatenate([half, -half], axis=1)
     y = noisy_y(emulator, star, noise, ebv_mag, modulus_mag)
     condition = flow_condition(distance_pc_of_modulus(modulus_mag), star.l_deg, star.b_deg)
@@ -80,6 +87,10 @@ def weighted_draws(
     magnitude_mag, log_factors = emulator.propose(y, seen, noise, normal)
     needed = needed_bands(noise.observed)
     log_proposal = jnp.sum(jnp.where(needed[:, None, None], log_factors, 0.0), axis=0)
+    if spread:
+        chi2_of_draw = jnp.sum(jnp.where(needed[:, None, None], normal**2, 0.0), axis=0)
+        log_wider = 0.5 * (1.0 - WIDE**-2) * chi2_of_draw - jnp.sum(needed) * jnp.log(WIDE)
+        log_proposal += jnp.logaddexp(jnp.log(1.0 - WIDE_SHARE), jnp.log(WIDE_SHARE) + log_wider)  # EF5
     reddened_mag = magnitude_mag + emulator.reference[:, None, None] * ebv_mag
 
     def at_draw(reddened_mag: Array, mu: Array, e: Array, condition: Array) -> tuple[Array, ...]:

@@ -27,20 +27,28 @@ from redflower.posterior.cubics import cubic_matrix
 from redflower.posterior.log_density import Target, log_in_sample, log_parallax_term, log_prior_of_modulus
 from redflower.star import Star
 
-#: Nodes of the first pass. Their spacing in E is 0.055 mag over the paper's prior, three times the sigma of the best
-#: measured stars: the peak may lie between nodes, so that a box reaches one node further than what it keeps.
-COARSE_MODULUS_NODES: Final = 12
-COARSE_EBV_NODES: Final = 11
-#: Nodes of the second pass: with them the means of 99 of 100 stars that pass the check of resolution are right to 0.07 sigma,
-#: of stars of the mock sky to 0.01 (benchmarks/engine/resolution.py).
-MODULUS_NODES: Final = 14
-EBV_NODES: Final = 18
+#: Nodes of the first pass. Their spacing in E is 0.08 mag over the paper's prior, four times the sigma of the best
+#: measured stars: the peak lies between nodes, and cubics between them find it.
+COARSE_MODULUS_NODES: Final = 9
+COARSE_EBV_NODES: Final = 8
+#: Cells into which those of a grid are divided, on each axis, to find the ends of the next: a peak between nodes is seen.
+BOX_CELLS: Final = 4
+#: Nodes of the second pass; benchmarks/engine/resolution.py has what they leave of an error.
+MODULUS_NODES: Final = 12
+EBV_NODES: Final = 14
+#: Nodes of the second look at a star, which some get because the above were too few.
+FINER_MODULUS_NODES: Final = 14
+FINER_EBV_NODES: Final = 18
 #: The first pass spans the distances between these levels of parallax likelihood times prior.
 TAIL_LEVEL: Final = 3e-6
 #: The box ends where the density is below its peak by more than this. [nat]
 BOX_DROP: Final = 11.0
 #: Lower densities count as this far below the peak where a grid is interpolated. [nat]
 INTERPOLATION_FLOOR: Final = 25.0
+#: The same where only the ends of a density are sought: between coarse nodes the highest may be far below the peak. [nat]
+BOX_FLOOR: Final = 300.0
+#: See `defended`. [nat]
+DEFENCE_DROP: Final = 7.0
 
 
 class FastTarget(eqx.Module):
@@ -187,15 +195,60 @@ def whole_box(fast: FastTarget, star: Star) -> Box:
 
 
 def bounding_box(grid: Grid) -> Box:
-    """Return the smallest box of whole cells around all nodes within `BOX_DROP` of the peak, plus a cell on each side."""
-    kept = grid.log_density > jnp.max(grid.log_density) - BOX_DROP
+    """Return the smallest box around all that is within `BOX_DROP` of the peak, by cubics between the nodes."""
+    fine = interpolated_grid(grid, BOX_CELLS, floor_nat=BOX_FLOOR)
+    kept = fine.log_density > jnp.max(fine.log_density) - BOX_DROP
 
     def ends(nodes: Array, there: Array) -> tuple[Array, Array]:
         first = jnp.argmax(there)
         last = len(nodes) - 1 - jnp.argmax(there[::-1])
         return nodes[jnp.maximum(first - 1, 0)], nodes[jnp.minimum(last + 1, len(nodes) - 1)]
 
-    return Box(*ends(grid.modulus_mag, kept.any(axis=1)), *ends(grid.ebv_mag, kept.any(axis=0)))
+    return Box(*ends(fine.modulus_mag, kept.any(axis=1)), *ends(fine.ebv_mag, kept.any(axis=0)))
+
+
+def side_drops(grid: Grid) -> Box:
+    """Return how far the density of a grid is below its peak on each of its sides, at the highest. [nat]"""
+    drop = jnp.max(grid.log_density) - grid.log_density
+    return Box(drop[0].min(), drop[-1].min(), drop[:, 0].min(), drop[:, -1].min())
+
+
+def cut_drop(fast: FastTarget, star: Star, grid: Grid) -> Float[Array, ""]:
+    """Return how far the density is below its peak where the grid ends although prior and parallax go on. [nat]"""
+    whole, ends, drops = whole_box(fast, star), grid_ends(grid), side_drops(grid)
+    reach_mag = 1e-4
+    at_end = Box(
+        ends.modulus_low_mag <= whole.modulus_low_mag + reach_mag,
+        ends.modulus_high_mag >= whole.modulus_high_mag - reach_mag,
+        ends.ebv_low_mag <= whole.ebv_low_mag + reach_mag,
+        ends.ebv_high_mag >= whole.ebv_high_mag - reach_mag,
+    )
+    sides = [jnp.where(there, jnp.inf, drop) for there, drop in zip(at_end, drops, strict=True)]
+    return jnp.min(jnp.stack(sides))
+
+
+def grid_ends(grid: Grid) -> Box:
+    """Return the box of a grid."""
+    return Box(grid.modulus_mag[0], grid.modulus_mag[-1], grid.ebv_mag[0], grid.ebv_mag[-1])
+
+
+def next_box(fast: FastTarget, star: Star, grid: Grid) -> Box:
+    """Return the box of a second look: what counts of a grid, and half as much again beyond a side that cuts it off."""
+    whole, near, drops = whole_box(fast, star), bounding_box(grid), side_drops(grid)
+    more_modulus = 0.5 * (near.modulus_high_mag - near.modulus_low_mag)
+    more_ebv = 0.5 * (near.ebv_high_mag - near.ebv_low_mag)
+
+    def out(drop: Array, by_mag: Array) -> Array:
+        return jnp.where(drop < BOX_DROP - 2.0, by_mag, 0.0)
+
+    return Box(
+        jnp.maximum(near.modulus_low_mag - out(drops.modulus_low_mag, more_modulus), whole.modulus_low_mag),
+        jnp.minimum(
+            near.modulus_high_mag + out(drops.modulus_high_mag, more_modulus), whole.modulus_high_mag
+        ),
+        jnp.maximum(near.ebv_low_mag - out(drops.ebv_low_mag, more_ebv), whole.ebv_low_mag),
+        jnp.minimum(near.ebv_high_mag + out(drops.ebv_high_mag, more_ebv), whole.ebv_high_mag),
+    )
 
 
 def posterior_grid(fast: FastTarget, star: Star, noise: Noise) -> Grid:
@@ -206,15 +259,10 @@ def posterior_grid(fast: FastTarget, star: Star, noise: Noise) -> Grid:
     return log_grid(fast, star, noise, *uniform_axes(bounding_box(coarse), MODULUS_NODES, EBV_NODES))
 
 
-def zoomed_grid(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Grid:
-    """Evaluate a grid of the same size over the part of a first one that is within `BOX_DROP` of its peak."""
-    return log_grid(fast, star, noise, *uniform_axes(bounding_box(grid), *grid.log_density.shape))
-
-
-def interpolated_grid(grid: Grid, factor: int) -> Grid:
+def interpolated_grid(grid: Grid, factor: int, floor_nat: float = INTERPOLATION_FLOOR) -> Grid:
     """Interpolate the log density by Catmull-Rom cubics onto ``factor`` times as many cells on each axis."""
     # A floor, or nodes without any density would throw the cubics beside them.
-    floored = jnp.maximum(grid.log_density, jnp.max(grid.log_density) - INTERPOLATION_FLOOR)
+    floored = jnp.maximum(grid.log_density, jnp.max(grid.log_density) - floor_nat)
     n_modulus, n_ebv = grid.log_density.shape
     fine_modulus, fine_ebv = (n_modulus - 1) * factor + 1, (n_ebv - 1) * factor + 1
     along_modulus = jnp.asarray(cubic_matrix(n_modulus, fine_modulus))
@@ -227,3 +275,12 @@ def interpolated_grid(grid: Grid, factor: int) -> Grid:
         g_extinction_mag=along_ebv @ grid.g_extinction_mag,
         bp_rp_mag=along_ebv @ grid.bp_rp_mag,
     )
+
+
+def defended(grid: Grid) -> Grid:
+    """Add a uniform density `DEFENCE_DROP` below the peak, for draws where the grid may be far too low.
+
+    It takes a hundredth of the draws of a normal posterior, and no weight can be more than it allows.
+    """
+    floor = jnp.max(grid.log_density) - DEFENCE_DROP
+    return grid._replace(log_density=jnp.logaddexp(grid.log_density, floor))

@@ -2,7 +2,8 @@
 
 Three steps, each for the stars that the one before could not settle:
 
-1. a quadrature on a grid of fixed size, corrected and judged by a few exact importance weights;
+1. a quadrature on a grid of fixed size, corrected and judged by a few exact importance weights; where they do not settle it, a
+   second look with a finer grid and more of them;
 2. many exact importance weights on a grid over the part that counts, round after round until they suffice, whose weighted
    draws then are the posterior;
 3. the reference engine (`redflower.posterior.nuts.sampler`).
@@ -22,7 +23,19 @@ from redflower.flow.model import Model
 from redflower.posterior.batches import map_stars
 from redflower.posterior.fast.check import Check, WeightedDraws, make_check, weighted_draws
 from redflower.posterior.fast.fit import Fit, star_fit
-from redflower.posterior.fast.grid import FastTarget, Grid, interpolated_grid, posterior_grid, zoomed_grid
+from redflower.posterior.fast.grid import (
+    FINER_EBV_NODES,
+    FINER_MODULUS_NODES,
+    FastTarget,
+    Grid,
+    cut_drop,
+    defended,
+    interpolated_grid,
+    log_grid,
+    next_box,
+    posterior_grid,
+    uniform_axes,
+)
 from redflower.posterior.fast.grid_summaries import (
     GridSummary,
     mass_beyond,
@@ -39,7 +52,8 @@ from redflower.star import Star
 
 #: Stars that a CPU core works on at once: the layers of their networks then stay in its caches.
 QUADRATURE_AT_ONCE: Final = 16
-REFINED_AT_ONCE: Final = 4
+SECOND_AT_ONCE: Final = 8
+REFINED_AT_ONCE: Final = 1
 #: Cells into which step 2 divides those of its grid, on each axis.
 REFINED_CELLS: Final = 4
 
@@ -55,11 +69,11 @@ class FastResult(NamedTuple):
     widening : what it did to the deviations, see `redflower.posterior.fast.tilt.widening`.
     log_weight : the weights themselves, for the shape of their tail.
     grid : the joint density.
+    cut_drop : how far the density is below its peak where the grid ends although prior and parallax go on. [nat]
     bp_rp_mag : intrinsic colour at the mean of E. [mag]
     edge_share : posterior share within `EDGE_MAG` of the nearer end of the reddening prior.
     bright_share : posterior share within `BRIGHT_EDGE_MAG` of the sample's bright limit.
     flow_chi2 : median squared length in the flow's normal coordinates.
-    fit : how the star fits the model.
     """
 
     summary: GridSummary
@@ -68,11 +82,11 @@ class FastResult(NamedTuple):
     widening: Float[Array, "*star"]
     log_weight: Float[Array, "*star draw"]
     grid: Grid
+    cut_drop: Float[Array, "*star"]
     bp_rp_mag: Float[Array, "*star"]
     edge_share: Float[Array, "*star"]
     bright_share: Float[Array, "*star"]
     flow_chi2: Float[Array, "*star"]
-    fit: Fit
 
 
 def make_fast_target(model: Model, exact: Target) -> FastTarget:
@@ -107,7 +121,7 @@ def noise_inputs(emulator: Emulator, stars: Star) -> Noise:
 
 
 def _describe(
-    fast: FastTarget, star: Star, uncorrected: Grid, draws: WeightedDraws, n_per_node: int, fit: Fit
+    fast: FastTarget, star: Star, uncorrected: Grid, draws: WeightedDraws, n_per_node: int
 ) -> FastResult:
     exact = fast.exact
     check, tilt = make_check(draws), fit_tilt(uncorrected, draws, n_per_node)
@@ -127,11 +141,11 @@ def _describe(
         widening=widening(uncorrected, grid),
         log_weight=draws.log_weight,
         grid=grid,
+        cut_drop=cut_drop(fast, star, grid),
         bp_rp_mag=jnp.interp(summary.ebv_mean_mag, grid.ebv_mag, grid.bp_rp_mag),
         edge_share=jnp.maximum(low, high),
         bright_share=bright,
         flow_chi2=jnp.median(draws.flow_chi2),
-        fit=fit,
     )
 
 
@@ -142,26 +156,41 @@ def quadrature_batch(
     noise: Noise,
     keys: Key[Array, " star"],
     fit_keys: Key[Array, " star"],
+    n_wanted: Int[Array, ""],
     n_nodes: int,
     n_per_node: int,
-) -> FastResult:
-    """Run step 1 for a batch, with the draws of its check; compiled once per size of batch and number of draws."""
+) -> tuple[FastResult, Fit]:
+    """Run step 1 for the first stars of a batch, with the draws of its check; compiled per size of batch and number of draws."""
 
-    def one(star: Star, noise: Noise, key: PRNGKeyArray, fit_key: PRNGKeyArray) -> FastResult:
+    def one(star: Star, noise: Noise, key: PRNGKeyArray, fit_key: PRNGKeyArray) -> tuple[FastResult, Fit]:
         grid = posterior_grid(fast, star, noise)
         draws = weighted_draws(fast, star, noise, grid, key, n_nodes=n_nodes, n_per_node=n_per_node)
-        return _describe(fast, star, grid, draws, n_per_node, star_fit(fast, star, noise, grid, fit_key))
+        return _describe(fast, star, grid, draws, n_per_node), star_fit(fast, star, noise, grid, fit_key)
 
-    return map_stars(one, stars, noise, keys, fit_keys, at_once=QUADRATURE_AT_ONCE)
+    return map_stars(one, stars, noise, keys, fit_keys, at_once=QUADRATURE_AT_ONCE, n_wanted=n_wanted)
 
 
 @kept_program
-def zoomed_batch(fast: FastTarget, stars: Star, noise: Noise, grids: Grid) -> Grid:
-    """Compute the grids of step 2 for a batch from those of step 1; compiled like step 1."""
-    return map_stars(
-        lambda star, noise, grid: zoomed_grid(fast, star, noise, grid),
-        stars, noise, grids, at_once=QUADRATURE_AT_ONCE,
-    )  # fmt: skip
+def second_look_batch(
+    fast: FastTarget,
+    stars: Star,
+    noise: Noise,
+    grids: Grid,
+    tilts: Tilt,
+    keys: Key[Array, " star"],
+    n_wanted: Int[Array, ""],
+    n_nodes: int,
+    n_per_node: int,
+) -> FastResult:
+    """Look again at the first stars of a batch: a finer grid over what the corrected one says, and fresh weights against it."""
+
+    def one(star: Star, noise: Noise, grid: Grid, tilt: Tilt, key: PRNGKeyArray) -> FastResult:
+        axes = uniform_axes(next_box(fast, star, grid), FINER_MODULUS_NODES, FINER_EBV_NODES)
+        again = tilted(log_grid(fast, star, noise, *axes), tilt)
+        draws = weighted_draws(fast, star, noise, again, key, n_nodes=n_nodes, n_per_node=n_per_node)
+        return _describe(fast, star, again, draws, n_per_node)
+
+    return map_stars(one, stars, noise, grids, tilts, keys, at_once=SECOND_AT_ONCE, n_wanted=n_wanted)
 
 
 @kept_program
@@ -181,7 +210,7 @@ def refined_batch(
     def one(
         star: Star, noise: Noise, grid: Grid, key: PRNGKeyArray
     ) -> tuple[WeightedDraws, Float[Array, ""]]:
-        fine = interpolated_grid(grid, REFINED_CELLS)
+        fine = defended(interpolated_grid(grid, REFINED_CELLS))
         key = jax.random.fold_in(key, number)
         draws = weighted_draws(
             fast, star, noise, fine, key, n_nodes=n_nodes, n_per_node=n_per_node, spread=True
@@ -191,12 +220,12 @@ def refined_batch(
     return map_stars(one, stars, noise, grids, keys, at_once=REFINED_AT_ONCE, n_wanted=n_wanted)
 
 
-def unsettled(result: FastResult, settings: FastSettings) -> np.ndarray:
-    """Tell which stars of a batch the first step has not settled."""
-    n_draws = settings.check_nodes * settings.check_draws_per_node
-    bad = np.asarray(result.check.ess < settings.min_check_ess * n_draws)
+def unsettled(result: FastResult, settings: FastSettings, n_nodes: int, n_per_node: int) -> np.ndarray:
+    """Tell which stars of a batch the weights of a look have not settled."""
+    bad = np.asarray(result.check.ess < settings.min_check_ess * n_nodes * n_per_node)
     bad |= np.asarray(result.tilt.shift > settings.max_shift)
     bad |= np.asarray(result.widening > settings.max_widening)
-    bad |= np.asarray(result.tilt.scatter > settings.max_scatter)
+    bad |= np.asarray(result.tilt.scatter > settings.max_error * np.sqrt(n_nodes))
     bad |= np.asarray(result.summary.resolution_shift > settings.max_resolution_shift)
+    bad |= np.asarray(result.cut_drop < settings.min_cut_drop)
     return bad | ~np.isfinite(result.summary.ebv_mean_mag) | ~np.isfinite(result.check.ess)

@@ -8,8 +8,9 @@ little.
 
 from typing import Final, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from redflower.posterior.fast.check import WeightedDraws
 from redflower.posterior.fast.grid import Grid
@@ -24,6 +25,18 @@ CLIP_NAT: Final = 3.0
 #: Standardised coordinates end here, and the correction is constant from there on. In a long tail, towards a second mode or
 #: an end of the prior, few nodes support the fit, and a parabola that continued would multiply the tail by noise.
 COORDINATE_CLIP: Final = 2.0
+#: Steps of Newton's method for the coefficients, from a fit to the logarithms.
+NEWTON_STEPS: Final = 4
+
+
+class MomentFrame(NamedTuple):
+    """Centre and scales of a star's posterior."""
+
+    ebv_mean_mag: Float[Array, "*star"]
+    ebv_std_mag: Float[Array, "*star"]
+    modulus_mean_mag: Float[Array, "*star"]
+    modulus_std_mag: Float[Array, "*star"]
+    correlation: Float[Array, "*star"]
 
 
 class Tilt(NamedTuple):
@@ -32,26 +45,18 @@ class Tilt(NamedTuple):
     Attributes
     ----------
     coefficients : of 1, a, b, (a^2 - 1)/sqrt 2, a b, (b^2 - 1)/sqrt 2 in standardised, decorrelated (E, distance modulus).
-    scatter : deviation of the nodes' log weights about the fit. [nat]
+    frame : what they are standardised by.
+    scatter : deviation of the nodes' weights about the fit, over its root: of a weight of one, its relative deviation.
     """
 
     coefficients: Float[Array, "*star coefficient"]
+    frame: MomentFrame
     scatter: Float[Array, "*star"]
 
     @property
     def shift(self) -> Float[Array, "*star"]:
         """Return how far the correction moves the mean, in deviations, to first order; the larger of the two coordinates."""
         return jnp.max(jnp.abs(self.coefficients[..., 1:3]), axis=-1)
-
-
-class MomentFrame(NamedTuple):
-    """Centre and scales of a star's posterior."""
-
-    ebv_mean_mag: Float[Array, ""]
-    ebv_std_mag: Float[Array, ""]
-    modulus_mean_mag: Float[Array, ""]
-    modulus_std_mag: Float[Array, ""]
-    correlation: Float[Array, ""]
 
 
 def moment_frame(grid: Grid) -> MomentFrame:
@@ -87,31 +92,48 @@ def features(
 def fit_tilt(grid: Grid, draws: WeightedDraws, n_per_node: int) -> Tilt:
     """Fit the correction to one star's draws.
 
-    Equation: EF6 (docs/explanation/model.md): ridge regression of the log of each node's mean weight.
+    Equation: EF6 (docs/explanation/model.md): the exponential of the polynomial meets the moments of each node's mean weight.
     """
     frame = moment_frame(grid)
     by_node = draws.log_weight.reshape(-1, n_per_node)
     peak = jnp.max(by_node, axis=1, keepdims=True)
-    log_ratio = peak[:, 0] + jnp.log(jnp.mean(jnp.exp(by_node - peak), axis=1))
-    middle = jnp.median(log_ratio)
-    log_ratio = middle + jnp.clip(log_ratio - middle, -CLIP_NAT, CLIP_NAT)
+    log_weight = peak[:, 0] + jnp.log(jnp.mean(jnp.exp(by_node - peak), axis=1))
+    middle = jnp.median(log_weight)
+    log_weight = middle + jnp.clip(log_weight - middle, -CLIP_NAT, CLIP_NAT)
+    scale = logmeanexp(log_weight)
+    log_weight = log_weight - scale
     x = features(frame, draws.ebv_mag[::n_per_node], draws.modulus_mag[::n_per_node])
     n_nodes, n_coefficients = x.shape
-    prior = jnp.array([10.0, *[LINEAR_PRIOR] * 2, *[QUADRATIC_PRIOR] * 3])
-    variance = jnp.var(log_ratio) + 1e-4
-    coefficients = jnp.zeros(n_coefficients)
-    for _ in range(2):  # the scatter about the first fit weighs the second
-        normal = x.T @ x / variance + jnp.diag(prior**-2)
-        coefficients = solve_spd(normal, x.T @ log_ratio / variance)  # EF6
-        residual = log_ratio - x @ coefficients
-        variance = jnp.sum(residual**2) / max(n_nodes - n_coefficients, 1) + 1e-4
-    return Tilt(coefficients, jnp.sqrt(variance))
+    n_free = max(n_nodes - n_coefficients, 1)
+    prior = jnp.diag(jnp.array([10.0, *[LINEAR_PRIOR] * 2, *[QUADRATIC_PRIOR] * 3]) ** -2)
+    variance = jnp.var(log_weight) + 1e-4
+    # The logarithms begin: they are near, whatever the weights. Their fit alone would be too low where they scatter more.
+    coefficients = solve_spd(x.T @ x / variance + prior, x.T @ log_weight / variance)
+
+    def newton(
+        _: Int[Array, ""] | int, state: tuple[Float[Array, " coefficient"], Float[Array, ""]]
+    ) -> tuple[Float[Array, " coefficient"], Float[Array, ""]]:
+        coefficients, variance = state
+        fitted = jnp.exp(jnp.clip(x @ coefficients, -2.0 * CLIP_NAT, 2.0 * CLIP_NAT))
+        residual = jnp.exp(log_weight) - fitted
+        slope = x.T @ residual / variance - prior @ coefficients
+        step = solve_spd((x.T * fitted) @ x / variance + prior, slope)  # EF6
+        return coefficients + step, jnp.sum(residual**2 / fitted) / n_free + 1e-4
+
+    coefficients, variance = jax.lax.fori_loop(0, NEWTON_STEPS, newton, (coefficients, variance))
+    return Tilt(coefficients.at[0].add(scale), frame, jnp.sqrt(variance))
+
+
+def logmeanexp(values: Float[Array, " value"]) -> Float[Array, ""]:
+    """Return ln of the mean of exponentials."""
+    peak = jnp.max(values)
+    return peak + jnp.log(jnp.mean(jnp.exp(values - peak)))
 
 
 def tilted(grid: Grid, tilt: Tilt) -> Grid:
-    """Apply the correction to the grid."""
+    """Apply a correction to a grid, be it the one that the correction was fitted on or another of the same star."""
     modulus_mag, ebv_mag = jnp.meshgrid(grid.modulus_mag, grid.ebv_mag, indexing="ij")
-    x = features(moment_frame(grid), ebv_mag, modulus_mag)
+    x = features(tilt.frame, ebv_mag, modulus_mag)
     correction = jnp.clip(x @ tilt.coefficients, -2.0 * CLIP_NAT, 2.0 * CLIP_NAT)
     return grid._replace(log_density=grid.log_density + correction)
 

@@ -1,8 +1,5 @@
 """Importance weights: their effective number, the shape of their tail, and the moments of weighted draws."""
 
-from typing import Any
-
-import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -42,47 +39,6 @@ def pareto_k(log_weight: Float[np.ndarray, "star draw"]) -> Float[np.ndarray, " 
     shape = np.log1p(-b_mean[:, None] * excess).mean(axis=1)
     shape = (n_tail * shape + 5.0) / (n_tail + 10.0)
     return np.where(finite, np.where(flat, -np.inf, shape), np.nan)
-
-
-class Refined:
-    """Accumulate the importance-sampling rounds of a block of stars.
-
-    Parameters
-    ----------
-    n_stars : number of stars.
-    n_per_node : draws of a node, side by side.
-    """
-
-    def __init__(self, n_stars: int, n_per_node: int) -> None:
-        self._n_per_node = n_per_node
-        self._draws: list[list[WeightedDraws]] = [[] for _ in range(n_stars)]
-        self._log_evidence: list[list[float]] = [[] for _ in range(n_stars)]
-
-    def add(self, star: int | np.integer, draws: WeightedDraws, log_evidence: float) -> None:
-        """Add a round of one star."""
-        self._draws[star].append(draws)
-        self._log_evidence[star].append(log_evidence)
-
-    def effective(self, stars: np.ndarray) -> np.ndarray:
-        """Return the effective number of nodes of stars with equally many rounds."""
-        by_star = [np.concatenate([draws.log_weight for draws in self._draws[star]]) for star in stars]
-        return effective_number(log_node_weights(np.stack(by_star), self._n_per_node))
-
-    def draws(self, stars: np.ndarray) -> Any:
-        """Return all draws of stars with equally many rounds, a row per star, on the host."""
-        rows: list[Any] = [jax.tree.map(lambda *a: np.concatenate(a), *self._draws[star]) for star in stars]
-        arrays: list[Any] = [np.stack(parts) for parts in zip(*rows, strict=True)]
-        return WeightedDraws(*arrays)
-
-    def log_evidence(self, stars: np.ndarray) -> np.ndarray:
-        """Return ln of the mean evidence of the rounds, for stars with equally many."""
-        rounds = np.array([self._log_evidence[i] for i in stars])
-        return np.logaddexp.reduce(rounds, axis=1) - np.log(rounds.shape[1])
-
-    def forget(self, stars: np.ndarray) -> None:
-        """Free the draws of stars that are done."""
-        for star in stars:
-            self._draws[star] = []
 
 
 def normalised_weights(draws: WeightedDraws) -> np.ndarray:

@@ -1,0 +1,157 @@
+"""Where the fast engine's milliseconds go, how often the host hands work to the device, and how much of it is padding.
+
+Usage: python -m benchmarks.engine.steps [--stars 2000] [--model mock-sky]
+
+Stars of the mock sky behind two clouds, in this process on one core. Times are its CPU time, without compilation; a step's time
+includes the wait for its results. Then the same stars with other settings, to see what each buys.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+if hasattr(os, "sched_setaffinity") and not os.path.exists("/dev/nvidia0"):
+    # Before JAX counts the cores: threads that wait for each other would count as work.
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+import jax
+import numpy as np
+from benchmarks.results import recording, say, table
+from benchmarks.speed.engine import sample
+
+from redflower.flow.model import Model
+from redflower.posterior import FastSettings, InferenceSettings, infer_stars
+from redflower.posterior.fast import rounds, run, steps
+from redflower.posterior.nuts import run as nuts_run
+from redflower.posterior.status import FAST, IMPORTANCE, NUTS
+from redflower.star import Star
+
+#: Module, function, position of the number of stars wanted among its arguments, and how many stars a group has of those that
+#: a CPU computes or skips together.
+STEPS = {
+    "first look": (run, "quadrature_batch", 5, steps.QUADRATURE_AT_ONCE),
+    "second look": (run, "second_look_batch", 6, steps.SECOND_AT_ONCE),
+    "rounds of weights": (rounds, "refined_batch", 6, steps.REFINED_AT_ONCE),
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "64 nodes at the first look": {"check_nodes": 64},
+    "errors of 0.056 sigma": {"max_error": 0.056, "min_refine_ess": 320.0},
+    "the same, resolution of 0.25 sigma": {
+        "max_error": 0.056,
+        "min_refine_ess": 320.0,
+        "max_resolution_shift": 0.25,
+    },
+}
+
+
+@dataclass
+class Tally:
+    """What was asked of a step: calls of the device, stars that were wanted and computed, seconds."""
+
+    calls: int = 0
+    wanted: int = 0
+    computed: int = 0
+    seconds: float = 0.0
+
+
+def tallied(function: Callable[..., Any], tally: Tally, position: int, group: int) -> Callable[..., Any]:
+    """Return a step that counts."""
+
+    def counted(*arguments: Any) -> Any:
+        began = time.process_time()
+        found = jax.block_until_ready(function(*arguments))
+        tally.seconds += time.process_time() - began
+        wanted, size = int(arguments[position]), len(jax.tree.leaves(arguments[1])[0])
+        tally.calls += 1
+        tally.wanted += wanted
+        on_cpu = jax.default_backend() == "cpu"
+        tally.computed += min(-(-wanted // group) * group, size) if on_cpu else size
+        return found
+
+    return counted
+
+
+def measured(
+    model: Model, stars: Star, ids: np.ndarray, settings: InferenceSettings
+) -> tuple[float, dict[str, Tally], dict[str, np.ndarray]]:
+    """Infer stars; return core-milliseconds a star, what was asked of each step, and the columns."""
+    infer_stars(model, jax.tree.map(lambda a: a[:256], stars), ids[:256], settings)  # compiles
+    tallies = {name: Tally() for name in (*STEPS, "chains")}
+    chains = tallies["chains"]
+
+    def counted_batches(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for batch, padded in nuts_run_batches(rows, size):
+            chains.calls += 1
+            chains.wanted += len(batch)
+            chains.computed += len(padded)
+            began = time.process_time()
+            yield batch, padded
+            chains.seconds += time.process_time() - began
+
+    nuts_run_batches = nuts_run.batches
+    with ExitStack() as stack:
+        for name, (module, attribute, position, group) in STEPS.items():
+            step = tallied(getattr(module, attribute), tallies[name], position, group)
+            stack.enter_context(patch.object(module, attribute, step))
+        stack.enter_context(patch.object(nuts_run, "batches", counted_batches))
+        began = time.process_time()
+        columns = infer_stars(model, stars, ids, settings)
+        total_ms = 1e3 * (time.process_time() - began) / len(ids)
+    return total_ms, tallies, columns
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stars", type=int, default=2000)
+    parser.add_argument("--model", default="mock-sky")
+    arguments = parser.parse_args()
+    n = arguments.stars
+    model, stars, ids = sample(4 * n, arguments.model)
+    stars, ids = jax.tree.map(lambda a: a[:n], stars), ids[:n]
+    runs = {}
+    for name, changes in VARIANTS.items():
+        runs[name] = measured(model, stars, ids, InferenceSettings(fast=FastSettings(**changes)))
+    total_ms, tallies, _ = runs["default"]
+    say(
+        "{n} stars of the mock sky behind two clouds. A call is one program on the device and one copy back to the host. On a "
+        "CPU, groups of padding are skipped: computed is what is left of it.",
+        n=len(ids),
+    )
+    lines = table(
+        {
+            "step": "", "calls": ",", "stars wanted": ",", "stars computed": ",", "padding [%]": ".0f",
+            "core-ms a star of all": ".2f",
+        }
+    )  # fmt: skip
+    for name, tally in tallies.items():
+        padding = 100.0 * (1.0 - tally.wanted / max(tally.computed, 1)) if tally.computed else 0.0
+        ms = 1e3 * tally.seconds / len(ids)
+        lines.row(name, tally.calls, tally.wanted, tally.computed, padding, ms)
+    rest = total_ms - sum(1e3 * tally.seconds / len(ids) for tally in tallies.values())
+    lines.row("the host's work", 0, 0, 0, 0.0, rest)
+    lines.row("all", sum(t.calls for t in tallies.values()), len(ids), 0, 0.0, total_ms)
+    say("The same stars with other settings:")
+    lines = table(
+        {
+            "settings": "", "core-ms a star": ".2f", "first look [%]": ".1f", "second look [%]": ".1f",
+            "importance weights [%]": ".1f", "chains [%]": ".2f",
+        }
+    )  # fmt: skip
+    for name, (ms, of_steps, columns) in runs.items():
+        by_fast, by_weights, by_chains = (
+            100.0 * np.mean(columns["engine"] == engine) for engine in (FAST, IMPORTANCE, NUTS)
+        )
+        first = 100.0 * (1.0 - of_steps["second look"].wanted / len(ids))
+        lines.row(name, ms, first, by_fast - first, by_weights, by_chains)
+
+
+if __name__ == "__main__":
+    with recording("engine-steps", seed=8):
+        main()
