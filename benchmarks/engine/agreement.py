@@ -1,10 +1,12 @@
 """The fast engine against long NUTS runs, star by star.
 
-Usage: python -m benchmarks.engine.agreement [--stars 560] [--model mock-sky] [--draws 800] [--seed 0] [--out FILE]
+Usage: python -m benchmarks.engine.agreement [--stars 560] [--model mock-sky] [--draws 800] [--seed 0] [--chains FILE]
+           [--out FILE]
 
 Half of the stars come from the mock sky behind clouds of many reddenings, with the surveys' errors; half are drawn from
 the model with errors of every size. Each half has stars with 11, 8 and 3 bands, with and without their parallax, and E(B-V)
-from 0 to 0.45 mag. Prints the table of docs/measured/inference.md; about a second a star on two cores.
+from 0 to 0.45 mag. Prints the table of docs/measured/inference.md; about a second a star on two cores. The chains are what takes
+the time: with ``--chains FILE`` they are kept there, and read again if the file is of the same stars, model and draws.
 """
 
 import argparse
@@ -95,6 +97,22 @@ def reference(model: Model, stars: Star, ids: np.ndarray, nuts: NutsSettings) ->
     return {k: np.concatenate(v) for k, v in columns.items()}, np.concatenate(draws_of_e)
 
 
+def kept_reference(
+    model: Model, stars: Star, ids: np.ndarray, nuts: NutsSettings, path: Path | None
+) -> tuple[dict, np.ndarray]:
+    """`reference`, read from a file if that has it already, else written there."""
+    made_of = f"{model.model_id}, {nuts}, {ids[0]} to {ids[-1]}, {float(np.sum(stars.magnitude_mag)):.3f}"
+    if path is not None and path.exists():
+        with np.load(path) as kept:
+            if str(kept["made_of"]) != made_of:
+                raise SystemExit(f"{path} holds chains of {kept['made_of']}; asked for are {made_of}.")
+            return {k: kept[k] for k in kept.files if k not in ("made_of", "draws")}, kept["draws"]
+    columns, draws = reference(model, stars, ids, nuts)
+    if path is not None:
+        np.savez(path, made_of=np.array(made_of), draws=draws, **columns)
+    return columns, draws
+
+
 def jensen_shannon(density, draws: np.ndarray) -> np.ndarray:
     """Jensen-Shannon distance (base 2) between the stored marginals of E and the draws, in 24 bins of the prior's range."""
     edges = np.linspace(-0.05, 0.5, N_BINS + 1)
@@ -138,6 +156,7 @@ def main() -> None:
     parser.add_argument("--model", default="mock-sky")
     parser.add_argument("--draws", type=int, default=800)
     parser.add_argument("--seed", type=int, default=0, help="of the fast engine")
+    parser.add_argument("--chains", type=Path, help=".npz of the chains: read if it exists, else written")
     parser.add_argument("--out", type=Path, help=".npz with every number")
     arguments = parser.parse_args()
     model = redflower.load_model(arguments.model)
@@ -158,9 +177,8 @@ def main() -> None:
     say(
         f"{n} stars, settled: {settled}. The fast engine took {time.process_time() - cpu:.0f} core-seconds with compilation."
     )
-    nuts, draws = reference(
-        model, stars, ids, NutsSettings(n_chains=4, n_warmup=300, n_draws=arguments.draws)
-    )
+    long = NutsSettings(n_chains=4, n_warmup=300, n_draws=arguments.draws)
+    nuts, draws = kept_reference(model, stars, ids, long, arguments.chains)
     js = jensen_shannon(joint_density(fast), draws)
     judged = (nuts["r_hat"] < MAX_R_HAT) & (nuts["ess"] > MIN_ESS) & np.isfinite(fast["ebv_mean"])
     say(

@@ -17,6 +17,7 @@ from benchmarks.speed.engine import sample
 from tests.helpers.model_stars import draw_model_stars
 
 from redflower.flow import Model
+from redflower.flow.emulator import Noise
 from redflower.posterior import FastSettings
 from redflower.posterior.batches import take
 from redflower.posterior.fast.grid import (
@@ -25,6 +26,7 @@ from redflower.posterior.fast.grid import (
     EBV_NODES,
     MODULUS_NODES,
     bounding_box,
+    cut_drop,
     log_grid,
     uniform_axes,
     whole_box,
@@ -39,13 +41,14 @@ SIZES = (COARSE_MODULUS_NODES, COARSE_EBV_NODES, MODULUS_NODES, EBV_NODES)
 FINE = (2 * COARSE_MODULUS_NODES, 2 * COARSE_EBV_NODES, 4 * MODULUS_NODES, 4 * EBV_NODES)
 
 
-def moments(model: Model, stars: Star, sizes: tuple[int, int, int, int]) -> GridSummary:
-    """Summaries by a coarse and a second grid of given sizes."""
+def moments(model: Model, stars: Star, sizes: tuple[int, int, int, int]) -> tuple[GridSummary, np.ndarray]:
+    """Summaries by a coarse and a second grid of given sizes, and how far the density falls at the sides of the second. [nat]"""
     fast = make_fast_target(model, make_target(model, ebv_min_mag=-0.05, ebv_max_mag=0.5))
 
-    def one(star: Star, noise) -> GridSummary:
+    def one(star: Star, noise: Noise) -> tuple[GridSummary, jax.Array]:
         coarse = log_grid(fast, star, noise, *uniform_axes(whole_box(fast, star), *sizes[:2]))
-        return summarise_grid(log_grid(fast, star, noise, *uniform_axes(bounding_box(coarse), *sizes[2:])))
+        grid = log_grid(fast, star, noise, *uniform_axes(bounding_box(coarse), *sizes[2:]))
+        return summarise_grid(grid), cut_drop(fast, star, grid)
 
     part = take(stars, np.arange(len(stars.l_deg)))
     noise = jax.tree.map(jnp.asarray, noise_inputs(fast.emulator, part))
@@ -67,10 +70,11 @@ def main() -> None:
         "mock sky": jax.tree.map(lambda a: a[:n], sky),
         "drawn from the model": jax.tree.map(lambda *a: np.concatenate(a), *drawn),
     }
-    limit = FastSettings().max_resolution_shift
+    settings = FastSettings()
+    limit = settings.max_resolution_shift
     say(
         f"{SIZES[0]} x {SIZES[1]}, then {SIZES[2]} x {SIZES[3]} nodes, against four times as many along each axis. Differences "
-        "in standard deviations, 95 / 99 / 99.9 % of the stars that the check of resolution lets pass:"
+        "in standard deviations, 95 / 99 / 99.9 % of the stars that the checks of resolution and of the sides let pass:"
     )
     rows = table(
         dict.fromkeys(
@@ -78,9 +82,9 @@ def main() -> None:
         )
     )
     for name, stars in samples.items():
-        coarse, fine = moments(model, stars, SIZES), moments(model, stars, FINE)
+        (coarse, drop), (fine, _) = moments(model, stars, SIZES), moments(model, stars, FINE)
         usable = np.isfinite(fine.ebv_mean_mag) & np.isfinite(fine.distance_mean_pc)
-        passed = usable & (coarse.resolution_shift <= limit)
+        passed = usable & (coarse.resolution_shift <= limit) & (drop >= settings.min_cut_drop)
         cells = [f"{1 - passed.sum() / usable.sum():.1%}"]
         for mean, std in (
             (coarse.ebv_mean_mag - fine.ebv_mean_mag, (coarse.ebv_std_mag, fine.ebv_std_mag)),

@@ -58,8 +58,14 @@ class PreparedFlow(eqx.Module):
 
         Equation: E8 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 8.
         """
+        return self.log_prob_terms_and_normal(x, condition)[0]
+
+    def log_prob_terms_and_normal(
+        self, x: Float[Array, " band"], condition: Float[Array, " cond"]
+    ) -> tuple[Float[Array, " band"], Float[Array, " band"]]:
+        """Evaluate `log_prob_terms`, and return with it the normal coordinates u(x), in which they were worked out."""
         u, slope = self.forward(x, condition)
-        return -0.5 * u * u - LOG_SQRT_2PI + jnp.log(slope)  # E8
+        return -0.5 * u * u - LOG_SQRT_2PI + jnp.log(slope), u  # E8
 
     def log_prob(self, x: Float[Array, " band"], condition: Float[Array, " cond"]) -> Float[Array, ""]:
         """Evaluate ln p(x | R, Z), per mag of every coordinate. Equation: E8."""

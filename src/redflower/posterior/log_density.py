@@ -128,6 +128,20 @@ def log_posterior(
     out. A star without the leading band G is in no sample that was cut in G: neither limits nor selection apply
     (docs/decisions/0011-stars-without-the-leading-band.md).
     """
+    return log_posterior_and_chi2(target, star, ebv_mag, distance_modulus_mag, absolute_mag)[0]
+
+
+def log_posterior_and_chi2(
+    target: Target,
+    star: Star,
+    ebv_mag: ScalarLike,
+    distance_modulus_mag: ScalarLike,
+    absolute_mag: Float[Array, " band"],
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Return `log_posterior`, and the squared length in the flow's normal coordinates over the bands that count.
+
+    Both in one, for the flow is what they cost.
+    """
     n = target.n_bands
     observed = star.observed[:n]
     distance_pc = distance_pc_of_modulus(distance_modulus_mag)
@@ -138,10 +152,11 @@ def log_posterior(
         observed,
         absolute_mag + reddening_mag + distance_modulus_mag,
     )
-    terms = target.flow.log_prob_terms(
+    terms, normal = target.flow.log_prob_terms_and_normal(
         absolute_to_colour(absolute_mag), flow_condition(distance_pc, star.l_deg, star.b_deg)
     )
-    log_intrinsic = jnp.sum(jnp.where(needed_bands(observed), terms, 0.0))
+    needed = needed_bands(observed)
+    log_intrinsic = jnp.sum(jnp.where(needed, terms, 0.0))
     asked_g_mag, asked_rp_mag = (absolute_mag[i] + brightening(reddening_mag[i]) for i in (G, RP))
     log_sample = log_in_sample(target, star, asked_g_mag + distance_modulus_mag, asked_g_mag - asked_rp_mag)
     log_sample = jnp.where(observed[G], log_sample, 0.0)  # D11
@@ -150,4 +165,5 @@ def log_posterior(
         log_parallax_term(star, distance_pc),
         log_prior_of_modulus(target, star, distance_pc),
     )
-    return log_likelihood + log_parallax + log_intrinsic + log_sample + log_distance + log_reddening  # E16
+    total = log_likelihood + log_parallax + log_intrinsic + log_sample + log_distance + log_reddening  # E16
+    return total, jnp.sum(jnp.where(needed, normal * normal, 0.0))

@@ -15,7 +15,6 @@ from redflower.bands import BP, RP, G
 from redflower.flow.conditional import needed_bands
 from redflower.flow.emulator import Noise
 from redflower.physics import (
-    absolute_to_colour,
     distance_pc_of_modulus,
     extinction_mag,
     flow_condition,
@@ -23,7 +22,7 @@ from redflower.physics import (
 )
 from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
 from redflower.posterior.fast.grid_summaries import drawn_nodes
-from redflower.posterior.log_density import log_posterior
+from redflower.posterior.log_density import log_posterior_and_chi2
 from redflower.star import Star
 
 #: The wider proposal of step 2: how many times the denoiser's, and of how many of the nodes.
@@ -93,18 +92,17 @@ def weighted_draws(
         log_proposal += jnp.logaddexp(jnp.log(1.0 - WIDE_SHARE), jnp.log(WIDE_SHARE) + log_wider)  # EF5
     reddened_mag = magnitude_mag + emulator.reference[:, None, None] * ebv_mag
 
-    def at_draw(reddened_mag: Array, mu: Array, e: Array, condition: Array) -> tuple[Array, ...]:
+    def at_draw(reddened_mag: Array, mu: Array, e: Array) -> tuple[Array, ...]:
         bp_rp_mag, stretch = unredden(exact.law, reddened_mag[BP] - reddened_mag[RP], e)
         absolute_mag = reddened_mag - extinction_mag(exact.law, e, bp_rp_mag)[:n]
         # The map from intrinsic to reddened magnitudes stretches along BP - RP alone.
-        log_exact = log_posterior(exact, star, e, mu, absolute_mag) - jnp.log(jnp.maximum(stretch, 1e-3))
-        u = exact.flow.forward(absolute_to_colour(absolute_mag), condition)[0]
-        return log_exact, jnp.sum(jnp.where(needed, u * u, 0.0)), absolute_mag[G] + mu
+        log_density, chi2 = log_posterior_and_chi2(exact, star, e, mu, absolute_mag)
+        return log_density - jnp.log(jnp.maximum(stretch, 1e-3)), chi2, absolute_mag[G] + mu
 
-    at_node = jax.vmap(at_draw, in_axes=(0, None, None, None))
+    at_node = jax.vmap(at_draw, in_axes=(0, None, None))
     # Draws of a node side by side, bands last: one row of the flow's matrix products each.
     by_node = jnp.moveaxis(reddened_mag, 0, -1).swapaxes(0, 1)
-    log_exact, chi2, g_mag = jax.vmap(at_node)(by_node, modulus_mag, ebv_mag, condition.T)
+    log_exact, chi2, g_mag = jax.vmap(at_node)(by_node, modulus_mag, ebv_mag)
     log_weight = log_exact - log_proposal.T - grid.log_density[row, column][:, None]  # EF5
     log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, -1e30)
     return WeightedDraws(
