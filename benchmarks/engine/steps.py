@@ -36,7 +36,7 @@ from redflower.star import Star
 #: a CPU computes or skips together.
 STEPS = {
     "first look": (run, "quadrature_batch", 5, steps.QUADRATURE_AT_ONCE),
-    "second look": (run, "second_look_batch", 6, steps.SECOND_AT_ONCE),
+    "second look": (run, "second_look_batch", 6, steps.QUADRATURE_AT_ONCE),
     "rounds of weights": (rounds, "refined_batch", 6, steps.REFINED_AT_ONCE),
 }
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -50,9 +50,9 @@ from redflower.posterior.status import BRIGHT_EDGE_MAG, EDGE_MAG
 from redflower.programs import kept_program
 from redflower.star import Star
 
-#: Stars that a CPU core works on at once: the layers of their networks then stay in its caches.
-QUADRATURE_AT_ONCE: Final = 16
-SECOND_AT_ONCE: Final = 8
+#: Stars that a CPU core works on at once: the layers of their networks then stay in its caches. A vector register holds eight
+#: numbers, so that every place in a group is worked out alike, to the last bit (tests/scale/test_stream.py).
+QUADRATURE_AT_ONCE: Final = 8
 REFINED_AT_ONCE: Final = 1
 #: Cells into which step 2 divides those of its grid, on each axis.
 REFINED_CELLS: Final = 4
@@ -190,7 +190,7 @@ def second_look_batch(
         draws = weighted_draws(fast, star, noise, again, key, n_nodes=n_nodes, n_per_node=n_per_node)
         return _describe(fast, star, again, draws, n_per_node)
 
-    return map_stars(one, stars, noise, grids, tilts, keys, at_once=SECOND_AT_ONCE, n_wanted=n_wanted)
+    return map_stars(one, stars, noise, grids, tilts, keys, at_once=QUADRATURE_AT_ONCE, n_wanted=n_wanted)
 
 
 @kept_program
