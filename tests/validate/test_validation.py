@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 import redflower
+from redflower.api import star_pieces
+from redflower.api.star_pieces import StarsJob
 from redflower.bands import BAND_INDEX
 from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue import default_distance_prior, to_stars
 from redflower.flow import load_model
 from redflower.physics import Zhang23Law, extinction_mag
+from redflower.posterior import InferenceSettings
 from redflower.posterior.fast.fit import FitRecord
 from redflower.products.page_validation import biased_cells, validation_sentence
 from redflower.products.validation import write_validation
@@ -127,6 +130,46 @@ def experiment(prepared):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("redflower.api.star_pieces.infer_stars", engine)
         return redflower.validate(table, model)
+
+
+def test_pieces_that_end_out_of_order_give_the_rows_of_those_that_end_in_order(stars, monkeypatch) -> None:
+    """Workers end in any order; here the last piece ends first, and no process is started."""
+
+    def engine(model, some, source_id, settings, *, progress=None, judged=None):
+        record = FitRecord(np.asarray(some.observed))
+        record.done[:] = True
+        judged(record)
+        n = len(source_id)
+        words = {"status": np.full(n, "ok"), "engine": np.full(n, "fast"), "p_outlier": np.zeros(n)}
+        return {"ebv_mean": np.asarray(source_id, dtype=float), **words}
+
+    def last_first(start, arguments, tasks, n_workers, told, what):
+        assert n_workers == 2
+        work = start(*arguments)
+        for key, payload in reversed(list(tasks)):
+            yield key, work(payload, lambda word: None)
+
+    monkeypatch.setattr(star_pieces, "infer_stars", engine)
+    monkeypatch.setattr(star_pieces, "PIECE_ROWS", 50)
+    ids = np.arange(len(stars.l_deg))
+    job, batches = StarsJob(load_model("mock-sky"), InferenceSettings()), [(stars, ids), (stars, ids + 1000)]
+    in_order = star_pieces.inferred_stars(job, batches, 1, None, "validate")
+    monkeypatch.setattr(star_pieces, "shared_out", last_first)
+    shared = star_pieces.inferred_stars(job, batches, 2, None, "validate")
+    for (one, fit), (other, same), (_, asked) in zip(in_order, shared, batches, strict=True):
+        np.testing.assert_array_equal(one["ebv_mean"], asked)
+        np.testing.assert_array_equal(other["ebv_mean"], asked)
+        assert fit == same
+
+
+@pytest.mark.slow
+def test_the_experiment_does_not_depend_on_the_number_of_processes(prepared) -> None:
+    one, numbers = redflower.validate(prepared, "mock-sky", n_stars=20, n_bands=[8], workers=1)
+    two, same = redflower.validate(prepared, "mock-sky", n_stars=20, n_bands=[8], workers=2)
+    assert numbers == same
+    assert one.colnames == two.colnames
+    for name in one.colnames:
+        np.testing.assert_array_equal(np.asarray(one[name]), np.asarray(two[name]))
 
 
 def test_the_experiment_scores_what_the_engine_does(experiment) -> None:
