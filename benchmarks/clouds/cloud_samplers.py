@@ -2,7 +2,7 @@
 
     python -m benchmarks.clouds.cloud_samplers [--repeats 3] [--only NAME] [--out FILE] [--summary]
 
-Needs `pip install blackjax nautilus-sampler dynesty`. Every sampler gets the same posteriors: of 1, 2 and 3 clouds, on the unit
+Needs the extra `samplers`. Every sampler gets the same posteriors: of 1, 2 and 3 clouds, on the unit
 cube, clouds in the order of distance. The reference is the own sampler with four times as many particles and half as many
 final moves again. Libraries call the likelihood in numpy, but for BlackJAX's Hamiltonian moves: their likelihood is in JAX, for
 its gradient. Every run is one line of JSON in the output file.
