@@ -171,7 +171,7 @@ def test_offsets_are_taken_off_with_their_errors_and_survive_a_file(tmp_path: Pa
     [
         ({"format": "other"}, "is no file of offsets"),
         ({"bands": ["gaia_g"]}, "is no file of offsets"),
-        ({"bands": ["gaia_g", "w1"]}, "is no file of offsets"),
+        ({"bands": ["gaia_g", 7]}, "is no file of offsets"),
         ({"offset_mag": [0.0, float("nan")]}, "is no file of offsets"),
         ({"offset_mag": [0.0, 25.0]}, "no calibration is so far off"),
         ({"covariance_mag2": [[1.0]]}, "is no file of offsets"),

@@ -12,6 +12,7 @@ from redflower import progress
 from redflower.citations import ENTRIES, bibtex
 from redflower.cli import stops
 from redflower.scale import rows_kept
+from redflower.scale.parts import keep_part
 from tests.cli.test_commands import run
 
 
@@ -75,9 +76,7 @@ def test_a_stop_says_what_is_kept_and_how_to_go_on(capsys, monkeypatch, tmp_path
     def stopped(*_, **__):
         folder.mkdir(exist_ok=True)
         for number in range(2):
-            part = folder / f"part-{number:06d}.parquet"
-            part.unlink(missing_ok=True)
-            redflower.write_table(redflower.simulate(12, seed=number), part)
+            keep_part(folder, number, redflower.simulate(12, seed=number))
         raise KeyboardInterrupt
 
     monkeypatch.setattr("redflower.scale.infer_file", stopped)
@@ -118,7 +117,7 @@ def test_quiet_and_verbose_may_stand_behind_the_command(capsys, monkeypatch, tmp
         (("infer", "a", "b", "--model", "m", "--ebv-min", "x"), "infer --ebv-min x: it must be a number."),
         (("prepare", "a", "b", "--for", "fun"), "prepare --for fun: it must be one of training, inference."),
         (("infer", "a", "b"), "infer needs --model: name of a shipped model (redflower models) or a file."),
-        (("infer",), "infer needs STARS: prepared table (prepare --for inference)."),
+        (("infer",), "infer needs STARS: prepared table (prepare --for inference), or"),
         (("infer", "a", "b", "--modle", "m"), "infer has no option --modle. Did you mean --model?"),
         (("sightlin",), "there is no command 'sightlin'. Did you mean sightline?"),
         (("infer", "a", "b", "c", "--model", "m"), "infer: got unexpected extra argument(s) (c)."),

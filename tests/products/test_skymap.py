@@ -120,7 +120,7 @@ def test_a_map_whose_facts_are_spoilt_is_one_message(sky, facts: str, tmp_path: 
     field = FieldMap(
         nside=64, pixel=np.array([7]), distance_pc=np.array([300.0, 900.0]), samples_mag=half,
         zero_point_mag=np.zeros((3, 1)), groups=("ALL",), n_star=np.array([40]), served=np.ones(1),
-        resolution_deg=np.full((1, 2), 0.5), numbers={},
+        resolution_deg=np.full((1, 2), 0.5), r_hat=np.ones(1), numbers={},
     )  # fmt: skip
     write_sky_map(sky, tmp_path / "sky.fits")
     write_field_map(field, tmp_path / "field.fits")

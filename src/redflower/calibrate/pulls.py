@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 from redflower.flow.emulator import Noise
 from redflower.posterior.batches import batches, map_stars, take
 from redflower.posterior.fast.fit import Fit, star_fit, zero_point_pull
-from redflower.posterior.fast.grid import FastTarget, posterior_grid
+from redflower.posterior.fast.grid import FINER_EBV_NODES, FINER_MODULUS_NODES, FastTarget, posterior_grid
 from redflower.posterior.fast.grid_summaries import node_masses, summarise_grid
 from redflower.posterior.fast.steps import QUADRATURE_AT_ONCE, noise_inputs
 from redflower.posterior.keys import star_keys
@@ -45,7 +45,8 @@ def _batch(
         star: Star, noise: Noise, key: PRNGKeyArray, ebv: Float[Array, ""], error: Float[Array, ""]
     ) -> Pulls:
         fit_key, pull_key = jax.random.split(key)
-        grid = posterior_grid(fast, star, noise)
+        # No second look mends what a small grid loses here, and what is known of E makes the posterior narrow in its box.
+        grid = posterior_grid(fast, star, noise, (FINER_MODULUS_NODES, FINER_EBV_NODES))
         held = -0.5 * ((grid.ebv_mag - ebv) / error) ** 2  # CA2
         grid = grid._replace(log_density=grid.log_density + held[None, :])
         summary = summarise_grid(grid)

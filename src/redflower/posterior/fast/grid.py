@@ -251,12 +251,19 @@ def next_box(fast: FastTarget, star: Star, grid: Grid) -> Box:
     )
 
 
-def posterior_grid(fast: FastTarget, star: Star, noise: Noise) -> Grid:
-    """Evaluate the posterior on a coarse grid, then on a fine grid over the box that holds it."""
+def posterior_grid(
+    fast: FastTarget, star: Star, noise: Noise, nodes: tuple[int, int] = (MODULUS_NODES, EBV_NODES)
+) -> Grid:
+    """Evaluate the posterior on a coarse grid, then on a fine grid over the box that holds it.
+
+    Parameters
+    ----------
+    nodes : of the fine grid, along the modulus and along E(B-V).
+    """
     coarse = log_grid(
         fast, star, noise, *uniform_axes(whole_box(fast, star), COARSE_MODULUS_NODES, COARSE_EBV_NODES)
     )
-    return log_grid(fast, star, noise, *uniform_axes(bounding_box(coarse), MODULUS_NODES, EBV_NODES))
+    return log_grid(fast, star, noise, *uniform_axes(bounding_box(coarse), *nodes))
 
 
 def interpolated_grid(grid: Grid, factor: int, floor_nat: float = INTERPOLATION_FLOOR) -> Grid:
