@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +20,8 @@ _AHEAD: Final = 2
 _ANSWER_S, _WORKER_S = 15, 60
 #: Seconds between two looks at how many threads the workers have.
 _LOOK_EVERY_S: Final = 5.0
+#: Seconds between two looks at whether a partition has ended.
+_WAIT_S: Final = 0.05
 _SILENT: Final = (
     "distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler", "distributed.client",
     "distributed.core", "distributed.comm", "tornado.application",
@@ -110,7 +112,9 @@ def dask_client(n_workers: int, scheduler: str | None, what: str) -> Iterator[An
             logging.getLogger(name).setLevel(level)
 
 
-def on_cluster(client: Any, tasks: Iterator[tuple[int, bytes]], what: str) -> Iterator[tuple[int, Any]]:
+def on_cluster(
+    client: Any, tasks: Iterator[tuple[int, bytes]], what: str, look: Callable[[], None]
+) -> Iterator[tuple[int, Any]]:
     """Do tasks on a cluster, and yield the number of each with what its work returned, or `Ended`, as they end.
 
     Few are under way at a time, so that neither scheduler nor workers hold much, and workers that join later get theirs.
@@ -120,6 +124,7 @@ def on_cluster(client: Any, tasks: Iterator[tuple[int, bytes]], what: str) -> It
     client : of `dask_client`.
     tasks : numbers, and what `redflower.scale.hats.entry.run_task` takes; taken as workers become free.
     what : the command, for messages.
+    look : called again and again while nothing has ended, in this thread.
 
     Raises
     ------
@@ -143,10 +148,12 @@ def on_cluster(client: Any, tasks: Iterator[tuple[int, bytes]], what: str) -> It
 
     send()
     while numbers:
-        try:
-            future = next(ended)
-        except StopIteration:
-            return
+        while not ended.has_ready():
+            if ended.is_empty():  # tasks are under way of which nothing is known any more
+                raise _scheduler_gone(what)
+            look()
+            time.sleep(_WAIT_S)
+        future = next(ended)
         number = numbers.pop(future.key)
         if future.status == "finished":
             yield number, _result(future, what)

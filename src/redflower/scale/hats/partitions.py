@@ -176,9 +176,17 @@ class CatalogueRun:
             return
         topic = f"redflower-{digest[:12]}-{time.time_ns()}"
         with dask_client(min(self.n_workers, len(missing)), self.scheduler, self.what) as client:
-            client.subscribe_topic(topic, lambda event: self._tell(*event[1]))
+            heard: dict[int, int] = {}
+            # In the thread of the event loop, which any error would end: what is heard is shown in this one.
+            client.subscribe_topic(topic, lambda event: heard.update([event[1]]))
+
+            def look() -> None:
+                for number in list(heard):
+                    if (n_done := heard.pop(number)) > self._done.get(number, 0):
+                        self._tell(number, n_done)
+
             tasks = ((number, pickle.dumps(task(number, topic))) for number in missing)
-            for number, outcome in on_cluster(client, tasks, self.what):
+            for number, outcome in on_cluster(client, tasks, self.what, look):
                 self.n_workers = max(1, len(client.nthreads()) if self.scheduler else self.n_workers)
                 yield self._taken(number, outcome)
 
