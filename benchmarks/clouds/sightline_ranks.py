@@ -9,10 +9,8 @@ those of the prior without them. Every sightline is one line of JSON in the outp
 """
 
 import argparse
-import json
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -28,6 +26,7 @@ from benchmarks.clouds.sightline_calibration import (  # noqa: E402
     cases,
     share_kept,
 )
+from benchmarks.numbered_runs import numbered_runs  # noqa: E402
 from benchmarks.results import recording, say, table  # noqa: E402
 
 from redflower.sightline import Dust, SightlineFit, fit_sightline  # noqa: E402
@@ -208,20 +207,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/output/sightline-ranks.jsonl"))
     parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
     arguments = parser.parse_args()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    done = (
-        [json.loads(line) for line in arguments.out.read_text().splitlines()]
-        if arguments.out.exists()
-        else []
+    done = numbered_runs(
+        one, arguments.count, arguments.out, workers=arguments.workers, summary=arguments.summary
     )
-    done = [r for r in done if r["k"] < arguments.count]
-    if not arguments.summary:
-        left = sorted(set(range(arguments.count)) - {r["k"] for r in done})
-        with ProcessPoolExecutor(arguments.workers) as pool, arguments.out.open("a") as file:
-            for record in pool.map(one, left):
-                file.write(json.dumps(record) + "\n")
-                file.flush()
-                done.append(record)
     with recording("sightlines-ranks", seed=SEED):
         summary(done)
 

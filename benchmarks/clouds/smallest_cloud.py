@@ -8,16 +8,15 @@ Every sightline is one line of JSON in the output file, and one that is there is
 """
 
 import argparse
-import json
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 from benchmarks.clouds.sightline_calibration import EBV_RANGE_MAG, MAX_CLOUDS, NEAR, PRIOR  # noqa: E402
+from benchmarks.numbered_runs import numbered_runs  # noqa: E402
 from benchmarks.results import recording, say, table  # noqa: E402
 
 from redflower.sightline import fit_sightline  # noqa: E402
@@ -101,20 +100,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/output/smallest-cloud.jsonl"))
     parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
     arguments = parser.parse_args()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    done = (
-        [json.loads(line) for line in arguments.out.read_text().splitlines()]
-        if arguments.out.exists()
-        else []
+    done = numbered_runs(
+        one,
+        arguments.count * len(SECOND_MAG),
+        arguments.out,
+        workers=arguments.workers,
+        summary=arguments.summary,
     )
-    done = [r for r in done if r["k"] < arguments.count * len(SECOND_MAG)]
-    if not arguments.summary:
-        left = sorted(set(range(arguments.count * len(SECOND_MAG))) - {r["k"] for r in done})
-        with ProcessPoolExecutor(arguments.workers) as pool, arguments.out.open("a") as file:
-            for record in pool.map(one, left):
-                file.write(json.dumps(record) + "\n")
-                file.flush()
-                done.append(record)
     with recording("sightlines-smallest", seed=SEED):
         summary(done)
 

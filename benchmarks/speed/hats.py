@@ -7,18 +7,15 @@ the sizes the start cancels. Processor time is of all processes of a run; the lo
 """
 
 import argparse
-import json
 import os
-import resource
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 from astropy.table import Table, vstack
+from benchmarks.infer_runs import InferRun, timed_infer
 from benchmarks.results import recording, say, table
-from benchmarks.speed.many_stars import COMMAND, write_stars
+from benchmarks.speed.many_stars import write_stars
 
 import redflower
 from redflower.catalogue.io.hats import SPATIAL_INDEX
@@ -40,19 +37,10 @@ def as_catalogue(stars: Path, folder: Path, partition_rows: int) -> Path:
     return folder
 
 
-def timed(stars: Path, workers: int) -> dict[str, float]:
-    """Run `infer` once: seconds on the wall and of the processors, and the most memory of a process."""
+def timed(stars: Path, workers: int) -> InferRun:
+    """Run `infer` once on a table or a catalogue."""
     out = stars.with_name(f"out-{stars.stem}-{workers}" + ("" if stars.is_dir() else ".parquet"))
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
-        [*COMMAND, str(stars), str(out), "--model", "mock-sky", "--workers", str(workers), "--overwrite"]
-    )
-    wall_s, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"hats: infer ended with code {done.returncode}")
-    record = json.loads(out.with_name(out.name + ".run.json").read_text())
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall_s": wall_s, "cpu_s": cpu_s, "peak_bytes": record["peak_bytes"], "parts": record["n_parts"]}
+    return timed_infer(stars, out, workers)
 
 
 def rows_of(out: Path) -> Table:
@@ -98,11 +86,19 @@ def run(folder: Path, sizes: list[int], partition_rows: int) -> None:
     for workers in (1, 2):
         for kind, (few, many) in inputs.items():
             small, large = timed(few, workers), timed(many, workers)
-            core_ms = 1e3 * (large["cpu_s"] - small["cpu_s"]) / n_more
+            core_ms = 1e3 * (large.cpu_s - small.cpu_s) / n_more
             plain.setdefault(workers, core_ms)
-            start_s = small["cpu_s"] - core_ms * sizes[0] / 1e3
+            start_s = small.cpu_s - core_ms * sizes[0] / 1e3
             beside = None if kind == "one table" else core_ms / plain[workers] - 1
-            lines.row(kind, workers, int(large["parts"]), core_ms, beside, start_s, large["peak_bytes"] / 1e9)
+            lines.row(
+                kind,
+                workers,
+                large.record["n_parts"],
+                core_ms,
+                beside,
+                start_s,
+                large.record["peak_bytes"] / 1e9,
+            )
     by_table, by_hats = (
         rows_of(folder / f"out-{sizes[1]}-2.parquet"),
         rows_of(folder / f"out-hats-{sizes[1]}-2"),

@@ -9,25 +9,19 @@ at every half second. Machine and price are what the command line says, and are 
 """
 
 import argparse
-import json
 import os
-import resource
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy.table import vstack
+from benchmarks.infer_runs import repeated_stars, timed_infer
 from benchmarks.results import recording, say, table
 
 import redflower
-from redflower.catalogue import QualityLimits
 
-COMMAND = [sys.executable, "-c", "from redflower.cli import main; main()", "--quiet", "infer"]
 #: Stars of the skies that are asked about.
 SKIES = {"the training sky of the paper": 7_000_000, "a billion stars": 1_000_000_000}
 
@@ -44,10 +38,7 @@ class Timed:
 
 def write_stars(path: Path, n: int) -> None:
     """Write prepared stars of the mock sky: the same few again and again, as other stars."""
-    sky = redflower.simulate(4000, seed=8, preset="two-cloud", radius_deg=3.0, g_faint_mag=18.5)
-    few = redflower.prepare(sky, purpose="inference", limits=QualityLimits(13.5, 18.5)).table
-    many = vstack([few] * (n // len(few) + 1), metadata_conflicts="silent")[:n]
-    many.meta = few.meta
+    many = repeated_stars(n)
     # Another star in the same pixel: the lowest 35 bits of an identifier of Gaia's count the stars of a pixel.
     many["source_id"] = (np.asarray(many["source_id"]) >> 35 << 35) + np.arange(n)
     redflower.write_table(many, path)
@@ -72,28 +63,15 @@ def held_bytes(process_id: int) -> int:
 
 def timed(stars: Path, workers: int) -> Timed:
     """Run `infer` once."""
-    out = stars.with_name("out.parquet")
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    process = subprocess.Popen(
-        [*COMMAND, str(stars), str(out), "--model", "mock-sky", "--workers", str(workers), "--overwrite"]
-    )
     most = [0]
 
-    def watch() -> None:
+    def watch(process: "subprocess.Popen[bytes]") -> None:
         while process.poll() is None:
             most[0] = max(most[0], held_bytes(process.pid))
             time.sleep(0.5)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    code = process.wait()
-    watcher.join()
-    wall_s, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if code not in (0, 1):
-        raise SystemExit(f"many_stars: infer ended with code {code}")
-    rows = json.loads(out.with_name(out.name + ".run.json").read_text())["n_stars"]
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Timed(wall_s=wall_s, cpu_s=cpu_s, peak_bytes=most[0], rows=rows)
+    run = timed_infer(stars, stars.with_name("out.parquet"), workers, watch)
+    return Timed(wall_s=run.wall_s, cpu_s=run.cpu_s, peak_bytes=most[0], rows=run.record["n_stars"])
 
 
 def main() -> None:

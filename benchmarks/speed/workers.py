@@ -7,47 +7,21 @@ time is of all processes of a run; the wall's clock also tells what else the mac
 """
 
 import argparse
-import json
 import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from astropy.table import vstack
+from benchmarks.infer_runs import InferRun, repeated_stars, timed_infer
 from benchmarks.results import recording, say, table
 
 import redflower
-from redflower.catalogue import QualityLimits
-
-COMMAND = [sys.executable, "-c", "from redflower.cli import main; main()", "--quiet", "infer"]
 
 
-def stars(n: int) -> "redflower.Table":  # type: ignore[name-defined]
-    """Prepared stars of the mock sky, numbered anew."""
-    sky = redflower.simulate(4000, seed=8, preset="two-cloud", radius_deg=3.0, g_faint_mag=18.5)
-    few = redflower.prepare(sky, purpose="inference", limits=QualityLimits(13.5, 18.5)).table
-    many = vstack([few] * (n // len(few) + 1), metadata_conflicts="silent")[:n]
-    many.meta = few.meta
-    return many
-
-
-def timed(path: Path, workers: int) -> dict[str, float]:
-    """Run `infer` once: seconds on the wall and of the processors, and the most memory of a process."""
+def timed(path: Path, workers: int) -> tuple[InferRun, str]:
+    """Run `infer` once; return what it took, and the digest of its rows."""
     out = path.with_name(f"out-{path.stem}-{workers}.parquet")
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
-        [*COMMAND, str(path), str(out), "--model", "mock-sky", "--workers", str(workers), "--overwrite"]
-    )
-    wall_s, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"workers: infer ended with code {done.returncode}")
-    record = json.loads(out.with_name(out.name + ".run.json").read_text())
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall_s": wall_s, "cpu_s": cpu_s, "peak_bytes": record["peak_bytes"], "sha": rows_digest(out)}
+    return timed_infer(path, out, workers), rows_digest(out)
 
 
 def rows_digest(out: Path) -> str:
@@ -73,7 +47,7 @@ def main() -> None:
 
 def run(folder: Path, sizes: list[int], workers: list[int]) -> None:
     """Time every number of workers on both sizes, and 20 stars on a warm cache."""
-    all_stars = stars(max(sizes))
+    all_stars = repeated_stars(max(sizes))
     paths = [redflower.write_table(all_stars[:n], folder / f"{n}.parquet") for n in (20, *sizes)]
     for n_workers in workers:
         timed(paths[1], n_workers)  # compiles what is not kept yet
@@ -87,12 +61,12 @@ def run(folder: Path, sizes: list[int], workers: list[int]) -> None:
     )  # fmt: skip
     found, digests = {}, set()
     for n_workers in workers:
-        few, many = (timed(path, n_workers) for path in paths[1:])
-        digests.add(many["sha"])
+        (few, _), (many, digest) = (timed(path, n_workers) for path in paths[1:])
+        digests.add(digest)
         n = sizes[1] - sizes[0]
-        core_ms = 1e3 * (many["cpu_s"] - few["cpu_s"]) / n
-        wall_rate = n / (many["wall_s"] - few["wall_s"])
-        start_s = few["cpu_s"] - core_ms * sizes[0] / 1e3
+        core_ms = 1e3 * (many.cpu_s - few.cpu_s) / n
+        wall_rate = n / (many.wall_s - few.wall_s)
+        start_s = few.cpu_s - core_ms * sizes[0] / 1e3
         found[n_workers] = (core_ms, wall_rate)
         lines.row(
             n_workers,
@@ -100,7 +74,7 @@ def run(folder: Path, sizes: list[int], workers: list[int]) -> None:
             1e3 / core_ms,
             wall_rate,
             start_s,
-            max(few["peak_bytes"], many["peak_bytes"]) / 1e9,
+            max(one.record["peak_bytes"] for one in (few, many)) / 1e9,
         )
     say("The rows are the same to the last bit for every number of workers: {same}.", same=len(digests) == 1)
     one = found[workers[0]]
@@ -110,11 +84,11 @@ def run(folder: Path, sizes: list[int], workers: list[int]) -> None:
             "{n} workers: {per_core:.2f} of the work of one process per core-second; {wall:.2f} times its speed on the wall.",
             n=n_workers, per_core=one[0] / core_ms, wall=rate / one[1],
         )  # fmt: skip
-    short = timed(paths[0], 1)
+    short, _ = timed(paths[0], 1)
     say(
         "20 stars on a warm cache: {cpu:.1f} s of processor, {wall:.1f} s on the wall.",
-        cpu=short["cpu_s"],
-        wall=short["wall_s"],
+        cpu=short.cpu_s,
+        wall=short.wall_s,
     )
     say("Load at the end: {load_end}.", load_end=round(os.getloadavg()[0], 1))
 

@@ -67,8 +67,3 @@ def star_bands(bands: BandSet) -> BandSet:
     bands : the model's.
     """
     return STANDARD if bands.begins(STANDARD) else bands
-
-
-def leading_bands(n_bands: int) -> tuple[Band, ...]:
-    """Return the first ``n_bands`` of the standard bands."""
-    return STANDARD.leading(n_bands).bands

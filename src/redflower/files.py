@@ -1,13 +1,14 @@
 """Files: written whole or not at all, what an output may not overwrite, and checksums."""
 
 import hashlib
+import json
 import logging
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from redflower.errors import InputError
 
@@ -20,6 +21,8 @@ _NAME_MAX: Final = 200
 _SUFFIX_MAX: Final = 20
 #: Longer paths are cut in messages. [character]
 _SHOWN_MAX: Final = 200
+#: A record that names two million failed stars has less than this. [byte]
+_JSON_MAX: Final = 64_000_000
 
 
 @contextmanager
@@ -209,6 +212,15 @@ def _why(problem: Exception) -> str:
     """Return what the system says, as the end of a sentence."""
     text = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
     return text[:1].lower() + text[1:]
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON that a stranger may have written; None if the file holds none, or more than `_JSON_MAX`."""
+    try:
+        readable = path.is_file() and path.stat().st_size <= _JSON_MAX
+        return json.loads(path.read_text("utf-8")) if readable else None
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def file_checksum(path: "str | Path", kind: str) -> str:

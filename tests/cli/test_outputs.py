@@ -74,6 +74,7 @@ MODEL = ("--model", "mock-sky")
             "seed must be a whole number from 0",
         ),
         (("field", "post.parquet", "out.fits", "--seed", "-3"), "seed must be a whole number from 0"),
+        (("field", "post.parquet", "out.fits", "--compare", "map.fits*abc"), "'abc' is not a number"),
         (
             ("validate", "prepared.parquet", "out", *MODEL, "--seed", "-1"),
             "seed must be a whole number from 0",

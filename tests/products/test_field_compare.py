@@ -9,7 +9,7 @@ from astropy.table import Table
 from astropy_healpix import HEALPix
 
 from redflower.errors import InputError
-from redflower.products.field_compare import compare_and_write, compare_with_map
+from redflower.products.field_compare import compare_and_write, compare_with_map, maps_to_compare
 from redflower.products.field_map import FieldMap
 
 NSIDE = 128
@@ -71,9 +71,8 @@ def test_a_pixel_that_is_off_is_in_the_residuals(pixel, tmp_path) -> None:
     values = other[pixel // 4].copy()
     values[:4] += 0.05
     path = whole_sky(tmp_path / "other.fits", other)
-    said = compare_and_write(
-        field_of(values, pixel), [f"{path}*1.0", str(tmp_path / "none.fits")], tmp_path / "field.fits"
-    )
+    maps = maps_to_compare([f"{path}*1.0", str(tmp_path / "none.fits")], tmp_path / "field.fits")
+    said = compare_and_write(field_of(values, pixel), maps)
     assert "slope 1.0" in said[0]
     assert said[1].startswith("no comparison")
     table = Table.read(tmp_path / "field.other.ecsv")

@@ -68,7 +68,7 @@ def test_the_command_lists_all_and_its_exit_code_tells(finished: Path, capsys, m
 def test_another_programs_file_is_not_replaced_by_a_record(tmp_path: Path) -> None:
     record_path(tmp_path / "out.parquet").write_text("mine")
     with pytest.raises(InputError, match="is another file"):
-        check_record(tmp_path / "out.parquet")
+        check_record(tmp_path / "out.parquet", "infer")
 
 
 def test_a_record_reads_no_file_but_the_one_beside_it(finished: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -23,6 +23,8 @@ from redflower.posterior import InferenceSettings, Status
 from redflower.posterior.nuts.chains import chains_of_stars
 from redflower.products.arviz_objects import star_inference_data
 from redflower.progress import ShowProgress, shown
+
+Job = TypeVar("Job", bound=InferenceJob)
 
 
 def infer(
@@ -81,16 +83,45 @@ def infer(
     """
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "infer's input")
-    model, prior = matching_prior(model, distance_prior, stars.colnames)
-    job = InferenceJob(
-        model, settings, prior, photometry, offsets, tuple(keep), left_out(without, model.star_bands)
-    )
+    job = make_job(
+        InferenceJob, model, stars.colnames, settings=settings, distance_prior=distance_prior, photometry=photometry,
+        offsets=offsets, keep=keep, without=without,
+    )  # fmt: skip
     n_workers = worker_count(workers, len(stars), inference_ms(settings))
     with shown(progress, "stars", len(stars)) as call:
         table = joined(_tables(job, stars, n_workers, call))
     if not inferable(table):
-        raise nothing_to_infer(model)
+        raise nothing_to_infer(job.model)
     return table
+
+
+def make_job(
+    kind: type[Job],
+    model: Model | str | Path,
+    names: Iterable[str],
+    *,
+    settings: InferenceSettings,
+    distance_prior: DistancePrior | None,
+    photometry: PhotometricScale | str | None,
+    offsets: PhotometricOffsets | None,
+    keep: Sequence[str],
+    without: Sequence[str],
+) -> Job:
+    """Return what is asked of every part of a table, checked.
+
+    Parameters
+    ----------
+    kind : of the job.
+    names : columns of the table.
+    model, settings, distance_prior, photometry, offsets, keep, without : as of `infer`.
+
+    Raises
+    ------
+    InputError : a band that is to be left out is none, or too few are left.
+    ModelError : there is no such model, or the prior is another one.
+    """
+    model, prior = matching_prior(model, distance_prior, names)
+    return kind(model, settings, prior, photometry, offsets, tuple(keep), left_out(without, model.star_bands))
 
 
 def _tables(

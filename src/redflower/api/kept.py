@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from redflower.errors import InputError
-from redflower.files import is_there, written_whole
+from redflower.files import is_there, read_json, written_whole
 from redflower.progress import say
 
 _REQUESTS: Final = "requests.json"
@@ -45,8 +45,8 @@ class KeptPieces:
         self._last_s, self._n_blocks, self.n_kept = time.monotonic(), 0, 0
         if not is_there(folder):
             return
-        content = _read_json(folder / _REQUESTS) if folder.is_dir() else None
-        if content is None or content.get("format") != _FORMAT:
+        content = read_json(folder / _REQUESTS)
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise InputError(
                 f"{verb}: {folder}, where finished work would be kept, holds other files. Give the output another name."
             )
@@ -150,11 +150,3 @@ def checksum(arrays: Iterable[Any]) -> str:
         total.update(f"{values.dtype.str}{values.shape}".encode())
         total.update(values.tobytes())
     return total.hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None

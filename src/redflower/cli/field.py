@@ -71,7 +71,7 @@ def field(
     from redflower.field.prior import FieldPrior
     from redflower.field.sampler import FieldSettings
     from redflower.files import check_outputs
-    from redflower.products.field_compare import compare_and_write
+    from redflower.products.field_compare import compare_and_write, maps_to_compare
     from redflower.products.field_file import write_field_map
     from redflower.products.field_map import OK
     from redflower.products.field_page import write_field_page
@@ -79,6 +79,7 @@ def field(
     check_map_output(out, posteriors, "a map of a field", overwrite=overwrite)
     page = out.with_suffix(".html")
     check_outputs({"the page": page}, {"POSTERIORS": posteriors}, replaced=("the page",) if overwrite else ())
+    maps = maps_to_compare(compare or [], out)
     distance_pc = None if distances is None else distances_of(distances)
     with told_when_stopped(lambda: STOPPED):
         found = make_field_map(
@@ -94,7 +95,7 @@ def field(
             progress=True,
         )
     write_field_map(found, out)
-    others = compare_and_write(found, compare or [], out, overwrite=overwrite)
+    others = compare_and_write(found, maps, overwrite=overwrite)
     picture = draw_beside(found, out)
     write_field_page(found, page, title=f"Dust of {out.stem}")
     warn_of_verdict(found.verdict)

@@ -44,14 +44,9 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
         If the source is not there, is no such table or map, or has nothing in the circle.
     """
     name, _, rest = text.rpartition("=")
-    file, _, factor = rest.partition("*")
-    try:
-        scale = float(factor) if factor else 1.0
-    except ValueError:
-        raise InputError(
-            f"--compare {text!r}: {factor!r} is not a number; write NAME=SOURCE*SCALE."
-        ) from None
-    name = name or file.removeprefix(PREFIX).rpartition("/")[2].split(".")[0]
+    file, factor = source_and_factor(rest, text, "NAME=SOURCE*SCALE")
+    scale = 1.0 if factor is None else factor
+    name = name or short_name(file)
     if file.startswith(PREFIX):
         if file not in map_names() + profile_names():
             raise InputError(
@@ -66,7 +61,7 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
         raise InputError(f"--compare {text!r}: the posteriors have no l and b, so a map cannot be looked up.")
     if file in profile_names():
         found = read_dust_profile(file, l_deg, b_deg, radius_deg)
-        conversion = found.conversion + (f", times {scale:g}" if factor else "")
+        conversion = found.conversion + ("" if factor is None else f", times {scale:g}")
         return _rows(
             name, PROFILE, found.distance_pc, scale * found.ebv_mag, scale * found.ebv_std_mag, conversion
         )
@@ -81,6 +76,30 @@ def read_comparison(text: str, l_deg: float | None, b_deg: float | None, radius_
     which = "".join(f"; {note}" for note in dust.notes if "column" in note or "multiplied by" in note)
     mean, spread = np.array([np.nanmean(values)]), np.array([np.nanstd(values)])
     return _rows(name, MAP, np.array([np.nan]), mean, spread, f"times {dust.scale:.4g}{which}")
+
+
+def source_and_factor(source: str, text: str, form: str) -> tuple[str, float | None]:
+    """Return the file, or the map's name, and the factor of ``SOURCE*SCALE``; None where no factor is given.
+
+    Parameters
+    ----------
+    source : to be taken apart.
+    text, form : what the user gave, and how it should be written, for the message.
+
+    Raises
+    ------
+    InputError : the factor is not a number.
+    """
+    file, _, factor = source.partition("*")
+    try:
+        return file, float(factor) if factor else None
+    except ValueError:
+        raise InputError(f"--compare {text!r}: {factor!r} is not a number; write {form}.") from None
+
+
+def short_name(file: str) -> str:
+    """Return what a source is called if the user gives no name: its file's, without endings."""
+    return file.removeprefix(PREFIX).rpartition("/")[2].split(".")[0]
 
 
 def join(parts: Sequence[Table]) -> Table:

@@ -10,8 +10,8 @@ from astropy.table import Column, Table
 from jaxtyping import Float, Int
 
 from redflower.catalogue import open_dust_map, write_table
-from redflower.catalogue.maps.dustmaps_map import PREFIX
 from redflower.errors import InputError
+from redflower.products.compare import short_name, source_and_factor
 from redflower.products.field_map import FieldMap
 from redflower.products.healpix import pixel_centres_deg
 
@@ -162,34 +162,65 @@ def compare_with_map(
     )
 
 
-def compare_and_write(
-    field: FieldMap, sources: Sequence[str], out: Path, *, overwrite: bool = False
-) -> list[str]:
+@dataclass(frozen=True)
+class MapToCompare:
+    """Another map, as the user names it.
+
+    Attributes
+    ----------
+    said : what was given.
+    file : a HEALPix file, or a map of the package dustmaps, as ``dustmaps:sfd``.
+    scale : values times this are E(B-V) in mag.
+    table : the file for the residuals.
+    """
+
+    said: str
+    file: str
+    scale: float
+    table: Path
+
+
+def maps_to_compare(sources: Sequence[str], out: Path) -> tuple[MapToCompare, ...]:
+    """Take sources apart, before the work of the map begins.
+
+    Parameters
+    ----------
+    sources : as ``FILE`` or ``FILE*FACTOR``.
+    out : path of the field's map, beside which the residuals go.
+
+    Raises
+    ------
+    InputError : a factor is not a number.
+    """
+    parts = [(said, *source_and_factor(said, said, "FILE*FACTOR")) for said in sources]
+    return tuple(
+        MapToCompare(
+            said,
+            file,
+            1.0 if factor is None else factor,
+            out.with_name(f"{out.stem}.{short_name(file)}.ecsv"),
+        )
+        for said, file, factor in parts
+    )
+
+
+def compare_and_write(field: FieldMap, maps: Sequence[MapToCompare], *, overwrite: bool = False) -> list[str]:
     """Compare a field's map with others, write a table of each beside the map, and return what was found in words.
 
     Parameters
     ----------
     field : the map.
-    sources : as ``FILE`` or ``FILE*FACTOR``.
-    out : path of the field's map.
+    maps : the others, of `maps_to_compare`.
     overwrite : whether to replace tables that are there.
     """
     said = []
-    for source in sources:
-        file, _, factor = source.partition("*")
+    for one in maps:
         try:
-            scale = float(factor) if factor else 1.0
-        except ValueError:
-            raise InputError(
-                f"--compare {source!r}: {factor!r} is not a number; write FILE*FACTOR."
-            ) from None
-        path = out.with_name(f"{out.stem}.{Path(file.removeprefix(PREFIX)).name.partition('.')[0]}.ecsv")
-        try:
-            found = compare_with_map(field, file, scale=scale, nside=min(NSIDE, field.nside))
-            write_table(found.table(), path, overwrite=overwrite)
+            found = compare_with_map(field, one.file, scale=one.scale, nside=min(NSIDE, field.nside))
+            write_table(found.table(), one.table, overwrite=overwrite)
         except InputError as problem:
             # The map has taken minutes and is written: a comparison that cannot be made does not undo that.
-            said.append(f"no comparison with {source}: {problem}")
+            said.append(f"no comparison with {one.said}: {problem}")
             continue
-        said.append(f"{found.sentence()}; residuals in {path}")
+        said.append(f"{found.sentence()}; residuals in {one.table}")
     return said

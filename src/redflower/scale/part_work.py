@@ -1,7 +1,8 @@
 """What is done with a part of a file: its posteriors inferred and kept, and stars that raise errors found out and named."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -10,8 +11,14 @@ from astropy.table import Table
 
 from redflower.api.pace import TimedSteps
 from redflower.api.parts import InferenceJob, joined
+from redflower.api.posterior_rows import passed_on
+from redflower.catalogue.prepared import table_scale, unused_bands
 from redflower.errors import RedflowerError
+from redflower.flow import Model
+from redflower.photometric_offsets import offsets_content
+from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import Status
+from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
 from redflower.scale.parts import Failure, PartRecord, keep_part
 from redflower.workers import Work
 
@@ -35,6 +42,17 @@ class PartJob(Protocol):
 class FileJob(InferenceJob):
     """The inference of a part of a file."""
 
+    def asked(self) -> dict[str, Any]:
+        """Return what was asked, as JSON has it: by it, and by its input, a resumed run knows its own parts."""
+        return {
+            "model": self.model.model_id,
+            "settings": json.loads(json.dumps(asdict(self.settings))),
+            "photometry": None if self.photometry is None else str(self.photometry),
+            "offsets": None if self.offsets is None else offsets_content(self.offsets),
+            "keep": list(self.keep),
+            **({"without": list(self.without)} if self.without else {}),
+        }
+
     def failed(self, part: Table) -> Table:
         """Return the part's rows with nothing inferred: made by the same code with every magnitude hidden."""
         hidden = part.copy()
@@ -45,6 +63,28 @@ class FileJob(InferenceJob):
         table["status"] = np.full(len(table), Status.FAILED.value)
         table["bands"] = np.full(len(table), "")
         return table
+
+
+def looked_at(
+    first: Table, model: Model, photometry: PhotometricScale | str | None, keep: Sequence[str]
+) -> list[str]:
+    """Look at the first stars of an input: say what will be done to their magnitudes, and what the model has no use for.
+
+    Parameters
+    ----------
+    first : prepared stars.
+    model, photometry, keep : as of `redflower.infer`.
+
+    Raises
+    ------
+    InputError : they state no photometric scale, or a column to be kept is not there or has a name that inference writes.
+    """
+    said = describe_move(table_scale(first, photometry), model.scale(), model.bands)
+    passed_on(first, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
+    unused = unused_bands(first, model.bands)
+    if unused:
+        said.append(f"model {model.name!r} does not use {' '.join(unused)}, which the table has")
+    return said
 
 
 def start_parts(job: PartJob, folder: Path) -> Work:
@@ -95,8 +135,3 @@ def failure_of(number: int, part: Table, message: str) -> Failure:
 def keep_failed(job: PartJob, folder: Path, number: int, part: Table, message: str) -> PartRecord:
     """Keep a part all of which failed, with its stars named."""
     return keep_part(folder, number, job.failed(part), [failure_of(number, part, message)])
-
-
-def failures_as_dict(failures: "tuple[Failure, ...] | list[Failure]") -> list[dict[str, Any]]:
-    """Return failures as JSON has them."""
-    return [{"part": f.part, "source_id": list(f.source_id), "message": f.message} for f in failures]

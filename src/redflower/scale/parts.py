@@ -15,7 +15,7 @@ from astropy.table import Table
 
 from redflower.catalogue import write_table
 from redflower.errors import InputError, TableError, WorkerError
-from redflower.files import file_sha256, written_whole
+from redflower.files import file_sha256, read_json, written_whole
 from redflower.provenance import VERSION
 from redflower.scale.lock import Lock
 
@@ -25,8 +25,6 @@ LOCK: Final = "lock"
 CATALOGUE: Final = "catalogue"
 FORMAT: Final = "redflower-parts-1"
 _LOG: Final = logging.getLogger(__name__)
-#: A record that names two million failed stars has less than this. [byte]
-_MOST_BYTES: Final = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -254,15 +252,6 @@ def _names_in(folder: Path, what: str) -> set[str]:
             f"{what}: {folder}, where the parts of this run would lie, is a file. Give the output another name, or move it."
         )
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON that a stranger may have written; None if the file holds none, or more than `_MOST_BYTES`."""
-    try:
-        readable = path.is_file() and path.stat().st_size <= _MOST_BYTES
-        return json.loads(path.read_text("utf-8")) if readable else None
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _write_json(path: Path, content: Any) -> None:

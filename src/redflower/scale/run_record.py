@@ -1,16 +1,18 @@
 """The record that a run leaves beside its output: what was asked, what came out, and the checksum of it; and its reading."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from redflower.errors import InputError
-from redflower.files import file_sha256, folder_bytes, folder_sha256, is_there, written_whole
+from redflower.files import file_sha256, folder_bytes, folder_sha256, is_there, read_json, written_whole
 from redflower.provenance import VERSION
 from redflower.scale.parts import FORMAT as PARTS_FORMAT
-from redflower.scale.parts import MANIFEST, read_json, read_record
+from redflower.scale.parts import MANIFEST, PartRecord, read_record
+from redflower.workers import peak_memory_bytes
 
 FORMAT: Final = "redflower-run-1"
 ENDING: Final = ".run.json"
@@ -23,8 +25,13 @@ def record_path(out: Path) -> Path:
     return out.with_name(f"{out.name}{ENDING}")
 
 
-def check_record(out: Path) -> None:
+def check_record(out: Path, what: str) -> None:
     """Refuse an output beside which another program's file has the name of its record.
+
+    Parameters
+    ----------
+    out : the output.
+    what : the command, for the message.
 
     Raises
     ------
@@ -33,8 +40,50 @@ def check_record(out: Path) -> None:
     path = record_path(out)
     if is_there(path) and _content(path) is None:
         raise InputError(
-            f"infer: {path}, where the record of this run would be, is another file. Give the output another name."
+            f"{what}: {path}, where the record of this run would be, is another file. Give the output another name."
         )
+
+
+def run_content(
+    request: dict[str, Any],
+    records: Sequence[PartRecord],
+    *,
+    n_workers: int,
+    peak_bytes: int,
+    seconds: float,
+    statuses: dict[str, int],
+) -> dict[str, Any]:
+    """Return what the record of a run says of it, as JSON has it.
+
+    Parameters
+    ----------
+    request : what was asked.
+    records : of all parts.
+    n_workers : processes that worked.
+    peak_bytes : the most memory that a worker held. If 0, that of this process. [byte]
+    seconds : that the run took. [s]
+    statuses : stars by what became of them.
+    """
+    return {
+        "request": request,
+        "n_stars": sum(record.n_rows for record in records),
+        "n_parts": len(records),
+        "n_workers": n_workers,
+        "peak_bytes": peak_bytes or peak_memory_bytes(),
+        "seconds": round(seconds, 1),
+        "statuses": statuses,
+        "engines": summed([record.engines for record in records]),
+        "failures": [asdict(failure) for record in records for failure in record.failures],
+    }
+
+
+def summed(counts: list[dict[str, int]]) -> dict[str, int]:
+    """Add up counts of words, the most frequent first; the empty word, of no engine, is left out."""
+    total: dict[str, int] = {}
+    for one in counts:
+        for word, n in one.items():
+            total[word] = total.get(word, 0) + n
+    return {word: n for word, n in sorted(total.items(), key=lambda item: (-item[1], item[0])) if word}
 
 
 def write_record(

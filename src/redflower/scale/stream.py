@@ -1,10 +1,9 @@
 """From a file of stars to a file of posteriors, part by part, by as many processes as there are cores."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,6 @@ from astropy.table import Table
 from redflower.api import inference as api
 from redflower.api.pace import Pace
 from redflower.api.parts import joined_provenance, rows_per_part
-from redflower.api.posterior_rows import passed_on
 from redflower.api.processes import inference_ms, said_work, started, worker_count
 from redflower.calibrate.verdict import Verdict, verdict_of
 from redflower.catalogue import (
@@ -25,20 +23,17 @@ from redflower.catalogue import (
     read_table,
     read_table_parts,
 )
-from redflower.catalogue.prepared import table_scale, unused_bands
 from redflower.catalogue.reading.prepared_stars import clean_prepared
 from redflower.errors import InputError, RedflowerError, WorkerError
 from redflower.flow import Model, load_model
-from redflower.photometric_offsets import PhotometricOffsets, offsets_content
-from redflower.photometric_scales import PhotometricScale, describe_move
+from redflower.photometric_offsets import PhotometricOffsets
+from redflower.photometric_scales import PhotometricScale
 from redflower.posterior import InferenceSettings, Status
-from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
 from redflower.progress import Counter
 from redflower.provenance import META_KEY
-from redflower.scale.part_work import FileJob, failures_as_dict, keep_failed, start_parts
+from redflower.scale.part_work import FileJob, keep_failed, looked_at, start_parts
 from redflower.scale.parts import Failure, PartRecord, PartsFolder, part_path, read_record
-from redflower.scale.run_record import check_record, write_record
-from redflower.workers import peak_memory_bytes
+from redflower.scale.run_record import check_record, run_content, summed, write_record
 
 _LOG: Final = logging.getLogger(__name__)
 #: Parts that are damaged between their writing and their joining are done again so often.
@@ -133,26 +128,16 @@ def infer_file(
     n_stars, n_parts = 0, 0
     for part in _parts(stars, size, say=True):
         if n_parts == 0:
-            moved, names = (
-                describe_move(table_scale(part, photometry), model.scale(), model.bands),
-                part.colnames,
-            )
-            unused = unused_bands(part, model.bands)
-            moved += (
-                [f"model {model.name!r} does not use {' '.join(unused)}, which the table has"]
-                if unused
-                else []
-            )
-            passed_on(part, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
+            moved, names = looked_at(part, model, photometry, keep), part.colnames
         n_parts, n_stars = n_parts + 1, n_stars + len(part)
-    model, prior = api.matching_prior(model, distance_prior, names)
-    job = FileJob(
-        model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without, model.star_bands)
-    )
+    job = api.make_job(
+        FileJob, model, names, settings=settings, distance_prior=distance_prior, photometry=photometry, offsets=offsets,
+        keep=keep, without=without,
+    )  # fmt: skip
     n_workers = worker_count(workers, n_stars, inference_ms(settings))
     with PartsFolder(folder, _request(stars, job, size), resume=resume) as kept:
         _check_own(out, kept, overwrite=overwrite)
-        check_record(out)
+        check_record(out, "infer")
         began = time.monotonic()
         run = _Run(stars, size, n_stars, job, kept, n_workers, progress)
         if estimate is not None:
@@ -172,7 +157,11 @@ def infer_file(
             n_stars, summed([r.statuses for r in records]), summed([r.engines for r in records]), tuple(moved), verdict,
             failures, run.n_workers, run.peak_bytes,
         )  # fmt: skip
-        write_record(out, recorded(report, kept.noted()["request"], n_parts, time.monotonic() - began))
+        content = run_content(
+            kept.noted()["request"], records, n_workers=run.n_workers, peak_bytes=run.peak_bytes,
+            seconds=time.monotonic() - began, statuses=report.statuses,
+        )  # fmt: skip
+        write_record(out, content)
         if failures:
             kept.note("finished", out_sha256=file_sha256(out))
         else:
@@ -284,21 +273,6 @@ class _Run:
             self.kept.remove()
 
 
-def recorded(report: StreamReport, request: dict[str, Any], n_parts: int, seconds: float) -> dict[str, Any]:
-    """Return what the record of a run says of it."""
-    return {
-        "request": request,
-        "n_stars": report.n_stars,
-        "n_parts": n_parts,
-        "n_workers": report.n_workers,
-        "peak_bytes": report.peak_bytes or peak_memory_bytes(),
-        "seconds": round(seconds, 1),
-        "statuses": report.statuses,
-        "engines": report.engines,
-        "failures": failures_as_dict(report.failures),
-    }
-
-
 def _join(paths: list[Path], out: Path, meta: dict[str, Any], n_stars: int) -> None:
     """Write the output of the parts, and see that it has every star."""
     try:
@@ -331,25 +305,6 @@ def _parts(stars: Path, size: int, *, say: bool) -> Iterator[Table]:
         yield clean_prepared(part, str(stars), say=say)
 
 
-def summed(counts: list[dict[str, int]]) -> dict[str, int]:
-    """Add up counts of words, the most frequent first; the empty word, of no engine, is left out."""
-    total: dict[str, int] = {}
-    for one in counts:
-        for word, n in one.items():
-            total[word] = total.get(word, 0) + n
-    return {word: n for word, n in sorted(total.items(), key=lambda item: (-item[1], item[0])) if word}
-
-
 def _request(stars: Path, job: FileJob, size: int) -> dict[str, Any]:
     """Return what was asked, as JSON has it: by it a resumed run knows its own parts."""
-    return {
-        "input": stars.name,
-        "sha256": file_sha256(stars),
-        "model": job.model.model_id,
-        "settings": json.loads(json.dumps(asdict(job.settings))),
-        "part_rows": size,
-        "photometry": None if job.photometry is None else str(job.photometry),
-        "offsets": None if job.offsets is None else offsets_content(job.offsets),
-        "keep": list(job.keep),
-        **({"without": list(job.without)} if job.without else {}),
-    }
+    return {"input": stars.name, "sha256": file_sha256(stars), "part_rows": size, **job.asked()}

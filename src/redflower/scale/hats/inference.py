@@ -1,9 +1,7 @@
 """Infer the stars of a HATS catalogue, partition by partition, into another."""
 
-import json
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -14,30 +12,27 @@ from astropy.table import Table
 
 from redflower.api import inference as api
 from redflower.api.parts import MOST_ROWS, joined, slices
-from redflower.api.posterior_rows import passed_on
 from redflower.api.processes import inference_ms
 from redflower.calibrate.sample_fit import SampleFit
 from redflower.calibrate.verdict import judge, verdict_of
 from redflower.catalogue import DistancePrior
 from redflower.catalogue.io.hats import SPATIAL_INDEX
-from redflower.catalogue.prepared import is_known_to_prepare, prepared_error_name, table_scale
+from redflower.catalogue.prepared import is_known_to_prepare, prepared_error_name
 from redflower.catalogue.reading.prepared_stars import clean_prepared
-from redflower.errors import InputError, RedflowerError
-from redflower.files import folder_bytes, folder_sha256
+from redflower.errors import InputError
 from redflower.flow import Model, load_model
-from redflower.photometric_offsets import PhotometricOffsets, offsets_content
-from redflower.photometric_scales import PhotometricScale, describe_move
+from redflower.photometric_offsets import PhotometricOffsets
+from redflower.photometric_scales import PhotometricScale
 from redflower.posterior import InferenceSettings, Status
-from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
 from redflower.provenance import META_KEY, VERSION
 from redflower.scale.hats.cluster import hats_workers
 from redflower.scale.hats.partitions import CatalogueRun
 from redflower.scale.hats.source import open_input
 from redflower.scale.hats.work import PartitionRows, Tell
-from redflower.scale.part_work import FileJob, without_failures
+from redflower.scale.part_work import FileJob, looked_at, without_failures
 from redflower.scale.parts import Failure
-from redflower.scale.run_record import check_record, write_record
-from redflower.scale.stream import StreamReport, recorded, summed
+from redflower.scale.run_record import summed
+from redflower.scale.stream import StreamReport
 
 _WHAT: Final = "infer"
 _LEAST_ROWS: Final = 256
@@ -171,35 +166,22 @@ def infer_hats(
     chosen = model
     source = open_input(stars, lambda names: columns_for_inference(names, chosen, keep), _WHAT)
     first = clean_prepared(source.first_rows(1)[0], source.reader.where)
-    moved = describe_move(table_scale(first, photometry), model.scale(), model.bands)
-    passed_on(first, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
-    model, prior = api.matching_prior(model, distance_prior, first.colnames)
-    job = FileJob(
-        model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without, model.star_bands)
-    )
+    moved = looked_at(first, model, photometry, keep)
+    job = api.make_job(
+        FileJob, model, first.colnames, settings=settings, distance_prior=distance_prior, photometry=photometry,
+        offsets=offsets, keep=keep, without=without,
+    )  # fmt: skip
     n_workers = hats_workers(workers, scheduler, source.n_rows, inference_ms(settings))
     request = {
-        "input": source.reader.where, "sha256": source.identity, "model": model.model_id,
-        "settings": json.loads(json.dumps(asdict(settings))), "columns": list(source.catalog.columns),
-        "photometry": None if photometry is None else str(photometry),
-        "offsets": None if offsets is None else offsets_content(offsets), "keep": list(keep), "without": list(job.without),
+        "input": source.reader.where, "sha256": source.identity, "columns": list(source.catalog.columns), **job.asked(),
     }  # fmt: skip
     run = CatalogueRun(_WHAT, source, out, InferPartition(job), request, n_workers, scheduler, progress)
     with run.opened(resume=resume, overwrite=overwrite) as kept:
-        check_record(out)
-        began = time.monotonic()
-        try:
-            records = run.records(kept)
-            statuses = summed([record.statuses for record in records])
-            failures = tuple(failure for record in records for failure in record.failures)
-            if not any(n for word, n in statuses.items() if word != Status.NO_BANDS):
-                raise (
-                    api.nothing_to_infer(model) if statuses else _nothing_done(source.reader.where, failures)
-                )
-        except RedflowerError:
-            if not any(record.n_rows for record in kept.records().values()):
-                kept.remove()
-            raise
+        records = run.records(kept)
+        statuses = summed([record.statuses for record in records])
+        failures = tuple(failure for record in records for failure in record.failures)
+        if not any(n for word, n in statuses.items() if word != Status.NO_BANDS):
+            raise api.nothing_to_infer(model) if statuses else _nothing_done(source.reader.where, failures)
         with_rows = [record for record in records if record.n_rows]
         fit = reduce(add, (SampleFit(**(record.told or {})["fit"]) for record in with_rows))
         meta = {**run.provenance_of(with_rows[0]), "fit": fit.as_dict(), "verdict": judge(fit).as_dict()}
@@ -209,21 +191,12 @@ def infer_hats(
             "redflower_version": VERSION, "redflower_stage": "posteriors", "redflower_model": model.model_id,
             "redflower_verdict": verdict.heading,
         }  # fmt: skip
-        run.finish(kept, records, meta, stated)
-        report = StreamReport(
-            n_stars=sum(record.n_rows for record in records), statuses=statuses,
-            engines=summed([record.engines for record in records]), moved=tuple(moved), verdict=verdict, failures=failures,
-            n_workers=run.n_workers, peak_bytes=run.peak_bytes,
-        )  # fmt: skip
-        checksum = folder_sha256(out)
-        write_record(
-            out, recorded(report, request, len(records), time.monotonic() - began), n_bytes=folder_bytes(out), sha256=checksum
-        )  # fmt: skip
-        if failures:
-            kept.note("finished", out_sha256=checksum)
-        else:
-            kept.remove()
-    return report
+        run.finish(kept, records, meta, stated, statuses)
+    return StreamReport(
+        n_stars=sum(record.n_rows for record in records), statuses=statuses,
+        engines=summed([record.engines for record in records]), moved=tuple(moved), verdict=verdict, failures=failures,
+        n_workers=run.n_workers, peak_bytes=run.peak_bytes,
+    )  # fmt: skip
 
 
 def _nothing_done(where: str, failures: Sequence[Failure]) -> InputError:

@@ -106,12 +106,12 @@ def infer_lsdb(
     frame = source.first_frames(1)[0].iloc[:1]
     first = clean_prepared(source.reader.table(frame), source.reader.where)
     table_scale(first, photometry)
-    model, prior = api.matching_prior(model, distance_prior, first.colnames)
     job = InferPartition(
-        FileJob(
-            model, settings, prior, photometry, offsets, tuple(keep), api.left_out(without, model.star_bands)
+        api.make_job(
+            FileJob, model, first.colnames, settings=settings, distance_prior=distance_prior, photometry=photometry,
+            offsets=offsets, keep=keep, without=without,
         )
-    )
+    )  # fmt: skip
     empty = _frame(job.job.failed(first), frame, source.reader).iloc[:0]
     work = LazyInference(pickle.dumps((job, source.reader, empty), protocol=pickle.HIGHEST_PROTOCOL))
     return without_margin(source.catalog).map_partitions(work, meta=empty)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from redflower.catalogue import read_table
 from redflower.errors import RedflowerError, WorkerError
-from redflower.files import folder_sha256
+from redflower.files import folder_bytes, folder_sha256
 from redflower.progress import Counter
 from redflower.provenance import META_KEY, VERSION
 from redflower.scale.hats.catalogue import (
@@ -27,6 +27,7 @@ from redflower.scale.hats.source import HatsInput, partitions_of, path_in_catalo
 from redflower.scale.hats.task import PartitionTask
 from redflower.scale.hats.work import PartitionJob, TaskDone, digest_of, do_task
 from redflower.scale.parts import CATALOGUE, Failure, PartRecord, PartsFolder
+from redflower.scale.run_record import check_record, run_content, write_record
 
 #: Partitions that are damaged between their writing and the end are done again so often.
 _MENDS: Final = 2
@@ -56,6 +57,7 @@ class CatalogueRun:
     scheduler: str | None
     progress: Callable[..., None] | None
     peak_bytes: int = 0
+    _began_s: float = 0.0
     _done: dict[int, int] = field(default_factory=dict)
     _n_failed: int = 0
 
@@ -77,6 +79,8 @@ class CatalogueRun:
     def opened(self, *, resume: bool, overwrite: bool) -> Iterator[PartsFolder]:
         """Take the folder of the run, and bring back a catalogue of it in which partitions failed.
 
+        After an error, a folder without any finished partition goes.
+
         Raises
         ------
         InputError : another run is at work, or something is in the way.
@@ -89,7 +93,14 @@ class CatalogueRun:
             if not resume:
                 shutil.rmtree(self.building, ignore_errors=True)
             self._bring_back(kept, overwrite=overwrite)
-            yield kept
+            check_record(self.out, self.what)
+            self._began_s = time.monotonic()
+            try:
+                yield kept
+            except RedflowerError:
+                if not any(record.n_rows for record in kept.records().values()):
+                    kept.remove()
+                raise
 
     def records(self, kept: PartsFolder) -> list[PartRecord]:
         """Do what is not done yet, and return the record of every partition.
@@ -115,9 +126,25 @@ class CatalogueRun:
         )
 
     def finish(
-        self, kept: PartsFolder, records: list[PartRecord], provenance: dict[str, Any], stated: dict[str, str]
+        self,
+        kept: PartsFolder,
+        records: list[PartRecord],
+        provenance: dict[str, Any],
+        stated: dict[str, str],
+        statuses: dict[str, int],
     ) -> None:
-        """Make the catalogue whole, and put it in its place."""
+        """Make the catalogue whole, put it in its place, and leave the record of the run beside it.
+
+        Parameters
+        ----------
+        kept, records : the folder of the run, and what it holds of every partition.
+        provenance, stated : of the catalogue: its own, and further properties.
+        statuses : stars by what became of them.
+
+        Raises
+        ------
+        WorkerError : it cannot be written.
+        """
         with_rows = [record.number for record in records if record.n_rows]
         lost = [self.source.pixels[record.number] for record in records if _lost_whole(record)]
         if lost:
@@ -135,6 +162,17 @@ class CatalogueRun:
                 f"{self.what}: {self.out} cannot be written: {problem}. All partitions are finished and kept beside it: make "
                 "room, then go on with --resume."
             ) from problem
+
+        checksum = folder_sha256(self.out)
+        content = run_content(
+            self.request, records, n_workers=self.n_workers, peak_bytes=self.peak_bytes,
+            seconds=time.monotonic() - self._began_s, statuses=statuses,
+        )  # fmt: skip
+        write_record(self.out, content, n_bytes=folder_bytes(self.out), sha256=checksum)
+        if any(record.failures for record in records):
+            kept.note("finished", out_sha256=checksum)
+        else:
+            kept.remove()
 
     def provenance_of(self, record: PartRecord) -> dict[str, Any]:
         """Return what the file of a partition records."""

@@ -1,6 +1,5 @@
 """Prepare the stars of a HATS catalogue, partition by partition, into another."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -19,18 +18,14 @@ from redflower.catalogue.reading.column_map import ColumnMap, choose_columns, re
 from redflower.catalogue.reading.reader import read_stars
 from redflower.catalogue.reading.release import designation_columns
 from redflower.catalogue.reading.schema import read_surveys
-from redflower.errors import InputError, RedflowerError
-from redflower.files import folder_bytes, folder_sha256
+from redflower.errors import InputError
 from redflower.provenance import META_KEY, VERSION
 from redflower.scale.hats.cluster import hats_workers
 from redflower.scale.hats.partitions import CatalogueRun
 from redflower.scale.hats.source import open_input
 from redflower.scale.hats.work import PartitionRows, Tell
-from redflower.scale.part_work import failures_as_dict
 from redflower.scale.parts import Failure
-from redflower.scale.run_record import check_record, write_record
-from redflower.scale.stream import summed
-from redflower.workers import peak_memory_bytes
+from redflower.scale.run_record import summed
 
 _WHAT: Final = "prepare"
 #: So many rows show what the columns hold; a partition of fewer is not judged by itself.
@@ -140,18 +135,11 @@ def prepare_hats(
         _WHAT, source, out, PreparePartition(asked, origin), told, n_workers, scheduler, progress
     )
     with run.opened(resume=resume, overwrite=overwrite) as kept:
-        check_record(out)
-        began = time.monotonic()
-        try:
-            records = run.records(kept)
-            failures = tuple(failure for record in records for failure in record.failures)
-            reports = [record.told["report"] for record in records if record.told]
-            if not any(record.n_rows for record in records):
-                raise _none_left(reports, failures, source.reader.where)
-        except RedflowerError:
-            if not any(record.n_rows for record in kept.records().values()):
-                kept.remove()
-            raise
+        records = run.records(kept)
+        failures = tuple(failure for record in records for failure in record.failures)
+        reports = [record.told["report"] for record in records if record.told]
+        if not any(record.n_rows for record in records):
+            raise _none_left(reports, failures, source.reader.where)
         report = _joined_report(reports)
         base = run.provenance_of(next(record for record in records if record.n_rows))
         n_raw = sum(int(one["cuts"][0]["before"]) for one in reports)
@@ -161,19 +149,8 @@ def prepare_hats(
             "redflower_stage": "prepared",
             "redflower_purpose": request.purpose,
         }
-        run.finish(kept, records, meta, stated)
-        n_stars, checksum = sum(record.n_rows for record in records), folder_sha256(out)
-        content = {
-            "request": told, "n_stars": n_stars, "n_parts": len(records), "n_workers": run.n_workers,
-            "peak_bytes": run.peak_bytes or peak_memory_bytes(), "seconds": round(time.monotonic() - began, 1),
-            "statuses": summed([{"kept": n_stars, "cut": n_raw - n_stars}]), "engines": {},
-            "failures": failures_as_dict(failures),
-        }  # fmt: skip
-        write_record(out, content, n_bytes=folder_bytes(out), sha256=checksum)
-        if failures:
-            kept.note("finished", out_sha256=checksum)
-        else:
-            kept.remove()
+        n_stars = sum(record.n_rows for record in records)
+        run.finish(kept, records, meta, stated, summed([{"kept": n_stars, "cut": n_raw - n_stars}]))
     return PreparedCatalogue(out, report, failures, run.n_workers)
 
 

@@ -14,10 +14,11 @@ from typing import Any, Final, Protocol
 from astropy.table import Table
 
 from redflower.errors import RedflowerError, WorkerError
+from redflower.files import read_json
 from redflower.provenance import VERSION
 from redflower.scale.hats.source import PartitionReader, computed, reason_of
 from redflower.scale.hats.task import PartitionTask
-from redflower.scale.parts import MANIFEST, Failure, PartRecord, keep_part, read_json
+from redflower.scale.parts import MANIFEST, Failure, PartRecord, keep_part
 from redflower.workers import peak_memory_bytes
 
 #: Seconds between two words of a worker on how far it is.
