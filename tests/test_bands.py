@@ -60,7 +60,7 @@ def test_the_coefficients_are_those_of_22_bands_and_none_is_made_up() -> None:
     assert len(published) == 22
     for survey in shipped_surveys().values():
         for band in survey.bands:
-            if survey.name in ("skymapper", "decam"):
+            if survey.name in ("skymapper", "decam", "xp"):
                 assert band.extinction is None
             else:
                 assert band.extinction in published.values()
@@ -208,7 +208,7 @@ def test_a_users_survey_is_prepared_without_touching_code(with_wise, tmp_path) -
     assert bands.bands[-1].extinction.single == 3.2
     assert "demo" in str(table_scale(prepared))
     told = redflower.prepare(raw, purpose="training", surveys=["gspc"]).report.notes
-    assert any(note.startswith("survey gspc is a draft: its light is that of BP and RP") for note in told)
+    assert any(note.startswith("survey gspc is a draft: the catalogue has no covariance") for note in told)
     of_model = band_set(["gaia", path, "allwise"])
     from redflower.catalogue import default_distance_prior
 

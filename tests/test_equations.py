@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = ROOT / "docs" / "explanation" / "model.md"
 
-#: E13, E9b, EA3, EP4, EF1, ES1, D2.
-ID = r"(?:E\d+[a-z]?|EA\d+[a-z]?|EP\d+|EF\d+|ES\d+|CA\d+|D\d+)"
+#: E13, E9b, EA3, EP4, EF1, ES1, EX1, D2.
+ID = r"(?:E\d+[a-z]?|EA\d+[a-z]?|EP\d+|EF\d+|ES\d+|EX\d+|CA\d+|D\d+)"
 HEADING = re.compile(rf"^### ({ID}) \S", re.MULTILINE)
 #: A comment that begins with one or more IDs: `# E13`, `# E1, E2: why`.
 COMMENT = re.compile(rf"^#:?\s*({ID}(?:\s*,\s*{ID})*)\b(?!\.\w)")

@@ -19,3 +19,6 @@ GAIA_RELEASE_KEY: Final = "gaia_release"
 
 #: Under that key: the bands of a prepared table beside the standard ones, as `redflower.band.Band.as_spec` writes them.
 BANDS_KEY: Final = "further_bands"
+
+#: Under that key: the columns of covariances of a prepared table, with the names of the bands whose lower triangle each holds.
+COVARIANCE_KEY: Final = "covariances"

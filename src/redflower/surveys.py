@@ -30,6 +30,10 @@ PASSBANDS: Final[dict[str, System]] = {
     **{f"SkyMapper/SkyMapper.{band}": "AB" for band in "uvgriz"},
     **{f"CTIO/DECam.{band}": "AB" for band in "ugrizY"},
     **{f"GALEX/GALEX.{band}": "AB" for band in ("FUV", "NUV")},
+    **{
+        f"HST/WFC3_UVIS1.{band}": "Vega"
+        for band in ["F390M", "F410M", "F438W", "F467M", "F502N", "F547M", "F621M", "F689M", "F763M", "F845M"]
+    },
 }
 
 
@@ -60,6 +64,20 @@ class BandCut:
 
 
 @dataclass(frozen=True)
+class SpectraSource:
+    """How a survey's bands are computed from BP/RP spectra.
+
+    Attributes
+    ----------
+    system : the photometric system of GaiaXPy whose passbands they are.
+    bands : pairs of a band's name and its name in that system.
+    """
+
+    system: str
+    bands: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Survey:
     """What a file says of a survey.
 
@@ -73,6 +91,10 @@ class Survey:
     cuts : on its flags.
     draft : what is not confirmed; empty where everything is.
     by_default : whether every table is searched for its columns.
+    covariance : column of the covariance of its magnitudes [mag^2]: an array, the lower triangle of the bands in their order, row
+        by row, with the diagonal; None where their errors are independent.
+    replaces : names of bands whose light these are of too: where a star has one of these, those are set missing.
+    spectra : how `redflower spectra` computes its bands; None where a catalogue has them.
     """
 
     name: str
@@ -84,6 +106,9 @@ class Survey:
     cuts: tuple[BandCut, ...] = ()
     draft: str = ""
     by_default: bool = False
+    covariance: str | None = None
+    replaces: tuple[str, ...] = ()
+    spectra: SpectraSource | None = None
 
 
 def shipped_surveys() -> dict[str, Survey]:
@@ -207,10 +232,14 @@ def make_survey(content: Mapping[str, Any], name: str, where: str) -> Survey:
     return Survey(
         name=name, survey=survey, release=str(entries["release"]), title=str(entries["title"]), source=str(entries["source"]),
         bands=bands, cuts=cuts, draft=str(entries.get("draft", "")), by_default=bool(entries.get("by_default", False)),
+        covariance=None if "covariance" not in entries else str(entries["covariance"]),
+        replaces=_replaced(entries.get("replaces", ()), bands, where), spectra=_spectra(entries.get("spectra"), bands, where),
     )  # fmt: skip
 
 
-_SURVEY_KEYS: Final = {"survey", "release", "title", "source", "bands", "cuts", "draft", "by_default"}
+_SURVEY_KEYS: Final = {
+    "survey", "release", "title", "source", "bands", "cuts", "draft", "by_default", "covariance", "replaces", "spectra",
+}  # fmt: skip
 _BAND_NEEDS: Final = {
     "name",
     "label",
@@ -332,6 +361,33 @@ def _cut(content: Any, bands: tuple[Band, ...], where: str) -> BandCut:
         aliases=tuple(map(str, entries.get("aliases", ()))), kind=kind, keep=tuple(map(str, entries["keep"])),
         without=str(entries["without"]), places=tuple((str(key), int(place)) for key, place in places.items()),
     )  # fmt: skip
+
+
+def _replaced(names: Any, bands: tuple[Band, ...], where: str) -> tuple[str, ...]:
+    """Return the names of the bands that a survey's own take the place of."""
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f'{where}: replaces must list names of bands, such as ["gaia_bp"]; got {names!r:.60}.'
+        )
+    wrong = sorted({"gaia_g", *(band.name for band in bands)} & set(names))
+    if wrong:
+        raise InputError(
+            f"{where}: replaces cannot name {wrong[0]!r}: G leads every model, and a band is not in its own place."
+        )
+    return tuple(names)
+
+
+def _spectra(content: Any, bands: tuple[Band, ...], where: str) -> SpectraSource | None:
+    if content is None:
+        return None
+    where = f"{where}, [spectra]"
+    entries = _entries(content, {"system", "bands"}, {"system", "bands"}, where)
+    given = entries["bands"]
+    if not isinstance(given, Mapping) or set(given) != {band.name for band in bands}:
+        raise InputError(
+            f"{where}: bands must give each of {', '.join(b.name for b in bands)} its name in the system of GaiaXPy."
+        )
+    return SpectraSource(str(entries["system"]), tuple((band.name, str(given[band.name])) for band in bands))
 
 
 def _number(value: Any, what: str, low: float, high: float) -> float:

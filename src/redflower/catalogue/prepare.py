@@ -12,6 +12,7 @@ from jaxtyping import Float
 from redflower.bands import BANDS, STANDARD_SURVEYS
 from redflower.cards import card, line
 from redflower.catalogue.assemble import assembled_table, without_used_up
+from redflower.catalogue.covariances import check_covariances
 from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.dust_map import DustMap
@@ -44,7 +45,14 @@ from redflower.catalogue.sample_cuts import apply_cuts, count_parent
 from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
 from redflower.photometric_scales import PhotometricScale
-from redflower.provenance import BANDS_KEY, GAIA_RELEASE_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
+from redflower.provenance import (
+    BANDS_KEY,
+    COVARIANCE_KEY,
+    GAIA_RELEASE_KEY,
+    META_KEY,
+    PHOTOMETRY_KEY,
+    VERSION,
+)
 from redflower.surveys import Survey, survey_named
 
 
@@ -202,6 +210,7 @@ def prepare_stars(
     zero = parallax_zero_point(raw, request.zero_point, release, judged=judged)
     parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
     bands = clean_photometry(raw, limits, chosen_surveys)
+    covariances, covariance_notes = check_covariances(raw, chosen_surveys)
     scale = scale.stating({s.survey: s.release for s in chosen_surveys if s.survey in bands.bands.surveys})
     ebv_map_mag: np.ndarray | None = None
     if dust is not None:
@@ -220,6 +229,7 @@ def prepare_stars(
         scale_note,
         *notes_on_release(release),
         *bands.notes,
+        *covariance_notes,
         *(f"survey {survey.name} is a draft: {survey.draft}" for survey in chosen_surveys if survey.draft),
         *(dust.notes if dust else ()),
     ]
@@ -255,6 +265,8 @@ def prepare_stars(
     further = [band.as_spec() for band in bands.bands if band.survey not in STANDARD_SURVEYS]
     if further:
         table.meta[META_KEY][BANDS_KEY] = further
+    if covariances:
+        table.meta[META_KEY][COVARIANCE_KEY] = covariances
     return PreparedStars(table=table, report=report, counts=counts, dust=dust, left_out=lost)
 
 
@@ -277,7 +289,7 @@ def _provenance(
     report: CutReport,
 ) -> dict[str, Any]:
     """Return what a prepared table records of how it was made, that of the raw table included."""
-    told_anew = ("stage", "notes", PHOTOMETRY_KEY, GAIA_RELEASE_KEY, BANDS_KEY)
+    told_anew = ("stage", "notes", PHOTOMETRY_KEY, GAIA_RELEASE_KEY, BANDS_KEY, COVARIANCE_KEY)
     return {
         "stage": STAGE_PREPARED,
         "purpose": purpose,

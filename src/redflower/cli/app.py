@@ -25,6 +25,7 @@ from redflower.cli.runs import runs
 from redflower.cli.sightline import sightline
 from redflower.cli.simulate import simulate
 from redflower.cli.skymap import sky_map
+from redflower.cli.spectra import spectra
 from redflower.cli.stops import EXIT_STOPPED, NOTHING_KEPT, stop_was_told
 from redflower.cli.surveys import surveys
 from redflower.cli.train import train
@@ -59,6 +60,7 @@ for command in (
     run,
     simulate,
     fetch,
+    spectra,
     prepare,
     train,
     infer,

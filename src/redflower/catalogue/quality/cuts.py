@@ -13,6 +13,7 @@ from redflower.catalogue.quality.band_cuts import band_conditions, flag_conditio
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.lindegren import FIVE_PARAMETERS, solution_kind
 from redflower.catalogue.quality.named_cuts import excess_factor_is_good, is_candidate
+from redflower.catalogue.quality.shared_light import drop_shared_light
 from redflower.catalogue.reading.checks import error_sources
 from redflower.catalogue.reading.schema import (
     GALAXY_CANDIDATES,
@@ -95,6 +96,7 @@ def photometry(
         notes.append(
             f"{name}: bands set missing for {lost.any(axis=1).sum()} stars without {condition} ({counts})"
         )
+    notes += drop_shared_light(magnitude, error, bands, surveys)
     return Photometry(
         magnitude_mag=magnitude, error_mag=error, notes=tuple(notes), cuts=tuple(cuts), bands=bands
     )

@@ -228,8 +228,9 @@ def choose_columns(names: Sequence[str], column_map: ColumnMap, where: str = "th
                 taken.add(found[0])
                 notes.append(f"column {found[0]!r} is read as {name!r}")
     extra = dict(column_map.extra)
+    covariances = {survey.covariance for survey in column_map.surveys}
     for theirs in names:
-        if theirs.startswith(PASSED_PREFIXES) and theirs not in extra:
+        if (theirs.startswith(PASSED_PREFIXES) or theirs in covariances) and theirs not in extra:
             extra[theirs] = theirs
     unused = [theirs for theirs in names if theirs not in {*source.values(), *extra.values()}]
     for name, theirs in source.items():
