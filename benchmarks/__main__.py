@@ -93,6 +93,8 @@ RUNS = (
     Run("green-archive-sky-b25", f"benchmarks.real_stars.green {DATA} --latitude 25", 4, "measured/archive-sky.md"),
     Run("green-archive-sky-zhang23", f"benchmarks.real_stars.green {DATA} --law zhang23", 4, "measured/archive-sky.md"),
     Run("band-sets", f"benchmarks.real_stars.band_sets {DATA}", 15, "measured/bands.md"),
+    Run("simulated-stars-wise", "benchmarks.validation.simulated_stars --model archive-sky-wise --record simulated-stars-wise", 5,
+        "measured/bands.md"),
     Run("speed-bands", "benchmarks.speed.bands", 5, "measured/bands.md"),
     Run("m67", f"benchmarks.real_stars.m67 {DATA}/m67_gaiadr2_ps1_2mass.fits", 15, "measured/m67.md"),
     Run("sky-population", f"benchmarks.real_stars.sky_population {DATA}", 8, "measured/population.md"),

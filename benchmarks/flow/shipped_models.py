@@ -10,6 +10,7 @@ import argparse
 
 import jax
 import numpy as np
+from benchmarks.model_surveys import further_surveys
 from benchmarks.results import recording, say, table
 
 import redflower
@@ -23,7 +24,7 @@ from redflower.train.measure import make_measure
 
 SEED = 61
 #: The population of every shipped model, and of its distance prior.
-POPULATIONS = {"mock-sky": "mock", "archive-sky": "sky"}
+POPULATIONS = {"mock-sky": "mock", "archive-sky": "sky", "archive-sky-wise": "sky"}
 
 
 def main() -> None:
@@ -33,7 +34,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, nargs="+", default=[64, 512])
     arguments = parser.parse_args()
     with recording("shipped-models", seed=SEED):
-        say(f"{arguments.stars:,} stars that no model has seen; ln evidence by adapted draws.")
+        say(
+            f"{arguments.stars:,} stars that no model has seen; ln evidence by adapted draws. Evidences of models "
+            "with other bands are not to be compared: they are densities of other magnitudes."
+        )
         rows = table(
             {
                 "model": "", "training stars": ",", "epochs of its last run": ",", "weights of the flow": ",", "draws": ",",
@@ -55,10 +59,12 @@ def main() -> None:
 def held_out(model: Model, population: str, n_stars: int, n_draws: int) -> np.ndarray:
     """Return the ln evidence of stars of a sky of their own. [nat]"""
     limits = {"g_bright_mag": model.g_bright_mag, "g_faint_mag": model.g_faint_mag}
-    sky = redflower.simulate(round(1.5 * n_stars), seed=SEED, population=population, **limits)
+    sky = redflower.simulate(
+        round(1.5 * n_stars), seed=SEED, population=population, surveys=further_surveys(model), **limits
+    )
     stars = redflower.prepare(sky, purpose="training", limits=QualityLimits(**limits)).table[:n_stars]
     prior = default_distance_prior(population)
-    sample = training_sample(stars, prior, **limits).data
+    sample = training_sample(stars, prior, bands=model.star_bands, **limits).data
     objective = Objective(
         config=TrainConfig(), law=model.law, prior_limit_mag=prior.g_limit_mag, selection=model.selection, **limits
     )  # fmt: skip

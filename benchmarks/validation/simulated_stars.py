@@ -1,12 +1,13 @@
 """Are posteriors of stars drawn from the model's own prior calibrated? Ranks, random regions, cells, the mean posterior.
 
-    python -m benchmarks.validation.simulated_stars [--simulations 2000] [--model mock-sky]
+    python -m benchmarks.validation.simulated_stars [--simulations 2000] [--model mock-sky] [--record simulated-stars]
 
 Positions, errors and bands are those of mock stars with G < 18.3 that the model has not seen. A minute or two on two cores.
 """
 
 import argparse
 
+from benchmarks.model_surveys import further_surveys
 from benchmarks.results import recording, say, table
 
 import redflower
@@ -21,7 +22,8 @@ TARP_DEVIATION, CELL_DEVIATION = 0.02, 0.05
 
 def main(n_simulations: int, model: str) -> None:
     """Draw, infer and judge."""
-    sky = redflower.simulate(3000, seed=SEED, preset="high-latitude", g_faint_mag=18.3)
+    surveys = further_surveys(redflower.load_model(model))
+    sky = redflower.simulate(3000, seed=SEED, preset="high-latitude", g_faint_mag=18.3, surveys=surveys)
     stars = redflower.prepare(sky, purpose="inference").table
     checked = redflower.check_by_simulations(
         stars, model, n_simulations=n_simulations, settings=InferenceSettings(seed=SEED)
@@ -73,6 +75,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulations", type=int, default=2000)
     parser.add_argument("--model", default="mock-sky")
+    parser.add_argument("--record", default="simulated-stars", help="name of the results file")
     arguments = parser.parse_args()
-    with recording("simulated-stars", seed=SEED):
+    with recording(arguments.record, seed=SEED):
         main(arguments.simulations, arguments.model)
