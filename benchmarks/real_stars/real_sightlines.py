@@ -6,7 +6,7 @@ PART is orion, m67, ngc188 or mock; DATA is the folder of the survey files. Writ
 docs/measured/real-sightlines.md shows. Orion and
 the mock sky take about a quarter of an hour of a busy core each, nearly all of it NUTS; M67 and NGC 188 less. The mock
 sky is a sightline like Orion's of the stars that trained the model, and reads no file: what it does not get right is not the
-model's fault. `--model` takes another flow, such as one that real stars corrected (docs/measured/real-sightlines.md).
+model's fault. `--model` takes another flow.
 """
 
 import argparse
