@@ -95,6 +95,7 @@ class Survey:
         by row, with the diagonal; None where their errors are independent.
     replaces : names of bands whose light these are of too: where a star has one of these, those are set missing.
     spectra : how `redflower spectra` computes its bands; None where a catalogue has them.
+    passband_tables : files of passbands by name of band, for `redflower law`; other bands have a library's.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Survey:
     covariance: str | None = None
     replaces: tuple[str, ...] = ()
     spectra: SpectraSource | None = None
+    passband_tables: tuple[tuple[str, str], ...] = ()
 
 
 def shipped_surveys() -> dict[str, Survey]:
@@ -158,7 +160,7 @@ def survey_named(name_or_path: "str | Path") -> Survey:
         raise InputError(f"--survey {path} cannot be read: {problem.strerror or problem}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise InputError(f"--survey {path} is not valid TOML: {problem}.") from None
-    return make_survey(content, path.stem, f"--survey {path}")
+    return make_survey(content, path.stem, f"--survey {path}", path.parent)
 
 
 def survey_text(name: str) -> str:
@@ -197,7 +199,7 @@ def _shipped() -> dict[str, Survey]:
     }
 
 
-def make_survey(content: Mapping[str, Any], name: str, where: str) -> Survey:
+def make_survey(content: Mapping[str, Any], name: str, where: str, folder: Path = Path()) -> Survey:
     """Make a survey of what its file says.
 
     Parameters
@@ -205,6 +207,7 @@ def make_survey(content: Mapping[str, Any], name: str, where: str) -> Survey:
     content : of the file.
     name : what options call it.
     where : how messages call the file.
+    folder : from which the names of its passband tables count.
 
     Raises
     ------
@@ -234,6 +237,11 @@ def make_survey(content: Mapping[str, Any], name: str, where: str) -> Survey:
         bands=bands, cuts=cuts, draft=str(entries.get("draft", "")), by_default=bool(entries.get("by_default", False)),
         covariance=None if "covariance" not in entries else str(entries["covariance"]),
         replaces=_replaced(entries.get("replaces", ()), bands, where), spectra=_spectra(entries.get("spectra"), bands, where),
+        passband_tables=tuple(
+            (str(band["name"]), str(folder / str(band["passband_table"])))
+            for band in entries["bands"]
+            if "passband_table" in band
+        ),
     )  # fmt: skip
 
 
@@ -254,6 +262,7 @@ _BAND_KEYS: Final = _BAND_NEEDS | {
     "flux",
     "flux_error",
     "extinction",
+    "passband_table",
     "magnitude_aliases",
     "error_aliases",
 }
@@ -277,12 +286,15 @@ def _band(content: Any, survey: str, where: str) -> Band:
     entries = _entries(content, _BAND_KEYS, _BAND_NEEDS, where)
     name, passband, system = (str(entries[key]) for key in ("name", "passband", "system"))
     where = f"{where} ({name})"
-    if passband not in PASSBANDS:
+    if passband not in PASSBANDS and "passband_table" not in entries:
         raise InputError(
             f"{where}: passband {passband!r} is none that redflower knows. Known are {', '.join(PASSBANDS)} (names of the Filter "
-            "Profile Service). Without its passband a band has neither a system nor a law to be checked against."
+            "Profile Service). Without its passband a band has neither a system nor a law to be checked against. Give one of "
+            "your own as passband_table, a CSV of wavelength_nm and throughput."
         )
-    if system not in get_args(System) or system != PASSBANDS[passband]:
+    if passband not in PASSBANDS and system not in get_args(System):
+        raise InputError(f"{where}: system must be one of {', '.join(get_args(System))}; got {system!r}.")
+    if passband in PASSBANDS and system != PASSBANDS[passband]:
         raise InputError(
             f"{where}: system must be {PASSBANDS[passband]!r}, in which catalogues give {passband}; got {system!r}. Bring the "
             "magnitudes to that system first: a colour that mixes two is off by up to several magnitudes."
@@ -310,7 +322,7 @@ def _band(content: Any, survey: str, where: str) -> Band:
     return Band(
         name=name, label=str(entries["label"]), survey=survey, magnitude_column=str(entries["magnitude"]),
         error_column=None if error is None else str(error), flux_column=None if flux is None else str(flux),
-        flux_error_column=None if flux_error is None else str(flux_error), system=PASSBANDS[passband],
+        flux_error_column=None if flux_error is None else str(flux_error), system=system,  # type: ignore[arg-type]
         error_floor_mag=floor_mag, passband=passband, error_range_mag=(low, high),
         extinction=_coefficients(entries["extinction"], where) if "extinction" in entries else _published().get(name),
         magnitude_aliases=tuple(map(str, entries.get("magnitude_aliases", ()))),

@@ -17,6 +17,7 @@ from redflower.cli.explore import explore
 from redflower.cli.fetch import fetch
 from redflower.cli.field import field
 from redflower.cli.infer import infer
+from redflower.cli.law import law
 from redflower.cli.models import cite, models
 from redflower.cli.plot import plot
 from redflower.cli.prepare import prepare
@@ -73,6 +74,7 @@ for command in (
     explore,
     columns,
     surveys,
+    law,
     models,
     cite,
 ):
