@@ -155,8 +155,8 @@ def test_an_unknown_passband_without_a_table_is_refused_and_told_what_to_do() ->
     from redflower.surveys import make_survey
 
     band = {
-        "name": "x", "label": "x", "passband": "own/X", "magnitude": "x", "error": "x_err", "system": "AB", "error_floor_mag": 0.01,
-        "error_range_mag": [0.01, 0.2],
+        "name": "x", "label": "x", "passband": "own/X", "magnitude": "x", "error": "x_err", "system": "AB",
+        "error_floor_mag": 0.01, "error_range_mag": [0.01, 0.2],
     }  # fmt: skip
     content = {"survey": "own", "release": "1", "title": "Own", "source": "nobody", "bands": [band]}
     with pytest.raises(InputError, match="Give one of your own as passband_table"):
