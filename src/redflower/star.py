@@ -22,6 +22,8 @@ class Star(eqx.Module):
     prior_log_length_pc, prior_alpha, prior_beta : generalised gamma distance prior of the star's position,
         natural log of its length scale in pc and its two exponents (docs/explanation/model.md, E13).
     selection_pixel : the star's row in the model's selection function (docs/explanation/model.md, E12); 0 where it has none.
+    error_whitener : of correlated errors, see `redflower.physics.correlated_errors.error_whitener`; None where the errors of all
+        magnitudes are independent.
     """
 
     magnitude_mag: Float[Array, "*star band"]
@@ -36,3 +38,4 @@ class Star(eqx.Module):
     prior_alpha: Float[Array, "*star"]
     prior_beta: Float[Array, "*star"]
     selection_pixel: Int[Array, "*star"]
+    error_whitener: Float[Array, "*star band band"] | None = None

@@ -5,6 +5,7 @@ import pytest
 from astropy.table import Column
 
 import redflower
+from redflower.catalogue import default_distance_prior, to_stars
 from redflower.catalogue.covariances import correlations, covariance_columns, lower_triangles
 from redflower.catalogue.prepared import table_bands
 from redflower.errors import InputError
@@ -118,3 +119,26 @@ def test_a_triangle_is_read_row_by_row() -> None:
 
     matrix = lower_triangles(Table({"c": [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]}), "c", 3)[0]
     np.testing.assert_array_equal(matrix, [[1, 2, 4], [2, 3, 5], [4, 5, 6]])
+
+
+@pytest.mark.equation("E5b")
+def test_stars_of_a_prepared_table_carry_what_whitens_their_errors(spectra) -> None:
+    prepared = redflower.prepare(spectra[0], purpose="inference", surveys=["xp"]).table
+    bands = table_bands(prepared)
+    stars = to_stars(prepared, default_distance_prior(), bands=bands).stars
+    observed = np.asarray(stars.observed)
+    error_mag = np.stack([np.asarray(prepared[f"{band.name}_error"], dtype=float) for band in bands], axis=1)
+    correlation = correlations(prepared, bands, error_mag)
+    both = observed[:, :, None] & observed[:, None, :]
+    correlation = np.where(both, correlation, np.eye(len(bands)))
+    assert np.abs(correlation - np.eye(len(bands))).max() > 0.2
+    w = np.asarray(stars.error_whitener, dtype=float)
+    np.testing.assert_allclose(
+        w @ correlation @ w.transpose(0, 2, 1), np.broadcast_to(np.eye(len(bands)), w.shape), atol=1e-5
+    )
+    plain = to_stars(prepared, default_distance_prior()).stars
+    assert plain.error_whitener is None  # a model without these bands
+    changed = prepared.copy()
+    changed[XP.covariance] = Column(-4.0 * np.asarray(prepared[XP.covariance]), unit="mag2")
+    with pytest.raises(InputError, match="is of no positive matrix: its column was changed since `prepare`"):
+        to_stars(changed, default_distance_prior(), bands=bands)

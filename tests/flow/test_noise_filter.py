@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
-from redflower.flow.noise_filter import PopulationMoments, make_noise_filter, population_moments
+from redflower.flow.noise_filter import (
+    PopulationMoments,
+    make_correlated_filter,
+    make_noise_filter,
+    population_moments,
+)
+from redflower.physics.correlated_errors import error_whitener
 
 
 def example(n_bands: int = 6) -> tuple[PopulationMoments, np.ndarray]:
@@ -57,3 +64,49 @@ def test_moments_are_those_of_the_sample() -> None:
     # Five standard errors of a slope and of a variance.
     assert moments.slope[0] == pytest.approx(0.1, abs=5 * 0.05 / 2.0 / np.sqrt(m_g.size))
     assert moments.covariance[0, 0] == pytest.approx(0.05**2, rel=5 * np.sqrt(2 / m_g.size))
+
+
+@pytest.mark.equation("EF8")
+def test_the_filter_of_correlated_errors_is_the_normal_distribution_and_without_correlation_the_other_filter() -> (
+    None
+):
+    rng = np.random.default_rng(8)
+    n = 5
+    root = rng.normal(size=(n - 1, n - 1))
+    moments = PopulationMoments(
+        rng.normal(size=n - 1), rng.normal(size=n - 1), root @ root.T + 0.1 * np.eye(n - 1)
+    )
+    error = rng.uniform(0.05, 0.3, size=(1, n))
+    for observed in (np.ones((1, n), bool), np.array([[True, True, False, True, True]])):
+        plain = make_noise_filter(moments, error, observed)
+        unit = make_correlated_filter(moments, error, observed, np.eye(n)[None])
+        np.testing.assert_allclose(unit.error_mag, error)
+        seen = observed[0, 1:]
+        for name in ("innovation", "smoother", "factor_mag"):
+            ours, theirs = (getattr(made, name)[0] for made in (unit.filter, plain))
+            rows = (
+                seen if name == "innovation" else slice(None)
+            )  # nothing reads the innovation of a missing band
+            np.testing.assert_allclose(ours[rows], theirs[rows], atol=2e-6, err_msg=name)
+        np.testing.assert_allclose(
+            unit.filter.prediction_std_mag[0, seen], plain.prediction_std_mag[0, seen], rtol=1e-5
+        )
+    correlation = np.eye(n)
+    correlation[1:, 1:] = 0.5 + 0.5 * np.eye(n - 1)
+    correlation[0, 2] = correlation[2, 0] = 0.3  # with G as well
+    observed = np.array([[True, True, False, True, True]])
+    made = make_correlated_filter(moments, error, observed, error_whitener(correlation[None], observed))
+    noise = correlation * np.outer(error, error)
+    lever = -(1.0 + moments.slope)
+    # z = residual colour + lever * noise of G + own noise; the state's first is the noise of G.
+    mixing = np.concatenate([lever[:, None], np.eye(n - 1)], axis=1)
+    data = moments.covariance + mixing @ noise @ mixing.T
+    seen = observed[0, 1:]
+    z = rng.normal(size=n - 1)
+    of_g = (noise[0] @ mixing.T)[seen] @ np.linalg.solve(data[np.ix_(seen, seen)], z[seen])
+    innovation = np.where(seen, made.filter.innovation[0] @ np.where(seen, z, 0.0), 0.0)
+    assert (made.filter.smoother[0] @ innovation)[0] == pytest.approx(of_g, rel=1e-4)
+    variance = made.filter.prediction_std_mag[0] ** 2 + made.error_mag[0, 1:] ** 2
+    log_density = -0.5 * (innovation**2 / variance + np.log(2 * np.pi * variance))[seen].sum()
+    expected = multivariate_normal(np.zeros(seen.sum()), data[np.ix_(seen, seen)]).logpdf(z[seen])
+    assert log_density == pytest.approx(float(expected), rel=1e-4)

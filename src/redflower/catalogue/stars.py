@@ -11,13 +11,16 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from redflower.bands import MIN_BANDS, STANDARD, BandSet
 from redflower.catalogue.band_names import bands_named
+from redflower.catalogue.covariances import correlations
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.maps.distance_prior import DistancePrior
 from redflower.catalogue.maps.selection_counts import selection_pixels
 from redflower.catalogue.prepared import prepared_error_name, require_prepared, table_scale
+from redflower.errors import InputError
 from redflower.photometric_offsets import PhotometricOffsets
 from redflower.photometric_scales import PhotometricScale, move_magnitudes
 from redflower.physics import SelectionFunction
+from redflower.physics.correlated_errors import error_whitener
 from redflower.platforms import compute_platform
 from redflower.star import Star
 
@@ -104,6 +107,9 @@ def to_stars(
         default=USABLE,
     )
 
+    correlation = correlations(table, bands, error)
+    whitener = None if correlation is None else _whitener(correlation, observed)
+
     def filled(
         values: Float[np.ndarray, "*shape"], there: Bool[np.ndarray, "*shape"], filler: float
     ) -> Float[Array, "*shape"]:
@@ -122,5 +128,18 @@ def to_stars(
         prior_alpha=jnp.asarray(alpha, dtype=jnp.float32),
         prior_beta=jnp.asarray(beta, dtype=jnp.float32),
         selection_pixel=jnp.asarray(pixel, dtype=jnp.int32),
+        error_whitener=None if whitener is None else jnp.asarray(whitener, dtype=jnp.float32),
     )
     return StarBatch(stars, reason == USABLE, reason)
+
+
+def _whitener(
+    correlation: Float[np.ndarray, "star band band"], observed: Bool[np.ndarray, "star band"]
+) -> Float[np.ndarray, "star band band"]:
+    try:
+        return error_whitener(correlation, observed)
+    except np.linalg.LinAlgError:
+        raise InputError(
+            "the covariance between the bands of some star is of no positive matrix: its column was changed since `prepare` "
+            "checked it. Prepare the raw table again."
+        ) from None

@@ -30,7 +30,12 @@ from redflower.flow.emulator_networks import (
     density_masks,
     initial_networks,
 )
-from redflower.flow.noise_filter import NoiseFilter, PopulationMoments, make_noise_filter
+from redflower.flow.noise_filter import (
+    NoiseFilter,
+    PopulationMoments,
+    make_correlated_filter,
+    make_noise_filter,
+)
 
 #: Beyond this many predicted standard deviations an innovation is compressed before the networks see it.
 SOFT_CLIP = 6.0
@@ -243,16 +248,28 @@ def make_noise(
     emulator: Emulator,
     error_mag: Float[np.ndarray, "star band"],
     observed: Bool[np.ndarray, "star band"],
+    whitener: Float[np.ndarray, "star band band"] | None = None,
 ) -> Noise:
-    """Make the `Noise` of every star of a batch, as host arrays."""
+    """Make the `Noise` of every star of a batch, as host arrays.
+
+    Parameters
+    ----------
+    emulator : whose noise.
+    error_mag, observed : of the stars' magnitudes. [mag]
+    whitener : of correlated errors (`redflower.physics.correlated_errors`). If None, errors are independent.
+    """
     low, high = np.asarray(emulator.log_error_low), np.asarray(emulator.log_error_high)
     error_mag = np.where(observed, error_mag, 1.0)
     scaled = np.where(observed, (np.log(error_mag) - low) / (high - low), 0.0)
+    if whitener is None:
+        made = make_noise_filter(emulator.moments, error_mag, observed)
+    else:
+        made, error_mag = make_correlated_filter(emulator.moments, error_mag, observed, whitener)
     return Noise(
         log_error_scaled=scaled.astype(np.float32),
         error_mag=error_mag.astype(np.float32),
         observed=np.asarray(observed),
-        filter=make_noise_filter(emulator.moments, error_mag, observed),
+        filter=made,
     )
 
 

@@ -26,6 +26,19 @@ class PopulationMoments(NamedTuple):
     covariance: Float[np.ndarray, "colour colour"]
 
 
+class CorrelatedNoise(NamedTuple):
+    """The filter of stars whose errors are correlated, and what is left of each error.
+
+    Attributes
+    ----------
+    filter : as of independent errors.
+    error_mag : standard error of each band given the errors of the bands before it. [mag]
+    """
+
+    filter: "NoiseFilter"
+    error_mag: Float[np.ndarray, "star band"]
+
+
 class NoiseFilter(NamedTuple):
     """What the filter says of a star, as linear maps of its noisy colour-magnitude vector y.
 
@@ -90,6 +103,62 @@ def make_noise_filter(
         factor_mag=factor.astype(single),
         factor_inverse=np.linalg.inv(factor).astype(single),
     )
+
+
+def make_correlated_filter(
+    moments: PopulationMoments,
+    error_mag: Float[np.ndarray, "star band"],
+    observed: Bool[np.ndarray, "star band"],
+    whitener: Float[np.ndarray, "star band band"],
+) -> CorrelatedNoise:
+    """Make the noise filter of every star of a batch whose errors are correlated.
+
+    The innovations are those of one normal distribution with the errors' whole covariance, so that the filter is exact there. An
+    innovation's variance is that of the errors given the errors before, and a rest, which takes the place of the noise-free
+    prediction's. For independent errors this is `make_noise_filter`.
+
+    Equation: EF8 (docs/explanation/model.md).
+
+    Parameters
+    ----------
+    moments, error_mag, observed : as of `make_noise_filter`.
+    whitener : of the errors' correlation, see `redflower.physics.correlated_errors.error_whitener`.
+    """
+    n_stars, n_bands = error_mag.shape
+    error = np.asarray(error_mag, dtype=np.float64)
+    root = np.linalg.inv(np.asarray(whitener, dtype=np.float64)) * error[:, :, None]
+    noise = root @ root.transpose(0, 2, 1)
+    lever = np.concatenate([[1.0], -(1.0 + np.asarray(moments.slope, dtype=np.float64))])
+    state = np.zeros((n_stars, n_bands, n_bands))
+    state[:, 1:, 1:] = moments.covariance
+    state += noise[:, :1, :1] * np.outer(lever, lever)
+    # Of the state with the noisy colours, and of these with each other.
+    shared = lever[:, None] * noise[:, :1, 1:]
+    with_data = state[:, :, 1:] + shared
+    data = with_data[:, 1:] + shared[:, 1:].transpose(0, 2, 1) + noise[:, 1:, 1:]
+    seen = observed[:, 1:]
+    data = np.where(seen[:, :, None] & seen[:, None, :], data, np.eye(n_bands - 1))
+    with_data = np.where(seen[:, None, :], with_data, 0.0)
+    lower = np.linalg.cholesky(data)
+    deviation = np.diagonal(lower, axis1=1, axis2=2)
+    innovation = np.linalg.inv(lower) * deviation[:, :, None]
+    smoother = (
+        np.linalg.solve(lower, with_data.transpose(0, 2, 1)).transpose(0, 2, 1) / deviation[:, None, :]
+    )  # EF8
+    left = error / np.diagonal(whitener, axis1=1, axis2=2)
+    rest = np.where(seen, deviation**2 - left[:, 1:] ** 2, np.diagonal(state, axis1=1, axis2=2)[:, 1:])  # EF8
+    scaled = smoother * deviation[:, None, :]
+    covariance = state - scaled @ scaled.transpose(0, 2, 1) + 1e-12 * np.eye(n_bands)
+    factor = np.linalg.cholesky(0.5 * (covariance + covariance.transpose(0, 2, 1)))
+    single = np.float32
+    made = NoiseFilter(
+        innovation=innovation.astype(single),
+        prediction_std_mag=np.sqrt(np.maximum(rest, 1e-12)).astype(single),
+        smoother=smoother.astype(single),
+        factor_mag=factor.astype(single),
+        factor_inverse=np.linalg.inv(factor).astype(single),
+    )
+    return CorrelatedNoise(made, left)
 
 
 def population_moments(y: Float[np.ndarray, "star band"]) -> PopulationMoments:

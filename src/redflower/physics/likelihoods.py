@@ -19,14 +19,15 @@ def log_photometric_likelihood(
     magnitude_error_mag: Float[Array | np.ndarray, " band"],
     observed: Bool[ArrayLike, " band"],
     model_magnitude_mag: Float[Array | np.ndarray, " band"],
+    whitener: Float[Array | np.ndarray, "band band"] | None = None,
 ) -> Float[Array, ""]:
     r"""Evaluate the log likelihood of the observed apparent magnitudes.
 
     .. math:: \ln p(\hat m \mid x, E, d) = \sum_{i\ \mathrm{observed}} \ln N(\hat m_i \mid m_i, \sigma_i^2),
        \qquad m = \Lambda^{-1} x + R(E, C) E + \mu(d)
 
-    Equation: E5 (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 5, with a diagonal covariance: the
-    errors of *magnitudes* are independent. Those of colours are not
+    Equation: E5, E5b (docs/explanation/model.md). Source: O'Callaghan et al. (2025), eq. 5, with a diagonal covariance: the
+    errors of *magnitudes* are independent, unless a survey's bands come with their covariance. Those of colours are not
     (`redflower.physics.photometry.colour_covariance`); as the determinant of Lambda is 1, the density is the
     same in either.
 
@@ -36,6 +37,7 @@ def log_photometric_likelihood(
     magnitude_error_mag : their standard errors, floor included, > 0 where observed. [mag]
     observed : which of the bands count. Values and errors of the others are not read, not even a NaN.
     model_magnitude_mag : apparent magnitudes of the model, extinction and distance modulus included. [mag]
+    whitener : of the errors' correlation (`redflower.physics.correlated_errors.error_whitener`). If None, errors are independent.
 
     Returns
     -------
@@ -44,7 +46,13 @@ def log_photometric_likelihood(
     # The inner `where`s keep fillers out of the arithmetic, and so out of the gradient.
     error_mag = jnp.where(observed, magnitude_error_mag, 1.0)
     z = jnp.where(observed, magnitude_mag - model_magnitude_mag, 0.0) / error_mag
-    log_density = -0.5 * z**2 - jnp.log(error_mag) - LOG_SQRT_2PI  # E5
+    if whitener is None:
+        log_density = -0.5 * z**2 - jnp.log(error_mag) - LOG_SQRT_2PI  # E5
+    else:
+        # A product and a sum: XLA fuses them, where its batched products of small matrices are slow on a CPU.
+        white = jnp.sum(whitener * z[None, :], axis=1)
+        log_stretch = jnp.log(jnp.diagonal(whitener))
+        log_density = -0.5 * white**2 + log_stretch - jnp.log(error_mag) - LOG_SQRT_2PI  # E5b
     return jnp.sum(jnp.where(observed, log_density, 0.0))
 
 

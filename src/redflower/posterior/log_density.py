@@ -151,6 +151,7 @@ def log_posterior_and_chi2(
         star.magnitude_error_mag[:n],
         observed,
         absolute_mag + reddening_mag + distance_modulus_mag,
+        None if star.error_whitener is None else star.error_whitener[:n, :n],
     )
     terms, normal = target.flow.log_prob_terms_and_normal(
         absolute_to_colour(absolute_mag), flow_condition(distance_pc, star.l_deg, star.b_deg)

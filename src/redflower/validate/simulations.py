@@ -21,6 +21,7 @@ from redflower.physics import (
     flow_condition,
     log_distance_prior,
 )
+from redflower.physics.correlated_errors import correlated_noise
 from redflower.posterior.log_density import Target, make_target
 from redflower.star import Star
 
@@ -136,7 +137,7 @@ def _draw(
     n = model.n_bands
     magnitude = np.array(like.magnitude_mag, dtype=np.float64)
     error = np.asarray(like.magnitude_error_mag, dtype=np.float64)[:, :n]
-    noise = error * rng.standard_normal(error.shape)
+    noise = error * correlated_noise(like.error_whitener, rng.standard_normal(error.shape))
     magnitude[:, :n] = absolute + dust[:, :n] + modulus[:, None] + noise
     parallax_error = np.asarray(like.parallax_error_mas, dtype=np.float64)
     parallax = 10.0 ** (2.0 - modulus / 5.0) + parallax_error * rng.standard_normal(n_simulations)

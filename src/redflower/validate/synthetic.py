@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from redflower.physics import ExtinctionLaw, extinction_mag
+from redflower.physics.correlated_errors import correlated_noise
 from redflower.star import Star
 
 #: The reddenings of the paper's experiment. [mag]
@@ -65,7 +66,8 @@ def redden(
     magnitude = np.asarray(stars.magnitude_mag) + added  # EP8
     parallax = np.asarray(stars.parallax_mas)
     if rng is not None:
-        magnitude = magnitude + rng.standard_normal(magnitude.shape) * np.asarray(stars.magnitude_error_mag)
+        noise = correlated_noise(stars.error_whitener, rng.standard_normal(magnitude.shape))
+        magnitude = magnitude + noise * np.asarray(stars.magnitude_error_mag)
         parallax = parallax + rng.standard_normal(parallax.shape) * np.asarray(stars.parallax_error_mas)
     observed = np.asarray(stars.observed)
     return replace(

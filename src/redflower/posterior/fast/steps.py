@@ -117,7 +117,9 @@ def noise_inputs(emulator: Emulator, stars: Star) -> Noise:
     """Compute the noise filter of every star of a batch, on the host."""
     n = emulator.n_bands
     error_mag = np.asarray(stars.magnitude_error_mag, dtype=np.float64)[:, :n]
-    return make_noise(emulator, error_mag, np.asarray(stars.observed)[:, :n])
+    whitener = stars.error_whitener
+    leading = None if whitener is None else np.asarray(whitener, dtype=np.float64)[:, :n, :n]
+    return make_noise(emulator, error_mag, np.asarray(stars.observed)[:, :n], leading)
 
 
 def _describe(
