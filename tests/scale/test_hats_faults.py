@@ -1,5 +1,6 @@
 """Faults of runs over HATS catalogues, done to real processes: killed workers, schedulers and parents, two runs at once."""
 
+import json
 import os
 import signal
 import socket
@@ -135,10 +136,7 @@ def test_killing_the_run_loses_what_was_not_finished_alone(
     started = list(descendants(process.pid))
     process.kill()
     process.communicate()
-    until = time.monotonic() + 60
-    while any(Path(f"/proc/{one}").exists() for one in started) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not any(Path(f"/proc/{one}").exists() for one in started), "a worker outlives its run"
+    check_ended(started)
     assert not out.exists()
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("done-*.json")}
     assert len(finished) >= 2
@@ -233,20 +231,58 @@ def test_two_runs_at_once_are_refused_and_the_first_goes_on(
     check_same(out, straight)
 
 
-def test_ctrl_c_ends_all_and_says_how_to_go_on(prepared: Path, straight: Table, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    process = command(prepared, out, "--workers", "2")
-    wait_for_parts(tmp_path / "out.parts", 1, process)
+def interrupt(process: "subprocess.Popen[str]", reaches: str) -> list[int]:
+    """Press Ctrl-C: a terminal sends it to all processes of a run, and `kill -INT` to one. Return those that were there."""
     started = list(descendants(process.pid))
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    said = finish(process, codes=(130,))
-    assert "the same command with --resume" in said
+    (os.killpg if reaches == "all" else os.kill)(process.pid, signal.SIGINT)
+    return started
+
+
+def check_ended(started: list[int]) -> None:
     until = time.monotonic() + 30
     while any(Path(f"/proc/{one}").exists() for one in started) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not any(Path(f"/proc/{one}").exists() for one in started)
-    finish(command(prepared, out, "--resume", "--workers", "2"))
+    assert not any(Path(f"/proc/{one}").exists() for one in started), "a worker outlives its run"
+
+
+@pytest.mark.parametrize("reaches", ["all", "the run alone"])
+def test_ctrl_c_ends_all_keeps_what_is_finished_and_says_how_to_go_on(
+    prepared: Path, straight: Table, tmp_path: Path, reaches: str
+) -> None:
+    out, folder = tmp_path / "out", tmp_path / "out.parts"
+    process = command(prepared, out, "--workers", "2")
+    wait_for_parts(folder, 2, process)
+    started = interrupt(process, reaches)
+    said = finish(process, codes=(130,))
+    check_ended(started)
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("done-*.json")}
+    n_stars = sum(json.loads(path.read_text())["n_rows"] for path in finished)
+    assert f"stopped; {n_stars} stars are kept in {folder}. Go on: the same command with --resume." in said
+    assert len(finished) >= 2
+    assert not out.exists()
+    process = command(prepared, out, "--resume", "--workers", "2")
+    wait_for_parts(folder, len(finished) + 1, process)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished, (
+        "a finished partition was done again"
+    )
+    finish(process)
     check_same(out, straight)
+
+
+def test_ctrl_c_while_workers_start_leaves_nothing_behind(prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = command(prepared, out, "--workers", "2")
+    until = time.monotonic() + 300
+    while not workers_of(process.pid):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    started = interrupt(process, "all")
+    said = finish(process, codes=(130,))
+    check_ended(started)
+    assert "stopped; no partition was finished yet, so that nothing is kept" in said
+    assert "--part-rows" not in said  # which a catalogue does not take
+    assert not out.exists()
 
 
 def test_a_damaged_partition_is_named_and_done_when_it_is_mended(

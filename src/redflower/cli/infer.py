@@ -15,7 +15,7 @@ from redflower.cli.options import (
     refuse_options,
 )
 from redflower.cli.progress import counter, say, show_verdict
-from redflower.cli.stops import told_when_stopped
+from redflower.cli.stops import kept_stars, told_when_stopped
 from redflower.constants import EBV_MAX_MAG, EBV_MIN_MAG, OUTLIER_SHARE
 from redflower.posterior.settings import FastSettings, NutsSettings
 from redflower.posterior.status import ENGINE_MESSAGES
@@ -149,7 +149,10 @@ def infer(
     )
     chosen = load_model(model) if law is None else _with_law(load_model(model), law)
     prior = named_distance_prior(distance_prior) if distance_prior else None
-    with told_when_stopped(lambda: _kept(out)), counter("stars", None) as progress:
+    with (
+        told_when_stopped(lambda: kept_stars(out, partitions=is_hats(stars))),
+        counter("stars", None) as progress,
+    ):
         asked: dict[str, Any] = {
             "settings": settings, "distance_prior": prior, "photometry": photometry,
             "offsets": read_offsets(offsets) if offsets else None, "keep": listed(keep), "without": listed(without),
@@ -200,13 +203,3 @@ def _named(failure: "Failure") -> str:
     stars = f"star {ids[0]}" if len(ids) == 1 else f"{len(ids):,} stars"
     named = "" if len(ids) == 1 else f" ({', '.join(map(str, ids[:NAMED]))}{more})"
     return f"{stars} of part {failure.part} failed: {failure.message}{named}"
-
-
-def _kept(out: Path) -> str:
-    """Say what a stopped run has kept, and how to go on."""
-    from redflower.scale import rows_kept
-
-    rows, folder = rows_kept(out)
-    if not rows:
-        return "no part was finished yet, so that nothing is kept. Smaller parts are kept sooner: --part-rows 2000."
-    return f"{rows:,} stars are kept in {folder}. Go on: the same command with --resume."

@@ -1,5 +1,6 @@
 """`redflower prepare`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from redflower.cli.options import RESUME_HELP, SCHEDULER_HELP, WORKERS_HELP, listed, refuse_options
 from redflower.cli.progress import counter, say
-from redflower.cli.stops import told_when_stopped
+from redflower.cli.stops import kept_stars, told_when_stopped
 from redflower.constants import LATITUDE_MIN_DEG, TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
 from redflower.files import check_new_file, check_new_files, check_outputs
@@ -223,7 +224,7 @@ def _prepare_hats(
 ) -> None:  # fmt: skip
     """Prepare a HATS catalogue, and say what became of it."""
     from redflower.catalogue.prepare_request import PrepareRequest
-    from redflower.scale import prepare_hats, rows_kept
+    from redflower.scale import prepare_hats
     from redflower.surveys import survey_named
 
     if report is not None:
@@ -231,11 +232,8 @@ def _prepare_hats(
 
     request = PrepareRequest(**{**asked, "surveys": tuple(survey_named(one) for one in asked["surveys"])})
 
-    def kept() -> str:
-        rows, folder = rows_kept(out)
-        return f"{rows:,} prepared stars are kept in {folder}. Go on: the same command with --resume."
-
-    with told_when_stopped(kept), counter("stars", None) as progress:
+    stopped = partial(kept_stars, out, partitions=True, prepared=True)
+    with told_when_stopped(stopped), counter("stars", None) as progress:
         done = prepare_hats(
             raw, out, request, resume=resume, overwrite=overwrite, workers=workers, scheduler=scheduler,
             progress=progress,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -44,6 +45,27 @@ def kept_pieces(kept: "KeptPieces", what: str) -> str:
     if not kept.n_kept:
         return f"no {what} were finished, and nothing is kept. Begin again with the same command."
     return f"{kept.n_kept:,} {what} are kept in {kept.folder}. Go on: the same command with --resume."
+
+
+def kept_stars(out: Path, *, partitions: bool, prepared: bool = False) -> str:
+    """Say how many stars a stopped run into a table or a catalogue has kept, and how to go on.
+
+    Parameters
+    ----------
+    out : the output.
+    partitions : whether it is a HATS catalogue, which is kept partition by partition.
+    prepared : whether the stars are prepared, and not inferred.
+    """
+    from redflower.scale import rows_kept
+
+    rows, folder = rows_kept(out)
+    if rows:
+        return f"{rows:,} {'prepared ' if prepared else ''}stars are kept in {folder}. Go on: the same command with --resume."
+    if partitions:
+        return "no partition was finished yet, so that nothing is kept. Begin again with the same command."
+    return (
+        "no part was finished yet, so that nothing is kept. Smaller parts are kept sooner: --part-rows 2000."
+    )
 
 
 def stop_was_told() -> bool:

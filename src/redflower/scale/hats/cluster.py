@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from redflower.api.processes import worker_count
 from redflower.errors import InputError, WorkerError
-from redflower.platforms import cores, worker_environment
 from redflower.scale.hats.entry import run_task
+from redflower.scale.hats.local_cluster import local_client
 from redflower.scale.hats.source import reason_of
 
 #: Partitions that wait at the scheduler for every thread: so many that no worker is idle, and so few that none holds much.
@@ -70,25 +70,14 @@ def dask_client(n_workers: int, scheduler: str | None, what: str) -> Iterator[An
     ------
     InputError : no scheduler answers, or it has no worker.
     """
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     levels = {name: logging.getLogger(name).level for name in _SILENT}
     for name in _SILENT:  # what matters is said once, by this program
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         if scheduler is None:
-            environment = {
-                name: value
-                for name, value in worker_environment(max(1, cores() // n_workers)).items()
-                if name not in ("PYTHONPATH",)
-            }
-            with (
-                LocalCluster(
-                    n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None,
-                    silence_logs=logging.CRITICAL, env=environment,
-                ) as cluster,
-                Client(cluster, set_as_default=False) as client,
-            ):  # fmt: skip
+            with local_client(n_workers) as client:
                 yield client
             return
         try:
