@@ -234,11 +234,18 @@ def file_sha256(path: "str | Path") -> str:
     return file_checksum(path, "sha256")
 
 
-def folder_sha256(folder: Path) -> str:
-    """Compute the checksum of a folder: SHA-256 of the names and the checksums of all files in it; links are left out."""
-    total = hashlib.sha256()
+def folder_sha256(folder: Path, known: Mapping[Path, str] | None = None) -> str:
+    """Compute the checksum of a folder: SHA-256 of the names and the checksums of all files in it; links are left out.
+
+    Parameters
+    ----------
+    folder : whose files are read.
+    known : checksums of files that have just been read, by their paths within the folder; these are not read again.
+    """
+    total, known = hashlib.sha256(), known or {}
     for path in _files_in(folder):
-        total.update(f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n".encode())
+        name = path.relative_to(folder)
+        total.update(f"{name.as_posix()} {known.get(name) or file_sha256(path)}\n".encode())
     return total.hexdigest()
 
 

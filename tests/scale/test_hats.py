@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -17,8 +18,9 @@ from astropy.table import Table
 import redflower
 from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue import QualityLimits
-from redflower.catalogue.io.hats import hats_address, is_hats
+from redflower.catalogue.io.hats import hats_address, is_hats, open_hats
 from redflower.catalogue.prepare_request import PrepareRequest
+from redflower.catalogue.prepared import table_scale
 from redflower.errors import InputError
 from redflower.flow import load_model
 from redflower.posterior import FastSettings, InferenceSettings
@@ -27,6 +29,7 @@ from redflower.scale import infer_hats, prepare_hats
 from redflower.scale.hats.inference import columns_for_inference, padded_size
 from redflower.scale.hats.source import open_input
 from redflower.scale.lock import Lock
+from redflower.scale.part_work import looked_at
 from redflower.scale.run_record import read_runs
 from tests.helpers.hats import all_rows, check_same_rows, common_schema, partition_files, write_hats
 from tests.helpers.raw_stars import raw_stars
@@ -161,6 +164,68 @@ def test_only_columns_that_inference_uses_are_read(prepared) -> None:
     assert {"source_id", "ra", "dec", "parallax", "gaia_g", "gaia_g_error", "name"} <= read
     assert not {"ruwe", "parallax_zero_point", "zero_point_status", "r_med_geo"} & read
     assert source.catalog.margin is None
+
+
+def test_bands_that_the_model_does_not_use_are_named_though_they_are_not_read(one_table, tmp_path) -> None:
+    more = one_table.copy()
+    for name in ("wise_w1", "wise_w1_error", "wise_w2", "wise_w2_error"):
+        more[name] = np.full(len(more), 0.03)
+    folder = write_hats(more, tmp_path / "more", 1000, margin_arcsec=None)
+    model = load_model(MODEL)
+    source = open_input(folder, lambda names: columns_for_inference(names, model, ()), "infer")
+    first = source.first_rows(1)[0]
+    assert "wise_w1" not in first.colnames
+    said = looked_at(first, model, table_scale(more), (), source.names)  # LSDB keeps no provenance
+    assert f"model {model.name!r} does not use W1 W2, which the table has" in said
+    assert said == looked_at(more, model, None, ())
+
+
+#: A line of a catalogue's properties that names what is not in its folder.
+OUTSIDE = {
+    "collection.properties": [
+        ("hats_primary_table_url=", "hats_primary_table_url=../secret"),
+        ("hats_primary_table_url=", "hats_primary_table_url=/secret"),
+        ("hats_primary_table_url=", "hats_primary_table_url=raw/../../secret"),
+        ("hats_primary_table_url=", "hats_primary_table_url=s3://bucket/secret"),
+    ],
+    "raw/hats.properties": [
+        ("hats_npix_suffix=", "hats_npix_suffix=/../../../../secret.parquet"),
+        ("hats_npix_suffix=", "hats_npix_suffix=/..\\\\secret.parquet"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"), [(name, lines) for name, some in OUTSIDE.items() for lines in some]
+)
+def test_a_catalogue_that_names_what_is_outside_its_folder_is_refused_before_that_is_opened(
+    catalogue, tmp_path, name, lines
+) -> None:
+    stranger = tmp_path / "raw"
+    _copy(catalogue, stranger)
+    _copy(catalogue, tmp_path / "secret")
+    path = stranger / name
+    text = "\n".join(
+        lines[1] if line.startswith(lines[0]) else line for line in path.read_text().splitlines()
+    )
+    path.write_text(text if lines[1] in text else f"{text}\n{lines[1]}\n")
+    opened: list[str] = []
+    sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
+    with pytest.raises(InputError, match="outside its folder"):
+        open_input(stranger, list, "prepare")
+    assert not [one for one in opened if "secret" in one]
+
+
+def test_a_margin_elsewhere_is_not_opened(catalogue, tmp_path) -> None:
+    stranger = tmp_path / "raw"
+    _copy(catalogue, stranger)
+    path = stranger / "collection.properties"
+    path.write_text(re.sub("(all_margins|default_margin)=.*", r"\1=../secret", path.read_text()))
+    assert open_input(stranger, list, "prepare").pixels == open_input(catalogue, list, "prepare").pixels
+    with pytest.raises(
+        InputError, match=r"collection.properties names \.\./secret, which is outside its folder"
+    ):
+        open_hats(stranger)
 
 
 def test_partitions_of_any_size_use_the_programs_of_the_first(prepared, posteriors) -> None:

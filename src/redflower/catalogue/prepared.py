@@ -65,27 +65,30 @@ def is_known_to_prepare(name: str) -> bool:
     return name in PREPARED_NAMES or name in PASSED_ON or name in FURTHER_NAMES
 
 
-def table_bands(table: Table) -> BandSet:
+def table_bands(table: Table, names: Iterable[str] | None = None) -> BandSet:
     """Return the bands of a prepared table: the standard ones, and those of further surveys that it has.
 
     Parameters
     ----------
     table : from `prepare`; where it has lost its provenance, bands are known by the names of their columns.
+    names : of all columns, where only some were read.
     """
     recorded = [band_from_spec(spec) for spec in table.meta.get(META_KEY, {}).get(BANDS_KEY, ())]
     known = {**FURTHER_BANDS, **{band.name: band for band in recorded}}
-    return STANDARD.with_bands(band for name, band in known.items() if name in table.colnames)
+    there = set(table.colnames if names is None else names)
+    return STANDARD.with_bands(band for name, band in known.items() if name in there)
 
 
-def unused_bands(table: Table, bands: BandSet) -> tuple[str, ...]:
+def unused_bands(table: Table, bands: BandSet, names: Iterable[str] | None = None) -> tuple[str, ...]:
     """Return what to print of the bands of a prepared table that a model does not use.
 
     Parameters
     ----------
     table : from `prepare`.
     bands : the model's.
+    names : of all columns, where only some were read.
     """
-    have = table_bands(table)
+    have = table_bands(table, names)
     further = [label for band, label in zip(have, have.labels, strict=True) if band.name not in bands.index]
     return tuple(label for label in further if label not in STANDARD.labels)
 

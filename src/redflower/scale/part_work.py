@@ -66,14 +66,16 @@ class FileJob(InferenceJob):
 
 
 def looked_at(
-    first: Table, model: Model, photometry: PhotometricScale | str | None, keep: Sequence[str]
-) -> list[str]:
+    first: Table, model: Model, photometry: PhotometricScale | str | None, keep: Sequence[str],
+    names: Sequence[str] | None = None,
+) -> list[str]:  # fmt: skip
     """Look at the first stars of an input: say what will be done to their magnitudes, and what the model has no use for.
 
     Parameters
     ----------
     first : prepared stars.
     model, photometry, keep : as of `redflower.infer`.
+    names : of all columns, where only some were read.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def looked_at(
     """
     said = describe_move(table_scale(first, photometry), model.scale(), model.bands)
     passed_on(first, keep, {*OUTPUT_COLUMNS, *DENSITY_COLUMNS, *PRIOR_COLUMNS, *EBV_PRIOR_COLUMNS})
-    unused = unused_bands(first, model.bands)
+    unused = unused_bands(first, model.bands, names)
     if unused:
         said.append(f"model {model.name!r} does not use {' '.join(unused)}, which the table has")
     return said

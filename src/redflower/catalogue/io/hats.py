@@ -1,5 +1,6 @@
 """HATS catalogues: what names one, and its opening through LSDB (extra ``scale``)."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,8 @@ PROPERTIES: Final = ("hats.properties", "properties", "collection.properties")
 #: The spatial index of every row: its pixel of order 29.
 SPATIAL_INDEX: Final = "_healpix_29"
 _SCHEME: Final = "hats://"
+#: Paths that a catalogue states are shown up to this length. [character]
+_SHOWN_MAX: Final = 200
 _MISSING: Final = "HATS catalogues need LSDB, which is not installed: pip install 'redflower[scale]'."
 
 
@@ -62,8 +65,9 @@ def open_hats(
     *,
     called: str = "the catalogue",
     search: Any = None,
+    margin: bool = True,
 ) -> Any:
-    """Open a HATS catalogue by LSDB, without reading its rows.
+    """Open a HATS catalogue by LSDB, without reading its rows. What lies outside its folder is no part of it.
 
     Parameters
     ----------
@@ -71,18 +75,100 @@ def open_hats(
     columns : to be read. Defaults to all of them.
     called : how messages call it.
     search : LSDB's filter of the sky. If None, all of it.
+    margin : whether to open its margin too, where it has one.
 
     Raises
     ------
     InputError
-        If LSDB is not installed, or the catalogue cannot be opened.
+        If LSDB is not installed, the catalogue cannot be opened, or it names paths outside its folder.
     """
     lsdb = lsdb_module()
     try:
-        return lsdb.open_catalog(
-            hats_address(source), columns="all" if columns is None else list(columns), search_filter=search,
-            error_empty_filter=False,
+        opened = lsdb.open_catalog(
+            _main_address(source, called, margin=margin), columns="all" if columns is None else list(columns),
+            search_filter=search, error_empty_filter=False,
         )  # fmt: skip
+        check_suffix(opened.hc_structure.catalog_info, called, source)
+        return opened
+    except InputError:
+        raise
     except Exception as problem:  # LSDB, fsspec and pyarrow each raise their own
-        lines = str(problem).splitlines() or [type(problem).__name__]
-        raise InputError(f"{called} {source} cannot be opened: {lines[0][:300]}.") from None
+        raise _cannot_open(problem, called, source) from None
+
+
+def column_names(source: "str | Path", *, called: str = "the catalogue") -> tuple[list[str], Any]:
+    """Read the names of a catalogue's columns without its spatial index, and its properties.
+
+    Parameters
+    ----------
+    source, called : as of `open_hats`.
+
+    Raises
+    ------
+    InputError
+        As of `open_hats`.
+    """
+    lsdb_module()
+    import hats
+
+    try:
+        found = hats.read_hats(_main_address(source, called, margin=False))
+        return [name for name in found.schema.names if name != SPATIAL_INDEX], found.catalog_info
+    except InputError:
+        raise
+    except Exception as problem:
+        raise _cannot_open(problem, called, source) from None
+
+
+def check_suffix(properties: Any, called: str, source: Any) -> None:
+    """Refuse a catalogue whose files have names that lead out of its folder.
+
+    Parameters
+    ----------
+    properties : as `hats` reads them.
+    called, source : as of `open_hats`.
+
+    Raises
+    ------
+    InputError
+        With the name.
+    """
+    if _leads_out(f"./{properties.npix_suffix}"):
+        raise _outside("the ending of its files", properties.npix_suffix, called, source)
+
+
+def _main_address(source: "str | Path", called: str, *, margin: bool) -> Any:
+    """Return the address of a catalogue; of a collection that of its main catalogue, or its own where the margin is wanted."""
+    from hats.catalog.dataset.collection_properties import CollectionProperties
+    from hats.io import file_io
+
+    place = file_io.get_upath(hats_address(source))
+    if not (place / PROPERTIES[-1]).exists():
+        return place
+    stated = CollectionProperties.read_from_dir(place)
+    for name in (
+        stated.hats_primary_table_url,
+        *([stated.default_margin] if margin and stated.default_margin else []),
+    ):
+        if _leads_out(name):
+            raise _outside("collection.properties", name, called, source)
+    return place if margin else place / stated.hats_primary_table_url
+
+
+def _leads_out(name: str) -> bool:
+    """Return whether a path, as a catalogue's properties state it, leads out of its folder."""
+    parts = re.split(r"[/\\]", name)
+    return "://" in name or ":" in parts[0] or not parts[0] or ".." in parts
+
+
+def _outside(what: str, name: str, called: str, source: Any) -> InputError:
+    shown = "".join(one if one.isprintable() else "?" for one in name[:_SHOWN_MAX])
+    return InputError(
+        f"{called} {source}: {what} names {shown}, which is outside its folder. A catalogue is read from its own folder alone: "
+        "name the one that is meant."
+    )
+
+
+def _cannot_open(problem: Exception, called: str, source: Any) -> InputError:
+    lines = str(problem).splitlines() or [type(problem).__name__]
+    return InputError(f"{called} {source} cannot be opened: {lines[0][:300]}.")

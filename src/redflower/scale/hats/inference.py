@@ -166,7 +166,7 @@ def infer_hats(
     chosen = model
     source = open_input(stars, lambda names: columns_for_inference(names, chosen, keep), _WHAT)
     first = clean_prepared(source.first_rows(1)[0], source.reader.where)
-    moved = looked_at(first, model, photometry, keep)
+    moved = looked_at(first, model, photometry, keep, source.names)
     job = api.make_job(
         FileJob, model, first.colnames, settings=settings, distance_prior=distance_prior, photometry=photometry,
         offsets=offsets, keep=keep, without=without,

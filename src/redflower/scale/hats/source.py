@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from astropy.table import Column, Table
 
-from redflower.catalogue.io.hats import SPATIAL_INDEX, is_hats, lsdb_module, open_hats
+from redflower.catalogue.io.hats import SPATIAL_INDEX, column_names, is_hats, lsdb_module, open_hats
 from redflower.catalogue.io.parquet import table_from_arrow
 from redflower.catalogue.io.plain import tidied
 from redflower.errors import InputError
@@ -182,10 +182,10 @@ def open_input(source: Any, wanted: Callable[[Sequence[str]], Sequence[str]], wh
         identity = None
     elif is_hats(source):
         where = str(source)
-        whole = open_hats(source, called="the catalogue")
-        names = [name for name in whole.columns if name not in _OF_THE_PATH]
-        catalog = without_margin(open_hats(source, wanted(names), called="the catalogue"))
-        identity = repr((whole.hc_structure.catalog_info, [str(name) for name in whole.dtypes.items()]))
+        there, properties = column_names(source)
+        names = [name for name in there if name not in _OF_THE_PATH]
+        catalog = open_hats(source, wanted(names), margin=False)
+        identity = repr((properties, there))
     else:
         raise InputError(
             f"{what}: {source} is no HATS catalogue: no folder with hats.properties in it, no address such as hats://..., and "
