@@ -24,7 +24,7 @@ LAYERS = [
         "random_streams",
         "star",
     },
-    {"band"},
+    {"band", "entries"},
     {"surveys"},
     {"bands"},
     {

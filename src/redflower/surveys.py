@@ -5,6 +5,7 @@ is read in the same way. What each entry means is said at the head of ``data/sur
 """
 
 import csv
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from redflower.band import Band, ExtinctionCoefficients, System
+from redflower.entries import TEXT_MAX, in_a_line, list_of, number_of, path_within, section, text_of, texts_of
 from redflower.errors import InputError
 
 #: The basis of every extinction coefficient: A / E(B-V), with E(B-V) on this scale.
@@ -158,8 +160,8 @@ def survey_named(name_or_path: "str | Path") -> Survey:
         content = tomllib.loads(path.read_text("utf-8"))
     except OSError as problem:
         raise InputError(f"--survey {path} cannot be read: {problem.strerror or problem}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise InputError(f"--survey {path} is not valid TOML: {problem}.") from None
+    except (ValueError, RecursionError) as problem:
+        raise InputError(f"--survey {path} is not valid TOML: {str(problem)[:TEXT_MAX]}.") from None
     return make_survey(content, path.stem, f"--survey {path}", path.parent)
 
 
@@ -215,10 +217,11 @@ def make_survey(content: Mapping[str, Any], name: str, where: str, folder: Path 
         If an entry is absent or unknown, a passband is unknown, a magnitude system is not that of the passband, an error is one
         of fluxes, or an extinction coefficient is of another basis.
     """
-    entries = _entries(content, _SURVEY_KEYS, {"survey", "release", "title", "source", "bands"}, where)
-    survey = str(entries["survey"])
+    entries = section(content, _SURVEY_KEYS, {"survey", "release", "title", "source", "bands"}, where)
+    said = {key: text_of(entries[key], f"{where}: {key}") for key in ("survey", "release", "title", "source")}
     bands = tuple(
-        _band(band, survey, f"{where}, [[bands]] {i + 1}") for i, band in enumerate(entries["bands"])
+        _band(band, said["survey"], f"{where}, [[bands]] {i + 1}")
+        for i, band in enumerate(list_of(entries["bands"], f"{where}: bands"))
     )
     if not bands:
         raise InputError(f"{where}: a survey must have at least one of [[bands]].")
@@ -230,15 +233,16 @@ def make_survey(content: Mapping[str, Any], name: str, where: str, folder: Path 
                 f"{where}: two [[bands]] have the {key.removesuffix('_column')} {twice[0]!r}; each needs its own."
             )
     cuts = tuple(
-        _cut(cut, bands, f"{where}, [[cuts]] {i + 1}") for i, cut in enumerate(entries.get("cuts", ()))
+        _cut(cut, bands, f"{where}, [[cuts]] {i + 1}")
+        for i, cut in enumerate(list_of(entries.get("cuts", ()), f"{where}: cuts"))
     )
     return Survey(
-        name=name, survey=survey, release=str(entries["release"]), title=str(entries["title"]), source=str(entries["source"]),
-        bands=bands, cuts=cuts, draft=str(entries.get("draft", "")), by_default=bool(entries.get("by_default", False)),
-        covariance=None if "covariance" not in entries else str(entries["covariance"]),
+        name=name, **said, bands=bands, cuts=cuts, draft=text_of(entries.get("draft", ""), f"{where}: draft"),
+        by_default=bool(entries.get("by_default", False)),
+        covariance=text_of(entries["covariance"], f"{where}: covariance") if "covariance" in entries else None,
         replaces=_replaced(entries.get("replaces", ()), bands, where), spectra=_spectra(entries.get("spectra"), bands, where),
         passband_tables=tuple(
-            (str(band["name"]), str(folder / str(band["passband_table"])))
+            (str(band["name"]), str(path_within(folder, band["passband_table"], f"{where}: passband_table")))
             for band in entries["bands"]
             if "passband_table" in band
         ),
@@ -269,22 +273,14 @@ _BAND_KEYS: Final = _BAND_NEEDS | {
 _CUT_NEEDS: Final = {"name", "condition", "column", "kind", "keep", "without"}
 
 
-def _entries(content: Any, known: set[str], needed: set[str], where: str) -> dict[str, Any]:
-    """Return the entries of a section, which must all be known, and none of the needed absent."""
-    if not isinstance(content, Mapping):
-        raise InputError(f"{where} must be a section of entries; got {content!r:.80}.")
-    unknown, absent = sorted(set(content) - known), sorted(needed - set(content))
-    if unknown or absent:
-        raise InputError(
-            f"{where}: unknown entries: {', '.join(unknown) or 'none'}; absent: {', '.join(absent) or 'none'}. Known are "
-            f"{', '.join(sorted(known))}."
-        )
-    return dict(content)
-
-
 def _band(content: Any, survey: str, where: str) -> Band:
-    entries = _entries(content, _BAND_KEYS, _BAND_NEEDS, where)
-    name, passband, system = (str(entries[key]) for key in ("name", "passband", "system"))
+    entries = section(content, _BAND_KEYS, _BAND_NEEDS, where)
+    texts = {
+        key: text_of(entries[key], f"{where}: {key}")
+        for key in ("name", "label", "passband", "magnitude", "system", "error", "flux", "flux_error")
+        if key in entries
+    }
+    name, passband, system = (texts[key] for key in ("name", "passband", "system"))
     where = f"{where} ({name})"
     if passband not in PASSBANDS and "passband_table" not in entries:
         raise InputError(
@@ -299,34 +295,33 @@ def _band(content: Any, survey: str, where: str) -> Band:
             f"{where}: system must be {PASSBANDS[passband]!r}, in which catalogues give {passband}; got {system!r}. Bring the "
             "magnitudes to that system first: a colour that mixes two is off by up to several magnitudes."
         )
-    flux, flux_error, error = (entries.get(key) for key in ("flux", "flux_error", "error"))
+    flux, flux_error, error = (texts.get(key) for key in ("flux", "flux_error", "error"))
     if (flux is None) != (flux_error is None) or (error is None and flux is None):
         raise InputError(
             f"{where}: give 'error', the column of the magnitude's error in mag, or both 'flux' and 'flux_error'; got "
             f"error={error!r}, flux={flux!r}, flux_error={flux_error!r}. An error of a flux alone says nothing of a magnitude."
         )
-    if error is not None and "flux" in str(error).lower():
+    if error is not None and "flux" in error.lower():
         raise InputError(
             f"{where}: 'error' must be the column of an error in mag; {error!r} is one of a flux. Give 'flux' and 'flux_error' "
             "in its place."
         )
-    floor_mag = _number(entries["error_floor_mag"], f"{where}: error_floor_mag", 0.0, 1.0)
+    floor_mag = number_of(entries["error_floor_mag"], f"{where}: error_floor_mag", 0.0, 1.0)
     pair = entries["error_range_mag"]
     if not isinstance(pair, (list, tuple)) or len(pair) != 2:
         raise InputError(
-            f"{where}: error_range_mag must be two numbers, lowest and highest error in mag; got {pair!r}."
+            f"{where}: error_range_mag must be two numbers, lowest and highest error in mag; got {in_a_line(pair)}."
         )
-    low, high = (_number(value, f"{where}: error_range_mag", 1e-4, 2.0) for value in pair)
+    low, high = (number_of(value, f"{where}: error_range_mag", 1e-4, 2.0) for value in pair)
     if not low < high:
-        raise InputError(f"{where}: error_range_mag must rise; got {pair!r}.")
+        raise InputError(f"{where}: error_range_mag must rise; got {in_a_line(pair)}.")
     return Band(
-        name=name, label=str(entries["label"]), survey=survey, magnitude_column=str(entries["magnitude"]),
-        error_column=None if error is None else str(error), flux_column=None if flux is None else str(flux),
-        flux_error_column=None if flux_error is None else str(flux_error), system=system,  # type: ignore[arg-type]
+        name=name, label=texts["label"], survey=survey, magnitude_column=texts["magnitude"], error_column=error,
+        flux_column=flux, flux_error_column=flux_error, system=system,  # type: ignore[arg-type]
         error_floor_mag=floor_mag, passband=passband, error_range_mag=(low, high),
         extinction=_coefficients(entries["extinction"], where) if "extinction" in entries else _published().get(name),
-        magnitude_aliases=tuple(map(str, entries.get("magnitude_aliases", ()))),
-        error_aliases=tuple(map(str, entries.get("error_aliases", ()))),
+        magnitude_aliases=texts_of(entries.get("magnitude_aliases", ()), f"{where}: magnitude_aliases"),
+        error_aliases=texts_of(entries.get("error_aliases", ()), f"{where}: error_aliases"),
     )  # fmt: skip
 
 
@@ -336,14 +331,14 @@ def _coefficients(content: Any, where: str) -> ExtinctionCoefficients:
     if isinstance(content, str):
         if content not in _published():
             raise InputError(
-                f"{where}: {content!r} is no published set; there are {', '.join(_published())}."
+                f"{where}: {in_a_line(content)} is no published set; there are {', '.join(_published())}."
             )
         return _published()[content]
     numbers = {*"abcdef", "teff_min_k", "teff_max_k"}
-    entries = _entries(content, {"basis", "single", *numbers}, {"basis", "single"}, where)
+    entries = section(content, {"basis", "single", *numbers}, {"basis", "single"}, where)
     if entries["basis"] != EBV_BASIS:
         raise InputError(
-            f"{where}: basis must be {EBV_BASIS!r}: R = A / E(B-V) on that scale; got {entries['basis']!r}. A / A_V is "
+            f"{where}: basis must be {EBV_BASIS!r}: R = A / E(B-V) on that scale; got {in_a_line(entries['basis'])}. A / A_V is "
             "multiplied by 2.742, which is A_V / E(B-V) on that scale for R_V = 3.1 (Schlafly & Finkbeiner 2011); coefficients "
             "per E(B-V) of their recalibration are multiplied by 0.86."
         )
@@ -352,57 +347,72 @@ def _coefficients(content: Any, where: str) -> ExtinctionCoefficients:
         raise InputError(
             f"{where}: a polynomial needs {', '.join(sorted(numbers))}; {', '.join(sorted(numbers - given))} lack."
         )
-    single = _number(entries["single"], f"{where}: single", 0.0, 20.0)
+    single = number_of(entries["single"], f"{where}: single", 0.0, 20.0)
     if not given:
         return ExtinctionCoefficients(single, 0.0, 0.0, 0.0, 0.0, 0.0, single, 3500.0, 12000.0)
-    values = {key: _number(entries[key], f"{where}: {key}", -1e5, 1e5) for key in numbers}
+    values = {key: number_of(entries[key], f"{where}: {key}", -1e5, 1e5) for key in numbers}
     return ExtinctionCoefficients(single=single, **values)
 
 
 def _cut(content: Any, bands: tuple[Band, ...], where: str) -> BandCut:
-    entries = _entries(content, _CUT_NEEDS | {"aliases", "places"}, _CUT_NEEDS, where)
-    kind, places = entries["kind"], dict(entries.get("places", {}))
+    entries = section(content, _CUT_NEEDS | {"aliases", "places"}, _CUT_NEEDS, where)
+    kind, places = entries["kind"], entries.get("places", {})
     if kind not in get_args(CutKind):
-        raise InputError(f"{where}: kind must be one of {', '.join(get_args(CutKind))}; got {kind!r}.")
+        raise InputError(
+            f"{where}: kind must be one of {', '.join(get_args(CutKind))}; got {in_a_line(kind)}."
+        )
+    if not isinstance(places, Mapping) or not all(type(n) is int and 0 <= n < 100 for n in places.values()):
+        raise InputError(
+            f"{where}: places must be a section that gives each band a whole number from 0 to 99; got {in_a_line(places)}."
+        )
     if kind == "letter" and set(places) != {band.name for band in bands}:
         raise InputError(
             f"{where}: places must have the place of the letter of each of {', '.join(b.name for b in bands)}."
         )
+    said = {
+        key: text_of(entries[key], f"{where}: {key}") for key in ("name", "condition", "column", "without")
+    }
+    keep = [
+        one if isinstance(one, str) else in_a_line(one) for one in list_of(entries["keep"], f"{where}: keep")
+    ]
+    if kind == "number" and not all(map(_is_number, keep)):
+        raise InputError(f"{where}: keep must be numbers, because kind is 'number'; got {in_a_line(keep)}.")
     return BandCut(
-        name=str(entries["name"]), condition=str(entries["condition"]), column=str(entries["column"]),
-        aliases=tuple(map(str, entries.get("aliases", ()))), kind=kind, keep=tuple(map(str, entries["keep"])),
-        without=str(entries["without"]), places=tuple((str(key), int(place)) for key, place in places.items()),
+        **said, aliases=texts_of(entries.get("aliases", ()), f"{where}: aliases"), kind=kind,
+        keep=texts_of(keep, f"{where}: keep"),
+        places=tuple(places.items()),
     )  # fmt: skip
 
 
 def _replaced(names: Any, bands: tuple[Band, ...], where: str) -> tuple[str, ...]:
     """Return the names of the bands that a survey's own take the place of."""
-    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise InputError(
-            f'{where}: replaces must list names of bands, such as ["gaia_bp"]; got {names!r:.60}.'
-        )
+    names = texts_of(names, f"{where}: replaces, names of bands such as gaia_bp,")
     wrong = sorted({"gaia_g", *(band.name for band in bands)} & set(names))
     if wrong:
         raise InputError(
             f"{where}: replaces cannot name {wrong[0]!r}: G leads every model, and a band is not in its own place."
         )
-    return tuple(names)
+    return names
 
 
 def _spectra(content: Any, bands: tuple[Band, ...], where: str) -> SpectraSource | None:
     if content is None:
         return None
     where = f"{where}, [spectra]"
-    entries = _entries(content, {"system", "bands"}, {"system", "bands"}, where)
+    entries = section(content, {"system", "bands"}, {"system", "bands"}, where)
     given = entries["bands"]
     if not isinstance(given, Mapping) or set(given) != {band.name for band in bands}:
         raise InputError(
             f"{where}: bands must give each of {', '.join(b.name for b in bands)} its name in the system of GaiaXPy."
         )
-    return SpectraSource(str(entries["system"]), tuple((band.name, str(given[band.name])) for band in bands))
+    return SpectraSource(
+        text_of(entries["system"], f"{where}: system"),
+        tuple((band.name, text_of(given[band.name], f"{where}: bands: {band.name}")) for band in bands),
+    )
 
 
-def _number(value: Any, what: str, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise InputError(f"{what} must be a number from {low:g} to {high:g}; got {value!r:.40}.")
-    return float(value)
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

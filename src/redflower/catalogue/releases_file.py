@@ -29,7 +29,7 @@ def read_releases(path: Path) -> ReleaseTable:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise InputError(f"{path} cannot be read: {problem.strerror or problem}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise InputError(f"{path} is not valid TOML: {problem}.") from None
     top = _Entries(content, f"{path}")
     default, bits, found = top.take("default", str), top.take("bits", dict), top.take("releases", dict)

@@ -153,7 +153,7 @@ def read_config(path: str | Path | None) -> TrainConfig:
         return TrainConfig.model_validate_json(json.dumps(content, default=str))
     except OSError as error:
         raise InputError(f"--config {path}: cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"--config {path}: not valid TOML: {error}.") from error
     except ValidationError as error:
         found = error.errors()

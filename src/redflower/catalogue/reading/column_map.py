@@ -132,7 +132,7 @@ def read_column_map(path: "str | Path", surveys: tuple[Survey, ...] = READ_BY_DE
             content = tomllib.load(file)
     except OSError as problem:
         raise InputError(f"column map {path} cannot be read: {problem.strerror or problem}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise InputError(f"column map {path} is not valid TOML: {problem}.") from None
     sections = ("columns", "units", "constants", "extra", "photometry")
     for section, value in content.items():
