@@ -85,6 +85,9 @@ def test_bp_and_rp_are_dropped_aloud_beside_spectra_and_kept_without(raw, spectr
     (note,) = (note for note in prepared.report.notes if note.startswith("BP and RP set missing"))
     assert int(note.split(" for ")[1].split()[0]) >= n
     assert "photons that counted twice" in note
+    training = redflower.prepare(spectra[0], purpose="training", surveys=["xp"])
+    assert np.isfinite(training.table["gaia_bp"]).all()  # a model has to learn both
+    assert any(note.startswith("BP and RP kept for") for note in training.report.notes)
     plain = redflower.prepare(spectra[0], purpose="inference").table
     assert np.isfinite(plain["gaia_bp"]).all()
     assert correlations(plain, table_bands(plain), np.ones((len(plain), 11))) is None

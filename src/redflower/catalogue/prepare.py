@@ -209,7 +209,7 @@ def prepare_stars(
     check_named_cuts(raw.colnames, limits, release, raw.meta[META_KEY]["input"]["file"])
     zero = parallax_zero_point(raw, request.zero_point, release, judged=judged)
     parallax_mas, parallax_error_mas = _parallaxes(raw, zero)
-    bands = clean_photometry(raw, limits, chosen_surveys)
+    bands = clean_photometry(raw, limits, chosen_surveys, purpose)
     covariances, covariance_notes = check_covariances(raw, chosen_surveys)
     scale = scale.stating({s.survey: s.release for s in chosen_surveys if s.survey in bands.bands.surveys})
     ebv_map_mag: np.ndarray | None = None

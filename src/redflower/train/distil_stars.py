@@ -19,6 +19,7 @@ from redflower.physics import (
     distance_modulus,
     extinction_mag,
 )
+from redflower.surveys import Survey, shipped_surveys
 
 #: Which of the standard surveys a training star has, and how often.
 SURVEY_PATTERNS: Final = (
@@ -75,10 +76,19 @@ def draw_observed(n: int, bands: BandSet, rng: np.random.Generator) -> Bool[np.n
         chance = np.where(there, *FURTHER_CHANCE)[:, None]
         drawn = (rng.random((n, len(bands.surveys))) < chance) & further
         observed |= drawn[:, [bands.surveys.index(survey) for survey in surveys]]
+    for survey in replacing_surveys():
+        own = np.isin(surveys, survey.survey)
+        # As `prepare` leaves them: where a star has bands of such a survey, it lacks those that these replace.
+        observed[np.ix_(observed[:, own].any(axis=1), np.isin(bands.names, survey.replaces))] = False
     gaps = (rng.random((n, len(bands))) < GAP_CHANCE) & (rng.random((n, 1)) < GAPS_SHARE)
     observed &= ~gaps
     observed[:, G] = True
     return observed
+
+
+def replacing_surveys() -> tuple[Survey, ...]:
+    """Return the shipped surveys whose bands take the place of others in inference."""
+    return tuple(survey for survey in shipped_surveys().values() if survey.replaces)
 
 
 def draw_population(

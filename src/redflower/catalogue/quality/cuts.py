@@ -13,7 +13,7 @@ from redflower.catalogue.quality.band_cuts import band_conditions, flag_conditio
 from redflower.catalogue.quality.limits import Purpose, QualityLimits
 from redflower.catalogue.quality.lindegren import FIVE_PARAMETERS, solution_kind
 from redflower.catalogue.quality.named_cuts import excess_factor_is_good, is_candidate
-from redflower.catalogue.quality.shared_light import drop_shared_light
+from redflower.catalogue.quality.shared_light import without_shared_light
 from redflower.catalogue.reading.checks import error_sources
 from redflower.catalogue.reading.schema import (
     GALAXY_CANDIDATES,
@@ -62,7 +62,10 @@ class Photometry:
 
 
 def photometry(
-    stars: Table, limits: QualityLimits, surveys: tuple[Survey, ...] = READ_BY_DEFAULT
+    stars: Table,
+    limits: QualityLimits,
+    surveys: tuple[Survey, ...] = READ_BY_DEFAULT,
+    purpose: Purpose = "inference",
 ) -> Photometry:
     """Compute magnitudes and their errors, with the survey floors, of the bands that pass their own quality cuts.
 
@@ -70,6 +73,7 @@ def photometry(
     ----------
     stars, limits : a raw table, and what to cut.
     surveys : whose bands and flags count, where the table has them.
+    purpose : bands of the same light are both kept for training, see `redflower.catalogue.quality.shared_light`.
     """
     bands = bands_read(stars.colnames, surveys)
     shape = (len(stars), len(bands))
@@ -96,7 +100,7 @@ def photometry(
         notes.append(
             f"{name}: bands set missing for {lost.any(axis=1).sum()} stars without {condition} ({counts})"
         )
-    notes += drop_shared_light(magnitude, error, bands, surveys)
+    notes += without_shared_light(magnitude, error, bands, surveys, purpose)
     return Photometry(
         magnitude_mag=magnitude, error_mag=error, notes=tuple(notes), cuts=tuple(cuts), bands=bands
     )

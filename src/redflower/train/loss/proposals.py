@@ -5,16 +5,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr, ndtr, ndtri
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from redflower.constants import LOG_SQRT_2PI
 from redflower.flow.conditional import PreparedFlow, leading_observed
 from redflower.physics import (
     absolute_to_colour,
+    colour_to_absolute,
     distance_modulus,
     flow_condition,
     log_distance_prior,
     log_parallax_likelihood,
+    log_photometric_likelihood,
 )
 from redflower.train.loss.adapted import draw_adapted
 from redflower.train.loss.estimator import Estimator
@@ -125,6 +127,10 @@ def draw_latents(
 
         x, log_ratio = jax.vmap(adapt)(magnitude_mag[:, 0], distance_pc, noise, levels)
         log_weight = log_weight + log_ratio
+    if star.error_whitener is not None:
+        log_weight = log_weight + jax.vmap(lambda x, d: log_correlated_share(data, used, x, d))(
+            x, distance_pc
+        )
     if estimator.integrate_gaps:
         levels = jax.random.uniform(gap_key, (n_draws, n_bands), minval=1e-6, maxval=1.0 - 1e-6)
 
@@ -135,3 +141,19 @@ def draw_latents(
         x, log_mass = jax.vmap(fill)(x, distance_pc, levels)
         log_weight = log_weight + log_mass
     return LatentDraws(distance_pc=distance_pc, x=x, log_weight=log_weight, log_prior_weight=log_prior_weight)
+
+
+def log_correlated_share(
+    data: TrainingStar, used: Bool[Array, " band"], x: Float[Array, " band"], distance_pc: Float[Array, ""]
+) -> Float[Array, ""]:
+    """Return ln of a star's likelihood at true colours over that of independent errors, which the proposals draw from.
+
+    Equation: E5b (docs/explanation/model.md).
+    """
+    star, n_bands = data.star, len(used)
+    assert star.error_whitener is not None
+    seen = colour_to_absolute(x) + distance_modulus(distance_pc)
+    magnitude_mag, error_mag = star.magnitude_mag[:n_bands], star.magnitude_error_mag[:n_bands]
+    whitener = star.error_whitener[:n_bands, :n_bands]
+    correlated = log_photometric_likelihood(magnitude_mag, error_mag, used, seen, whitener)
+    return correlated - log_photometric_likelihood(magnitude_mag, error_mag, used, seen)  # E5b
