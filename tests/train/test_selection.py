@@ -167,7 +167,7 @@ def test_the_papers_normaliser_is_right_on_average_and_useless_star_by_star() ->
         fields["magnitude_error_mag"] = np.where(star.observed, error_mag, 1.0).astype(np.float32)
         fields |= {"parallax_mas": np.float32(1.0), "parallax_error_mas": np.float32(parallax_error_mas)}
         one = jax.tree.map(
-            lambda a: jnp.asarray(a[0]), tabulate(Star(**{k: np.asarray(v)[None] for k, v in fields.items()}))
+            lambda a: jnp.asarray(a[0]), tabulate(jax.tree.map(lambda v: np.asarray(v)[None], Star(**fields)))
         )
 
         def value(key, normaliser, n_draws):

@@ -75,7 +75,7 @@ def sample(n: int):
     rng = np.random.default_rng(0)
     star = example_star()
     shift = rng.normal(0.0, 1.0, (n, 1)) * np.linspace(0.2, 0.5, 11) + rng.normal(0, 0.02, (n, 11))
-    fields = {k: np.broadcast_to(np.asarray(v), (n, *np.shape(v))) for k, v in vars(star).items()}
+    fields = dict(vars(jax.tree.map(lambda v: np.broadcast_to(np.asarray(v), (n, *np.shape(v))), star)))
     fields["magnitude_mag"] = (np.asarray(star.magnitude_mag) + shift).astype(np.float32)
     fields["parallax_mas"] = (1.1 + 0.1 * rng.normal(size=n)).astype(np.float32)
     return type(star)(**fields)

@@ -208,7 +208,7 @@ def test_bimodal_posteriors_keep_both_modes() -> None:
 def hostile() -> tuple[Star, list[str]]:
     """Stars that arrive from bad tables; the status that each must have, or '' where any honest number will do."""
     stars, _, _ = drawn(8, 30)
-    fields = {name: np.array(value) for name, value in vars(stars).items()}
+    fields = dict(vars(jax.tree.map(np.array, stars)))
     expected = [""] * 8
     fields["magnitude_error_mag"][0, 4] = 0.0
     expected[0] = Status.NONFINITE
@@ -252,7 +252,7 @@ def test_the_bright_limit_moves_with_the_dust_there_may_be(mixed) -> None:
     """Section 2.9.2: G below the bright limit plus R_G E_max; E_max is a value per star, or the end of the prior."""
     stars, _ = mixed
     rows = np.flatnonzero(np.asarray(stars.observed)[:, 0])[:4]
-    fields = {name: np.array(value)[rows] for name, value in vars(stars).items()}
+    fields = dict(vars(jax.tree.map(lambda a: np.array(a)[rows], stars)))
     fields["magnitude_mag"][:, 0] = MODEL.g_bright_mag + np.array([0.3, 0.3, 0.3, 3.0])
     part = Star(**fields)
     limit = np.array([0.02, 0.4, np.nan, 0.4])  # A_G / E(B-V) is between 1.8 and 2.7: 0.05, 0.9, 1.1, 0.9 mag

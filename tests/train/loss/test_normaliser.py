@@ -21,7 +21,7 @@ PRIORS = ((6.5, 0.70, 1.2), (2.5, 0.40, 1.6), (7.3, 1.2, 0.9))
 def sightlines(n: int, prior: tuple[float, float, float], seed: int = 0) -> Star:
     """Stars at many places under one distance prior."""
     rng = np.random.default_rng(seed)
-    fields = {name: np.broadcast_to(a, (n, *np.shape(a))) for name, a in vars(example_star()).items()}
+    fields = dict(vars(jax.tree.map(lambda a: np.broadcast_to(a, (n, *np.shape(a))), example_star())))
     names = ("prior_log_length_pc", "prior_alpha", "prior_beta")
     fields |= {name: np.full(n, value, np.float32) for name, value in zip(names, prior, strict=True)}
     fields["l_deg"] = rng.uniform(0, 360, n).astype(np.float32)
