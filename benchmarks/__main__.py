@@ -94,6 +94,7 @@ RUNS = (
     Run("band-sets", f"benchmarks.real_stars.band_sets {DATA}", 15, "measured/bands.md"),
     Run("simulated-stars-wise", "benchmarks.validation.simulated_stars --model archive-sky-wise --record simulated-stars-wise", 5,
         "measured/bands.md"),
+    Run("spectra-noise", f"benchmarks.real_stars.spectra_noise {DATA}", 1, "measured/bands.md"),
     Run("speed-bands", "benchmarks.speed.bands", 5, "measured/bands.md"),
     Run("m67", f"benchmarks.real_stars.m67 {DATA}/m67_gaiadr2_ps1_2mass.fits", 15, "measured/m67.md"),
     Run("sky-population", f"benchmarks.real_stars.sky_population {DATA}", 8, "measured/population.md"),
