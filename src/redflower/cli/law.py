@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from redflower.cli.progress import say
 from redflower.cli.surveys import surveys_of
 from redflower.errors import InputError
 from redflower.files import check_new_file, written_whole
-from redflower.progress import say
 
 
 def law(

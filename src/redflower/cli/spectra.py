@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from redflower.cli.progress import counter, say
+from redflower.errors import InputError
 from redflower.files import check_outputs
-from redflower.progress import say
 
 
 def spectra(
@@ -44,10 +45,17 @@ def spectra(
     from redflower.catalogue.spectra.bands import spectra_bands, with_bands_of
 
     check_writable(out, overwrite=overwrite)
+    if out.suffix == ".csv":  # before the work, and not after it
+        raise InputError(
+            f"{out}: CSV cannot hold columns of arrays, as the covariance is; write .parquet, .fits, .ecsv or .vot."
+        )
     inputs: dict[str, Path | None] = {f"COEFFICIENTS {path}": path for path in coefficients}
     check_outputs({"OUT": out}, {**inputs, "--stars": stars}, replaced=("OUT",) if overwrite else ())
     raw = None if stars is None else read_table(stars)
-    table, report = spectra_bands(coefficients, survey, errors=errors, least_signal_to_noise=least_snr)
+    with counter("spectra", None) as progress:
+        table, report = spectra_bands(
+            coefficients, survey, errors=errors, least_signal_to_noise=least_snr, progress=progress
+        )
     Console(highlight=False, soft_wrap=True).print(report.text(), markup=False)
     write_table(table if raw is None else with_bands_of(raw, table), out, overwrite=overwrite)
     say(f"written to {out}")

@@ -1,6 +1,6 @@
 """From files of BP/RP spectra to a table of magnitudes in a survey's bands, with their covariance."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -76,6 +76,7 @@ def spectra_bands(
     *,
     errors: ErrorRule = "montegriffo2023",
     least_signal_to_noise: float = LEAST_SIGNAL_TO_NOISE,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[Table, SpectraReport]:
     """Compute magnitudes in a survey's bands from the coefficients of BP and RP spectra, with their full covariance.
 
@@ -86,6 +87,7 @@ def spectra_bands(
     errors : ``montegriffo2023`` multiplies the errors by the factors that Montegriffo et al. (2023) found with G, and leaves the
         correlations as they are; ``formal`` takes the errors of the coefficients.
     least_signal_to_noise : of a flux, below which it makes no magnitude.
+    progress : called with the number of spectra so far. If None, nothing is said.
 
     Returns
     -------
@@ -136,6 +138,8 @@ def spectra_bands(
                 g_mag = band_magnitudes(band_fluxes(spectra, g_system, where), g_system.zero_point_mag, 1e-9)
                 fluxes = fluxes.scaled(factors(g_mag.magnitude_mag)[0])
             ids.append(star)
+            if progress is not None:
+                progress(len(ids))
             rows.append(band_magnitudes(fluxes, matrices.zero_point_mag, least_signal_to_noise))
     _check_ids(ids, files)
     table = _table(ids, rows, chosen)
