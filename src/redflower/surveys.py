@@ -53,6 +53,7 @@ class BandCut:
     keep : the letters, texts or numbers with which a measurement counts.
     without : what is lost without the column.
     places : for ``letter``, the place of each band's letter, by band name.
+    of_bands : names of the bands that it is of; empty where it is of all of the survey's.
     """
 
     name: str
@@ -63,6 +64,7 @@ class BandCut:
     keep: tuple[str, ...]
     without: str
     places: tuple[tuple[str, int], ...] = ()
+    of_bands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -355,7 +357,7 @@ def _coefficients(content: Any, where: str) -> ExtinctionCoefficients:
 
 
 def _cut(content: Any, bands: tuple[Band, ...], where: str) -> BandCut:
-    entries = section(content, _CUT_NEEDS | {"aliases", "places"}, _CUT_NEEDS, where)
+    entries = section(content, _CUT_NEEDS | {"aliases", "places", "bands"}, _CUT_NEEDS, where)
     kind, places = entries["kind"], entries.get("places", {})
     if kind not in get_args(CutKind):
         raise InputError(
@@ -369,6 +371,12 @@ def _cut(content: Any, bands: tuple[Band, ...], where: str) -> BandCut:
         raise InputError(
             f"{where}: places must have the place of the letter of each of {', '.join(b.name for b in bands)}."
         )
+    of_bands = texts_of(entries.get("bands", []), f"{where}: bands")
+    unknown = [name for name in of_bands if name not in {band.name for band in bands}]
+    if unknown:
+        raise InputError(
+            f"{where}: bands must name bands of the survey, {', '.join(b.name for b in bands)}; got {in_a_line(unknown[0])}."
+        )
     said = {
         key: text_of(entries[key], f"{where}: {key}") for key in ("name", "condition", "column", "without")
     }
@@ -380,7 +388,7 @@ def _cut(content: Any, bands: tuple[Band, ...], where: str) -> BandCut:
     return BandCut(
         **said, aliases=texts_of(entries.get("aliases", ()), f"{where}: aliases"), kind=kind,
         keep=texts_of(keep, f"{where}: keep"),
-        places=tuple(places.items()),
+        places=tuple(places.items()), of_bands=tuple(of_bands),
     )  # fmt: skip
 
 

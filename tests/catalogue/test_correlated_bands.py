@@ -145,3 +145,22 @@ def test_stars_of_a_prepared_table_carry_what_whitens_their_errors(spectra) -> N
     changed[XP.covariance] = Column(-4.0 * np.asarray(prepared[XP.covariance]), unit="mag2")
     with pytest.raises(InputError, match="is of no positive matrix: its column was changed since `prepare`"):
         to_stars(changed, default_distance_prior(), bands=bands)
+
+
+def test_synthetic_photometry_is_cut_to_its_validated_range_band_by_band(raw) -> None:
+    table = raw.copy()
+    n = len(table)
+    for i, band in enumerate("ugriz"):
+        magnitude = np.asarray(raw["phot_g_mean_mag"], dtype=float) + 0.1 * i
+        table[f"{band}_sdss_mag"] = Column(magnitude, unit="mag")
+        table[f"{band}_sdss_flux"] = 10.0 ** (-0.4 * (magnitude + 56.1))
+        table[f"{band}_sdss_flux_error"] = 0.01 * table[f"{band}_sdss_flux"]
+        table[f"{band}_sdss_flag"] = np.ones(n, dtype=np.int16)
+    table["u_sdss_flag"][:7] = 0
+    prepared = redflower.prepare(table, purpose="inference", surveys=["gspc"])
+    assert np.isnan(prepared.table["gspc_u"]).sum() == 7
+    assert np.isfinite(prepared.table["gspc_g"]).all()
+    assert np.isnan(prepared.table["gaia_bp"]).all()  # of the same light
+    assert any("GSPC u: bands set missing for 7 stars" in note for note in prepared.report.notes)
+    del table["u_sdss_flag"]
+    assert np.isfinite(redflower.prepare(table, purpose="inference", surveys=["gspc"]).table["gspc_u"]).all()

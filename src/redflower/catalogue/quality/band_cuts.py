@@ -98,12 +98,13 @@ def flag_conditions(
             if cut.column not in stars.colnames:
                 continue
             poor = np.zeros(magnitude_mag.shape, dtype=bool)
+            chosen = [i for i in places if not cut.of_bands or bands[i].name in cut.of_bands]
             if cut.kind == "number":
                 kept = np.isin(as_floats(stars, cut.column), [float(value) for value in cut.keep])
-                poor[:, places] = ~kept[:, None]
+                poor[:, chosen] = ~kept[:, None]
             else:
                 text = np.char.strip(np.asarray(stars[cut.column]).astype(str))
-                for i in places:
+                for i in chosen:
                     at = dict(cut.places).get(bands[i].name)
                     letters = (
                         text if at is None else np.array([value[at : at + 1] for value in text], dtype=str)
