@@ -153,8 +153,6 @@ def read_config(path: str | Path | None) -> TrainConfig:
         return TrainConfig.model_validate_json(json.dumps(content, default=str))
     except OSError as error:
         raise InputError(f"--config {path}: cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"--config {path}: not valid TOML: {error}.") from error
     except ValidationError as error:
         found = error.errors()
         # What holds a wrong value is called wrong itself, in words that are not true.
@@ -162,3 +160,5 @@ def read_config(path: str | Path | None) -> TrainConfig:
         inner = [e for e in found if e["loc"] not in parents]
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in inner]
         raise InputError(f"--config {path}: " + "; ".join(lines)) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"--config {path}: not valid TOML: {error}.") from error
