@@ -15,7 +15,8 @@ from redflower.catalogue.stars import to_stars
 from redflower.errors import InputError
 from redflower.flow.model import model_from_parts, model_to_parts
 from redflower.physics import ConstantLaw, Zhang23Law, law_of_name
-from redflower.surveys import make_survey, published_coefficients, shipped_surveys, survey_named, survey_text
+from redflower.survey_file import make_survey, published_coefficients
+from redflower.surveys import shipped_surveys, survey_named, survey_text
 
 DEMO = {
     "survey": "demo", "release": "one", "title": "A demonstration", "source": "nobody",

@@ -25,6 +25,8 @@ LAYERS = [
         "star",
     },
     {"band", "entries"},
+    {"survey"},
+    {"survey_file"},
     {"surveys"},
     {"bands"},
     {

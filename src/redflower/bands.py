@@ -11,7 +11,8 @@ from typing import Final
 
 from redflower.band import Band as Band
 from redflower.band import BandSet as BandSet
-from redflower.surveys import Survey, shipped_surveys, survey_named
+from redflower.survey import Survey
+from redflower.surveys import shipped_surveys, survey_named
 
 #: Surveys of the standard bands, in their order.
 STANDARD_SURVEYS: Final = ("gaia", "ps1", "2mass")

@@ -16,7 +16,8 @@ from redflower.catalogue.passband_law import (
     read_curve,
 )
 from redflower.errors import InputError
-from redflower.surveys import published_coefficients, survey_named
+from redflower.survey_file import published_coefficients
+from redflower.surveys import survey_named
 
 #: Schlafly & Finkbeiner (2011), table 6, F99 with R_V = 3.1: A / E(B-V) on the scale of Schlegel et al. (1998). They
 #: integrate over the spectrum of a 7000 K star, and 2MASS's passbands of then.
@@ -152,7 +153,7 @@ def test_a_passband_that_cannot_be_is_refused(tmp_path, text, message) -> None:
 
 
 def test_an_unknown_passband_without_a_table_is_refused_and_told_what_to_do() -> None:
-    from redflower.surveys import make_survey
+    from redflower.survey_file import make_survey
 
     band = {
         "name": "x", "label": "x", "passband": "own/X", "magnitude": "x", "error": "x_err", "system": "AB",

@@ -22,7 +22,7 @@ from redflower.photometric_scales import PhotometricScale
 from redflower.physics import ExtinctionLaw, SelectionFunction, law_of_name
 from redflower.platforms import compute_platform
 from redflower.provenance import LAW_KEY, VERSION
-from redflower.surveys import Survey
+from redflower.survey import Survey
 from redflower.train import DistilStep, Epoch, TrainConfig, TrainResult, distil, make_diagnostics, train_flow
 from redflower.train.plan import TrainingPlan
 

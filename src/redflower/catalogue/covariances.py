@@ -11,7 +11,8 @@ from redflower.band import BandSet
 from redflower.catalogue.io.columns import as_floats
 from redflower.errors import InputError
 from redflower.provenance import COVARIANCE_KEY, META_KEY
-from redflower.surveys import Survey, shipped_surveys
+from redflower.survey import Survey
+from redflower.surveys import shipped_surveys
 
 #: What may be lacking of a positive correlation matrix: single precision in a table of twenty bands.
 _ROUNDING: Final = 1e-5

@@ -53,7 +53,8 @@ from redflower.provenance import (
     PHOTOMETRY_KEY,
     VERSION,
 )
-from redflower.surveys import Survey, survey_named
+from redflower.survey import Survey
+from redflower.surveys import survey_named
 
 
 @dataclass(frozen=True, repr=False)

@@ -13,7 +13,7 @@ from redflower.catalogue.reading.reader import Duplicates
 from redflower.constants import TRAINING_EBV_MAX_MAG
 from redflower.errors import InputError
 from redflower.photometric_scales import PhotometricScale
-from redflower.surveys import Survey
+from redflower.survey import Survey
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import typer
 from redflower.errors import InputError
 
 if TYPE_CHECKING:
-    from redflower.surveys import Survey
+    from redflower.survey import Survey
 
 
 def surveys(

@@ -19,7 +19,8 @@ from redflower.physics import (
     distance_modulus,
     extinction_mag,
 )
-from redflower.surveys import Survey, shipped_surveys
+from redflower.survey import Survey
+from redflower.surveys import shipped_surveys
 
 #: Which of the standard surveys a training star has, and how often.
 SURVEY_PATTERNS: Final = (

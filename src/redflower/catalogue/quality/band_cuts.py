@@ -19,7 +19,7 @@ from redflower.bands import BP, BandSet
 from redflower.catalogue.io.columns import as_floats
 from redflower.catalogue.quality.limits import RANK_WORST, QualityLimits
 from redflower.catalogue.quality.named_cuts import bp_signal
-from redflower.surveys import Survey
+from redflower.survey import Survey
 
 #: Where Pan-STARRS1 saturates (O'Callaghan et al. 2025, section 3.2; Chambers et al. 2016). [mag]
 PS1_SATURATION_MAG: Final[dict[str, float]] = {

@@ -23,7 +23,7 @@ from redflower.catalogue.reading.schema import (
     magnitude_error_column,
 )
 from redflower.physics.magnitude_errors import magnitude_error_mag
-from redflower.surveys import Survey
+from redflower.survey import Survey
 
 
 @dataclass(frozen=True)

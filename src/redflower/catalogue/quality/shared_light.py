@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from redflower.band import BandSet
 from redflower.catalogue.quality.limits import Purpose
-from redflower.surveys import Survey
+from redflower.survey import Survey
 
 
 def without_shared_light(

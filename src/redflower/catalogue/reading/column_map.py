@@ -34,7 +34,7 @@ from redflower.catalogue.reading.suffixed import names_without_suffix
 from redflower.catalogue.reading.suspects import unused_identifiers
 from redflower.errors import InputError, TableError
 from redflower.photometric_scales import make_scale
-from redflower.surveys import Survey
+from redflower.survey import Survey
 
 #: Columns with these beginnings pass through every step: the truths of a simulation, and the identifiers in another release.
 PASSED_PREFIXES = ("true_", "dr3_source_id")

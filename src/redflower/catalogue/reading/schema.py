@@ -15,7 +15,7 @@ from redflower.catalogue.gaia_release import Rule
 from redflower.catalogue.reading.other_names import OTHER_NAMES, names_of_band
 from redflower.catalogue.releases import other_names
 from redflower.errors import InputError
-from redflower.surveys import Survey
+from redflower.survey import Survey
 
 Kind = Literal["float", "integer", "text", "flag"]
 

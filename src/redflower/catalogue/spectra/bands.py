@@ -20,7 +20,8 @@ from redflower.catalogue.spectra.synthesis import (
 from redflower.errors import InputError
 from redflower.files import file_sha256
 from redflower.provenance import META_KEY, VERSION
-from redflower.surveys import Survey, survey_named
+from redflower.survey import Survey
+from redflower.surveys import survey_named
 
 #: What the errors of coefficients may be multiplied by, by name.
 ErrorRule = Literal["montegriffo2023", "formal"]
