@@ -22,7 +22,7 @@ from benchmarks.validation.strangers import make_good, name_of, readers
 
 #: Readers that are in Python: what others read is in C, which atheris does not see into, and is spoilt at random by `strangers`.
 KINDS = (
-    "model", "table.csv", "table.ecsv", "table.vot", "offsets", "column map", "survey releases", "distance prior",
+    "model", "table.csv", "table.ecsv", "table.vot", "offsets", "column map", "survey releases", "survey", "distance prior",
     "extinction law", "field map", "sky map", "run record", "manifest of parts", "record of a part",
 )  # fmt: skip
 FAULTS = Path("fuzz-faults")
@@ -42,7 +42,8 @@ def child(kind: str, corpus: Path, seconds: int) -> None:
         import redflower.catalogue.reading.column_map
         import redflower.catalogue.releases_file
         import redflower.products.field_file
-        import redflower.scale.run_record  # noqa: F401
+        import redflower.scale.run_record
+        import redflower.surveys  # noqa: F401
         from redflower.errors import RedflowerError
     reader = readers()[kind]
     place = Path(tempfile.mkdtemp())

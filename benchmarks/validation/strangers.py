@@ -51,6 +51,7 @@ def readers() -> dict[str, Callable[[Path], Any]]:
     from redflower.catalogue.releases_file import read_releases
     from redflower.scale.parts import PartsFolder
     from redflower.scale.run_record import read_runs
+    from redflower.surveys import survey_named
 
     def resume(path: Path) -> None:
         """Take up the parts of an unfinished run."""
@@ -67,6 +68,7 @@ def readers() -> dict[str, Callable[[Path], Any]]:
         "offsets": redflower.read_offsets,
         "column map": read_column_map,
         "survey releases": read_releases,
+        "survey": survey_named,
         "distance prior": redflower.read_distance_prior,
         "dust map": read_dust_map,
         "sky map": redflower.read_sky_map,
@@ -81,7 +83,7 @@ def readers() -> dict[str, Callable[[Path], Any]]:
 
 NAMES = {
     "model": "m.safetensors", "offsets": "offsets.json", "column map": "columns.toml", "survey releases": "releases.toml",
-    "distance prior": "prior.csv", "dust map": "dust.fits", "sky map": "sky.fits", "selection": "selection.safetensors",
+    "survey": "survey.toml", "distance prior": "prior.csv", "dust map": "dust.fits", "sky map": "sky.fits", "selection": "selection.safetensors",
     "run record": "out.parquet.run.json", "field map": "field.fits", "extinction law": "law.toml",
     "manifest of parts": "manifest.json", "record of a part": "done-000000.json",
 }  # fmt: skip
@@ -143,6 +145,7 @@ def make_good(folder: Path) -> None:
         (folder / f"table.{end}.gz").write_bytes(gzip.compress((folder / f"table.{end}").read_bytes()))
     data = Path(redflower.__file__).parent / "data"
     shutil.copy(data / "gaia_releases.toml", folder / NAMES["survey releases"])
+    shutil.copy(data / "surveys" / "allwise.toml", folder / NAMES["survey"])
     (folder / NAMES["distance prior"]).write_bytes((data / "mock_distance_prior.csv").read_bytes())
     (folder / NAMES["column map"]).write_text(
         '[columns]\nra = "RAJ2000"\ndec = "DEJ2000"\n\n[photometry]\nps1 = "archive"\n'
@@ -166,7 +169,7 @@ def make_good(folder: Path) -> None:
     write_selection(build_selection(counts), folder / NAMES["selection"])
     write_field_map(
         FieldMap(64, np.array([7]), np.array([300.0, 900.0]), np.full((3, 1, 2), 0.05), np.zeros((3, 1)), ("ALL",),
-                 np.array([40]), np.ones(1), np.full((1, 2), 0.5), {}),
+                 np.array([40]), np.ones(1), np.full((1, 2), 0.5), {}, np.ones(1)),
         folder / NAMES["field map"],
     )  # fmt: skip
     coefficients = ", ".join(f"{band.label} = {2.0 - 0.1 * k}" for k, band in enumerate(BANDS))
@@ -311,7 +314,8 @@ def attacks(folder: Path, good: Path) -> dict[str, tuple[str, bytes]]:
     np.savez(pickled, header=np.array([{"a": 1}], dtype=object))
     deep = "[" * 100_000
     deep_header = with_header(config="DEEP").replace(b'\\"DEEP\\"', deep.encode())
-    dust, sky = ((good / NAMES[kind]).read_bytes() for kind in ("dust map", "sky map"))
+    dust, sky, field = ((good / NAMES[kind]).read_bytes() for kind in ("dust map", "sky map", "field map"))
+    survey = (good / NAMES["survey"]).read_text()
     return {
         "a network of a billion layers": ("model", with_header(network__depth=10**9)),
         "blocks of a million": ("model", with_header(network__block_dim=10**6)),
@@ -331,6 +335,15 @@ def attacks(folder: Path, good: Path) -> dict[str, tuple[str, bytes]]:
         "a trillion rows by a FITS header": ("table.fits", card(fits_table, "NAXIS2", str(10**12))),
         "rows of a terabyte by a FITS header": ("table.fits", card(fits_table, "NAXIS1", str(10**12))),
         "a heap of a terabyte by a FITS header": ("table.fits", card(fits_table, "PCOUNT", str(10**12))),
+        "a billion columns by a FITS header": ("table.fits", card(fits_table, "TFIELDS", str(10**9))),
+        "a dust map of a billion columns": ("dust map", card(dust, "TFIELDS", str(10**9))),
+        "a sky map of a billion columns": ("sky map", card(sky, "TFIELDS", str(10**9))),
+        "a map of a field of a billion columns": ("field map", card(field, "TFIELDS", str(10**9))),
+        "a passband in another folder": (
+            "survey", survey.replace("[[bands]]", f"[[bands]]\npassband_table = '../{SECRET}'", 1).encode()
+        ),
+        "deep TOML as a survey": ("survey", b"a = " + deep.encode()),
+        "a number of a million digits in a survey": ("survey", b"a = " + b"9" * 1_000_000),
         "a dust map of nside 2^29": ("dust map", card(dust, "NSIDE", str(2**29))),
         "a dust map of 10^12 rows": ("dust map", card(dust, "NAXIS2", str(10**12))),
         "a sky map of 10^12 rows": ("sky map", card(sky, "NAXIS2", str(10**12))),

@@ -69,6 +69,13 @@ def in_a_line(value: Any) -> str:
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
 
 
+def why_of(problem: BaseException) -> str:
+    """Return the first line of what an error says, as a message may show it: parts of it may be a stranger's file."""
+    lines = [line for line in str(problem).strip().splitlines() if line.strip()]
+    text = (lines[0] if lines else type(problem).__name__)[:TEXT_MAX].rstrip(". ")
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
 def shown(names: Sequence[str]) -> str:
     """Return names of a stranger's as a message may show them."""
     text = ", ".join(names)[:TEXT_MAX]

@@ -5,7 +5,6 @@ import json
 import shutil
 import time
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from redflower.progress import say
 
 _REQUESTS: Final = "requests.json"
 _FORMAT: Final = "redflower-pieces-1"
+_DIGITS: Final = 6
 #: Pieces are written when this has passed since the last were. [s]
 _EVERY_S: Final = 10.0
 
@@ -46,7 +46,10 @@ class KeptPieces:
         if not is_there(folder):
             return
         content = read_json(folder / _REQUESTS)
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        asked = (
+            content.get("asked") if isinstance(content, dict) and content.get("format") == _FORMAT else None
+        )
+        if not isinstance(asked, dict) or not all(isinstance(one, dict) for one in asked.values()):
             raise InputError(
                 f"{verb}: {folder}, where finished work would be kept, holds other files. Give the output another name."
             )
@@ -54,8 +57,8 @@ class KeptPieces:
             raise InputError(
                 f"{verb}: {folder} holds the finished work of a stopped run. Go on with it by --resume, or remove the folder."
             )
-        self._asked = content["asked"]
-        for path in sorted(folder.glob("block-*.npz")):
+        self._asked = asked
+        for path in sorted(folder.glob(f"block-{'[0-9]' * _DIGITS}.npz")):
             self._n_blocks = max(self._n_blocks, int(path.stem.split("-")[1]) + 1)
             self._pieces |= self._read(path)
         self.n_kept = len(self._pieces)
@@ -118,7 +121,7 @@ class KeptPieces:
             for (name, key), piece in self._waiting.items()
             for column, values in piece.items()
         }
-        with written_whole(self.folder / f"block-{self._n_blocks:06d}.npz") as part:
+        with written_whole(self.folder / f"block-{self._n_blocks:0{_DIGITS}d}.npz") as part:
             np.savez(part, allow_pickle=False, **arrays)
         self.n_kept += len(self._waiting)
         self._n_blocks += 1
@@ -128,11 +131,18 @@ class KeptPieces:
         """Return the pieces of a block; none, with a word, of one that is damaged."""
         found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
         try:
+            with zipfile.ZipFile(
+                path
+            ) as packed:  # a block is not packed tighter, so that it is no larger in memory than on disk
+                if any(one.compress_type != zipfile.ZIP_STORED for one in packed.infolist()):
+                    raise ValueError(path)
             with np.load(path, allow_pickle=False) as arrays:
                 for said in arrays.files:
                     name, key, column = json.loads(said)
                     found.setdefault((str(name), str(key)), {})[str(column)] = arrays[said]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        except (
+            Exception
+        ):  # whatever zipfile and numpy raise of a damaged file, or of sizes that do not fit in memory
             say(f"{path} is damaged; what it held is done again.")
             path.unlink(missing_ok=True)
             return {}

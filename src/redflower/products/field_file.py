@@ -7,6 +7,7 @@ import numpy as np
 from astropy.io import fits
 
 from redflower.calibrate.verdict import verdict_of
+from redflower.catalogue.io.fits_files import open_fits
 from redflower.errors import InputError
 from redflower.files import written_whole
 from redflower.products.field_map import FieldMap
@@ -115,7 +116,7 @@ def read_field_map(path: "str | Path") -> FieldMap:
     >>> redflower.read_field_map("a-field.fits").samples_mag.shape
     (3, 1, 2)
     """
-    with reading_map(path, "a map of a field"), fits.open(path, memmap=False) as file:
+    with reading_map(path, "a map of a field"), open_fits(path) as file:
         table, zero = file["REDDENING"], file["ZERO_POINT"]
         data, header = table.data, table.header
         distance = np.asarray(file["DISTANCE"].data["DISTANCE"], dtype=float)

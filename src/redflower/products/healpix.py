@@ -14,6 +14,7 @@ from astropy_healpix import HEALPix
 from jaxtyping import Bool, Float, Int
 
 from redflower.calibrate.verdict import Verdict
+from redflower.entries import why_of
 from redflower.errors import InputError
 from redflower.provenance import VERSION
 
@@ -74,5 +75,4 @@ def reading_map(path: "str | Path", what: str) -> Iterator[None]:
     try:
         yield
     except Exception as problem:  # astropy raises what it likes on a damaged header
-        why = (str(problem).splitlines() or [type(problem).__name__])[0]
-        raise InputError(f"{path} is not {what} of redflower: {why:.300}.") from problem
+        raise InputError(f"{path} is not {what} of redflower: {why_of(problem)}.") from problem

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from redflower.calibrate.verdict import Verdict, verdict_of
 from redflower.cards import card, line
+from redflower.catalogue.io.fits_files import open_fits
 from redflower.errors import InputError
 from redflower.files import written_whole
 from redflower.products.healpix import (
@@ -145,7 +146,7 @@ def read_sky_map(path: "str | Path") -> SkyMap:
     >>> redflower.read_sky_map("a-map.fits").n_stars
     array([40])
     """
-    with reading_map(path, "a sky map"), fits.open(path) as file:
+    with reading_map(path, "a sky map"), open_fits(path, memmap=True) as file:
         table = file["REDDENING"]
         header, data = table.header, table.data
         distance = np.array(

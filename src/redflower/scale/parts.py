@@ -188,7 +188,7 @@ class PartsFolder:
         path = self._path_of(record.number)
         try:
             return path.stat().st_size == record.n_bytes and file_sha256(path) == record.sha256
-        except OSError:
+        except (OSError, IndexError):  # a record that is not this run's names a partition that there is not
             return False
 
     def note(self, state: str, **values: Any) -> None:
@@ -272,6 +272,8 @@ def read_record(path: Path) -> PartRecord | None:
         counts = {
             name: {str(word): int(n) for word, n in content[name].items()} for name in ("statuses", "engines")
         }
+        if min(numbers.values()) < 0:
+            return None
         told = content.get("told")
         return PartRecord(
             **numbers, **counts, sha256=str(content["sha256"]), failures=failures,  # type: ignore[arg-type]

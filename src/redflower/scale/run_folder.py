@@ -8,7 +8,7 @@ from astropy.table import Table
 
 from redflower.catalogue import write_table
 from redflower.errors import InputError
-from redflower.files import check_new_folder, file_sha256, written_whole
+from redflower.files import check_new_folder, file_sha256, read_json, written_whole
 from redflower.products.run import CLOUDS, CUTS, LEFT_OUT, STARS
 from redflower.provenance import VERSION
 
@@ -104,10 +104,9 @@ class RunFolder:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as problem:
+    content = read_json(path)
+    if not isinstance(content, dict):
         raise InputError(
-            f"--resume: {path} cannot be read: {problem}. Run again into another folder."
-        ) from None
+            f"--resume: {path} is damaged: it does not hold what a run was asked. Run again into another folder."
+        )
     return content

@@ -16,6 +16,7 @@ from astropy.table import Column, MaskedColumn, Table
 from astropy.utils.exceptions import AstropyUserWarning
 
 from redflower.catalogue.io.display import add_ucds
+from redflower.catalogue.io.fits_files import open_fits
 from redflower.catalogue.io.names import plain_names
 from redflower.errors import RowLimitError, TableError
 from redflower.provenance import META_KEY
@@ -31,7 +32,7 @@ def read_fits(path: Path) -> Table:
         # astropy only warns of a file that is shorter than its header says.
         warnings.filterwarnings("error", message=".*truncated.*", category=AstropyUserWarning)
         warnings.filterwarnings("ignore", category=u.UnitsWarning)
-        with fits.open(path, memmap=False) as file:
+        with open_fits(path) as file:
             tables = [hdu for hdu in file if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU))]
             if not tables:
                 raise TableError(

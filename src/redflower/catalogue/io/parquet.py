@@ -19,6 +19,7 @@ from astropy.table.meta import get_header_from_yaml, get_yaml_from_table
 from redflower.catalogue.io.arrow import column_from_arrow, column_to_arrow
 from redflower.catalogue.io.columns import apply_masks
 from redflower.catalogue.io.names import mask_names, plain_name, plain_names
+from redflower.entries import why_of
 from redflower.errors import TableError
 from redflower.platforms import available_bytes
 from redflower.provenance import META_KEY
@@ -294,8 +295,7 @@ def _take_astropy_header(table: Table, text: str) -> None:
 
 
 def _damaged(path: Path, problem: Exception) -> TableError:
-    lines = str(problem).strip().splitlines() or [type(problem).__name__]
     return TableError(
-        f"{path} cannot be read as Parquet: {lines[0].rstrip('. ')}. The file is damaged, was cut short, "
+        f"{path} cannot be read as Parquet: {why_of(problem)}. The file is damaged, was cut short, "
         "or is of another kind; fetch or write it again."
     )

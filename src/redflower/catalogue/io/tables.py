@@ -36,6 +36,7 @@ from redflower.catalogue.io.parquet import (
 )
 from redflower.catalogue.io.plain import plain_table, tidied
 from redflower.catalogue.io.text import read_csv, read_ecsv, write_csv, write_ecsv
+from redflower.entries import why_of
 from redflower.errors import InputError, TableError
 from redflower.files import check_new_file, is_there, written_whole
 from redflower.provenance import META_KEY
@@ -104,7 +105,7 @@ def read_table(path: "str | Path", columns: Sequence[str] | None = None) -> Tabl
         ) from problem
     except Exception as problem:  # whatever a reader of a damaged file raises, the user needs one sentence
         raise TableError(
-            f"{path} cannot be read as {ending}: {_first_line(problem)}. The file is damaged, was cut "
+            f"{path} cannot be read as {ending}: {why_of(problem)}. The file is damaged, was cut "
             "short, or is of another kind than its ending says; fetch or write it again."
         ) from problem
     table = tidied(table, path)
@@ -236,7 +237,7 @@ def write_table(table: Table, path: "str | Path", *, overwrite: bool = False) ->
     except TableError:
         raise
     except Exception as problem:
-        raise TableError(f"{path} cannot be written: {_first_line(problem)}.") from problem
+        raise TableError(f"{path} cannot be written: {why_of(problem)}.") from problem
     if ending == ".csv":
         _LOG.warning(
             "%s: CSV keeps no units, descriptions or provenance; .parquet, .fits, .ecsv and .vot keep them.",
@@ -282,8 +283,3 @@ def _check_is_file(path: Path) -> None:
         raise TableError(f"{path} is empty (0 bytes).")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} cannot be read: permission denied.")
-
-
-def _first_line(problem: Exception) -> str:
-    lines = [line for line in str(problem).strip().splitlines() if line.strip()]
-    return (lines[0] if lines else type(problem).__name__).rstrip(". ")

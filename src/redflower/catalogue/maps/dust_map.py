@@ -12,6 +12,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from astropy_healpix import HEALPix
 from jaxtyping import Float
 
+from redflower.catalogue.io.fits_files import open_fits
 from redflower.catalogue.maps.map_column import (
     factor_to_mag,
     is_ebv,
@@ -187,7 +188,7 @@ def _map_table(
     path: Path, asked: str | None, scale: float
 ) -> tuple[fits.Header, np.ndarray | None, np.ndarray, str]:
     """Read the table that holds the map: header, pixel numbers if listed, values, and the name of their column."""
-    with fits.open(path, memmap=False) as file:
+    with open_fits(path) as file:
         tables = [part for part in file if isinstance(part, fits.BinTableHDU)]
         if not tables:
             raise InputError(

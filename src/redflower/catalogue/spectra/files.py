@@ -9,6 +9,8 @@ from typing import Any, Final, TextIO
 
 from astropy.table import Table
 
+from redflower.catalogue.io.fits_files import open_fits
+from redflower.entries import why_of
 from redflower.errors import TableError
 
 #: Endings that are read. All but Parquet, FITS and Avro are also read with ``.gz`` behind.
@@ -42,7 +44,7 @@ def read_rows(path: "str | Path") -> Iterator[dict[str, Any]]:
         ".ecsv": _text_rows,
         ".vot": _votable_rows,
         ".xml": _votable_rows,
-        ".fits": lambda file: _table_rows(Table.read(file, format="fits")),
+        ".fits": _fits_rows,
         ".parquet": _parquet_rows,
         ".avro": _avro_rows,
     }
@@ -56,10 +58,9 @@ def read_rows(path: "str | Path") -> Iterator[dict[str, Any]]:
     except TableError:
         raise
     except Exception as problem:  # whatever a reader of a damaged file raises, the user needs one sentence
-        first = (str(problem).splitlines() or [type(problem).__name__])[0]
         raise TableError(
-            f"{path} cannot be read as {ending}: {first:.200}. The file is damaged, was cut short, or is of another kind than "
-            "its ending says; fetch it again."
+            f"{path} cannot be read as {ending}: {why_of(problem)}. The file is damaged, was cut short, or is of another kind "
+            "than its ending says; fetch it again."
         ) from problem
 
 
@@ -91,6 +92,11 @@ def _votable_rows(path: Path) -> Iterator[dict[str, Any]]:
     from astropy.io.votable import parse_single_table
 
     return _table_rows(parse_single_table(str(path)).to_table())
+
+
+def _fits_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with open_fits(path) as file:
+        yield from _table_rows(Table.read(file, format="fits"))
 
 
 def _table_rows(table: Table) -> Iterator[dict[str, Any]]:
