@@ -83,7 +83,8 @@ def readers() -> dict[str, Callable[[Path], Any]]:
 
 NAMES = {
     "model": "m.safetensors", "offsets": "offsets.json", "column map": "columns.toml", "survey releases": "releases.toml",
-    "survey": "survey.toml", "distance prior": "prior.csv", "dust map": "dust.fits", "sky map": "sky.fits", "selection": "selection.safetensors",
+    "survey": "survey.toml", "distance prior": "prior.csv", "dust map": "dust.fits",
+    "sky map": "sky.fits", "selection": "selection.safetensors",
     "run record": "out.parquet.run.json", "field map": "field.fits", "extinction law": "law.toml",
     "manifest of parts": "manifest.json", "record of a part": "done-000000.json",
 }  # fmt: skip
