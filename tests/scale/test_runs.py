@@ -3,14 +3,24 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from astropy.table import Table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from redflower.api.kept import KeptPieces
 from redflower.errors import InputError
+from redflower.files import file_sha256
 from redflower.scale.parts import Failure, PartsFolder, keep_part
-from redflower.scale.run_record import FORMAT, check_record, read_runs, record_path, write_record
+from redflower.scale.run_record import (
+    FORMAT,
+    check_record,
+    command_content,
+    read_runs,
+    record_path,
+    write_record,
+)
 from tests.cli.test_commands import run as run_command
 
 CONTENT = {
@@ -48,6 +58,31 @@ def test_an_unfinished_run_says_what_its_parts_hold(tmp_path: Path) -> None:
     assert found.n_failed == 1
 
 
+def test_other_commands_leave_records_too(finished: Path, tmp_path: Path) -> None:
+    source = tmp_path / "posteriors.parquet"
+    source.write_bytes(b"stars")
+    write_record(
+        finished, command_content("map", source, {"nside": 8}, {"pixels": 1200, "stars": 9}, seconds=3.2)
+    )
+    (found,) = read_runs(tmp_path)
+    assert (found.state, found.good) == ("whole", True)
+    assert found.facts[0].startswith("1,200 pixels, 9 stars by redflower map in 3 s")
+    assert found.facts[1] == f"input posteriors.parquet, SHA-256 {file_sha256(source)}"
+    finished.write_bytes(b"other")
+    assert read_runs(tmp_path)[0].state == "changed"
+
+
+def test_unfinished_work_of_other_commands_is_listed(tmp_path: Path) -> None:
+    with KeptPieces(tmp_path / "map.fits.parts", "map", resume=False) as kept:
+        kept.begin("pixels", {"nside": 8})
+        kept.put("pixels", 7, {"n": np.array(4)})
+    (found,) = read_runs(tmp_path)
+    assert (found.out, found.state, found.good) == ("map.fits", "unfinished", False)
+    assert found.facts == ("finished work in 1 files; go on: the same command with --resume",)
+    (tmp_path / "map.fits.parts" / "requests.json").write_text("[]")
+    assert read_runs(tmp_path)[0].state == "unreadable"
+
+
 def test_stars_that_failed_are_named(finished: Path) -> None:
     failures = [{"part": 4, "source_id": [17], "message": "it \x1b[31mbroke"}]
     write_record(finished, {**CONTENT, "failures": failures})
@@ -82,6 +117,11 @@ def test_a_record_reads_no_file_but_the_one_beside_it(finished: Path) -> None:
     assert read_runs(finished.parent)[0].state == "gone"
 
 
+OF_MAP = {
+    "command": "map", "request": {"input": "posteriors.parquet", "sha256": "ab" * 32}, "counts": {"pixels": 3}, "seconds": 1.5,
+    "redflower": "0", "ended": "now", "out": {"name": "map.fits", "bytes": 4, "sha256": "ab" * 32},
+}  # fmt: skip
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
@@ -90,8 +130,9 @@ JSON = st.recursive(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.sampled_from(sorted(CONTENT)), value=JSON, whole=JSON)
+@given(name=st.sampled_from(sorted({*CONTENT, *OF_MAP})), value=JSON, whole=JSON)
 def test_no_record_from_a_stranger_does_more_than_be_unreadable(finished: Path, name, value, whole) -> None:
-    for content in ({**json.loads(json.dumps(CONTENT)), name: value, "format": FORMAT}, whole):
+    for good in (CONTENT, OF_MAP, whole):
+        content = {**good, name: value, "format": FORMAT} if good is not whole else whole
         record_path(finished).write_text(json.dumps(content))
         assert {run.state for run in read_runs(finished.parent)} <= {"whole", "changed", "gone", "unreadable"}

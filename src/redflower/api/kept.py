@@ -16,8 +16,8 @@ from redflower.errors import InputError
 from redflower.files import is_there, read_json, written_whole
 from redflower.progress import say
 
-_REQUESTS: Final = "requests.json"
-_FORMAT: Final = "redflower-pieces-1"
+REQUESTS: Final = "requests.json"
+FORMAT: Final = "redflower-pieces-1"
 _DIGITS: Final = 6
 #: Pieces are written when this has passed since the last were. [s]
 _EVERY_S: Final = 10.0
@@ -45,9 +45,9 @@ class KeptPieces:
         self._last_s, self._n_blocks, self.n_kept = time.monotonic(), 0, 0
         if not is_there(folder):
             return
-        content = read_json(folder / _REQUESTS)
+        content = read_json(folder / REQUESTS)
         asked = (
-            content.get("asked") if isinstance(content, dict) and content.get("format") == _FORMAT else None
+            content.get("asked") if isinstance(content, dict) and content.get("format") == FORMAT else None
         )
         if not isinstance(asked, dict) or not all(isinstance(one, dict) for one in asked.values()):
             raise InputError(
@@ -85,8 +85,8 @@ class KeptPieces:
             )
         self._asked[name] = request
         self.folder.mkdir(exist_ok=True)
-        with written_whole(self.folder / _REQUESTS) as part:
-            part.write_text(json.dumps({"format": _FORMAT, "asked": self._asked}, indent=1), "utf-8")
+        with written_whole(self.folder / REQUESTS) as part:
+            part.write_text(json.dumps({"format": FORMAT, "asked": self._asked}, indent=1), "utf-8")
 
     def get(self, name: str, key: object) -> dict[str, np.ndarray] | None:
         """Return a piece that is finished; None where it is not."""

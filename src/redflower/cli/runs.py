@@ -9,9 +9,11 @@ EXIT_SOME_BAD = 1
 
 
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Folder in which infer has written its tables")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(help="Folder in which infer, prepare, map, validate or run have written")
+    ] = Path(),
 ) -> None:
-    """List the runs of infer in a folder, finished or not, and compare each output with the checksum in its record."""
+    """List the runs in a folder, finished or not, and compare each output with the checksum in its record."""
     from redflower.cli.progress import say
     from redflower.scale.run_record import read_runs
 
@@ -21,6 +23,6 @@ def runs(
         for fact in run.facts:
             typer.echo(f"  {fact}")
     if not found:
-        say(f"no run of infer has left a record in {folder}")
+        say(f"no run has left a record in {folder}")
     if not all(run.good for run in found):
         raise typer.Exit(EXIT_SOME_BAD)

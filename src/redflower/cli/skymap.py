@@ -1,5 +1,6 @@
 """`redflower map`."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -32,8 +33,11 @@ def sky_map(
     from redflower.api.kept import KeptPieces
     from redflower.api.sky_maps import make_sky_map
     from redflower.products.skymap import write_sky_map
+    from redflower.scale.run_record import check_record, command_content, write_record
 
+    began_s = time.monotonic()
     check_map_output(out, posteriors, "a sky map", overwrite=overwrite)
+    check_record(out, "map")
     distance_pc = distances_of(distances)
     kept = KeptPieces(out.with_name(f"{out.name}.parts"), "map", resume=resume)
     with told_when_stopped(lambda: kept_pieces(kept, "pixels")), kept:
@@ -43,6 +47,11 @@ def sky_map(
                 kept=kept, estimate=say, progress=progress,
             )  # fmt: skip
         write_sky_map(sky, out)
+        asked = {"nside": nside, "distance_pc": distance_pc, "max_clouds": max_clouds, "seed": seed}
+        counts = {"pixels": len(sky.pixel), "stars": int(sky.n_stars.sum())}
+        write_record(
+            out, command_content("map", posteriors, asked, counts, seconds=time.monotonic() - began_s)
+        )
         kept.remove()
     picture = draw_beside(sky, out)
     warn_of_verdict(sky.verdict)

@@ -1,5 +1,6 @@
 """`redflower validate`."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -64,8 +65,10 @@ def validate(
     from redflower.flow import load_model
     from redflower.posterior import InferenceSettings, NutsSettings
     from redflower.products.page_validation import validation_sentence
-    from redflower.products.validation import write_validation
+    from redflower.products.validation import TABLE, write_validation
+    from redflower.scale.run_record import command_content, write_record
 
+    began_s = time.monotonic()
     check_new_folder(out)
     settings = InferenceSettings(
         engine=engine,
@@ -89,6 +92,11 @@ def validate(
                     photometry=photometry, without=listed(without), workers=workers, kept=kept, progress=progress,
                 )  # fmt: skip
         write_validation(rows, numbers, out)
+        asked = {"model": chosen.model_id, "engine": engine, "simulations": simulations, "seed": seed}
+        content = command_content(
+            "validate", stars, asked, {"posteriors": len(rows)}, seconds=time.monotonic() - began_s
+        )
+        write_record(out / TABLE, content)
         kept.remove()
     warn_of_verdict(verdict_of(numbers["provenance"]))
     typer.echo(validation_sentence(numbers))

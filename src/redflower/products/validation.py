@@ -18,6 +18,8 @@ DISTANCE_EDGES_PC: Final = (0.0, 500.0, 1000.0, 1500.0, 2000.0, 3000.0, 5000.0, 
 COLOUR_EDGES_MAG: Final = tuple(np.arange(0.2, 3.41, 0.2).round(2).tolist())
 MAGNITUDE_EDGES_MAG: Final = tuple(np.arange(-1.0, 13.1, 1.0).tolist())
 _MIN_IN_CELL: Final = 8
+#: Table of a validation's folder.
+TABLE: Final = "stars.parquet"
 
 
 def summarise_trials(rows: Table) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def summarise_trials(rows: Table) -> dict[str, Any]:
 
 def write_validation(rows: Table, numbers: dict[str, Any], folder: Path) -> None:
     """Write the folder: ``summary.json``, ``stars.parquet``, figures and ``report.html``."""
-    write_folder(folder, "validation", {"summary.json": numbers}, {"stars.parquet": rows})
+    write_folder(folder, "validation", {"summary.json": numbers}, {TABLE: rows})
 
 
 def _columns(rows: Table) -> dict[str, np.ndarray]:

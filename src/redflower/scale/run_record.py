@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from redflower.api.kept import FORMAT as PIECES_FORMAT
+from redflower.api.kept import REQUESTS as PIECES
 from redflower.errors import InputError
 from redflower.files import file_sha256, folder_bytes, folder_sha256, is_there, read_json, written_whole
 from redflower.provenance import VERSION
@@ -77,6 +79,27 @@ def run_content(
     }
 
 
+def command_content(
+    command: str, source: Path, settings: dict[str, Any], counts: dict[str, int], *, seconds: float
+) -> dict[str, Any]:
+    """Return what the record of another command than `infer` says, as JSON has it.
+
+    Parameters
+    ----------
+    command : such as ``map``.
+    source : the table that it read.
+    settings : what else was asked.
+    counts : what came out, by what it is, such as ``pixels``.
+    seconds : that it took. [s]
+    """
+    return {
+        "command": command,
+        "request": {"input": source.name, "sha256": file_sha256(source), **settings},
+        "counts": counts,
+        "seconds": round(seconds, 1),
+    }
+
+
 def summed(counts: list[dict[str, int]]) -> dict[str, int]:
     """Add up counts of words, the most frequent first; the empty word, of no engine, is left out."""
     total: dict[str, int] = {}
@@ -138,11 +161,11 @@ class RunState:
 
 
 def read_runs(folder: "str | Path") -> list[RunState]:
-    """Read the records of all runs of `infer` whose outputs are in a folder, finished or not, and compare the checksums.
+    """Read the records of all runs whose outputs are in a folder, finished or not, and compare the checksums.
 
     Parameters
     ----------
-    folder : in which ``infer`` has written tables.
+    folder : in which ``infer``, ``prepare``, ``map``, ``validate`` or ``run`` have written.
 
     Raises
     ------
@@ -150,11 +173,13 @@ def read_runs(folder: "str | Path") -> list[RunState]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"runs: {folder} is no folder. Give the one in which infer has written its tables.")
+        raise InputError(
+            f"runs: {folder} is no folder. Give the one in which infer, map or validate have written."
+        )
     unfinished = {
         path.name.removesuffix(".parts"): path
         for path in folder.glob("*.parts")
-        if (path / MANIFEST).is_file()
+        if (path / MANIFEST).is_file() or (path / PIECES).is_file()
     }
     finished = {path.name.removesuffix(ENDING): path for path in folder.glob(f"*{ENDING}")}
     found = []
@@ -195,6 +220,8 @@ def _is_same(out: Path, size: int, checksum: str) -> bool:
 
 def _facts(content: dict[str, Any]) -> tuple[list[str], int]:
     """Return what a record says, in words, and how many stars failed."""
+    if "command" in content:
+        return _facts_of_command(content), 0
     n_stars, seconds = int(content["n_stars"]), float(content["seconds"])
     n_failed = sum(len(one["source_id"]) or 1 for one in content["failures"])
     request, out = content["request"], content["out"]
@@ -219,8 +246,29 @@ def _facts(content: dict[str, Any]) -> tuple[list[str], int]:
     return facts, n_failed
 
 
+def _facts_of_command(content: dict[str, Any]) -> list[str]:
+    """Return what the record of another command than `infer` says, in words."""
+    request, counts = content["request"], content["counts"]
+    made = ", ".join(f"{int(n):,} {_plain(word)}" for word, n in counts.items())
+    return [
+        f"{made} by redflower {_plain(content['command'])} in {float(content['seconds']):,.0f} s, redflower "
+        f"{_plain(content['redflower'])}, ended {_plain(content['ended'])}",
+        f"input {_plain(request['input'])}, SHA-256 {_plain(request['sha256'])}",
+        f"output SHA-256 {_plain(content['out']['sha256'])}",
+    ]
+
+
 def _unfinished(name: str, folder: Path) -> RunState:
     """Say what the parts of a run that has not ended hold."""
+    if not (folder / MANIFEST).is_file():
+        n_files = len(list(folder.glob("block-*.npz")))
+        if _content(folder / PIECES, PIECES_FORMAT) is None:
+            return RunState(name, "unreadable", (f"{folder.name} holds no finished work of redflower",))
+        return RunState(
+            name,
+            "unfinished",
+            (f"finished work in {n_files:,} files; go on: the same command with --resume",),
+        )
     content = _content(folder / MANIFEST, PARTS_FORMAT)
     if content is None:
         return RunState(name, "unreadable", (f"{folder.name} holds no parts of this version of redflower",))
