@@ -3,14 +3,16 @@
 Usage: python -m benchmarks.validation.fuzz [--seconds 30] [--only KIND]
 
 Needs atheris (Linux; `pip install 'redflower[fuzz]'`). Each kind of file of `benchmarks.validation.strangers` has a process of
-its own, which begins with a good file, and keeps inputs that reach new lines of redflower. Anything but a message of
-redflower's, a process that ends, more than 3 GB or 20 seconds is a fault; its input is kept in ``fuzz-faults``.
+its own, which begins with a good file, or with the header of a good model, and keeps inputs that reach new lines of redflower.
+Anything but a message of redflower's, a process that ends, more than 3 GB or 20 seconds is a fault; its input is kept in
+``fuzz-faults``.
 """
 
 import argparse
 import logging
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -37,41 +39,62 @@ def child(kind: str, corpus: Path, seconds: int) -> None:
 
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    with atheris.instrument_imports(include=["redflower"]):
+    with atheris.instrument_imports(include=["redflower"]):  # what is imported later it does not see into
         import redflower.catalogue.law_file
+        import redflower.catalogue.maps.distance_prior
         import redflower.catalogue.reading.column_map
         import redflower.catalogue.releases_file
+        import redflower.flow.model_file
+        import redflower.photometric_offsets
         import redflower.products.field_file
+        import redflower.products.skymap
+        import redflower.scale.parts
         import redflower.scale.run_record
         import redflower.surveys  # noqa: F401
         from redflower.errors import RedflowerError
     reader = readers()[kind]
     place = Path(tempfile.mkdtemp())
     path = place / name_of(kind)
+    rest = shipped_model()[1] if kind == "model" else None
 
     def one(content: bytes) -> None:
         for left in place.iterdir():
             left.unlink()
-        path.write_bytes(content)
+        path.write_bytes(content if rest is None else struct.pack("<Q", len(content)) + content + rest)
         try:
             reader(path)
         except RedflowerError as error:
             if len(str(error)) > 3000:
                 raise RuntimeError("a message without end") from error
 
+    for first in corpus.iterdir():  # imports JAX, which takes longer than many inputs
+        one(first.read_bytes())
     atheris.Setup(
         [sys.argv[0], str(corpus), f"-max_total_time={seconds}", f"-rss_limit_mb={MEMORY_MB}", f"-timeout={SECONDS_EACH}",
+         f"-report_slow_units={SECONDS_EACH}",
          f"-artifact_prefix={FAULTS.resolve()}/{kind.replace(' ', '-')}-", "-print_final_stats=0"],
         one,
     )  # fmt: skip
     atheris.Fuzz()
 
 
+def shipped_model() -> tuple[bytes, bytes]:
+    """The header of a model and the numbers after it: a change of these is rarely more than another number."""
+    from redflower.flow.model_file import shipped_models
+
+    content = shipped_models()["mock-sky"].read_bytes()
+    (size,) = struct.unpack("<Q", content[:8])
+    return content[8 : 8 + size], content[8 + size :]
+
+
 def fuzzed(kind: str, good: Path, seconds: int) -> tuple[int, int, str]:
     """Fuzz a kind of file in a process of its own; return inputs tried, places reached, and the fault that was found."""
     FAULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
-        shutil.copy(good / name_of(kind), place)
+        if kind == "model":
+            (Path(place) / "header").write_bytes(shipped_model()[0])
+        else:
+            shutil.copy(good / name_of(kind), place)
         before = set(FAULTS.iterdir())
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.validation.fuzz", "--child", kind, "--corpus", place, "--seconds", str(seconds)],
