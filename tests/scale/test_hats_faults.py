@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,10 @@ pytestmark = pytest.mark.slow
 
 N_STARS = 45
 PARTITION_ROWS = 6
+#: Workers import it too, by another name.
 SCRIPT = """
-import signal
+import resource, signal
+{first}
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from redflower.cli.app import main
 if __name__ == "__main__":
@@ -32,6 +35,8 @@ if __name__ == "__main__":
 """
 #: A client gives up a scheduler that is gone after this. [s]
 PATIENCE = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
+#: Before the run: no file may be larger than this, as with a quota. [byte]
+LIMIT = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))"
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +59,10 @@ def straight(prepared: Path) -> Table:
     return all_rows(out)
 
 
-def command(stars: Path, out: Path, *more: str) -> "subprocess.Popen[str]":
-    """Start `redflower infer`, in a process group of its own, as an installed script does: workers import it."""
+def command(stars: Path, out: Path, *more: str, first: str = "") -> "subprocess.Popen[str]":
+    """Start `redflower infer`, in a process group of its own, as an installed script does; do something in it first."""
     script = out.parent / "redflower-command.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT.format(first=first))
     return subprocess.Popen(
         [sys.executable, str(script), "infer", str(stars), str(out), "--model", "mock-sky", *more],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment(),
@@ -299,4 +304,48 @@ def test_a_damaged_partition_is_named_and_done_when_it_is_mended(
     assert len(all_rows(out)) < len(straight)
     damaged.write_bytes(whole)
     finish(command(stars, out, "--workers", "2", "--resume"))
+    check_same(out, straight)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of 1 MB, where this process may mount one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_one_message_and_a_larger_one_finishes(
+    prepared: Path, straight: Table, small_disk: Path
+) -> None:
+    out, filled = small_disk / "out", small_disk / "others"
+    process = command(prepared, out, "--workers", "2")
+    wait_for_parts(small_disk / "out.parts", 1, process)
+    with suppress(OSError), filled.open("wb", buffering=0) as file:  # until there is no space left
+        while file.write(b"\0" * 512):
+            pass
+    said = finish(process, codes=(2,))
+    assert "No space left on device" in said
+    assert "make room, then go on with --resume" in said
+    assert not out.exists()
+    filled.unlink()
+    finish(command(prepared, out, "--resume", "--workers", "2"))
+    check_same(out, straight)
+
+
+def test_a_limit_on_file_size_is_one_message_and_without_it_the_run_finishes(
+    prepared: Path, straight: Table, tmp_path: Path
+) -> None:
+    """What a quota does to a write, where no small file system can be mounted."""
+    out = tmp_path / "out"
+    said = finish(command(prepared, out, "--workers", "2", first=LIMIT), codes=(2,))
+    assert "cannot be kept" in said
+    assert not out.exists()
+    finish(command(prepared, out, "--workers", "2"))
     check_same(out, straight)
