@@ -22,7 +22,7 @@ from redflower.bands import BANDS, BP, N_BANDS, RP, G
 
 #: Direction, and E(B-V) of the field: maps say 0.042 to 0.059 mag (SFD 0.0485, HI4PI 0.045).
 L_DEG, B_DEG, FIELD_EBV_MAG = 52.2, -33.5, 0.045
-BP_RP_MAG, G_MAG, BP_ERROR_MAX_MAG = (1.15, 2.7), (14.0, 19.0), 0.05
+BP_RP_MAG, G_MAG, BP_ERROR_MAX_MAG = (1.15, 3.6), (14.0, 19.0), 0.08
 #: Photometry worse than this is left out. [mag]
 ERROR_MAX_MAG = 0.08
 #: Simulated stars, and how many of them around a star give its [Fe/H], on these scales of colour and magnitude.

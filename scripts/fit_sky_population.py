@@ -55,14 +55,18 @@ from redflower.simulate.tracks import overall_metallicity_dex
 LAW = law_of_name("zhang23-corrected")
 DATA = Path(__file__).resolve().parents[1] / "src" / "redflower" / "data"
 NODES = {
-    "dwarf": [0.0, 0.25, 0.45, 0.6, 0.75, 0.9, 1.05, 1.25, 1.5, 1.75, 2.0, 2.3, 2.7],
+    "dwarf": [0.0, 0.25, 0.45, 0.6, 0.75, 0.9, 1.05, 1.25, 1.5, 1.75, 2.0, 2.3, 2.7, 3.1],
     "giant": [0.75, 0.9, 1.05, 1.2, 1.4, 1.7, 2.1],
 }
 FEH_NODES = {"dwarf": [0.4, 0.6, 0.8, 1.0, 1.2, 1.4], "giant": [0.85, 1.05, 1.3, 1.6]}
 FEH2_NODES = {"dwarf": [0.5, 0.8, 1.1], "giant": [0.9, 1.3]}
+#: Those of the bands of 2MASS less y, which hardly change among the M dwarfs. The sample has a handful of stars redder than 2.4,
+#: and the field has no 2MASS: with nodes there J - G went astray by a tenth of a magnitude and more.
+TMASS_NODES = {"dwarf": [*(x for x in NODES["dwarf"] if x <= 2.0), 2.5], "giant": NODES["giant"]}
 RIDGE_NODES = [0.7, 0.85, 1.0, 1.15, 1.35, 1.6, 1.85, 2.1, 2.4]
 SCATTER_EDGES = [0.6, 0.8, 1.0, 1.25, 1.6]
 PS1_BANDS = slice(3, 8)
+Y, TMASS_BANDS = 7, (8, 9, 10)
 #: Pan-STARRS1's drift against Gaia is a broken line in the observed magnitude, nought at the second node, constant
 #: outside.
 DRIFT_NODES_MAG = (14.0, 15.0, 16.0, 20.0)
@@ -169,18 +173,17 @@ def load_field(path: Path, drift: np.ndarray) -> Stars:
     return stars.at(~out[late])
 
 
-def colour_design(kind: str, bp_rp: np.ndarray, feh: np.ndarray) -> np.ndarray:
+def colour_design(kind: str, nodes: list[float], bp_rp: np.ndarray, feh: np.ndarray) -> np.ndarray:
     """Columns of the fit of one class."""
     first, second = metal_terms(feh, bp_rp, fades=kind == "dwarf")
     # Beyond the last stars whose [Fe/H] is known the terms stay what they are there.
     within = np.minimum(bp_rp, FEH_NODES[kind][-1])
     metal, metal2 = cardinal(FEH_NODES[kind], within), cardinal(FEH2_NODES[kind], within)
-    return np.hstack([cardinal(NODES[kind], bp_rp), first[:, None] * metal, second[:, None] * metal2])
+    return np.hstack([cardinal(nodes, bp_rp), first[:, None] * metal, second[:, None] * metal2])
 
 
 def fit_class(kind: str, stars: Stars) -> tuple[dict, np.ndarray, np.ndarray]:
     """Relations of one class, every star's residual in every colour, and the slopes d(colour)/d(BP - RP)."""
-    design = colour_design(kind, stars.bp_rp, stars.feh)
     n, k = len(NODES[kind]), len(FEH_NODES[kind])
     entry: dict = {
         "bp_rp_mag": NODES[kind],
@@ -189,18 +192,26 @@ def fit_class(kind: str, stars: Stars) -> tuple[dict, np.ndarray, np.ndarray]:
         "colours": {},
     }
     residuals, slopes = np.full(stars.magnitude.shape, np.nan), np.zeros(stars.magnitude.shape)
+    every = colour_design(kind, NODES[kind], stars.bp_rp, stars.feh)
+    of_y = np.zeros(every.shape[1])
     for i, label in enumerate(LABELS):
         if i in (G, RP):
             continue
-        colour = stars.magnitude[:, i] - stars.magnitude[:, G]
+        # 2MASS is fitted against the relation of y, which the field's stars carry on to the reddest dwarfs.
+        nodes, known = (TMASS_NODES[kind], of_y) if i in TMASS_BANDS else (NODES[kind], np.zeros_like(of_y))
+        design = every if nodes is NODES[kind] else colour_design(kind, nodes, stars.bp_rp, stars.feh)
+        colour = stars.magnitude[:, i] - stars.magnitude[:, G] - every @ known
         use = np.isfinite(colour) & (stars.error[:, i] < 0.05)
         weight = 1 / (stars.error[use, i] ** 2 + FLOOR_MAG[i] ** 2 + 0.015**2)
         solution, residuals[use, i] = tukey_fit(design[use], colour[use], weight)
-        slopes[:, i] = cardinal(NODES[kind], stars.bp_rp, 1) @ solution[:n]
+        at_nodes = cardinal(nodes, np.array(NODES[kind])) @ solution[: len(nodes)]
+        whole = known + np.r_[at_nodes, solution[len(nodes) :]]
+        of_y = whole if i == Y else of_y
+        slopes[:, i] = cardinal(NODES[kind], stars.bp_rp, 1) @ whole[:n]
         entry["colours"][label] = {
-            "value_mag": solution[:n].round(5).tolist(),
-            "feh_mag": solution[n : n + k].round(5).tolist(),
-            "feh2_mag": solution[n + k :].round(5).tolist(),
+            "value_mag": whole[:n].round(5).tolist(),
+            "feh_mag": whole[n : n + k].round(5).tolist(),
+            "feh2_mag": whole[n + k :].round(5).tolist(),
             "n_stars": int(use.sum()),
             "residual_std_mag": round(robust_std(residuals[use, i]), 5),
         }
@@ -235,7 +246,7 @@ def fit_drift(
     magnitude against Gaia EDR3 (Xiao & Yuan 2022, AJ 163, 185).
     """
     keep = chosen & (stars.logg > 3.8) & (stars.bp_rp > 0.5) & (stars.bp_rp < 1.4)
-    design = colour_design("dwarf", np.nan_to_num(stars.bp_rp), stars.feh)
+    design = colour_design("dwarf", NODES["dwarf"], np.nan_to_num(stars.bp_rp), stars.feh)
     arms, found = drift_arms(observed), drift.copy()
     for i in range(N_BANDS)[PS1_BANDS]:
         term = first["colours"][LABELS[i]]

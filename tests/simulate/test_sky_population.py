@@ -8,10 +8,12 @@ import pytest
 from scipy.stats import ks_2samp
 
 import redflower
+from redflower.bands import BANDS
 from redflower.catalogue import default_distance_prior, packaged_distance_prior
 from redflower.errors import InputError
 from redflower.photometric_scales import make_scale
 from redflower.provenance import META_KEY, PHOTOMETRY_KEY
+from redflower.simulate.colours import sky_colour_relations
 from redflower.simulate.milky_way import SKY_COMPONENTS
 from redflower.simulate.population import SKY_SCALE
 from redflower.simulate.populations import FEH_LIMITS_DEX, MASS_MAX_MSUN, MASS_MIN_MSUN
@@ -26,6 +28,8 @@ from redflower.simulate.survey import ps1_drift_mag
 from redflower.simulate.tracks import load_tracks, overall_metallicity_dex
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+LABELS = [band.label for band in BANDS]
 
 
 @pytest.mark.parametrize("component", SKY_COMPONENTS, ids=lambda component: component.name)
@@ -166,3 +170,30 @@ def test_stripe_82_has_the_simulated_counts_and_loci(shared_data: Path) -> None:
         for label in ("r", "z", "y"):
             middle = [locus(side, ("g", "i"), "i", label, (low, high), (0.5, 0.9)) for side in (real, mock)]
             assert abs(middle[0][0] - middle[1][0]) < 0.010, (low, label)
+
+
+def test_colours_of_the_coolest_dwarfs_run_on_as_those_of_m_dwarfs_do() -> None:
+    """g - r of M dwarfs is a plateau, and r - i, i - z and y - J grow with falling temperature to the end."""
+    bp_rp = np.linspace(2.0, 3.4, 29)
+    colours = sky_colour_relations().colours(bp_rp, np.full(29, -0.05), np.zeros(29))
+
+    def colour(blue: str, red: str) -> np.ndarray:
+        return colours[:, LABELS.index(blue)] - colours[:, LABELS.index(red)]
+
+    assert ((colour("g", "r") > 1.1) & (colour("g", "r") < 1.35)).all()
+    for blue, red in (("r", "i"), ("i", "z"), ("z", "y"), ("y", "J")):
+        assert (np.diff(colour(blue, red)) > 0).all(), (blue, red)
+    assert np.ptp(colour("J", "Ks")) < 0.15
+
+
+def test_real_m_dwarfs_have_the_simulated_colours(shared_data: Path) -> None:
+    """Stars out of the fit, at fixed r - i, within 0.05 mag and three errors of a median; Orion's young ones within 0.1.
+
+    An error of 0.05 mag in one colour is one of about as much E(B-V), the size of what a star's posterior allows.
+    """
+    from benchmarks.real_stars.cool_dwarfs import cool_loci
+
+    rows = cool_loci(shared_data)
+    assert len(rows) > 35
+    allowed_mag = {row: 0.1 if row[0].startswith("Orion") else 0.05 + 3.0 * row[5] for row in rows}
+    assert not [row for row, most in allowed_mag.items() if abs(row[4]) > most]
