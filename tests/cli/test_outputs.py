@@ -85,6 +85,7 @@ MODEL = ("--model", "mock-sky")
         (("field", "raw.parquet", "out.fits"), "is no table of posteriors"),
         (("field", "post.parquet", "out.parquet"), "written as .fits"),
         (("field", "post.parquet", "out.fits", "--distances", "near"), "give distances in pc"),
+        (("field", "post.parquet", "out.fits", "--clouds", "0"), "must be a positive E(B-V)"),
         (("field", "post.parquet", "out.fits", "--zero-point-of", "survey"), "no column 'survey'"),
         (("plot", "figures"), "holds no results"),
     ],

@@ -57,6 +57,12 @@ def field(
             "may be given again"
         ),
     ] = None,
+    clouds: Annotated[
+        float | None,
+        typer.Option(
+            help="Find clouds that add more than so much E(B-V) [mag], e.g. 0.02, and write them beside the map (.clouds.ecsv)"
+        ),
+    ] = None,
     draws: Annotated[int, typer.Option(help="Samples kept of each chain", min=2)] = 150,
     chains: Annotated[int, typer.Option(help="Independent chains", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
@@ -67,10 +73,13 @@ def field(
     """Infer the dust of a region, E(B-V) [mag] out to distances with samples, from all its stars at once."""
     from redflower.api.field_maps import make_field_map
     from redflower.api.field_stars import MIN_STARS
+    from redflower.catalogue import write_table
+    from redflower.errors import InputError
     from redflower.field.agreement import R_HAT_MAX
     from redflower.field.prior import FieldPrior
     from redflower.field.sampler import FieldSettings
     from redflower.files import check_outputs
+    from redflower.products.field_clouds import field_clouds
     from redflower.products.field_compare import compare_and_write, maps_to_compare
     from redflower.products.field_file import write_field_map
     from redflower.products.field_map import OK
@@ -78,7 +87,12 @@ def field(
 
     check_map_output(out, posteriors, "a map of a field", overwrite=overwrite)
     page = out.with_suffix(".html")
-    check_outputs({"the page": page}, {"POSTERIORS": posteriors}, replaced=("the page",) if overwrite else ())
+    beside = {"the page": page}
+    if clouds is not None:
+        if not clouds > 0:
+            raise InputError(f"--clouds {clouds:g}: it must be a positive E(B-V) in mag.")
+        beside["the clouds"] = out.with_suffix(".clouds.ecsv")
+    check_outputs(beside, {"POSTERIORS": posteriors}, replaced=tuple(beside) if overwrite else ())
     maps = maps_to_compare(compare or [], out)
     distance_pc = None if distances is None else distances_of(distances)
     with told_when_stopped(lambda: STOPPED):
@@ -127,6 +141,10 @@ def field(
         say(
             f"zero point of the reddenings of {name}: {zero.mean():+.4f} +- {zero.std():.4f} mag, not in the map"
         )
+    if clouds is not None:
+        catalogue = field_clouds(found, threshold_mag=clouds)
+        write_table(catalogue, beside["the clouds"], overwrite=overwrite)
+        say(f"{len(catalogue)} clouds of more than {clouds:g} mag written to {beside['the clouds']}")
     for sentence in others:
         say(sentence)
     say(f"their picture is in {picture}, slices through distance are in {page}")

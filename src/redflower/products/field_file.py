@@ -20,19 +20,21 @@ _FORMAT: Final = "redflower-field-2"
 def write_field_map(field: FieldMap, path: Path) -> None:
     """Write a map of a field as FITS.
 
-    Extensions: ``REDDENING``, a HEALPix table with explicit indices and a row for each pixel: E(B-V) and its error at every
-    distance [mag], effective resolution [deg], N_STAR, SERVED, R_HAT and FLAGS; ``SAMPLES``, an image (distance, pixel, sample),
-    fastest axis first [mag]; ``ZERO_POINT``, the zero points of every sample [mag]; ``DISTANCE`` [pc]; ``MOC``, the pixels as a
-    multi-order coverage map of the IVOA. ``STATUS`` in the header of the first says whether the chains agree.
+    Extensions: ``REDDENING``, a HEALPix table with explicit indices and a row for each pixel: at every distance E(B-V), its error
+    and the part of that which goes with the zero points [mag], effective resolution [deg]; N_STAR, SERVED, R_HAT and FLAGS;
+    ``SAMPLES``, an image (distance, pixel, sample), fastest axis first [mag]; ``ZERO_POINT``, those of every sample [mag];
+    ``DISTANCE`` [pc]; ``MOC``, the pixels as a multi-order coverage map of the IVOA. ``STATUS`` in the header of the first says
+    whether the chains agree.
     """
     if path.suffix != ".fits":
         raise InputError(f"{path}: a map of a field is written as .fits.")
-    mean, std = field.ebv_mag, field.ebv_std_mag
+    mean, std, zero_std = field.ebv_mag, field.ebv_std_mag, field.ebv_zero_std_mag
     columns = [fits.Column("PIXEL", "K", array=field.pixel)]
     for k, distance in enumerate(field.distance_pc):
         columns += [
             fits.Column(f"EBV_{distance:.0f}PC", "E", unit="mag", array=mean[:, k]),
             fits.Column(f"EBV_STD_{distance:.0f}PC", "E", unit="mag", array=std[:, k]),
+            fits.Column(f"EBV_ZERO_STD_{distance:.0f}PC", "E", unit="mag", array=zero_std[:, k]),
             fits.Column(f"RESOLUTION_{distance:.0f}PC", "E", unit="deg", array=field.resolution_deg[:, k]),
         ]
     columns += [

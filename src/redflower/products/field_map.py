@@ -75,6 +75,20 @@ class FieldMap:
         return self.samples_mag.std(axis=0)
 
     @property
+    def ebv_zero_std_mag(self) -> Float[np.ndarray, "pixel distance"]:
+        """The part of the standard deviation that goes with the zero points, and so is common to the field. [mag]
+
+        By the straight line of the samples of E(B-V) over those of the zero points. The statistical part is what is left:
+        the root of `ebv_std_mag` squared less this squared.
+        """
+        zero = self.zero_point_mag - self.zero_point_mag.mean(axis=0)
+        ways, sizes, _ = np.linalg.svd(zero, full_matrices=False)
+        ways = ways[:, sizes > 1e-6 * max(float(sizes.max(initial=0.0)), 1e-12)]
+        n, shape = len(zero), self.samples_mag.shape[1:]
+        along = ways.T @ (self.samples_mag - self.ebv_mag).reshape(n, -1)
+        return np.sqrt((along**2).sum(axis=0) / n).reshape(shape)
+
+    @property
     def flags(self) -> Int[np.ndarray, " pixel"]:
         """Bits of what to mind in each pixel: `FLAG_NO_STAR`, `FLAG_HALF_SERVED`, `FLAG_CHAINS_APART`."""
         return (
