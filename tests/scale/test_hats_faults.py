@@ -38,6 +38,12 @@ PATIENCE = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
 #: Before the run: no file may be larger than this, as with a quota. [byte]
 LIMIT = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))"
 
+#: In workers: they may hold no more than they need to start, and not what inference takes. [byte]
+LITTLE_MEMORY = """
+if __name__ != "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000, resource.RLIM_INFINITY))
+"""
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
@@ -348,4 +354,21 @@ def test_a_limit_on_file_size_is_one_message_and_without_it_the_run_finishes(
     assert "cannot be kept" in said
     assert not out.exists()
     finish(command(prepared, out, "--workers", "2"))
+    check_same(out, straight)
+
+
+def test_workers_without_memory_are_one_message_or_named_and_with_it_all_is_mended(
+    prepared: Path, straight: Table, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    process = command(prepared, out, "--workers", "2", first=LITTLE_MEMORY)
+    said = " ".join(process.communicate()[1].split())  # with the last words of workers, which are theirs
+    assert process.returncode in (1, 2), said
+    assert ("error: " if process.returncode == 2 else "failed: partition") in said
+    assert out.exists() is (process.returncode == 1)
+    assert (
+        "Traceback" not in said[said.rindex("error: " if process.returncode == 2 else "failed: partition") :]
+    )
+    kept = out.with_name("out.parts").exists()
+    finish(command(prepared, out, "--workers", "2", *(["--resume"] if kept else [])))
     check_same(out, straight)

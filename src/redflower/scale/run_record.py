@@ -225,11 +225,13 @@ def _facts(content: dict[str, Any]) -> tuple[list[str], int]:
     n_stars, seconds = int(content["n_stars"]), float(content["seconds"])
     n_failed = sum(len(one["source_id"]) or 1 for one in content["failures"])
     request, out = content["request"], content["out"]
+    by = "prepared" if request["model"] == "none" else f"by model {_plain(request['model'])}"
+    engines = ", ".join(f"{_plain(word)} {int(n):,}" for word, n in content["engines"].items())
     facts = [
-        f"{n_stars:,} stars by model {_plain(request['model'])} in {seconds:,.0f} s, {int(content['n_workers'])} processes, "
+        f"{n_stars:,} stars {by} in {seconds:,.0f} s, {int(content['n_workers'])} processes, "
         f"redflower {_plain(content['redflower'])}, ended {_plain(content['ended'])}",
         "status: " + ", ".join(f"{_plain(word)} {int(n):,}" for word, n in content["statuses"].items()),
-        "settled by: " + ", ".join(f"{_plain(word)} {int(n):,}" for word, n in content["engines"].items()),
+        *([f"settled by: {engines}"] if engines else []),
         f"input {_plain(request['input'])}, SHA-256 {_plain(request['sha256'])}",
         f"output SHA-256 {_plain(out['sha256'])}",
     ]
