@@ -182,7 +182,8 @@ def infer(
         say(
             f"try the stars that failed again: the same command with --resume; their parts are kept in {out}.parts"
         )
-    if any(report.statuses.get(word) for word in NOTHING_INFERRED):
+    # A partition that could not be read has no status: its stars are in no row.
+    if report.failures or any(report.statuses.get(word) for word in NOTHING_INFERRED):
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
