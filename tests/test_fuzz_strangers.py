@@ -144,7 +144,16 @@ def test_a_survey_names_no_passband_outside_its_folder(tmp_path: Path, line: str
 REQUEST = {"input": "a", "sha256": "b", "model": "c"}
 MANIFEST = {"format": "redflower-parts-1", "redflower": "0", "request": REQUEST, "state": "running"}
 PART = dataclasses.asdict(
-    PartRecord(0, 2, 3, "0" * 64, {"ok": 2}, {"fast": 2}, (Failure(0, (1,), "it broke"),), {"fit": {"n": 1}})
+    PartRecord(
+        number=0,
+        n_rows=2,
+        n_bytes=3,
+        sha256="0" * 64,
+        statuses={"ok": 2},
+        engines={"fast": 2},
+        failures=(Failure(0, (1,), "it broke"),),
+        told={"fit": {"n": 1}},
+    )  # fmt: skip
 )
 
 
@@ -319,8 +328,12 @@ def test_maps_and_tables_of_very_many_columns_are_refused_before_they_are_made(
 ) -> None:
     one = np.array([[0.03]])
     write_sky_map(
-        SkyMap(4, np.array([7]), np.array([300.0]), one, 0.1 * one, np.array([40])), tmp_path / "sky.fits"
-    )
+        SkyMap(
+            nside=4, pixel=np.array([7]), distance_pc=np.array([300.0]), ebv_mag=one, ebv_std_mag=0.1 * one,
+            n_stars=np.array([40]),
+        ),
+        tmp_path / "sky.fits",
+    )  # fmt: skip
     redflower.write_table(Table({"source_id": [1, 2]}), tmp_path / "table.fits")
     for name, read in (
         ("sky", redflower.read_sky_map), ("sky", read_dust_map), ("sky", redflower.read_field_map),

@@ -49,6 +49,7 @@ def test_limits_and_selection_are_asked_at_no_reddening_below_none(ebv_mag: floa
 
 @pytest.mark.equation("D12")
 @pytest.mark.equation("EF4")
+@pytest.mark.slow
 def test_stars_without_dust_at_the_faint_limit_are_not_pushed_to_redder_values() -> None:
     """The same posterior as without a limit, by quadrature and by weights of the exact density; it was 0.018 mag higher."""
     stars, _, _ = draw_model_stars(MODEL, 128, 2, n_observed=8, ebv_limits_mag=(0.0, 0.0))

@@ -44,6 +44,7 @@ def drawn(n: int, seed: int, share: float) -> Star:
 
 
 @pytest.mark.equation("E27")
+@pytest.mark.slow
 def test_the_share_is_learnt_and_the_population_is_the_clean_one() -> None:
     spoilt = drawn(4000, 1, SHARE)
     results = [

@@ -1,5 +1,7 @@
 """Going on from an emulator: the networks of the one given, unless it is of another size."""
 
+import pytest
+
 import redflower
 from redflower.train import EmulatorConfig, distil
 
@@ -12,6 +14,7 @@ def held_out_loss(config: EmulatorConfig, **keywords) -> float:
     return steps[-1].density_loss
 
 
+@pytest.mark.slow
 def test_distilling_goes_on_from_an_emulator_of_its_size() -> None:
     model = redflower.load_model("mock-sky")
     own = model.config["emulator"]

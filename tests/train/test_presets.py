@@ -157,6 +157,7 @@ def test_too_little_time_is_refused_with_how_much_would_do() -> None:
     assert plan(enough).left_s > 0.0
 
 
+@pytest.mark.slow
 def test_a_shortened_run_is_done_to_its_end_and_goes_on_by_its_plan(tmp_path: Path) -> None:
     """Two stages shortened to a half: all of it is run, recorded, and a resumed run needs no plan of its own."""
     stage = CONFIG.stages[0].model_copy(update={"final_rate_fraction": 0.1})
@@ -199,6 +200,7 @@ def test_a_part_of_an_epoch_keeps_the_shape_of_a_step() -> None:
     assert len(np.unique(np.concatenate(rows))) > 2.5 * 640  # other stars in every epoch
 
 
+@pytest.mark.slow
 def test_training_ends_within_its_minutes_with_a_usable_model(monkeypatch) -> None:
     """A configuration that would take hours, in the twelve seconds that are left once it is compiled and timed.
 
@@ -247,6 +249,7 @@ def test_training_ends_within_its_minutes_with_a_usable_model(monkeypatch) -> No
     assert np.isfinite(result.validation_log_evidence)
 
 
+@pytest.mark.slow
 def test_the_default_beats_the_paper_s_recipe_in_the_same_time() -> None:
     """A quarter of the first stage of `quick`, and the paper's stage for as long as that took with its compiling."""
     stars = sample(3_000)

@@ -61,6 +61,7 @@ def test_correction_recovers_mean_and_width(shift: float, stretch: float) -> Non
     assert float(fitted.scatter) < 0.16
 
 
+@pytest.mark.slow
 def test_noise_alone_moves_little() -> None:
     """32 nodes of four draws with a scatter of 0.6 nat: 0.3/sqrt(32) = 0.053 of a deviation."""
     rng = np.random.default_rng(1)

@@ -164,6 +164,7 @@ def by_quadrature_without_g(star: Star) -> dict[str, float]:
 
 @pytest.mark.equation("E16")
 @pytest.mark.equation("E16b")
+@pytest.mark.slow
 def test_a_star_without_g_agrees_with_quadrature_over_g() -> None:
     """BP, RP and g alone: the latent G is integrated, by chains and by a sum; the fast engine hands such a star on."""
     star = make_star(0.15, 1.0, 0.05, bands=(BP, RP, 3))
@@ -211,6 +212,7 @@ def test_order_and_padding_do_not_matter() -> None:
     assert set(one["status"]) <= {s.value for s in Status}
 
 
+@pytest.mark.slow
 def test_chains_that_fail_are_tried_once_more_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short chains, of which some fail. A second try with one pilot is the first again: what no second try would give."""
     sky = redflower.simulate(24, seed=3, preset="one-cloud", g_faint_mag=19.0)
