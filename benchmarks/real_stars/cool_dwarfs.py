@@ -15,6 +15,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from benchmarks.real_stars.sky_population import error_of_median
 from benchmarks.results import recording, say, table
 
 from redflower.bands import BANDS
@@ -80,11 +81,10 @@ def cool_loci(data: Path) -> list[tuple[str, str, str, int, float, float]]:
             for low, high in zip(R_I_EDGES_MAG[:-1], R_I_EDGES_MAG[1:], strict=True):
                 values = residual[good & (r_i >= low) & (r_i < high)]
                 if len(values) >= LEAST_STARS:
-                    spread = 1.4826 * np.median(np.abs(values - np.median(values)))
                     rows.append(
                         (
                             sample, f"{blue} - {red}", f"{low:g} to {high:g}", len(values), float(np.median(values)),
-                            float(1.25 * spread / np.sqrt(len(values))),
+                            error_of_median(values),
                         )
                     )  # fmt: skip
     return rows

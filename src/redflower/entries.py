@@ -72,14 +72,17 @@ def in_a_line(value: Any) -> str:
 def why_of(problem: BaseException) -> str:
     """Return the first line of what an error says, as a message may show it: parts of it may be a stranger's file."""
     lines = [line for line in str(problem).strip().splitlines() if line.strip()]
-    text = (lines[0] if lines else type(problem).__name__)[:TEXT_MAX].rstrip(". ")
-    return "".join(one if one.isprintable() else "?" for one in text)
+    return plain((lines[0] if lines else type(problem).__name__)[:TEXT_MAX].rstrip(". "))
 
 
 def shown(names: Sequence[str]) -> str:
     """Return names of a stranger's as a message may show them."""
-    text = ", ".join(names)[:TEXT_MAX]
-    return "".join(one if one.isprintable() else "?" for one in text)
+    return plain(", ".join(names))
+
+
+def plain(text: str, most: int = TEXT_MAX) -> str:
+    """Return a stranger's text as a terminal may show it: no control characters, and not without end."""
+    return "".join(one if one.isprintable() else "?" for one in text[:most])
 
 
 def number_of(value: Any, what: str, low: float, high: float) -> float:

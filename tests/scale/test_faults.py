@@ -162,20 +162,6 @@ def test_two_runs_at_once_are_refused_and_the_first_goes_on(
 LIMIT = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))"
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """A file system of 1 MB, where this process may mount one."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_full_disk_is_one_message_and_a_larger_one_finishes(
     prepared: Path, straight: Table, small_disk: Path, workers: int

@@ -313,20 +313,6 @@ def test_a_damaged_partition_is_named_and_done_when_it_is_mended(
     check_same(out, straight)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """A file system of 1 MB, where this process may mount one."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_is_one_message_and_a_larger_one_finishes(
     prepared: Path, straight: Table, small_disk: Path
 ) -> None:

@@ -131,18 +131,16 @@ class KeptPieces:
         """Return the pieces of a block; none, with a word, of one that is damaged."""
         found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
         try:
-            with zipfile.ZipFile(
-                path
-            ) as packed:  # a block is not packed tighter, so that it is no larger in memory than on disk
+            # A block is not packed tighter, so that it is no larger in memory than on disk.
+            with zipfile.ZipFile(path) as packed:
                 if any(one.compress_type != zipfile.ZIP_STORED for one in packed.infolist()):
                     raise ValueError(path)
             with np.load(path, allow_pickle=False) as arrays:
                 for said in arrays.files:
                     name, key, column = json.loads(said)
                     found.setdefault((str(name), str(key)), {})[str(column)] = arrays[said]
-        except (
-            Exception
-        ):  # whatever zipfile and numpy raise of a damaged file, or of sizes that do not fit in memory
+        # Whatever zipfile and numpy raise of a damaged file, or of sizes that do not fit in memory.
+        except Exception:
             say(f"{path} is damaged; what it held is done again.")
             path.unlink(missing_ok=True)
             return {}

@@ -81,7 +81,7 @@ def band_passband(
     Parameters
     ----------
     band : whose passband.
-    tables : files by name of band, as of `redflower.surveys.Survey.passband_tables`; other bands have pyphot's.
+    tables : files by name of band, as of `redflower.survey.Survey.passband_tables`; other bands have pyphot's.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from typing import Final
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from redflower.entries import plain
 from redflower.errors import ModelError
 from redflower.files import written_whole
 from redflower.flow.model import FORMAT, FORMAT_VERSION, Model, model_from_parts, model_to_parts
@@ -108,14 +109,9 @@ def load_model(name_or_path: str | Path) -> Model:
         return model
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelError(
-            f"load_model({str(path)!r}): the file is damaged: {type(error).__name__}: {_plain(error)}. "
+            f"load_model({str(path)!r}): the file is damaged: {type(error).__name__}: {plain(str(error), _SHOWN_MAX)}. "
             "Fetch it again, or train a new one with `redflower train`."
         ) from error
-
-
-def _plain(error: Exception) -> str:
-    """Return what an error says, as a terminal may show it: parts of it are the file's, which may be a stranger's."""
-    return "".join(one if one.isprintable() else "?" for one in str(error)[:_SHOWN_MAX])
 
 
 def shipped_models() -> dict[str, Path]:

@@ -71,9 +71,10 @@ def field_clouds(
             f"clouds of a map need a positive threshold and at least 1 pixel; got {threshold_mag} mag and {min_pixels}."
         )
     nodes, out_to = _from_the_sun(field)
+    beside = _neighbours(field.nside, field.pixel)
     rows = [
-        _row(field, nodes, out_to, threshold_mag, *cloud)
-        for cloud in _members(field.nside, field.pixel, nodes, out_to, threshold_mag)
+        _row(field, beside, nodes, out_to, threshold_mag, *cloud)
+        for cloud in _members(beside, nodes, out_to, threshold_mag)
         if len(cloud[0]) >= min_pixels
     ]
     rows.sort(key=lambda row: -row["ebv_mag"] * row["area"])
@@ -125,8 +126,7 @@ def _stretches(nodes_pc: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _members(
-    nside: int,
-    pixel: Int[np.ndarray, " pixel"],
+    beside: Int[np.ndarray, "way pixel"],
     nodes_pc: Float[np.ndarray, " node"],
     out_to: Float[np.ndarray, "draw pixel node"],
     threshold_mag: float,
@@ -135,7 +135,6 @@ def _members(
     stretches = _stretches(nodes_pc)
     more = np.stack([out_to[:, :, b] - out_to[:, :, a] > threshold_mag for a, b in stretches])
     holds = more.mean(axis=1) > _SURE
-    beside = _neighbours(nside, pixel)
     number = np.cumsum(holds.ravel()).reshape(holds.shape) - 1
     pairs = [_both(holds[:-1], holds[1:], number[:-1], number[1:])]
     for rows in beside:
@@ -170,6 +169,7 @@ def _neighbours(nside: int, pixel: Int[np.ndarray, " pixel"]) -> Int[np.ndarray,
 
 def _row(
     field: FieldMap,
+    beside: np.ndarray,
     nodes_pc: np.ndarray,
     out_to: np.ndarray,
     threshold_mag: float,
@@ -192,7 +192,7 @@ def _row(
         "n_pixel": len(rows),
         "n_star": int(field.n_star[rows].sum()),
         "distance_step_pc": float(np.diff(nodes_pc)[np.searchsorted(nodes_pc, np.mean(half)) - 1]),
-        "at_border": bool((_neighbours(field.nside, field.pixel)[:, rows] == -1).any()),
+        "at_border": bool((beside[:, rows] == -1).any()),
         "probability": probability,
         "odds": probability / (1.0 - probability),
     }

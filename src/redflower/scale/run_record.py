@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from redflower.api.kept import FORMAT as PIECES_FORMAT
 from redflower.api.kept import REQUESTS as PIECES
+from redflower.entries import plain
 from redflower.errors import InputError
 from redflower.files import file_sha256, folder_bytes, folder_sha256, is_there, read_json, written_whole
 from redflower.provenance import VERSION
@@ -284,8 +285,7 @@ def _unfinished(name: str, folder: Path) -> RunState:
 
 
 def _plain(text: Any) -> str:
-    """Return a stranger's text as a terminal may show it: no control characters, and not without end."""
-    return "".join(one if one.isprintable() else "?" for one in str(text)[:_SHOWN_MAX])
+    return plain(str(text), _SHOWN_MAX)
 
 
 def _content(path: Path, form: str = FORMAT) -> dict[str, Any] | None:

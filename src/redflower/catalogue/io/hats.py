@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from redflower.entries import plain, why_of
 from redflower.errors import InputError
 
 #: A folder that holds one of these files is a HATS catalogue, or a collection of one and its margins.
@@ -162,13 +163,11 @@ def _leads_out(name: str) -> bool:
 
 
 def _outside(what: str, name: str, called: str, source: Any) -> InputError:
-    shown = "".join(one if one.isprintable() else "?" for one in name[:_SHOWN_MAX])
     return InputError(
-        f"{called} {source}: {what} names {shown}, which is outside its folder. A catalogue is read from its own folder alone: "
-        "name the one that is meant."
+        f"{called} {source}: {what} names {plain(name, _SHOWN_MAX)}, which is outside its folder. A catalogue is "
+        "read from its own folder alone: name the one that is meant."
     )
 
 
 def _cannot_open(problem: Exception, called: str, source: Any) -> InputError:
-    lines = str(problem).splitlines() or [type(problem).__name__]
-    return InputError(f"{called} {source} cannot be opened: {lines[0][:300]}.")
+    return InputError(f"{called} {source} cannot be opened: {why_of(problem)}.")

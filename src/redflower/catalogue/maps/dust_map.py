@@ -21,6 +21,7 @@ from redflower.catalogue.maps.map_column import (
     value_column,
 )
 from redflower.catalogue.maps.map_scales import describe_scale, scale_of_file
+from redflower.entries import why_of
 from redflower.errors import InputError
 from redflower.files import file_checksum, file_sha256, verify_file
 
@@ -132,8 +133,7 @@ def read_dust_map(path: "str | Path", *, scale: float = 1.0, checksum: str | Non
         raise
     except Exception as problem:
         raise InputError(
-            f"dust map {path} cannot be read as FITS: {(str(problem).splitlines() or [type(problem).__name__])[0]}. "
-            "Fetch it again."
+            f"dust map {path} cannot be read as FITS: {why_of(problem)}. Fetch it again."
         ) from problem
     try:
         order = _order(path, header)
