@@ -3,7 +3,8 @@
 Usage: python -m benchmarks.speed.many_stars [--stars 100000 300000 1000000] [--one-worker 100000]
        [--machine "..." --vcpus 16 --price-per-hour 0.714 --price-date 2025-01]
 
-Runs of `redflower infer` on the mock sky behind two clouds, with one process for every core, and one run with a single process.
+Runs of `redflower infer` on the mock sky behind two clouds: with one process for every core and, of fewer stars, with a single
+process and with twice as many as cores.
 Times are processor seconds of all processes, and of the wall's clock; the most memory is that of all processes together, looked
 at every half second. Machine and price are what the command line says, and are not looked up.
 """
@@ -41,7 +42,7 @@ def write_stars(path: Path, n: int) -> None:
     many = repeated_stars(n)
     # Another star in the same pixel: the lowest 35 bits of an identifier of Gaia's count the stars of a pixel.
     many["source_id"] = (np.asarray(many["source_id"]) >> 35 << 35) + np.arange(n)
-    redflower.write_table(many, path)
+    redflower.write_table(many, path, overwrite=True)
 
 
 def held_bytes(process_id: int) -> int:
@@ -79,7 +80,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stars", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument(
-        "--one-worker", type=int, default=100_000, help="stars of the run with a single process; 0 for none"
+        "--one-worker",
+        type=int,
+        default=100_000,
+        help="stars of the runs with a single process, and with two for every core; 0 for none",
     )
     parser.add_argument("--machine", default="AWS c7i.4xlarge in us-east-1, on demand")
     parser.add_argument("--vcpus", type=int, default=16)
@@ -110,9 +114,8 @@ def run(folder: Path, arguments: argparse.Namespace) -> None:
         }
     )  # fmt: skip
     found: dict[tuple[int, int], Timed] = {}
-    for n, workers in [(arguments.one_worker, 1)] * bool(arguments.one_worker) + [
-        (n, n_cores) for n in arguments.stars
-    ]:
+    few = [(arguments.one_worker, n) for n in (1, 2 * n_cores)] if arguments.one_worker else []
+    for n, workers in few + [(n, n_cores) for n in arguments.stars]:
         write_stars(stars, n)
         one = found[n, workers] = timed(stars, workers)
         assert one.rows == n
