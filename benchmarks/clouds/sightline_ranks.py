@@ -101,15 +101,18 @@ def one(k: int) -> dict:
 
 
 def profile_ranks(fit: SightlineFit, truth: np.ndarray, rng: np.random.Generator) -> list[float]:
-    """Rank the true profile among the draws of it; where many draws are the truth exactly, at random among them."""
-    rank = np.zeros(len(truth))
+    """Rank the true profile among the draws of it; where many draws are the truth exactly, at random among them.
+
+    One random number places the truth among its equals of all numbers of clouds together. One for each number of clouds would
+    average, and the ranks crowd in the middle.
+    """
+    below, same = np.zeros(len(truth)), np.zeros(len(truth))
     for model in fit.models:
         values = model.draws.profile_mag(5.0 * np.log10(NODES_PC / 10.0))
-        same = np.abs(values - truth) < 1e-9
-        rank += model.probability * (
-            ((values < truth) & ~same).mean(axis=0) + rng.random(len(truth)) * same.mean(axis=0)
-        )
-    return rank.tolist()
+        equal = np.abs(values - truth) < 1e-9
+        below += model.probability * ((values < truth) & ~equal).mean(axis=0)
+        same += model.probability * equal.mean(axis=0)
+    return (below + rng.random(len(truth)) * same).tolist()
 
 
 def summary(records: list[dict]) -> None:
