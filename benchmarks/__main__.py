@@ -68,7 +68,6 @@ RUNS = (
     Run("simulated-stars", "benchmarks.validation.simulated_stars", 3, "measured/calibration.md"),
     Run("precision", "benchmarks.engine.precision", 1, "measured/inference.md"),
     Run("faint-limit", "benchmarks.engine.faint_limit", 2, "measured/calibration.md"),
-    Run("sightlines-prior", f"{_SIGHTLINES} prior --count 300 --seed 13", 40, "measured/sightlines.md"),
     Run("sightlines-ranks", "benchmarks.clouds.sightline_ranks", 20, "measured/sightlines.md"),
     Run("sightlines-smallest", "benchmarks.clouds.smallest_cloud", 4, "measured/sightlines.md"),
     Run("sightlines-second", f"{_SIGHTLINES} second --count 120 --seed 14", 15, "measured/sightlines.md"),
