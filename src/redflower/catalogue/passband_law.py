@@ -73,6 +73,13 @@ def extinction_curve(name: str, r_v: float) -> tuple[Curve, tuple[float, float]]
     return lambda wavelength_um: curve(wavelength_um) / at_1um, ends
 
 
+def pyphot_name(band: Band) -> str | None:
+    """Return what pyphot calls the passband of a band; None where it has none."""
+    if band.passband.startswith(_UVIS):
+        return f"HST_WFC3_{band.passband.removeprefix(_UVIS)}"
+    return _PYPHOT.get(band.passband)
+
+
 def band_passband(
     band: Band, tables: Mapping[str, str] | None = None
 ) -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
@@ -90,9 +97,7 @@ def band_passband(
     """
     if band.name in (tables or {}):
         return read_curve((tables or {})[band.name], f"passband of {band.name}")
-    name = _PYPHOT.get(band.passband)
-    if band.passband.startswith(_UVIS):
-        name = f"HST_WFC3_{band.passband.removeprefix(_UVIS)}"
+    name = pyphot_name(band)
     if name is None:
         raise InputError(
             f"no passband of {band.name} ({band.passband}) is at hand. Give one in its survey's file: passband_table = "

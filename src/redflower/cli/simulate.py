@@ -26,7 +26,7 @@ def parse_clouds(text: str) -> list[tuple[float, float]]:
 def simulate(
     out: Annotated[Path, typer.Argument(help="Table to write: .parquet .fits .ecsv .vot .csv")],
     preset: Annotated[
-        str, typer.Option(help="high-latitude (dust-free sky), two-cloud, one-cloud, or cone")
+        str, typer.Option(help="high-latitude or southern (dust-free skies), two-cloud, one-cloud, or cone")
     ] = "two-cloud",
     population: Annotated[
         str,
@@ -45,7 +45,8 @@ def simulate(
     survey: Annotated[
         list[str] | None,
         typer.Option(
-            "--survey", help="Further survey to simulate, beside Gaia, Pan-STARRS1 and 2MASS: allwise"
+            "--survey",
+            help="Further survey to simulate, beside Gaia, Pan-STARRS1 and 2MASS: allwise, sdss, skymapper, xp (BP/RP spectra)",
         ),
     ] = None,
     g_bright: Annotated[float, typer.Option(help="Bright limit in G [mag]")] = 13.5,

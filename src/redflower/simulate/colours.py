@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
 from redflower.bands import N_BANDS, STANDARD, BandSet
-from redflower.errors import InputError
+from redflower.simulate.further_colours import with_further
 
 FEH_RANGE_DEX = (-2.0, 0.4)
 SKY_FEH_RANGE_DEX = (-2.5, 0.5)
@@ -184,37 +184,6 @@ def colour_relations(content: dict[str, Any], bands: BandSet = STANDARD) -> Colo
     )
 
 
-def _with_further(content: dict[str, Any], name: str, bands: BandSet) -> dict[str, Any]:
-    """Return coefficients with those of further bands, which a file of their own has.
-
-    Raises
-    ------
-    InputError
-        If there are none of one of the bands.
-    """
-    if len(bands) == N_BANDS:
-        return content
-    text = (resources.files("redflower") / "data" / "further_colours.json").read_text(encoding="utf-8")
-    further = json.loads(text)[name]
-    lacking = [band.label for band in bands.bands[N_BANDS:] if band.label not in further["bands"]]
-    if lacking:
-        raise InputError(
-            f"simulate: the colours of {', '.join(lacking)} are not known, in which no real stars were at hand; {name} has those "
-            f"of {', '.join(further['bands'])}."
-        )
-    classes = {
-        kind: {**entry, "colours": {**entry["colours"], **further["classes"][kind]["colours"]}}
-        for kind, entry in content["classes"].items()
-    }
-    factors = []
-    for own, rows in zip(content["scatter"]["factor_mag"], further["scatter"]["factor_mag"], strict=True):
-        square = np.zeros((len(bands), len(bands)))
-        square[:N_BANDS, :N_BANDS] = own
-        square[N_BANDS:] = rows
-        factors.append(square)
-    return {**content, "classes": classes, "scatter": {**content["scatter"], "factor_mag": factors}}
-
-
 @cache
 def sky_coefficients() -> dict[str, Any]:
     """Read everything that ``scripts/fit_sky_population.py`` fitted, once."""
@@ -225,10 +194,10 @@ def sky_coefficients() -> dict[str, Any]:
 @cache
 def sky_colour_relations(bands: BandSet = STANDARD) -> ColourRelations:
     """Return the relations of the population ``sky``."""
-    return colour_relations(_with_further(sky_coefficients(), "sky", bands), bands)
+    return colour_relations(with_further(sky_coefficients(), "sky", bands), bands)
 
 
 @cache
 def load_colour_relations(bands: BandSet = STANDARD) -> ColourRelations:
     """Load the packaged relations of the population ``mock``."""
-    return colour_relations(_with_further(mock_coefficients(), "mock", bands), bands)
+    return colour_relations(with_further(mock_coefficients(), "mock", bands), bands)

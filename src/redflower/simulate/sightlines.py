@@ -37,15 +37,22 @@ class Cone:
 
 
 class HighLatitudeSky:
-    """The sky at |b| > 20 deg that Pan-STARRS1 sees, each sightline as often as it has stars in the catalogue.
+    """The sky at |b| > 20 deg within some declinations, each sightline as often as it has stars in the catalogue.
 
     Parameters
     ----------
     components : of the Galaxy.
     window : share of each component's stars inside the magnitude limits, at every node of the distance modulus.
+    declination_deg : its ends. Defaults to what Pan-STARRS1 sees. [deg]
     """
 
-    def __init__(self, components: tuple[Component, ...], window: np.ndarray) -> None:
+    def __init__(
+        self,
+        components: tuple[Component, ...],
+        window: np.ndarray,
+        declination_deg: tuple[float, float] = (PS1_DECLINATION_MIN_DEG, 90.0),
+    ) -> None:
+        self._declination_deg = declination_deg
         # R and Z do not change under b -> -b and l -> -l, so one octant's worth of a smooth function is enough.
         b_deg, l_deg = np.linspace(LATITUDE_MIN_DEG, 90.0, 36), np.linspace(0.0, 180.0, 46)
         grid_b, grid_l = np.meshgrid(b_deg, l_deg, indexing="ij")
@@ -67,7 +74,7 @@ class HighLatitudeSky:
             keep = rng.random(size) * self._peak < self._stars(at)
             l_deg, b_deg = l_deg[keep], b_deg[keep]
             dec = SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic").icrs.dec.deg
-            seen = dec > PS1_DECLINATION_MIN_DEG
+            seen = (dec > self._declination_deg[0]) & (dec < self._declination_deg[1])
             found.append(np.stack([l_deg[seen], b_deg[seen]])[:, :missing])
             missing -= found[-1].shape[1]
         l_deg, b_deg = np.concatenate(found, axis=1)

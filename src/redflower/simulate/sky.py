@@ -22,6 +22,7 @@ from redflower.seeds import check_seed
 from redflower.simulate import survey
 from redflower.simulate.colours import band_normals
 from redflower.simulate.dust_field import DustField
+from redflower.simulate.further_survey import SKYMAPPER_DECLINATION_MAX_DEG, correlated
 from redflower.simulate.galaxy import galactic_position
 from redflower.simulate.population import Population, find_population
 from redflower.simulate.populations import Library
@@ -39,15 +40,17 @@ _G_COEFFICIENT_MAX: Final = 3.6
 
 @dataclass(frozen=True)
 class Preset:
-    """A place on the sky, None for the whole high-latitude sky, and the clouds that lie there by default."""
+    """A place on the sky, None for the high-latitude sky within some declinations, and the clouds that lie there by default."""
 
     cone: Cone | None
     clouds: tuple[tuple[float, float], ...]
+    declination_deg: tuple[float, float] = (survey.PS1_DECLINATION_MIN_DEG, 90.0)
 
 
 #: The two calibration regions of O'Callaghan et al. (2025, section 5), with clouds of about the size seen there.
 PRESETS: Final[dict[str, Preset]] = {
     "high-latitude": Preset(None, ()),
+    "southern": Preset(None, (), (-90.0, SKYMAPPER_DECLINATION_MAX_DEG)),
     "two-cloud": Preset(Cone(104.08, 22.31, 0.16), ((370.0, 0.12), (1500.0, 0.08))),
     "one-cloud": Preset(Cone(103.90, 21.97, 0.16), ((370.0, 0.12),)),
     "cone": Preset(None, ()),
@@ -81,8 +84,8 @@ def simulate_stars(
     ----------
     n_stars : number of stars in the catalogue, >= 1.
     seed : of the random numbers; the same seed gives the same catalogue.
-    preset : ``high-latitude`` (the sky at |b| > 20 deg north of declination -30 deg, no dust), ``two-cloud``,
-        ``one-cloud``, or ``cone``, which needs ``l_deg`` and ``b_deg``.
+    preset : ``high-latitude`` (the sky at |b| > 20 deg north of declination -30 deg, no dust), ``southern`` (the same south of
+        +2 deg, which SkyMapper sees), ``two-cloud``, ``one-cloud``, or ``cone``, which needs ``l_deg`` and ``b_deg``.
     population : ``mock`` (the default), on which the shipped model ``mock-sky`` was trained, or ``sky``, whose
         metallicities, ages and colours are those of published surveys and whose photometry is on the archive's
         scales.
@@ -94,7 +97,8 @@ def simulate_stars(
     g_bright_mag, g_faint_mag : limits in observed G. [mag]
     include_truth : whether to add ``true_x_<band>`` (M_G and colours relative to G, intrinsic), ``true_feh`` and
         ``true_component``.
-    surveys : further surveys, such as ``("allwise",)``. What the others see does not change with them.
+    surveys : further surveys: ``allwise``, ``sdss``, ``skymapper``, or ``xp``, the bands of BP/RP spectra with their covariance.
+        What the others see does not change with them.
 
     Returns
     -------
@@ -156,7 +160,11 @@ def simulate_stars(
         if n_chunks % _CHUNKS_PER_LIBRARY == 0:
             libraries = [stars_of.draw_library(part, _LIBRARY_SIZE, rng) for part in stars_of.components]
             window = _window(libraries, padded)
-            sky = place if place is not None else HighLatitudeSky(stars_of.components, window)
+            sky = (
+                place
+                if place is not None
+                else HighLatitudeSky(stars_of.components, window, PRESETS[preset].declination_deg)
+            )
         l_all, b_all = sky.draw(chunk, rng)
         lot = _observe(l_all, b_all, stars_of, libraries, window, padded, limits, reddening, rng, bands)
         stars = lot.room(n_stars) if stars is None else stars
@@ -191,10 +199,10 @@ def _place(preset: str, l_deg: float | None, b_deg: float | None, radius_deg: fl
     if preset not in PRESETS:
         raise InputError(f"simulate_stars(preset) needs one of {', '.join(PRESETS)}; got {preset!r}.")
     given = (l_deg, b_deg, radius_deg)
-    if preset == "high-latitude":
+    if preset in ("high-latitude", "southern"):
         if any(value is not None for value in given):
             raise InputError(
-                "simulate_stars(preset='high-latitude') takes no l_deg, b_deg or radius_deg; "
+                f"simulate_stars(preset={preset!r}) takes no l_deg, b_deg or radius_deg; "
                 f"got {given}. Use preset='cone'."
             )
         return None
@@ -259,7 +267,8 @@ def _observe(
     error = survey.catalogue_errors(apparent, rng, bands)
     floor_mag = np.array([band.error_floor_mag for band in bands])
     # The catalogue's error is not all of the scatter: the calibration adds the floor that the likelihood adds.
-    observed = apparent + np.hypot(error, floor_mag) * band_normals(rng, apparent.shape)
+    normal = correlated(band_normals(rng, apparent.shape), error, floor_mag, bands)
+    observed = apparent + np.hypot(error, floor_mag) * normal
     listed = survey.listed(observed, error, dec_deg, bands)
     stars = MockStars(
         l_deg=l_deg,

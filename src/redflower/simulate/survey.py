@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from zero_point import zpt
 
 from redflower.bands import N_BANDS, STANDARD, BandSet
+from redflower.simulate.further_survey import further_error, further_listed
 
 # (magnitude of the band, median error) node by node; linear in the log of the error between them. [mag]
 _ERROR_NODES: Final[dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {
@@ -34,8 +35,8 @@ _ERROR_NODES: Final[dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {
 
 #: Scatter of the natural log of the catalogue errors at one magnitude, from the same stars: visits, sky, crowding.
 ERROR_SCATTER: Final[dict[str, float]] = {"gaia": 0.30, "ps1": 0.22, "2mass": 0.12}
-#: The same of AllWISE, assumed to be that of 2MASS.
-WISE_ERROR_SCATTER: Final = 0.12
+#: The same of further surveys, assumed to be that of 2MASS.
+FURTHER_ERROR_SCATTER: Final = 0.12
 
 #: Pan-STARRS1 saturation, 5-sigma limits and southern edge (O'Callaghan et al. 2025, section 3.2).
 PS1_BRIGHT_MAG: Final[dict[str, float]] = {"g": 13.5, "r": 13.5, "i": 13.5, "z": 13.0, "y": 12.0}
@@ -44,9 +45,6 @@ PS1_DECLINATION_MIN_DEG: Final = -30.0
 
 #: 2MASS gives the photometric quality 'A' to errors of at most this, a signal-to-noise ratio of 10 (Cutri et al. 2003).
 TMASS_ERROR_MAX_MAG: Final = 0.1085
-
-#: AllWISE lists sources to a signal-to-noise ratio of 5 in W1, and in W2 quality 'B' goes to 3 (Cutri et al. 2013).
-WISE_ERROR_MAX_MAG: Final[dict[str, float]] = {"wise_w1": 0.217, "wise_w2": 0.362}
 
 #: Gaia DR3 Vega zero points (Riello et al. 2021, A&A 649, A3). [mag]
 GAIA_ZERO_POINT_MAG: Final[dict[str, float]] = {"G": 25.6873668671, "BP": 25.3385422158, "RP": 24.7478955012}
@@ -77,9 +75,13 @@ def catalogue_errors(
                 name: rng.standard_normal(len(magnitude_mag)) for name in bands.surveys if name not in common
             }
         own = rng.standard_normal(len(magnitude_mag))
-        size = ERROR_SCATTER.get(band.survey, WISE_ERROR_SCATTER)
+        size = ERROR_SCATTER.get(band.survey, FURTHER_ERROR_SCATTER)
         scatter = size * (common[band.survey] + own) / np.sqrt(2.0)
-        out[:, i] = _log_interpolated(magnitude_mag[:, i], *_ERROR_NODES[band.label]) * np.exp(scatter)
+        nodes = _ERROR_NODES.get(band.label)
+        m = magnitude_mag[:, i]
+        out[:, i] = (further_error(band, m) if nodes is None else _log_interpolated(m, *nodes)) * np.exp(
+            scatter
+        )
     return out
 
 
@@ -118,7 +120,7 @@ def listed(
     """Return which bands a cross-matched catalogue would list.
 
     Gaia always; Pan-STARRS1 north of its edge, between saturation and limit; 2MASS where all three of its bands reach the
-    quality 'A', because only 'AAA' sources are used; AllWISE to its limit in W1, W2 to quality 'B'.
+    quality 'A', because only 'AAA' sources are used; further surveys as `further_listed` has it.
     """
     out = np.ones(observed_mag.shape, bool)
     tmass = [i for i, band in enumerate(bands) if band.survey == "2mass"]
@@ -127,10 +129,8 @@ def listed(
             bright, faint = PS1_BRIGHT_MAG[band.label], PS1_FAINT_MAG[band.label]
             inside = (observed_mag[:, i] > bright) & (observed_mag[:, i] < faint)
             out[:, i] = inside & (dec_deg > PS1_DECLINATION_MIN_DEG)
-        elif band.name in WISE_ERROR_MAX_MAG:
-            w1 = bands.index["wise_w1"]
-            out[:, i] = error_mag[:, i] <= WISE_ERROR_MAX_MAG[band.name]
-            out[:, i] &= error_mag[:, w1] <= WISE_ERROR_MAX_MAG["wise_w1"]
+        elif i >= N_BANDS:
+            out[:, i] = further_listed(band, observed_mag, error_mag, dec_deg, bands)
     out[:, tmass] = (error_mag[:, tmass] <= TMASS_ERROR_MAX_MAG).all(axis=1, keepdims=True)
     return out
 

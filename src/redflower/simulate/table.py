@@ -13,6 +13,7 @@ from redflower.bands import BP, RP, STANDARD, BandSet, G
 from redflower.photometric_scales import PhotometricScale, archive_scale
 from redflower.provenance import LAW_KEY, META_KEY, PHOTOMETRY_KEY, VERSION
 from redflower.simulate import survey
+from redflower.simulate.further_survey import spectra_correlation
 
 #: Gaia source identifiers hold the HEALPix index (level 12, nested, ICRS) above bit 35 and a running number below.
 _SOURCE_ID_PIXEL_UNIT = 34359738368
@@ -127,6 +128,12 @@ def _add_photometry(table: QTable, stars: MockStars, bands: BandSet) -> None:
             flux = 10.0 ** (-0.4 * (magnitude - survey.GAIA_ZERO_POINT_MAG[band.label]))
             table[band.flux_column] = flux * u.electron / u.s
             table[band.flux_error_column] = flux * error * (np.log(10.0) / 2.5) * u.electron / u.s
+    spectra = [i for i, band in enumerate(bands) if band.survey == "xp"]
+    if spectra:
+        error = stars.error_mag[:, spectra]
+        matrix = spectra_correlation(bands)[np.ix_(spectra, spectra)] * error[:, :, None] * error[:, None, :]
+        rows, columns = np.tril_indices(len(spectra))
+        table["xp_covariance"] = matrix[:, rows, columns] * u.mag**2
     tmass_seen = np.isfinite(stars.observed_mag[:, bands.index["tmass_ks"]])
     table["ph_qual"] = np.where(tmass_seen, "AAA", "")
     if "wise" in bands.surveys:

@@ -53,6 +53,7 @@ def without_shared_light(
         magnitude_mag[lost], error_mag[lost] = np.nan, np.nan
         notes.append(
             f"{labels} set missing for {n_lost} stars with bands of {survey.name}, which are of the same light: photons that "
-            "counted twice would make errors too small"
+            f"counted twice would make errors too small. A model without the bands of {survey.name} then has neither: prepare "
+            f"without --survey {survey.name} for it"
         )
     return notes

@@ -1,0 +1,45 @@
+"""`redflower` by its commands, as a user types them: what the demonstrations of further surveys share."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = [sys.executable, "-c", "from redflower.cli import main; main()"]
+
+
+def command(folder: Path, *words: str) -> float:
+    """Run one command in a folder, and return its processor time; stop with what it said if it fails. [min]
+
+    Parameters
+    ----------
+    folder : in which names of files count, and which keeps what the command says in ``said.txt``.
+    words : of the command, without ``redflower``.
+    """
+    with (folder / "said.txt").open("ab") as said:
+        said.write(f"\n$ redflower {' '.join(words)}\n".encode())
+        process = subprocess.Popen([*PROGRAM, *words], cwd=folder, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    # 1 is said where some stars could not be treated.
+    if process.returncode not in (0, 1):
+        raise SystemExit((folder / "said.txt").read_text("utf-8", "replace")[-3000:])
+    return (usage.ru_utime + usage.ru_stime) / 60.0
+
+
+def commands_of(folder: Path, commands: dict[str, tuple[str, ...]]) -> dict[str, float]:
+    """Run the commands whose files are not there yet, and return the processor time of each, of before too. [min]
+
+    Parameters
+    ----------
+    folder : in which they run; ``minutes.json`` keeps what each took.
+    commands : the file or folder that each makes, and its words.
+    """
+    kept = folder / "minutes.json"
+    minutes: dict[str, float] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    for target, words in commands.items():
+        if not (folder / target).exists():
+            minutes[target] = command(folder, *words)
+            kept.write_text(json.dumps(minutes), "utf-8")
+    return {words[0]: minutes.get(target, float("nan")) for target, words in commands.items()}
