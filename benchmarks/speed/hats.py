@@ -1,14 +1,17 @@
 """What does the way over HATS, LSDB and Dask cost, beside plain inference of the same stars from one table?
 
-Usage: python -m benchmarks.speed.hats [--stars 2048 8192] [--partition-rows 1024]
+Usage: python -m benchmarks.speed.hats [--realistic 8192 24576 16384] [--small 2048 8192 1024]
 
 Runs of `redflower infer` on the mock sky behind two clouds, from a table and from a HATS catalogue, one after another; between
-the sizes the start cancels. Processor time is of all processes of a run; the load tells what else the machine did.
+the sizes the start cancels. Twice: with partitions as large as a test can be, and with very small ones. Processor time is of all
+processes of a run; the load tells what else the machine did.
 """
 
 import argparse
 import os
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +40,14 @@ def as_catalogue(stars: Path, folder: Path, partition_rows: int) -> Path:
     return folder
 
 
+def out_of(stars: Path, workers: int) -> Path:
+    """Where the rows of a run go."""
+    return stars.with_name(f"out-{stars.stem}-{workers}" + ("" if stars.is_dir() else ".parquet"))
+
+
 def timed(stars: Path, workers: int) -> InferRun:
     """Run `infer` once on a table or a catalogue."""
-    out = stars.with_name(f"out-{stars.stem}-{workers}" + ("" if stars.is_dir() else ".parquet"))
-    return timed_infer(stars, out, workers)
+    return timed_infer(stars, out_of(stars, workers), workers)
 
 
 def rows_of(out: Path) -> Table:
@@ -52,65 +59,72 @@ def rows_of(out: Path) -> Table:
     return found[np.argsort(np.asarray(found["source_id"]))]
 
 
+@dataclass(frozen=True)
+class Division:
+    """How a sky is divided: stars of the two runs, and rows of a partition at most."""
+
+    few: int
+    many: int
+    partition_rows: int
+
+
 def main() -> None:
     """Time what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stars", type=int, nargs=2, default=[2048, 8192])
-    parser.add_argument("--partition-rows", type=int, default=1024)
+    said = "stars of the smaller and of the larger run, and rows of a partition at most"
+    parser.add_argument("--realistic", type=int, nargs=3, default=[8192, 24_576, 16_384], help=said)
+    parser.add_argument("--small", type=int, nargs=3, default=[2048, 8192, 1024], help=said)
     arguments = parser.parse_args()
     with recording("hats", seed=8), tempfile.TemporaryDirectory() as place:
-        run(Path(place), arguments.stars, arguments.partition_rows)
+        say(
+            "Load of the machine at the start: {load} processes on {cores} cores.",
+            load=round(os.getloadavg()[0], 1),
+            cores=len(os.sched_getaffinity(0)),
+        )
+        lines = table(
+            {
+                "stars": ",", "input": "", "workers": "d", "parts": "d", "rows of a part": ",.0f", "core-ms a star": ".2f",
+                "beside one table": "+.0%", "start [core-s]": ".1f", "peak memory of a process [GB]": ".2f",
+            }
+        )  # fmt: skip
+        divisions = [Division(*arguments.realistic), Division(*arguments.small)]
+        same = [run(Path(place), division, lines.row) for division in divisions]
+        say("The rows of the catalogues are those of the tables to the last bit: {same}.", same=all(same))
+        say("Load at the end: {load_end}.", load_end=round(os.getloadavg()[0], 1))
 
 
-def run(folder: Path, sizes: list[int], partition_rows: int) -> None:
-    """Time tables and catalogues of both sizes, with one process and with two."""
+def run(folder: Path, division: Division, row: Callable[..., None]) -> bool:
+    """Time a table and a catalogue of both sizes, with one process and with two; return whether the rows are the same."""
     inputs: dict[str, list[Path]] = {"one table": [], "HATS": []}
-    for n in sizes:
+    for n in (division.few, division.many):
         stars = folder / f"{n}.parquet"
-        write_stars(stars, n)
+        if not stars.exists():
+            write_stars(stars, n)
         inputs["one table"].append(stars)
-        inputs["HATS"].append(as_catalogue(stars, folder / f"hats-{n}", partition_rows))
+        inputs["HATS"].append(
+            as_catalogue(stars, folder / f"hats-{n}-{division.partition_rows}", division.partition_rows)
+        )
     for workers in (1, 2):
         timed(inputs["one table"][0], workers)  # compiles what is not kept yet
-    say("Load of the machine at the start: {load} processes on {cores} cores.",
-        load=round(os.getloadavg()[0], 1), cores=len(os.sched_getaffinity(0)))  # fmt: skip
-    lines = table(
-        {
-            "input": "", "workers": "d", "parts": "d", "core-ms a star": ".2f", "beside one table": "+.0%",
-            "start [core-s]": ".1f",
-            "peak memory of a process [GB]": ".2f",
-        }
-    )  # fmt: skip
-    n_more = sizes[1] - sizes[0]
-    plain: dict[int, float] = {}
+    n_more = division.many - division.few
     for workers in (1, 2):
+        plain: float | None = None
         for kind, (few, many) in inputs.items():
             small, large = timed(few, workers), timed(many, workers)
             core_ms = 1e3 * (large.cpu_s - small.cpu_s) / n_more
-            plain.setdefault(workers, core_ms)
-            start_s = small.cpu_s - core_ms * sizes[0] / 1e3
-            beside = None if kind == "one table" else core_ms / plain[workers] - 1
-            lines.row(
-                kind,
-                workers,
-                large.record["n_parts"],
-                core_ms,
-                beside,
-                start_s,
-                large.record["peak_bytes"] / 1e9,
-            )
-    by_table, by_hats = (
-        rows_of(folder / f"out-{sizes[1]}-2.parquet"),
-        rows_of(folder / f"out-hats-{sizes[1]}-2"),
-    )
-    same = by_table.colnames == by_hats.colnames and all(
+            beside = None if plain is None else core_ms / plain - 1
+            plain = plain or core_ms
+            start_s = small.cpu_s - core_ms * division.few / 1e3
+            parts = large.record["n_parts"]
+            row(division.many, kind, workers, parts, division.many / parts, core_ms, beside, start_s,
+                large.record["peak_bytes"] / 1e9)  # fmt: skip
+    by_table, by_hats = (rows_of(out_of(inputs[kind][1], workers=2)) for kind in ("one table", "HATS"))
+    return by_table.colnames == by_hats.colnames and all(
         np.array_equal(
             np.asarray(by_table[name]), np.asarray(by_hats[name]), equal_nan=by_table[name].dtype.kind == "f"
         )
         for name in by_table.colnames
     )
-    say("The rows of the catalogue are those of the table to the last bit: {same}.", same=same)
-    say("Load at the end: {load_end}.", load_end=round(os.getloadavg()[0], 1))
 
 
 if __name__ == "__main__":

@@ -48,8 +48,9 @@ def child(kind: str, corpus: Path, seconds: int) -> None:
         import redflower.photometric_offsets
         import redflower.products.field_file
         import redflower.products.skymap
+        import redflower.scale.part_record
         import redflower.scale.parts
-        import redflower.scale.run_record
+        import redflower.scale.run_states
         import redflower.surveys  # noqa: F401
         from redflower.errors import RedflowerError
     reader = readers()[kind]

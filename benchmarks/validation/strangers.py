@@ -50,7 +50,7 @@ def readers() -> dict[str, Callable[[Path], Any]]:
     from redflower.catalogue.reading.column_map import read_column_map
     from redflower.catalogue.releases_file import read_releases
     from redflower.scale.parts import PartsFolder
-    from redflower.scale.run_record import read_runs
+    from redflower.scale.run_states import read_runs
     from redflower.surveys import survey_named
 
     def resume(path: Path) -> None:
@@ -127,7 +127,7 @@ def make_good(folder: Path) -> None:
     from redflower.products.field_file import write_field_map
     from redflower.products.field_map import FieldMap
     from redflower.products.skymap import SkyMap, write_sky_map
-    from redflower.scale.parts import Failure, PartRecord
+    from redflower.scale.part_record import Failure, PartRecord
     from redflower.scale.run_record import write_record
 
     shutil.copy(shipped_models()["mock-sky"], folder / NAMES["model"])

@@ -9,6 +9,8 @@ from redflower.errors import InputError
 #: What a file may say in one entry, and how many entries a list may have. [character]
 TEXT_MAX: Final = 500
 ENTRIES_MAX: Final = 100
+#: No number of things is larger. [-]
+COUNT_MAX: Final = 2**53
 #: Values are shown up to this length. [character]
 SHOWN_MAX: Final = 80
 
@@ -83,6 +85,20 @@ def shown(names: Sequence[str]) -> str:
 def plain(text: str, most: int = TEXT_MAX) -> str:
     """Return a stranger's text as a terminal may show it: no control characters, and not without end."""
     return "".join(one if one.isprintable() else "?" for one in text[:most])
+
+
+def count_of(value: Any, what: str) -> int:
+    """Return a number of things."""
+    if type(value) is not int or not 0 <= value < COUNT_MAX:
+        raise InputError(f"{what} must be a whole number of at least 0; got {in_a_line(value)}.")
+    return value
+
+
+def counts_of(value: Any, what: str) -> dict[str, int]:
+    """Return numbers of things, by their names."""
+    if not isinstance(value, dict):
+        raise InputError(f"{what} must be whole numbers by name; got {in_a_line(value)}.")
+    return {str(name): count_of(n, what) for name, n in value.items()}
 
 
 def number_of(value: Any, what: str, low: float, high: float) -> float:

@@ -1,5 +1,6 @@
 """Files: written whole or not at all, what an output may not overwrite, and checksums."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -21,6 +22,8 @@ _NAME_MAX: Final = 200
 _SUFFIX_MAX: Final = 20
 #: Longer paths are cut in messages. [character]
 _SHOWN_MAX: Final = 200
+#: No space, over quota, too large, read-only, damaged: what a disk refuses, whatever is written.
+DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 #: A record that names two million failed stars has less than this. [byte]
 _JSON_MAX: Final = 64_000_000
 
@@ -30,11 +33,17 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Give a file beside `path` to write to; it takes the place of `path` if the block ends without an error.
 
     A run that is killed leaves the old file, and at most a hidden one beside it.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the file is not in its place afterwards.
     """
     part = _part_beside(path)
     try:
         yield part
         os.replace(part, path)
+        check_replaced(path)
         _LOG.info("wrote %s", path)
     finally:
         part.unlink(missing_ok=True)
@@ -53,8 +62,23 @@ def folder_written_whole(path: Path) -> Iterator[Path]:
         if path.exists():
             shutil.rmtree(path)
         os.replace(part, path)
+        check_replaced(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def check_replaced(path: Path) -> None:
+    """See that a file or folder is in the place that it was just given: network file systems can lose that.
+
+    Raises
+    ------
+    OSError
+        If it is not there.
+    """
+    if not os.path.lexists(path):
+        raise OSError(
+            errno.EIO, "written and put in its place, but not there: the file system has lost it", str(path)
+        )
 
 
 def is_there(path: Path) -> bool:

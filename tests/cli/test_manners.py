@@ -1,5 +1,6 @@
 """How commands behave: choices named, outputs replaced when asked, quiet when asked, and a stop that says what is kept."""
 
+import errno
 import logging
 import re
 import sys
@@ -201,3 +202,25 @@ def test_a_notebook_has_a_bar_that_goes_when_all_is_done(monkeypatch, capsys) ->
     assert "stars &lt;b&gt; <progress value='30' max='300'></progress> 30 of 300" in shown[1]
     assert shown[-1] == ""
     assert capsys.readouterr().err == ""
+
+
+def test_a_disk_that_takes_no_more_is_one_message_in_every_command(capsys, monkeypatch, tmp_path) -> None:
+    """Whatever a command writes: what is no table has no message of its own."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "map.fits")
+
+    monkeypatch.setattr(sys.modules["redflower.cli.app"], "app", full)
+    code, _, err = run(capsys, monkeypatch, "map", tmp_path)
+    assert code == 2
+    assert "error: map.fits cannot be written: No space left on device. Make room" in " ".join(err.split())
+
+
+def test_a_file_that_is_not_in_its_place_is_an_error(monkeypatch, tmp_path) -> None:
+    from redflower.files import folder_written_whole, written_whole
+
+    monkeypatch.setattr("redflower.files.os.replace", lambda a, b: None)
+    with pytest.raises(OSError, match="the file system has lost it"), written_whole(tmp_path / "one") as part:
+        part.write_text("rows")
+    with pytest.raises(OSError, match="lost it"), folder_written_whole(tmp_path / "some") as part:
+        (part / "one").write_text("rows")

@@ -119,7 +119,7 @@ def test_plot_says_what_another_program_has_changed(result: SightlineResult, tmp
     with pytest.raises(InputError, match="lacks 'ebv_q50'"):
         redraw(tmp_path / "out")
     (tmp_path / "out" / "clouds.json").write_text("{")
-    with pytest.raises(InputError, match=r"clouds\.json cannot be read"):
+    with pytest.raises(InputError, match=r"clouds\.json is damaged"):
         redraw(tmp_path / "out")
 
 

@@ -45,7 +45,13 @@ def straight(prepared: Path) -> Table:
 
 
 def command(
-    stars: Path, out: Path, *more: str, workers: int = 2, first: str = "", rows: int = PART_ROWS
+    stars: Path,
+    out: Path,
+    *more: str,
+    workers: int = 2,
+    first: str = "",
+    rows: int = PART_ROWS,
+    env: dict[str, str] | None = None,
 ) -> "subprocess.Popen[str]":
     """Start `redflower infer`, in a process group of its own; do something else in it first."""
     arguments = ["--model", "mock-sky", "--part-rows", str(rows), "--workers", str(workers), *more]
@@ -55,6 +61,7 @@ def command(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env=env,
     )
 
 
@@ -197,6 +204,57 @@ def test_a_limit_on_file_size_is_one_message_and_without_it_the_run_finishes(
     assert "Traceback" not in said
     assert not out.exists()
     finish(command(prepared, out, "--resume", workers=workers))
+    check_same(out, straight)
+
+
+@pytest.mark.parametrize(
+    ("workers", "lost"), [(1, "part-000001.parquet"), (2, "done-000001.json"), (2, "out.parquet")]
+)
+def test_a_rename_that_the_file_system_loses_is_one_message_and_the_run_goes_on(
+    prepared: Path, straight: Table, tmp_path: Path, losing, workers: int, lost: str
+) -> None:
+    out = tmp_path / "out.parquet"
+    process = command(prepared, out, workers=workers, env=losing(lost))
+    assert process.wait() == 2
+    said = " ".join(process.stderr.read().split())
+    assert "the file system has lost it" in said
+    assert "go on with --resume" in said
+    assert "Traceback" not in said
+    assert not out.exists()
+    finish(command(prepared, out, "--resume", workers=workers))
+    check_same(out, straight)
+
+
+#: Before the run: inference raises an error wherever one star, with its magnitudes, is in the table.
+BREAKING = """
+import numpy as np
+from redflower.api import posterior_rows
+original = posterior_rows.posterior_table
+def breaking(stars, *arguments, **options):
+    here = np.asarray(stars["source_id"]) == {source_id}
+    if np.isfinite(np.asarray(stars["gaia_g"], dtype=float)[here]).any():
+        raise FloatingPointError("the sampler broke")
+    return original(stars, *arguments, **options)
+posterior_rows.posterior_table = breaking
+"""
+
+
+def test_a_star_that_breaks_a_sampler_is_named_and_mended_by_resume(
+    prepared: Path, straight: Table, tmp_path: Path
+) -> None:
+    out, broken = tmp_path / "out.parquet", int(straight["source_id"][12])
+    process = command(prepared, out, workers=1, first=BREAKING.format(source_id=broken))
+    said = " ".join(process.communicate()[1].split())
+    assert process.returncode == 1, said
+    assert str(broken) in said
+    assert "FloatingPointError: the sampler broke" in said
+    assert "Traceback" not in said
+    found = redflower.read_table(out)
+    failed = np.asarray(found["status"]).astype(str) == "failed"
+    assert np.asarray(found["source_id"])[failed].tolist() == [broken]
+    for name in straight.colnames:
+        np.testing.assert_array_equal(np.asarray(found[name])[~failed], np.asarray(straight[name])[~failed])
+    finish(command(prepared, out, "--resume", workers=1))
     check_same(out, straight)
 
 

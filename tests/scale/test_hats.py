@@ -30,7 +30,7 @@ from redflower.scale.hats.inference import columns_for_inference, padded_size
 from redflower.scale.hats.source import open_input
 from redflower.scale.lock import Lock
 from redflower.scale.part_work import looked_at
-from redflower.scale.run_record import read_runs
+from redflower.scale.run_states import read_runs
 from tests.helpers.hats import all_rows, check_same_rows, common_schema, partition_files, write_hats
 from tests.helpers.raw_stars import raw_stars
 
@@ -296,10 +296,38 @@ def test_a_partition_that_is_damaged_after_it_was_written_is_done_again(
     assert read_runs(tmp_path)[0].state == "unfinished"
     files = sorted((tmp_path / "out.parts").rglob("Npix*.parquet"))
     files[0].write_bytes(b"lost")
+    _tell_wrong(tmp_path / "out.parts", [{}, {"fit": None}, {"fit": {"n_stars": 10**400}}])
     with pytest.raises(InputError, match="--resume"):
         infer_hats(prepared, tmp_path / "out", MODEL, settings=SETTINGS, workers=1)
-    infer_hats(prepared, tmp_path / "out", MODEL, settings=SETTINGS, workers=1, resume=True)
+    report = infer_hats(prepared, tmp_path / "out", MODEL, settings=SETTINGS, workers=1, resume=True)
     check_same_rows(all_rows(tmp_path / "out"), posteriors)
+    assert report.verdict == verdict_of(posteriors.meta[META_KEY])
+
+
+def test_partitions_whose_records_tell_what_cannot_be_are_prepared_again(
+    catalogue, one_table, tmp_path, monkeypatch
+) -> None:
+    from redflower.scale.hats import partitions
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    asked, out = PrepareRequest("inference", limits=LIMITS, keep=("name",)), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(partitions, "write_catalogue", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_hats(catalogue, out, asked, workers=1)
+    wrong = [None, {}, {"report": []}, {"report": {"cuts": [{"name": "position"}]}}]
+    _tell_wrong(tmp_path / "out.parts", wrong)
+    report = prepare_hats(catalogue, out, asked, workers=1, resume=True).report
+    check_same_rows(all_rows(out), one_table)
+    assert report.n_before == N_STARS
+
+
+def _tell_wrong(folder: Path, wrong: list[object]) -> None:
+    """Let the records of finished partitions tell the whole something else."""
+    for k, path in enumerate(sorted(folder.glob("done-*.json"))):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "told": wrong[k % len(wrong)]}))
 
 
 def test_another_request_does_not_take_up_the_partitions_of_a_run(prepared, tmp_path) -> None:

@@ -65,13 +65,16 @@ def straight(prepared: Path) -> Table:
     return all_rows(out)
 
 
-def command(stars: Path, out: Path, *more: str, first: str = "") -> "subprocess.Popen[str]":
+def command(
+    stars: Path, out: Path, *more: str, first: str = "", env: dict[str, str] | None = None
+) -> "subprocess.Popen[str]":
     """Start `redflower infer`, in a process group of its own, as an installed script does; do something in it first."""
     script = out.parent / "redflower-command.py"
     script.write_text(SCRIPT.format(first=first))
     return subprocess.Popen(
         [sys.executable, str(script), "infer", str(stars), str(out), "--model", "mock-sky", *more],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=environment() | (env or {}),
     )  # fmt: skip
 
 
@@ -341,6 +344,25 @@ def test_a_limit_on_file_size_is_one_message_and_without_it_the_run_finishes(
     assert not out.exists()
     finish(command(prepared, out, "--workers", "2"))
     check_same(out, straight)
+
+
+@pytest.mark.parametrize("lost", ["a partition", "the catalogue"])
+def test_a_rename_that_the_file_system_loses_is_one_message_and_the_run_goes_on(
+    prepared: Path, straight: Table, tmp_path: Path, losing, lost: str
+) -> None:
+    out = tmp_path / "out"
+    env = losing(partition_files(prepared)[2].name if lost == "a partition" else out.name)
+    said = finish(command(prepared, out, "--workers", "2", env={"PYTHONPATH": searched(env)}), codes=(2,))
+    assert "the file system has lost it" in said
+    assert "go on with --resume" in said
+    assert not out.exists()
+    finish(command(prepared, out, "--resume", "--workers", "2"))
+    check_same(out, straight)
+
+
+def searched(env: dict[str, str]) -> str:
+    """Where Python looks: in the folder of a fixture, then where this process does."""
+    return os.pathsep.join([env["PYTHONPATH"].split(os.pathsep)[0], environment()["PYTHONPATH"]])
 
 
 def test_workers_without_memory_are_one_message_or_named_and_with_it_all_is_mended(

@@ -16,6 +16,7 @@ from redflower.errors import InputError
 from redflower.products import redraw
 from redflower.products.words_clouds import cloud_facts
 from redflower.scale.run_dust import bin_edges_pc
+from redflower.scale.run_states import read_runs
 from tests.cli.test_commands import run as run_command
 
 N_GOOD, N_FAINT = 70, 8
@@ -99,6 +100,21 @@ def test_plot_draws_the_page_of_a_run_again(result, capsys, monkeypatch) -> None
     assert (result.folder / "index.html").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [None, [], {"provenance": []}, {"provenance": {"verdict": 3}}, {"mean_reddening": 1}, {"statuses": {}}, {"clouds": {}}],
+)  # fmt: skip
+def test_numbers_of_a_run_that_others_changed_are_one_message(result, tmp_path, change) -> None:
+    for name in ("run.json", "posteriors.parquet", "stars.parquet", "bins.ecsv"):
+        shutil.copy(result.folder / name, tmp_path)
+    numbers = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(
+        json.dumps({**numbers, **change} if isinstance(change, dict) else change)
+    )
+    with pytest.raises(InputError, match="another program changed them|is damaged|did not write"):
+        redraw(tmp_path)
+
+
 def test_no_star_vanishes_without_a_word(result, table) -> None:
     """Every row of the table is inferred, or counted on the page and in the command's words, and named in a file."""
     left_out = redflower.read_table(result.folder / "left_out.parquet")
@@ -162,6 +178,11 @@ def test_a_run_finds_the_clouds_and_maps_the_sky(result, table, capsys, monkeypa
     # Both clouds of the preset are nearer than 2 kpc. Some 20 stars lie behind, each good to 0.05 mag: three of their errors.
     behind = sky_map.ebv_mag[0, list(sky_map.distance_pc).index(2000.0)]
     assert behind == pytest.approx(TOTAL_EBV_MAG, abs=3 * 0.05 / 20**0.5)
+    runs = {one.out: one for one in read_runs(out)}
+    assert set(runs) == {"posteriors.parquet", "sky.fits"}
+    assert runs["sky.fits"].state == "whole"
+    assert runs["sky.fits"].facts[0].startswith("1 pixels, ")
+    assert "by redflower run --map in" in runs["sky.fits"].facts[0]
     written = (out / "sky.fits").stat().st_mtime_ns
     assert run_command(capsys, monkeypatch, *again)[0] == 0
     assert (out / "sky.fits").stat().st_mtime_ns == written

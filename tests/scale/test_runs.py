@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from redflower.api.kept import KeptPieces
 from redflower.errors import InputError
 from redflower.files import file_sha256
-from redflower.scale.parts import Failure, PartsFolder, keep_part
+from redflower.scale.part_record import Failure
+from redflower.scale.parts import PartsFolder, keep_part
 from redflower.scale.run_record import (
     FORMAT,
     check_record,
     command_content,
-    read_runs,
     record_path,
     write_record,
 )
+from redflower.scale.run_states import read_runs
 from tests.cli.test_commands import run as run_command
 
 CONTENT = {

@@ -88,9 +88,25 @@ class KeptPieces:
         with written_whole(self.folder / REQUESTS) as part:
             part.write_text(json.dumps({"format": FORMAT, "asked": self._asked}, indent=1), "utf-8")
 
-    def get(self, name: str, key: object) -> dict[str, np.ndarray] | None:
-        """Return a piece that is finished; None where it is not."""
-        return self._pieces.get((name, str(key)))
+    def get(self, name: str, key: object, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+        """Return a piece that is finished; None where it is not, or where what was kept is no such piece.
+
+        Parameters
+        ----------
+        name, key : of the work, and of the piece.
+        like : arrays of the names, shapes and kinds of number that a piece has.
+        """
+        piece = self._pieces.get((name, str(key)))
+        if piece is None or _kinds(piece) == _kinds(like):
+            return piece
+        self.forget(name, key)
+        return None
+
+    def forget(self, name: str, key: object) -> None:
+        """Forget a piece that holds what it cannot, and say so."""
+        say(f"{self.folder}: what was kept of {name}, piece {key}, is damaged; it is done again.")
+        del self._pieces[name, str(key)]
+        self.n_kept -= 1
 
     def put(self, name: str, key: object, piece: Mapping[str, np.ndarray]) -> None:
         """Keep a finished piece."""
@@ -145,6 +161,10 @@ class KeptPieces:
             path.unlink(missing_ok=True)
             return {}
         return found
+
+
+def _kinds(piece: Mapping[str, np.ndarray]) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {name: (values.shape, values.dtype.kind) for name, values in piece.items()}
 
 
 def checksum(arrays: Iterable[Any]) -> str:

@@ -112,7 +112,7 @@ def make_sky_map(
         stars = [pixel[rows], outlier_probabilities(posteriors, rows), *vars(density.rows(rows)).values()]
         kept.begin(_WORK, {**asdict(job), "stars": checksum(stars)})
         for k, one in enumerate(wanted):
-            piece = kept.get(_WORK, int(one))
+            piece = kept.get(_WORK, int(one), {"mean": mean[k], "std": std[k]})
             if piece is not None:
                 mean[k], std[k], finished[k] = piece["mean"], piece["std"], True
     to_do = np.flatnonzero(~finished)

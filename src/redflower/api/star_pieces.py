@@ -18,6 +18,7 @@ from redflower.calibrate.sample_fit import sample_fit
 from redflower.calibrate.verdict import SampleFit
 from redflower.posterior import infer_stars
 from redflower.posterior.fast.fit import FitRecord
+from redflower.posterior.results import empty_columns
 from redflower.progress import Counter
 from redflower.star import Star
 from redflower.workers import Work
@@ -81,15 +82,14 @@ def inferred_stars(
     InputError : the kept pieces are of other stars, or another model or setting.
     """
     pieces = [(n, rows) for n, (_, ids) in enumerate(batches) for rows in slices(len(ids), PIECE_ROWS)]
+    sizes = [min(rows.stop, len(batches[n][1])) - rows.start for n, rows in pieces]
     found: dict[int, tuple[dict[str, np.ndarray], SampleFit]] = {}
     if kept is not None:
         arrays = (a for stars, ids in batches for a in (*jax.tree.leaves(stars), ids))
         settings = json.dumps(asdict(job.settings))
         kept.begin(what, {"model": job.model.model_id, "settings": settings, "stars": checksum(arrays)})
-        found = {
-            key: _unpacked(piece) for key in range(len(pieces)) if (piece := kept.get(what, key)) is not None
-        }
-    sizes = [min(rows.stop, len(batches[n][1])) - rows.start for n, rows in pieces]
+        all_of = {key: _kept_piece(kept, what, key, size, job) for key, size in enumerate(sizes)}
+        found = {key: piece for key, piece in all_of.items() if piece is not None}
     done = {key: size if key in found else 0 for key, size in enumerate(sizes)}
     n_stars, n_before = sum(sizes), sum(done.values())
     n_workers = worker_count(workers, n_stars - n_before, inference_ms(job.settings))
@@ -134,7 +134,19 @@ def _packed(columns: dict[str, np.ndarray], fit: SampleFit) -> dict[str, np.ndar
     return {**columns, _SUMS: np.array(json.dumps(asdict(fit)))}
 
 
-def _unpacked(piece: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], SampleFit]:
-    """Return a piece from the arrays that were kept."""
-    columns = {name: values for name, values in piece.items() if name != _SUMS}
-    return columns, SampleFit(**json.loads(str(piece[_SUMS])))
+def _kept_piece(
+    kept: KeptPieces, what: str, key: int, n_stars: int, job: StarsJob
+) -> tuple[dict[str, np.ndarray], SampleFit] | None:
+    """Return a piece that is kept; None if there is none, or it is damaged."""
+    like = {**empty_columns(n_stars, density=job.settings.density), _SUMS: np.array("")}
+    piece = kept.get(what, key, like)
+    if piece is None:
+        return None
+    try:
+        fit = SampleFit.from_dict(json.loads(str(piece[_SUMS])))
+        if fit.labels != list(job.model.bands.labels)[1:]:
+            raise ValueError("sums of other bands")
+    except (ValueError, RecursionError):
+        kept.forget(what, key)
+        return None
+    return {name: values for name, values in piece.items() if name != _SUMS}, fit

@@ -1,9 +1,12 @@
 """Whether a sample is of a model's sky: sums over its stars while they are inferred, and what they say at the end."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 import numpy as np
+
+from redflower.entries import COUNT_MAX
+from redflower.errors import InputError
 
 #: A band counts as off where its mean residual is larger than this, and than this many errors. [sigma, -]
 RESIDUAL_WORTH: Final = 0.25
@@ -20,6 +23,11 @@ OUTLIERS: Final = 0.05
 #: A share counts as larger if it is so by this many standard errors; so few stars say nothing.
 SHARE_SIGNIFICANCE: Final = 4.0
 MIN_JUDGED_STARS: Final = 50
+
+#: No sum of normal scores, magnitudes or numbers of stars is larger; squares of such still are numbers.
+_SUM_MAX: Final = 1e100
+_COUNTS: Final = ("n_stars", "n_poor", "n_low_edge", "n_high_edge", "n_importance", "n_nuts")
+_SUMS_OF_BANDS: Final = ("residual", "residual_mag", "squares_mag2")
 
 
 @dataclass
@@ -58,6 +66,31 @@ class SampleFit:
             name: np.round(values, 9).tolist() if isinstance(values, list) and name != "labels" else values
             for name, values in vars(self).items()
         }
+
+    @classmethod
+    def from_dict(cls, content: Any) -> "SampleFit":
+        """Return the sums that `as_dict` gave, from a file that may be damaged, or a stranger's.
+
+        Raises
+        ------
+        ValueError : they are none.
+        """
+        if not isinstance(content, dict) or set(content) != {one.name for one in fields(cls)}:
+            raise ValueError("these are no sums of a sample")
+        labels = content["labels"]
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise ValueError("the labels of sums must be texts")
+        counts, sums = [content[name] for name in _COUNTS], [content["n_outliers"]]
+        for name in ("n_bands", *_SUMS_OF_BANDS, "parallax"):
+            values, n_wanted = content[name], 3 if name == "parallax" else len(labels)
+            if not isinstance(values, list) or len(values) != n_wanted:
+                raise ValueError(f"{name} must be {n_wanted} sums")
+            (counts if name == "n_bands" else sums).extend(values)
+        if not all(type(count) is int and 0 <= count < COUNT_MAX for count in counts):
+            raise ValueError("numbers of stars must be whole ones")
+        if not all(type(one) is float and abs(one) <= _SUM_MAX for one in sums):
+            raise ValueError("sums of a sample must be finite numbers")
+        return cls(**content)
 
     def __add__(self, other: "SampleFit") -> "SampleFit":
         if self.labels != other.labels:
@@ -120,13 +153,28 @@ class Verdict:
         }
 
 
-def verdict_of(provenance: dict[str, Any]) -> Verdict | None:
-    """Return the verdict that a result's provenance holds, or that of the table it was made from; None without one."""
-    kept = provenance.get("verdict") or provenance.get("input", {}).get("verdict")
-    if not kept:
-        return None
-    lines = tuple((bool(line["good"]), str(line["text"])) for line in kept["lines"])
-    return Verdict(lines, kept["residuals_mag"], kept["errors_mag"], enough=kept.get("enough", True))
+def verdict_of(provenance: Any) -> Verdict | None:
+    """Return the verdict that a result's provenance holds, or that of the table it was made from; None without one.
+
+    Raises
+    ------
+    InputError : it holds something else under that name.
+    """
+    try:
+        kept = provenance.get("verdict") or provenance.get("input", {}).get("verdict")
+        if not kept:
+            return None
+        lines = tuple((bool(line["good"]), str(line["text"])) for line in kept["lines"])
+        residuals_mag, errors_mag = (
+            {str(label): float(mag) for label, mag in kept[name].items()}
+            for name in ("residuals_mag", "errors_mag")
+        )
+        return Verdict(lines, residuals_mag, errors_mag, enough=bool(kept.get("enough", True)))
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        raise InputError(
+            "the provenance holds a verdict that redflower did not write. Infer these stars again, or take the entry "
+            "'verdict' out of the table's meta['redflower']."
+        ) from None
 
 
 def judge(fit: SampleFit) -> Verdict:

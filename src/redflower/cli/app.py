@@ -34,6 +34,7 @@ from redflower.cli.usage import is_empty, is_usage_error, usage_message
 from redflower.cli.validate import validate
 from redflower.compile_cache import keep_compiled_programs
 from redflower.errors import InputError, RedflowerError
+from redflower.files import DISK_ERRORS
 from redflower.platforms import compute_platform
 from redflower.progress import be_quiet, say
 from redflower.provenance import VERSION
@@ -131,6 +132,13 @@ def main() -> None:
         except RedflowerError as error:
             _refuse(str(error))
         raise
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        _refuse(
+            f"{error.filename or 'the output'} cannot be written: {error.strerror}. Make room, or write to another disk; then "
+            "give the command again."
+        )
     except Exception as error:
         if not is_usage_error(error):
             raise

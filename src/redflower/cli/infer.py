@@ -22,7 +22,7 @@ from redflower.posterior.status import ENGINE_MESSAGES
 
 if TYPE_CHECKING:
     from redflower.flow import Model
-    from redflower.scale.parts import Failure
+    from redflower.scale.part_record import Failure
 
 EXIT_SOME_FAILED = 1
 #: Of stars that failed together, so many are named.

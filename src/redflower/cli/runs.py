@@ -15,7 +15,7 @@ def runs(
 ) -> None:
     """List the runs in a folder, finished or not, and compare each output with the checksum in its record."""
     from redflower.cli.progress import say
-    from redflower.scale.run_record import read_runs
+    from redflower.scale.run_states import read_runs
 
     found = read_runs(folder)
     for run in found:

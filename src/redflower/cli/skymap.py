@@ -33,7 +33,7 @@ def sky_map(
     from redflower.api.kept import KeptPieces
     from redflower.api.sky_maps import make_sky_map
     from redflower.products.skymap import write_sky_map
-    from redflower.scale.run_record import check_record, command_content, write_record
+    from redflower.scale.run_record import check_record, map_content, write_record
 
     began_s = time.monotonic()
     check_map_output(out, posteriors, "a sky map", overwrite=overwrite)
@@ -47,11 +47,8 @@ def sky_map(
                 kept=kept, estimate=say, progress=progress,
             )  # fmt: skip
         write_sky_map(sky, out)
-        asked = {"nside": nside, "distance_pc": distance_pc, "max_clouds": max_clouds, "seed": seed}
-        counts = {"pixels": len(sky.pixel), "stars": int(sky.n_stars.sum())}
-        write_record(
-            out, command_content("map", posteriors, asked, counts, seconds=time.monotonic() - began_s)
-        )
+        seconds = time.monotonic() - began_s
+        write_record(out, map_content(posteriors, sky, max_clouds=max_clouds, seed=seed, seconds=seconds))
         kept.remove()
     picture = draw_beside(sky, out)
     warn_of_verdict(sky.verdict)

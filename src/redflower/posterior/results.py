@@ -52,6 +52,20 @@ class Request:
         return star_keys(self.source_id[rows], self.settings.seed, stream)
 
 
+def empty_columns(n_stars: int, *, density: bool) -> dict[str, np.ndarray]:
+    """Return the columns of stars that are not inferred yet.
+
+    Parameters
+    ----------
+    n_stars : rows.
+    density : whether the joint densities are among the columns.
+    """
+    columns: dict[str, np.ndarray] = {name: np.full(n_stars, np.nan) for name in FLOAT_COLUMNS}
+    columns |= {name: np.zeros(n_stars, np.int64) for name in ("divergences", "flags")}
+    columns |= {name: np.full(n_stars, "", f"<U{len(IMPORTANCE)}") for name in ("bands", "status", "engine")}
+    return columns | (empty_density(n_stars) if density else {})
+
+
 class Results:
     """The columns of a run: a row per star whatever happens to it.
 
@@ -65,14 +79,10 @@ class Results:
         n_stars = len(request.source_id)
         observed = np.asarray(request.stars.observed)[:, : request.target.n_bands]
         status = unusable_status(request.model, request.stars)
-        columns: dict[str, np.ndarray] = {name: np.full(n_stars, np.nan) for name in FLOAT_COLUMNS}
-        columns["divergences"] = np.zeros(n_stars, dtype=np.int64)
+        columns = empty_columns(n_stars, density=request.settings.density)
         columns["bands"] = np.array([request.model.bands.shown(row) for row in observed], dtype=str)
         columns["status"] = status
         columns["flags"] = np.where(observed.all(axis=1), 0, int(Flag.MISSING_BAND)).astype(np.int64)
-        columns["engine"] = np.full(n_stars, "", dtype=f"<U{len(IMPORTANCE)}")
-        if request.settings.density:
-            columns |= empty_density(n_stars)
         self.columns = columns
         self.record = FitRecord(observed)
         self._with_density = request.settings.density

@@ -1,7 +1,8 @@
 """A result's folder: tables and numbers first, then figures and the page, drawn from what was saved."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +10,9 @@ from astropy.table import Table
 from matplotlib.figure import Figure
 
 from redflower.catalogue import read_table, write_table
-from redflower.errors import InputError
-from redflower.files import check_new_folder, written_whole
+from redflower.entries import in_a_line, why_of
+from redflower.errors import InputError, RedflowerError
+from redflower.files import check_new_folder, read_json, written_whole
 from redflower.plot.style import save_figure
 from redflower.products.page import write_page
 from redflower.products.page_calibration import calibration_page
@@ -65,26 +67,21 @@ def redraw(folder: Path) -> list[Path]:
     """
     folder = Path(folder)
     if (folder / NUMBERS).is_file():
-        return draw_run(folder)
+        with _changed_by_others(folder, NUMBERS):
+            return draw_run(folder)
     kind = next((kind for kind in _KINDS.values() if (folder / kind[0]).is_file()), None)
     if kind is None:
         marks = " or ".join([NUMBERS, *(kind[0] for kind in _KINDS.values())])
         raise InputError(f"{folder} holds no results of redflower: it has no {marks}.")
     number_file, table_files, draw = kind
-    try:
-        numbers = json.loads((folder / number_file).read_text("utf-8"))
-    except ValueError as problem:
+    numbers = read_json(folder / number_file)
+    if not isinstance(numbers, dict):
         raise InputError(
-            f"{folder / number_file} cannot be read: {problem}. Run the command that wrote it again."
-        ) from None
+            f"{folder / number_file} is damaged: it does not hold numbers by name. Run the command that wrote it again."
+        )
     tables = {name.split(".")[0]: read_table(folder / name) for name in table_files}
-    try:
+    with _changed_by_others(folder, number_file):
         page = draw(numbers, **tables)
-    except KeyError as problem:
-        raise InputError(
-            f"{folder} lacks {problem.args[0]!r} in {number_file} or a table beside it; another program changed them. Run the "
-            "command that wrote the folder again."
-        ) from problem
     written = []
     figures: dict[str, tuple[str, Figure]] = page.pop("figures")
     for name, (_, figure) in figures.items():
@@ -100,6 +97,25 @@ def redraw(folder: Path) -> list[Path]:
         **page,
     )
     return [*written, folder / "report.html"]
+
+
+@contextmanager
+def _changed_by_others(folder: Path, number_file: str) -> Iterator[None]:
+    """Turn whatever numbers of another program lead to into one message."""
+    try:
+        yield
+    except RedflowerError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as problem:
+        what = (
+            f"lacks {in_a_line(problem.args[0])} in"
+            if isinstance(problem, KeyError)
+            else f"cannot be drawn ({type(problem).__name__}: {why_of(problem)}) from"
+        )
+        raise InputError(
+            f"{folder} {what} {number_file} or a table beside it; another program changed them. Run the command that wrote the "
+            "folder again."
+        ) from problem
 
 
 def _write_text(path: Path, text: str) -> None:

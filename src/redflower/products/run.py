@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from redflower.catalogue import read_table
 from redflower.errors import InputError
-from redflower.files import written_whole
+from redflower.files import read_json, written_whole
 from redflower.plot.sky_map import sky_map_figure
 from redflower.plot.style import save_figure
 from redflower.products.page import write_page
@@ -53,12 +53,11 @@ def draw_run(folder: Path) -> list[Path]:
     InputError
         If the folder does not hold all that a run leaves.
     """
-    try:
-        numbers = json.loads((folder / NUMBERS).read_text("utf-8"))
-    except (OSError, ValueError) as problem:
+    numbers = read_json(folder / NUMBERS)
+    if not isinstance(numbers, dict):
         raise InputError(
-            f"{folder / NUMBERS} cannot be read: {problem}. Run again into another folder."
-        ) from None
+            f"{folder / NUMBERS} is damaged: it does not hold the numbers of a run. Run again into another folder."
+        )
     posteriors = read_table(folder / POSTERIORS, columns=list(DRAWN_COLUMNS))
     add_photometry(posteriors, read_table(folder / STARS))
     page = run_page(numbers, posteriors=posteriors, bins=read_table(folder / BINS))

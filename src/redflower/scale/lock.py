@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+from redflower.entries import plain
 from redflower.errors import InputError
 
 try:
@@ -60,6 +61,7 @@ class Lock:
         try:
             self._file.seek(0)
             found = json.loads(self._file.read())
-            return f"process {int(found['process'])} on {str(found['host'])[:80]}, since {str(found['since'])[:40]}"
-        except (OSError, ValueError, KeyError, TypeError):
+            who = f"process {int(found['process'])} on {str(found['host'])[:80]}, since {str(found['since'])[:40]}"
+            return plain(who)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return "it does not say who"

@@ -12,6 +12,8 @@ from astropy.table import Table
 from redflower.api.pace import TimedSteps
 from redflower.api.parts import InferenceJob, joined
 from redflower.api.posterior_rows import passed_on
+from redflower.calibrate.verdict import SampleFit
+from redflower.catalogue import read_table
 from redflower.catalogue.prepared import table_scale, unused_bands
 from redflower.errors import RedflowerError
 from redflower.flow import Model
@@ -19,7 +21,9 @@ from redflower.photometric_offsets import offsets_content
 from redflower.photometric_scales import PhotometricScale, describe_move
 from redflower.posterior import Status
 from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
-from redflower.scale.parts import Failure, PartRecord, keep_part
+from redflower.provenance import META_KEY
+from redflower.scale.part_record import Failure, PartRecord
+from redflower.scale.parts import keep_part, part_path
 from redflower.workers import Work
 
 #: When so many stars of a part have failed one by one, the cause is not one star: what fails next is not divided further.
@@ -137,3 +141,22 @@ def failure_of(number: int, part: Table, message: str) -> Failure:
 def keep_failed(job: PartJob, folder: Path, number: int, part: Table, message: str) -> PartRecord:
     """Keep a part all of which failed, with its stars named."""
     return keep_part(folder, number, job.failed(part), [failure_of(number, part, message)])
+
+
+def is_part(folder: Path, sizes: Sequence[int], record: PartRecord) -> bool:
+    """Return whether a record, and the table that it names, can be of a part of this run.
+
+    Parameters
+    ----------
+    folder : of the parts.
+    sizes : rows of every part of the run.
+    record : as it was read back.
+    """
+    if record.number >= len(sizes) or record.n_rows != sizes[record.number]:
+        return False
+    try:
+        table = read_table(part_path(folder, record.number), columns=["status"])
+        SampleFit.from_dict(table.meta[META_KEY]["fit"])
+    except (RedflowerError, KeyError, TypeError, ValueError):
+        return False
+    return len(table) == record.n_rows

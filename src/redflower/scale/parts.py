@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -18,6 +18,7 @@ from redflower.errors import InputError, TableError, WorkerError
 from redflower.files import file_sha256, read_json, written_whole
 from redflower.provenance import VERSION
 from redflower.scale.lock import Lock
+from redflower.scale.part_record import Failure, PartRecord, read_record, record_path
 
 MANIFEST: Final = "manifest.json"
 LOCK: Final = "lock"
@@ -27,53 +28,9 @@ FORMAT: Final = "redflower-parts-1"
 _LOG: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Stars that could not be inferred because of an error, not of what they are.
-
-    Attributes
-    ----------
-    part : number of their part.
-    source_id : of each.
-    message : what went wrong, the second time too.
-    """
-
-    part: int
-    source_id: tuple[int, ...]
-    message: str
-
-
-@dataclass(frozen=True)
-class PartRecord:
-    """What the folder holds of a finished part.
-
-    Attributes
-    ----------
-    number, n_rows : of the part.
-    n_bytes, sha256 : of its file.
-    statuses, engines : stars by status word and by engine.
-    failures : stars in it that failed; such a part is tried again by a resumed run. A failure that names no star is of the
-        whole part, which could not be read.
-    told : what the part tells the whole, as JSON has it.
-    """
-
-    number: int
-    n_rows: int
-    n_bytes: int
-    sha256: str
-    statuses: dict[str, int]
-    engines: dict[str, int]
-    failures: tuple[Failure, ...] = ()
-    told: dict[str, Any] | None = None
-
-
 def part_path(folder: Path, number: int) -> Path:
     """Return the path of a part's table."""
     return folder / f"part-{number:06d}.parquet"
-
-
-def _record_path(folder: Path, number: int) -> Path:
-    return folder / f"done-{number:06d}.json"
 
 
 def keep_part(
@@ -114,7 +71,7 @@ def keep_part(
             failures=tuple(failures),
             told=told,
         )
-        _write_json(_record_path(folder, number), asdict(record))
+        _write_json(record_path(folder, number), asdict(record))
     except (TableError, OSError) as problem:
         cause = problem.__cause__ if isinstance(problem, TableError) else problem
         raise WorkerError(
@@ -133,6 +90,7 @@ class PartsFolder:
     request : what the run was asked, as JSON has it; parts of another request are not used.
     resume : whether to go on with what is there.
     path_of : the path of a part's file, by its number. Defaults to `part_path`.
+    is_good : whether what a record says can be of this run; its file has been compared with its checksum. Defaults to yes.
     what : the command, for messages.
 
     Raises
@@ -147,9 +105,11 @@ class PartsFolder:
         *,
         resume: bool,
         path_of: Callable[[int], Path] | None = None,
+        is_good: Callable[[PartRecord], bool] | None = None,
         what: str = "infer",
     ) -> None:
         self.folder, self._what = folder, what
+        self._is_good = is_good or (lambda record: True)
         self._path_of = path_of or (lambda number: part_path(folder, number))
         content = {"format": FORMAT, "redflower": VERSION, "request": request}
         there = _names_in(folder, what)
@@ -174,7 +134,7 @@ class PartsFolder:
         found = {}
         for path in sorted(self.folder.glob("done-*.json")):
             record = read_record(path)
-            if record is not None and self.is_whole(record):
+            if record is not None and self.is_whole(record) and self._is_good(record):
                 found[record.number] = record
             else:
                 _LOG.warning("%s: the part is damaged or gone, and is done again.", path.with_suffix(""))
@@ -193,12 +153,21 @@ class PartsFolder:
 
     def note(self, state: str, **values: Any) -> None:
         """Write into the manifest how far the run is."""
-        content = json.loads((self.folder / MANIFEST).read_text("utf-8"))
-        _write_json(self.folder / MANIFEST, {**content, "state": state, **values})
+        _write_json(self.folder / MANIFEST, {**self.noted(), "state": state, **values})
 
     def noted(self) -> dict[str, Any]:
-        """Return what the manifest says."""
-        content: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text("utf-8"))
+        """Return what the manifest says.
+
+        Raises
+        ------
+        WorkerError : another program has changed it while this one works.
+        """
+        content = read_json(self.folder / MANIFEST)
+        if not isinstance(content, dict):
+            raise WorkerError(
+                f"{self._what}: {self.folder / MANIFEST} is damaged or gone: another program has changed it during the run. "
+                "Remove the folder, and run again."
+            )
         return content
 
     def remove(self) -> None:
@@ -260,40 +229,8 @@ def _write_json(path: Path, content: Any) -> None:
     _to_disk(path)
 
 
-def read_record(path: Path) -> PartRecord | None:
-    """Read the record of a part; None if it is none."""
-    content = read_json(path)
-    try:
-        failures = tuple(
-            Failure(int(one["part"]), tuple(map(int, one["source_id"])), str(one["message"]))
-            for one in content["failures"]
-        )
-        numbers = {name: int(content[name]) for name in ("number", "n_rows", "n_bytes")}
-        counts = {
-            name: {str(word): int(n) for word, n in content[name].items()} for name in ("statuses", "engines")
-        }
-        if min(numbers.values()) < 0:
-            return None
-        told = content.get("told")
-        return PartRecord(
-            **numbers, **counts, sha256=str(content["sha256"]), failures=failures,  # type: ignore[arg-type]
-            told=told if isinstance(told, dict) else None,
-        )  # fmt: skip
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-        return None
-
-
 def _to_disk(path: Path) -> None:
-    """Wait until a file is on the disk, and see that it is where it should be.
-
-    Raises
-    ------
-    OSError : the file system did not do what it said.
-    """
-    if not path.exists():
-        raise OSError(
-            f"{path} was written and put in its place, but is not there: the file system has lost it"
-        )
+    """Wait until a file is on the disk."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

@@ -1,5 +1,6 @@
 """All steps of a usual run: prepare, infer, judge, and where it is asked for the clouds and the map; tables and one page."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ from redflower.provenance import META_KEY
 from redflower.scale.run_commands import Commands
 from redflower.scale.run_dust import Dust, dust_of
 from redflower.scale.run_folder import RunFolder
+from redflower.scale.run_record import map_content, record_path, write_record
 from redflower.scale.run_request import Request, prepared_for
 from redflower.scale.run_result import RunResult
 from redflower.scale.stream import infer_file
@@ -145,16 +147,23 @@ def run(
         nside = nside or _nside_for(dust.shown)
         commands.append(steps.sky_map(nside))
         tell(f"$ {commands[-1]}")
-        if folder.has(MAP):
-            sky = read_sky_map(folder.path / MAP)
+        out_map, posteriors = folder.path / MAP, folder.path / POSTERIORS
+        if folder.has(MAP) and folder.has(record_path(out_map).name):
+            sky = read_sky_map(out_map)
         else:
+            began_s = time.monotonic()
             with KeptPieces(folder.path / f"{MAP}.parts", "run", resume=resume) as kept:
                 with shown(progress, "pixels", None) as call:
                     sky = make_sky_map(
-                        folder.path / POSTERIORS, nside=nside, distance_pc=MAP_DISTANCES_PC, max_clouds=MAP_CLOUDS, seed=seed,
+                        posteriors, nside=nside, distance_pc=MAP_DISTANCES_PC, max_clouds=MAP_CLOUDS, seed=seed,
                         workers=workers, kept=kept, estimate=tell, progress=call,
                     )  # fmt: skip
-                write_sky_map(sky, folder.path / MAP)
+                write_sky_map(sky, out_map)
+                seconds = time.monotonic() - began_s
+                content = map_content(
+                    posteriors, sky, max_clouds=MAP_CLOUDS, seed=seed, seconds=seconds, command="run --map"
+                )
+                write_record(out_map, content)
                 kept.remove()
     numbers = page.write(commands)
     verdict = verdict_of(dust.shown.meta[META_KEY])

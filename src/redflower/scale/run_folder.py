@@ -98,15 +98,20 @@ class RunFolder:
 
     @staticmethod
     def clouds_of(path: Path) -> dict[str, Any] | None:
-        """Return the numbers of the clouds of a run; None if it has none."""
+        """Return the numbers of the clouds of a run; None if it has none.
+
+        Raises
+        ------
+        InputError : their file is damaged.
+        """
         numbers = path / CLOUDS / "clouds.json"
-        return json.loads(numbers.read_text("utf-8")) if numbers.is_file() else None
+        return _read(numbers, "the numbers of clouds") if numbers.is_file() else None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, what: str = "what a run was asked") -> dict[str, Any]:
     content = read_json(path)
     if not isinstance(content, dict):
         raise InputError(
-            f"--resume: {path} is damaged: it does not hold what a run was asked. Run again into another folder."
+            f"--resume: {path} is damaged: it does not hold {what}. Run again into another folder."
         )
     return content

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,8 +32,9 @@ from redflower.photometric_scales import PhotometricScale
 from redflower.posterior import InferenceSettings, Status
 from redflower.progress import Counter
 from redflower.provenance import META_KEY
-from redflower.scale.part_work import FileJob, keep_failed, looked_at, start_parts
-from redflower.scale.parts import Failure, PartRecord, PartsFolder, part_path, read_record
+from redflower.scale.part_record import Failure, PartRecord, read_record
+from redflower.scale.part_work import FileJob, is_part, keep_failed, looked_at, start_parts
+from redflower.scale.parts import PartsFolder, part_path
 from redflower.scale.run_record import check_record, run_content, summed, write_record
 
 _LOG: Final = logging.getLogger(__name__)
@@ -125,17 +127,19 @@ def infer_file(
     model = model if isinstance(model, Model) else load_model(model)
     size = part_rows or rows_per_part(count_rows(stars))
     # Every part is looked at before the first is inferred: what is wrong in the last one should not be found after hours.
-    n_stars, n_parts = 0, 0
+    sizes: list[int] = []
     for part in _parts(stars, size, say=True):
-        if n_parts == 0:
+        if not sizes:
             moved, names = looked_at(part, model, photometry, keep), part.colnames
-        n_parts, n_stars = n_parts + 1, n_stars + len(part)
+        sizes.append(len(part))
+    n_stars, n_parts = sum(sizes), len(sizes)
     job = api.make_job(
         FileJob, model, names, settings=settings, distance_prior=distance_prior, photometry=photometry, offsets=offsets,
         keep=keep, without=without,
     )  # fmt: skip
     n_workers = worker_count(workers, n_stars, inference_ms(settings))
-    with PartsFolder(folder, _request(stars, job, size), resume=resume) as kept:
+    is_good = partial(is_part, folder, sizes)
+    with PartsFolder(folder, _request(stars, job, size), resume=resume, is_good=is_good) as kept:
         _check_own(out, kept, overwrite=overwrite)
         check_record(out, "infer")
         began = time.monotonic()

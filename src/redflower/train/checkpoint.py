@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from redflower.entries import why_of
 from redflower.errors import InputError
 from redflower.files import written_whole
 from redflower.flow.conditional import ConditionalFlow
@@ -109,10 +110,22 @@ def load_checkpoint(path: Path | None, state: State, fingerprint: str) -> tuple[
 
     Raises
     ------
-    InputError : no such file, or one of another run.
+    InputError : no such file, one of another run, or a damaged one.
     """
     if path is None or not path.is_file():
         raise InputError(f"train --resume: there is no checkpoint {path}. Start without --resume.")
+    try:
+        return _read(path, state, fingerprint)
+    except InputError:
+        raise
+    except Exception as problem:  # whatever a file that is cut short, or another program's, leads to
+        raise InputError(
+            f"train --resume: the checkpoint {path} is damaged ({type(problem).__name__}: {why_of(problem)}). Remove "
+            "it, and train from the start."
+        ) from problem
+
+
+def _read(path: Path, state: State, fingerprint: str) -> tuple[State, TrainConfig]:
     with path.open("rb") as file:
         header = json.loads(file.readline())
         if header.pop("fingerprint") != fingerprint:
@@ -122,16 +135,19 @@ def load_checkpoint(path: Path | None, state: State, fingerprint: str) -> tuple[
             )
         network = state.flow.network
         config = TrainConfig.model_validate_json(json.dumps(header.pop("config")))
-        optimiser = stage_optimiser(config.stages[header["stage"]])
+        history = [Epoch(**epoch) for epoch in header.pop("history")]
+        numbers = {name: header[name] for name in _NUMBERS}
+        if not all(type(number) in (int, float) for number in numbers.values()):
+            raise ValueError(f"{', '.join(_NUMBERS)} must be numbers")
+        optimiser = stage_optimiser(config.stages[numbers["stage"]])
         template = jax.tree.leaves(optimiser.init(eqx.filter(network, eqx.is_inexact_array)))
         flow, best_flow, opt_leaves = eqx.tree_deserialise_leaves(file, (network, network, template))
     standardisation = state.flow.standardisation
-    history = [Epoch(**epoch) for epoch in header.pop("history")]
     state = State(
         flow=ConditionalFlow(flow, standardisation),
         best_flow=ConditionalFlow(best_flow, standardisation),
         history=history,
         opt_leaves=opt_leaves,
-        **header,
+        **numbers,
     )
     return state, config

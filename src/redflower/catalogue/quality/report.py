@@ -9,6 +9,7 @@ from rich.table import Table as RichTable
 
 from redflower.catalogue.quality.cuts import BandCut
 from redflower.catalogue.quality.summary import SampleSummary
+from redflower.entries import count_of, counts_of
 from redflower.errors import TableError
 from redflower.files import written_whole
 
@@ -62,6 +63,34 @@ class CutReport:
         lists = {name: list(content[name]) for name in ("cuts", "notes", "band_cuts")}
         return {**content, **lists, "summary": self.summary.as_dict() if self.summary else None}
 
+    @classmethod
+    def from_dict(cls, content: Any) -> "CutReport":
+        """Return what `as_dict` gave, without its summary, from a file that may be damaged, or a stranger's.
+
+        Raises
+        ------
+        ValueError
+            If it is no such report.
+        """
+        try:
+            if not all(isinstance(content[name], list) for name in ("cuts", "band_cuts", "notes")):
+                raise TypeError("cuts and notes must be lists")
+            found = cls(
+                purpose=_text(content["purpose"]),
+                cuts=tuple(Cut(**_counted(one, "name", "condition")) for one in content["cuts"]),
+                bands=counts_of(content["bands"], "bands"),
+                zero_point=_text(content["zero_point"]),
+                notes=tuple(map(_text, content["notes"])),
+                band_cuts=tuple(
+                    BandCut(**_counted(one, "name", "condition", "survey")) for one in content["band_cuts"]
+                ),
+            )
+        except (KeyError, TypeError) as problem:
+            raise ValueError(f"this is no report of cuts: {problem!r}") from None
+        if not found.cuts:
+            raise ValueError("a report has one cut at least")
+        return found
+
     def write_json(self, path: "str | Path") -> None:
         """Write the report to a JSON file, whole or not at all.
 
@@ -103,3 +132,14 @@ class CutReport:
         if self.summary is not None:
             lines.append(self.summary.text())
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def _counted(content: Any, *names: str) -> dict[str, Any]:
+    texts = {name: _text(content[name]) for name in names}
+    return texts | {name: count_of(content[name], name) for name in ("before", "after")}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value

@@ -29,8 +29,8 @@ from redflower.scale.hats.cluster import hats_workers
 from redflower.scale.hats.partitions import CatalogueRun
 from redflower.scale.hats.source import open_input
 from redflower.scale.hats.work import PartitionRows, Tell
+from redflower.scale.part_record import Failure
 from redflower.scale.part_work import FileJob, looked_at, without_failures
-from redflower.scale.parts import Failure
 from redflower.scale.run_record import summed
 from redflower.scale.stream import StreamReport
 
@@ -94,6 +94,13 @@ class InferPartition:
             failures += failed
         table = joined(tables)
         return PartitionRows(table, tuple(failures), {"fit": table.meta[META_KEY]["fit"]})
+
+    def is_told(self, told: dict[str, Any]) -> bool:
+        """Return whether a partition of this run can have told that."""
+        try:
+            return SampleFit.from_dict(told["fit"]).labels == list(self.job.model.bands.labels)[1:]
+        except (KeyError, ValueError):
+            return False
 
 
 def columns_for_inference(names: Sequence[str], model: Model, keep: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from redflower.catalogue import read_table
 from redflower.errors import RedflowerError, WorkerError
-from redflower.files import folder_bytes, folder_sha256
+from redflower.files import check_replaced, folder_bytes, folder_sha256
 from redflower.progress import Counter
 from redflower.provenance import META_KEY, VERSION
 from redflower.scale.hats.catalogue import (
@@ -26,7 +26,8 @@ from redflower.scale.hats.cluster import Ended, dask_client, on_cluster
 from redflower.scale.hats.source import HatsInput, partitions_of, path_in_catalogue
 from redflower.scale.hats.task import PartitionTask
 from redflower.scale.hats.work import PartitionJob, TaskDone, digest_of, do_task
-from redflower.scale.parts import CATALOGUE, Failure, PartRecord, PartsFolder
+from redflower.scale.part_record import Failure, PartRecord
+from redflower.scale.parts import CATALOGUE, PartsFolder
 from redflower.scale.run_record import check_record, run_content, write_record
 
 #: Partitions that are damaged between their writing and the end are done again so often.
@@ -88,7 +89,12 @@ class CatalogueRun:
         if not (resume and self.folder.is_dir()):
             check_new_catalogue(self.out, self.what, overwrite=overwrite)
         with PartsFolder(
-            self.folder, self.request, resume=resume, path_of=self.path_of, what=self.what
+            self.folder,
+            self.request,
+            resume=resume,
+            path_of=self.path_of,
+            is_good=self._is_good,
+            what=self.what,
         ) as kept:
             if not resume:
                 shutil.rmtree(self.building, ignore_errors=True)
@@ -156,6 +162,7 @@ class CatalogueRun:
             if self.out.exists():
                 os.replace(self.out, self.folder / "replaced")
             os.replace(self.building, self.out)
+            check_replaced(self.out)
             shutil.rmtree(self.folder / "replaced", ignore_errors=True)
         except OSError as problem:
             raise WorkerError(
@@ -182,6 +189,12 @@ class CatalogueRun:
         """Return what the file of a partition records."""
         meta: dict[str, Any] = read_table(self.path_of(record.number), columns=["source_id"]).meta[META_KEY]
         return meta
+
+    def _is_good(self, record: PartRecord) -> bool:
+        """Return whether a partition of this run can have such a record."""
+        if record.number >= len(self.source.pixels):
+            return False
+        return not record.n_rows if record.told is None else self.job.is_told(record.told)
 
     def _bring_back(self, kept: PartsFolder, *, overwrite: bool) -> None:
         """Go on with a catalogue that this run has written, or refuse what stands in its place."""

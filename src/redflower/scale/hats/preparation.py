@@ -18,13 +18,13 @@ from redflower.catalogue.reading.column_map import ColumnMap, choose_columns, re
 from redflower.catalogue.reading.reader import read_stars
 from redflower.catalogue.reading.release import designation_columns
 from redflower.catalogue.reading.schema import read_surveys
-from redflower.errors import InputError
+from redflower.errors import InputError, WorkerError
 from redflower.provenance import META_KEY, VERSION
 from redflower.scale.hats.cluster import hats_workers
 from redflower.scale.hats.partitions import CatalogueRun
 from redflower.scale.hats.source import open_input
 from redflower.scale.hats.work import PartitionRows, Tell
-from redflower.scale.parts import Failure
+from redflower.scale.part_record import Failure
 from redflower.scale.run_record import summed
 
 _WHAT: Final = "prepare"
@@ -54,6 +54,14 @@ class PreparePartition:
         meta["input"] = {**self.origin, "partition": name, "rows": len(part)}
         told = {"report": meta["report"], "repeated_rows": int(meta.get("repeated_rows", 0))}
         return PartitionRows(prepared.table, (), told)
+
+    def is_told(self, told: dict[str, Any]) -> bool:
+        """Return whether a partition of this run can have told that."""
+        try:
+            CutReport.from_dict(told["report"])
+        except (KeyError, ValueError):
+            return False
+        return True
 
     @cached_property
     def _opened(self) -> PrepareRequest:
@@ -137,12 +145,12 @@ def prepare_hats(
     with run.opened(resume=resume, overwrite=overwrite) as kept:
         records = run.records(kept)
         failures = tuple(failure for record in records for failure in record.failures)
-        reports = [record.told["report"] for record in records if record.told]
+        reports = [CutReport.from_dict(record.told["report"]) for record in records if record.told]
         if not any(record.n_rows for record in records):
             raise _none_left(reports, failures, source.reader.where)
         report = _joined_report(reports)
         base = run.provenance_of(next(record for record in records if record.n_rows))
-        n_raw = sum(int(one["cuts"][0]["before"]) for one in reports)
+        n_raw = report.n_before
         meta = {**base, "input": {**origin, "rows": n_raw}, "report": report.as_dict()}
         stated = {
             "redflower_version": VERSION,
@@ -173,33 +181,48 @@ def _joined(tables: Sequence[Table]) -> Table:
     return tables[0] if len(tables) == 1 else vstack(tables, metadata_conflicts="silent")
 
 
-def _joined_report(reports: Sequence[dict[str, Any]]) -> CutReport:
-    """Add up the reports of partitions; notes that not all of them have are of single partitions, and stay with these."""
+def _joined_report(reports: Sequence[CutReport]) -> CutReport:
+    """Add up the reports of partitions; notes that not all of them have are of single partitions, and stay with these.
+
+    Raises
+    ------
+    WorkerError : they are of different cuts or bands.
+    """
     first = reports[0]
-    cuts = tuple(
-        Cut(cut["name"], cut["condition"], *(sum(int(one["cuts"][k][when]) for one in reports) for when in ("before", "after")))
-        for k, cut in enumerate(first["cuts"])
-    )  # fmt: skip
-    bands = tuple(
-        BandCut(cut["name"], cut["condition"], cut["survey"],
-                *(sum(int(one["band_cuts"][k][when]) for one in reports) for when in ("before", "after")))
-        for k, cut in enumerate(first["band_cuts"])
-    )  # fmt: skip
-    common = set(first["notes"]).intersection(*(one["notes"] for one in reports))
-    alone = sum(len(set(one["notes"]) - common) for one in reports)
+    if any(_counted_in(one) != _counted_in(first) for one in reports):
+        raise WorkerError(
+            f"{_WHAT}: the records of finished partitions state different cuts or bands. Another program has changed them; "
+            "remove the folder of the parts, and run again."
+        )
+
+    def added(of: Callable[[CutReport], Sequence[Cut | BandCut]], k: int) -> tuple[int, int]:
+        return sum(of(one)[k].before for one in reports), sum(of(one)[k].after for one in reports)
+
+    cuts = [Cut(cut.name, cut.condition, *added(lambda r: r.cuts, k)) for k, cut in enumerate(first.cuts)]
+    bands = [
+        BandCut(cut.name, cut.condition, cut.survey, *added(lambda r: r.band_cuts, k))
+        for k, cut in enumerate(first.band_cuts)
+    ]
+    common = set(first.notes).intersection(*(one.notes for one in reports))
+    alone = sum(len(set(one.notes) - common) for one in reports)
     more = [f"{alone:,} notes on single partitions stand in the provenance of their files"] if alone else []
-    zero = first["zero_point"] if all(one["zero_point"] == first["zero_point"] for one in reports) else _ZERO
+    zero = first.zero_point if all(one.zero_point == first.zero_point for one in reports) else _ZERO
     return CutReport(
-        purpose=first["purpose"], cuts=cuts,
-        bands={label: sum(int(one["bands"][label]) for one in reports) for label in first["bands"]},
-        zero_point=zero, notes=(*(note for note in first["notes"] if note in common), *more), band_cuts=bands,
+        purpose=first.purpose, cuts=tuple(cuts),
+        bands={label: sum(one.bands[label] for one in reports) for label in first.bands},
+        zero_point=zero, notes=(*(note for note in first.notes if note in common), *more), band_cuts=tuple(bands),
     )  # fmt: skip
+
+
+def _counted_in(report: CutReport) -> list[str]:
+    names = [cut.name for cut in report.cuts] + [cut.name for cut in report.band_cuts]
+    return names + sorted(report.bands)
 
 
 _ZERO: Final = "as the files of the partitions say, each for its parallaxes"
 
 
-def _none_left(reports: Sequence[dict[str, Any]], failures: Sequence[Failure], where: str) -> InputError:
+def _none_left(reports: Sequence[CutReport], failures: Sequence[Failure], where: str) -> InputError:
     """Make the error for a catalogue of which no star is left."""
     if not reports:
         why = failures[0].message if failures else "It has no rows."

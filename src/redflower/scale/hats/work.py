@@ -18,7 +18,8 @@ from redflower.files import read_json
 from redflower.provenance import VERSION
 from redflower.scale.hats.source import PartitionReader, computed, reason_of
 from redflower.scale.hats.task import PartitionTask
-from redflower.scale.parts import MANIFEST, Failure, PartRecord, keep_part
+from redflower.scale.part_record import Failure, PartRecord
+from redflower.scale.parts import MANIFEST, keep_part
 from redflower.workers import peak_memory_bytes
 
 #: Seconds between two words of a worker on how far it is.
@@ -47,6 +48,9 @@ class PartitionJob(Protocol):
 
     def rows(self, part: Table, number: int, name: str, tell: Tell | None) -> PartitionRows:
         """Return what comes out."""
+
+    def is_told(self, told: dict[str, Any]) -> bool:
+        """Return whether that is what a partition tells the whole: its record may be damaged, or a stranger's."""
 
 
 @dataclass(frozen=True)
