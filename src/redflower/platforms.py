@@ -2,10 +2,15 @@
 
 import os
 import sys
-from typing import Any
+from typing import Any, Final
 
 from redflower.compile_cache import WORTH_KEEPING_S, cache_folder
 from redflower.errors import InputError
+
+#: Of glibc's malloc: names of its parameters, and the largest size that it takes for the first by itself. [byte]
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+_MMAP_BYTES: Final = 32 * 2**20
 
 
 class _Process:
@@ -78,6 +83,24 @@ def worker_environment(n_threads: int) -> dict[str, str]:
         if (precision := jax.config.jax_default_matmul_precision) is not None:
             environment["JAX_DEFAULT_MATMUL_PRECISION"] = str(precision)
     return environment
+
+
+def keep_freed_memory() -> None:
+    """Let malloc keep what is freed for what comes next, where the environment has it give everything back.
+
+    Dask starts its workers so, and every array of a batch is then memory that the system hands out anew, page by page. Without
+    that setting malloc finds these two sizes by itself. Nothing is done where it is not glibc's.
+    """
+    if "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+        return
+    import ctypes
+
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
+    mallopt(_M_TRIM_THRESHOLD, 2 * _MMAP_BYTES)
 
 
 def cores() -> int:

@@ -4,29 +4,26 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from astropy.table import Table
 
 from redflower.api.kept import KeptPieces
 from redflower.api.star_pieces import _SUMS, _kept_piece
 from redflower.calibrate.verdict import SampleFit, judge, verdict_of
-from redflower.catalogue import write_table
 from redflower.catalogue.quality.cuts import BandCut
 from redflower.catalogue.quality.report import Cut, CutReport
 from redflower.errors import InputError, WorkerError
-from redflower.files import file_sha256
+from redflower.flow import load_model
 from redflower.posterior.results import empty_columns
-from redflower.provenance import META_KEY
 from redflower.scale.lock import Lock
 from redflower.scale.part_record import Failure, PartRecord, read_record, record_path
-from redflower.scale.part_work import is_part
-from redflower.scale.parts import MANIFEST, PartsFolder, part_path
+from redflower.scale.part_work import is_told
+from redflower.scale.parts import MANIFEST, PartsFolder
 from redflower.scale.run_record import record_path as run_record_path
 from redflower.scale.run_record import write_record
 from redflower.scale.run_states import read_runs
@@ -156,19 +153,14 @@ def test_what_is_no_json_is_no_record(tmp_path: Path, text: str) -> None:
     assert read_record(path) is None
 
 
-def test_a_part_of_a_file_must_have_the_rows_and_the_sums_of_its_place(tmp_path: Path) -> None:
-    def written(fit: Any) -> PartRecord:
-        table = Table({"source_id": [1, 2, 3], "status": ["ok"] * 3}, meta={META_KEY: {"fit": fit}})
-        path = write_table(table, part_path(tmp_path, 1), overwrite=True)
-        return PartRecord(1, 3, path.stat().st_size, file_sha256(path), {"ok": 3}, {"fast": 3})
-
-    record = written(FIT.as_dict())
-    assert is_part(tmp_path, [4, 3], record)
-    assert not is_part(tmp_path, [4], record), "there is no such part"
-    assert not is_part(tmp_path, [4, 2], record), "the part has other rows"
-    for wrong in ({}, None, {"labels": [1]}):
-        assert not is_part(tmp_path, [4, 3], written(wrong))
-    assert not is_part(tmp_path / "nowhere", [4, 3], record)
+def test_a_part_tells_the_sums_of_the_bands_of_its_model() -> None:
+    model = load_model("mock-sky")
+    fit = replace(SampleFit(list(model.bands.labels)[1:]), parallax=[0.0] * 3)
+    for name in ("n_bands", "residual", "residual_mag", "squares_mag2"):
+        setattr(fit, name, [0 if name == "n_bands" else 0.0] * len(fit.labels))
+    assert is_told({"fit": fit.as_dict()}, model)
+    for wrong in (None, {}, {"fit": None}, {"fit": FIT.as_dict()}, {"fit": {"labels": [1]}}):
+        assert not is_told(wrong, model)
 
 
 def test_a_folder_of_parts_forgets_records_that_cannot_be_of_its_run(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_plot_draws_the_page_of_a_run_again(result, capsys, monkeypatch) -> None
 
 @pytest.mark.parametrize(
     "change",
-    [None, [], {"provenance": []}, {"provenance": {"verdict": 3}}, {"mean_reddening": 1}, {"statuses": {}}, {"clouds": {}}],
+    [None, [], {"provenance": []}, {"provenance": {"verdict": 3}}, {"mean_reddening": 1}, {"statuses": 3}, {"clouds": {}}],
 )  # fmt: skip
 def test_numbers_of_a_run_that_others_changed_are_one_message(result, tmp_path, change) -> None:
     for name in ("run.json", "posteriors.parquet", "stars.parquet", "bins.ecsv"):

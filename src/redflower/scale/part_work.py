@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -12,8 +14,7 @@ from astropy.table import Table
 from redflower.api.pace import TimedSteps
 from redflower.api.parts import InferenceJob, joined
 from redflower.api.posterior_rows import passed_on
-from redflower.calibrate.verdict import SampleFit
-from redflower.catalogue import read_table
+from redflower.calibrate.verdict import SampleFit, judge
 from redflower.catalogue.prepared import table_scale, unused_bands
 from redflower.errors import RedflowerError
 from redflower.flow import Model
@@ -23,7 +24,7 @@ from redflower.posterior import Status
 from redflower.posterior.columns import DENSITY_COLUMNS, EBV_PRIOR_COLUMNS, OUTPUT_COLUMNS, PRIOR_COLUMNS
 from redflower.provenance import META_KEY
 from redflower.scale.part_record import Failure, PartRecord
-from redflower.scale.parts import keep_part, part_path
+from redflower.scale.parts import keep_part
 from redflower.workers import Work
 
 #: When so many stars of a part have failed one by one, the cause is not one star: what fails next is not divided further.
@@ -101,7 +102,7 @@ def start_parts(job: PartJob, folder: Path) -> Work:
     def work(numbered: tuple[int, Table], tell: Callable[[Any], None]) -> PartRecord:
         number, part = numbered
         table, failures = without_failures(job, number, part, TimedSteps(tell, compiled))
-        return keep_part(folder, number, table, failures)
+        return keep_part(folder, number, table, failures, told=told_of(table))
 
     return work
 
@@ -140,23 +141,30 @@ def failure_of(number: int, part: Table, message: str) -> Failure:
 
 def keep_failed(job: PartJob, folder: Path, number: int, part: Table, message: str) -> PartRecord:
     """Keep a part all of which failed, with its stars named."""
-    return keep_part(folder, number, job.failed(part), [failure_of(number, part, message)])
+    table = job.failed(part)
+    return keep_part(folder, number, table, [failure_of(number, part, message)], told=told_of(table))
 
 
-def is_part(folder: Path, sizes: Sequence[int], record: PartRecord) -> bool:
-    """Return whether a record, and the table that it names, can be of a part of this run.
+def told_of(table: Table) -> dict[str, Any]:
+    """Return what the posteriors of a part tell the whole: the sums by which all stars are judged together."""
+    return {"fit": table.meta[META_KEY]["fit"]}
+
+
+def is_told(told: dict[str, Any] | None, model: Model) -> bool:
+    """Return whether that is what a part tells the whole: its record may be damaged, or a stranger's."""
+    try:
+        return told is not None and SampleFit.from_dict(told["fit"]).labels == list(model.bands.labels)[1:]
+    except (KeyError, ValueError):
+        return False
+
+
+def judged(meta: dict[str, Any], records: Sequence[PartRecord]) -> dict[str, Any]:
+    """Return the provenance of all parts together, with the verdict on all of their stars.
 
     Parameters
     ----------
-    folder : of the parts.
-    sizes : rows of every part of the run.
-    record : as it was read back.
+    meta : the provenance of one of them.
+    records : of all that have rows.
     """
-    if record.number >= len(sizes) or record.n_rows != sizes[record.number]:
-        return False
-    try:
-        table = read_table(part_path(folder, record.number), columns=["status"])
-        SampleFit.from_dict(table.meta[META_KEY]["fit"])
-    except (RedflowerError, KeyError, TypeError, ValueError):
-        return False
-    return len(table) == record.n_rows
+    total = reduce(add, (SampleFit(**(record.told or {})["fit"]) for record in records))
+    return {**meta, "fit": total.as_dict(), "verdict": judge(total).as_dict()}

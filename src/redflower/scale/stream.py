@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from astropy.table import Table
 
 from redflower.api import inference as api
 from redflower.api.pace import Pace
-from redflower.api.parts import joined_provenance, rows_per_part
+from redflower.api.parts import rows_per_part
 from redflower.api.processes import inference_ms, said_work, started, worker_count
 from redflower.calibrate.verdict import Verdict, verdict_of
 from redflower.catalogue import (
@@ -33,7 +32,7 @@ from redflower.posterior import InferenceSettings, Status
 from redflower.progress import Counter
 from redflower.provenance import META_KEY
 from redflower.scale.part_record import Failure, PartRecord, read_record
-from redflower.scale.part_work import FileJob, is_part, keep_failed, looked_at, start_parts
+from redflower.scale.part_work import FileJob, is_told, judged, keep_failed, looked_at, start_parts
 from redflower.scale.parts import PartsFolder, part_path
 from redflower.scale.run_record import check_record, run_content, summed, write_record
 
@@ -138,7 +137,11 @@ def infer_file(
         keep=keep, without=without,
     )  # fmt: skip
     n_workers = worker_count(workers, n_stars, inference_ms(settings))
-    is_good = partial(is_part, folder, sizes)
+
+    def is_good(record: PartRecord) -> bool:
+        fits = record.number < n_parts and record.n_rows == sizes[record.number]
+        return fits and is_told(record.told, job.model)
+
     with PartsFolder(folder, _request(stars, job, size), resume=resume, is_good=is_good) as kept:
         _check_own(out, kept, overwrite=overwrite)
         check_record(out, "infer")
@@ -152,7 +155,7 @@ def infer_file(
             raise api.nothing_to_infer(model)
         paths = [part_path(folder, record.number) for record in records]
         kept.note("joining")
-        meta = joined_provenance([read_table(path, columns=["status"]).meta[META_KEY] for path in paths])
+        meta = judged(read_table(paths[0], columns=["status"]).meta[META_KEY], records)
         _join(paths, out, meta, n_stars)
         failures = tuple(failure for record in records for failure in record.failures)
         verdict = verdict_of(meta)

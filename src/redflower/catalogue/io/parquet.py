@@ -7,6 +7,8 @@ YAML header that ``astropy.table.Table.read`` looks for. Plain files, as pandas 
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -269,7 +271,7 @@ def write_parquet(table: Table, path: Path) -> None:
 def with_meta(schema: pa.Schema, meta: dict[str, Any]) -> pa.Schema:
     """Return a schema that `write_parquet` made, with another ``meta`` of the whole table."""
     metadata = dict(schema.metadata or {})
-    header: dict[str, Any] = get_header_from_yaml(metadata[_YAML_KEY].decode().split("\n"))
+    header = _parsed_header(metadata[_YAML_KEY].decode())
     template = Table(meta=meta)
     for entry in header["datatype"]:
         # The width of text is not needed: astropy asks for lengths under keys of their own.
@@ -282,8 +284,8 @@ def with_meta(schema: pa.Schema, meta: dict[str, Any]) -> pa.Schema:
 
 def _take_astropy_header(table: Table, text: str) -> None:
     """Take units, descriptions and meta from the YAML header that astropy writes."""
-    header: dict[str, Any] = get_header_from_yaml(text.split("\n"))
-    table.meta.update(header.get("meta") or {})
+    header = _parsed_header(text)
+    table.meta.update(deepcopy(header.get("meta") or {}))
     # How astropy took masked columns and quantities apart; masks are restored, and units are in the columns.
     table.meta.pop("__serialized_columns__", None)
     for entry in header["datatype"]:
@@ -292,6 +294,13 @@ def _take_astropy_header(table: Table, text: str) -> None:
             column = table[name]
             column.unit = entry.get("unit", column.unit)
             column.description = entry.get("description", column.description)
+
+
+@lru_cache(maxsize=8)
+def _parsed_header(text: str) -> dict[str, Any]:
+    """Parse a YAML header, once for all parts of a table: it takes longer than all else that is read of a small one."""
+    header: dict[str, Any] = get_header_from_yaml(text.split("\n"))
+    return header
 
 
 def _damaged(path: Path, problem: Exception) -> TableError:

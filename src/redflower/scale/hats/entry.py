@@ -5,10 +5,13 @@ import pickle
 import sys
 from typing import Any
 
+from redflower.platforms import keep_freed_memory
+
 
 def run_task(packed: bytes) -> Any:
     """Do a partition, in a worker of Dask."""
     _share_cores()
+    keep_freed_memory()
     task = pickle.loads(packed)
     from redflower.scale.hats.work import do_task, tell_cluster
 

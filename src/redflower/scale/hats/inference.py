@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +11,7 @@ from astropy.table import Table
 from redflower.api import inference as api
 from redflower.api.parts import MOST_ROWS, joined, slices
 from redflower.api.processes import inference_ms
-from redflower.calibrate.sample_fit import SampleFit
-from redflower.calibrate.verdict import judge, verdict_of
+from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue import DistancePrior
 from redflower.catalogue.io.hats import SPATIAL_INDEX
 from redflower.catalogue.prepared import is_known_to_prepare, prepared_error_name
@@ -24,13 +21,13 @@ from redflower.flow import Model, load_model
 from redflower.photometric_offsets import PhotometricOffsets
 from redflower.photometric_scales import PhotometricScale
 from redflower.posterior import InferenceSettings, Status
-from redflower.provenance import META_KEY, VERSION
+from redflower.provenance import VERSION
 from redflower.scale.hats.cluster import hats_workers
 from redflower.scale.hats.partitions import CatalogueRun
 from redflower.scale.hats.source import open_input
 from redflower.scale.hats.work import PartitionRows, Tell
 from redflower.scale.part_record import Failure
-from redflower.scale.part_work import FileJob, looked_at, without_failures
+from redflower.scale.part_work import FileJob, is_told, judged, looked_at, told_of, without_failures
 from redflower.scale.run_record import summed
 from redflower.scale.stream import StreamReport
 
@@ -93,14 +90,11 @@ class InferPartition:
             tables.append(table)
             failures += failed
         table = joined(tables)
-        return PartitionRows(table, tuple(failures), {"fit": table.meta[META_KEY]["fit"]})
+        return PartitionRows(table, tuple(failures), told_of(table))
 
     def is_told(self, told: dict[str, Any]) -> bool:
         """Return whether a partition of this run can have told that."""
-        try:
-            return SampleFit.from_dict(told["fit"]).labels == list(self.job.model.bands.labels)[1:]
-        except (KeyError, ValueError):
-            return False
+        return is_told(told, self.job.model)
 
 
 def columns_for_inference(names: Sequence[str], model: Model, keep: Sequence[str]) -> list[str]:
@@ -190,8 +184,7 @@ def infer_hats(
         if not any(n for word, n in statuses.items() if word != Status.NO_BANDS):
             raise api.nothing_to_infer(model) if statuses else _nothing_done(source.reader.where, failures)
         with_rows = [record for record in records if record.n_rows]
-        fit = reduce(add, (SampleFit(**(record.told or {})["fit"]) for record in with_rows))
-        meta = {**run.provenance_of(with_rows[0]), "fit": fit.as_dict(), "verdict": judge(fit).as_dict()}
+        meta = judged(run.provenance_of(with_rows[0]), with_rows)
         verdict = verdict_of(meta)
         assert verdict is not None
         stated = {
