@@ -66,6 +66,8 @@ RUNS = (
     Run("calibration-skies", "benchmarks.engine.calibration_skies", 50, "howto/calibrate.md"),
     Run("validation", "benchmarks.validation.mock_sky", 5, "measured/calibration.md"),
     Run("simulated-stars", "benchmarks.validation.simulated_stars", 3, "measured/calibration.md"),
+    Run("simulated-stars-cells", "benchmarks.validation.simulated_stars --simulations 8000 --record simulated-stars-cells", 3,
+        "measured/calibration.md"),
     Run("precision", "benchmarks.engine.precision", 1, "measured/inference.md"),
     Run("faint-limit", "benchmarks.engine.faint_limit", 2, "measured/calibration.md"),
     Run("sightlines-ranks", "benchmarks.clouds.sightline_ranks", 20, "measured/sightlines.md"),
