@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     from redflower.posterior import FastSettings as FastSettings
     from redflower.posterior import InferenceSettings as InferenceSettings
     from redflower.posterior import NutsSettings as NutsSettings
+    from redflower.products.adaptive_map import adaptive_map as adaptive_map
     from redflower.products.field_clouds import field_clouds as field_clouds
+    from redflower.products.field_file import read_adaptive_map as read_adaptive_map
     from redflower.products.field_file import read_field_map as read_field_map
     from redflower.products.skymap import read_sky_map as read_sky_map
     from redflower.scale.hats.lazy import infer_lsdb as infer_lsdb

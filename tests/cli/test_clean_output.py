@@ -46,7 +46,7 @@ LONG = (
     ("infer", "stars.fits", "post.vot", "--model", "mock-sky", "--overwrite"),
     ("sightline", "post.parquet", "clouds", "--max-clouds", 1, "--stars", "stars.parquet"),
     ("map", "post.parquet", "map.fits", "--nside", 4, "--max-clouds", 1),
-    ("field", "post.parquet", "field.fits", "--draws", 4, "--chains", 1),
+    ("field", "post.parquet", "field.fits", "--draws", 4, "--chains", 1, "--adaptive"),
     ("validate", "stars.parquet", "check", "--model", "mock-sky", "--stars", 20, "--simulations", 40),
     ("explore", "post.parquet", "page.html", "--stars", "stars.parquet"),
     ("plot", "post.parquet", "--stars", "stars.parquet"),

@@ -13,7 +13,8 @@ import redflower
 from redflower.errors import InputError
 from redflower.field.sampler import FieldSettings
 from redflower.products.field_file import write_field_map
-from redflower.products.field_map import FLAG_NO_STAR, FieldMap
+from redflower.products.field_map import FieldMap
+from redflower.products.sampled_map import FLAG_NO_STAR
 from redflower.simulate import DustSheet, draw_dust_field
 from redflower.sky_patch import SkyPatch
 from tests.helpers.fields import field_table

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from redflower.products.field_map import NOT_CONVERGED, FieldMap
+from redflower.products.field_map import FieldMap
 from redflower.products.field_page import write_field_page
+from redflower.products.sampled_map import NOT_CONVERGED
 from tests.helpers.browser import Page, in_browser
 
 #: Share of the middle of the picture that is of the colour of the largest value.

@@ -21,7 +21,8 @@ from redflower.field.sampler import FieldSettings, sample_field
 from redflower.field.star_tables import tabulate_stars
 from redflower.field.tiles import Tile, joined, make_tiles
 from redflower.platforms import compute_platform
-from redflower.products.field_map import NOT_CONVERGED, OK, FieldMap
+from redflower.products.field_map import FieldMap
+from redflower.products.sampled_map import NOT_CONVERGED, OK
 from redflower.progress import ShowProgress, shown
 from redflower.seeds import check_seed
 from redflower.sky_patch import SkyPatch, patch_around

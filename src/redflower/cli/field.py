@@ -63,6 +63,13 @@ def field(
             help="Find clouds that add more than so much E(B-V) [mag], e.g. 0.02, and write them beside the map (.clouds.ecsv)"
         ),
     ] = None,
+    adaptive: Annotated[
+        bool,
+        typer.Option(
+            "--adaptive",
+            help="Write the map too in pixels as fine as the stars allow, place by place (.adaptive.fits, multi-order)",
+        ),
+    ] = False,
     draws: Annotated[int, typer.Option(help="Samples kept of each chain", min=2)] = 150,
     chains: Annotated[int, typer.Option(help="Independent chains", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
@@ -71,6 +78,8 @@ def field(
     ] = False,
 ) -> None:
     """Infer the dust of a region, E(B-V) [mag] out to distances with samples, from all its stars at once."""
+    import numpy as np
+
     from redflower.api.field_maps import make_field_map
     from redflower.api.field_stars import MIN_STARS
     from redflower.catalogue import write_table
@@ -79,11 +88,12 @@ def field(
     from redflower.field.prior import FieldPrior
     from redflower.field.sampler import FieldSettings
     from redflower.files import check_outputs
+    from redflower.products.adaptive_map import adaptive_map
     from redflower.products.field_clouds import field_clouds
     from redflower.products.field_compare import compare_and_write, maps_to_compare
-    from redflower.products.field_file import write_field_map
-    from redflower.products.field_map import OK
+    from redflower.products.field_file import write_adaptive_map, write_field_map
     from redflower.products.field_page import write_field_page
+    from redflower.products.sampled_map import OK
 
     check_map_output(out, posteriors, "a map of a field", overwrite=overwrite)
     page = out.with_suffix(".html")
@@ -92,6 +102,8 @@ def field(
         if not clouds > 0:
             raise InputError(f"--clouds {clouds:g}: it must be a positive E(B-V) in mag.")
         beside["the clouds"] = out.with_suffix(".clouds.ecsv")
+    if adaptive:
+        beside["the adaptive map"] = out.with_suffix(".adaptive.fits")
     check_outputs(beside, {"POSTERIORS": posteriors}, replaced=tuple(beside) if overwrite else ())
     maps = maps_to_compare(compare or [], out)
     distance_pc = None if distances is None else distances_of(distances)
@@ -145,6 +157,11 @@ def field(
         catalogue = field_clouds(found, threshold_mag=clouds)
         write_table(catalogue, beside["the clouds"], overwrite=overwrite)
         say(f"{len(catalogue)} clouds of more than {clouds:g} mag written to {beside['the clouds']}")
+    if adaptive:
+        fine = adaptive_map(found)
+        write_adaptive_map(fine, beside["the adaptive map"])
+        sizes = ", ".join(f"{n} of nside {2**k}" for k, n in enumerate(np.bincount(fine.level)) if n)
+        say(f"as fine as the stars allow: {sizes} written to {beside['the adaptive map']}")
     for sentence in others:
         say(sentence)
     say(f"their picture is in {picture}, slices through distance are in {page}")

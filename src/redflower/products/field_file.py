@@ -1,7 +1,7 @@
-"""The file of a map of a field: one FITS file with the map, its samples and its coverage."""
+"""The files of maps of a field: one FITS file with the map and its samples, in pixels of one size or of several."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from astropy.io import fits
@@ -10,11 +10,13 @@ from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue.io.fits_files import open_fits
 from redflower.errors import InputError
 from redflower.files import written_whole
+from redflower.products.adaptive_map import AdaptiveMap
 from redflower.products.field_map import FieldMap
 from redflower.products.healpix import healpix_table, keep_facts, kept_facts, reading_map
 from redflower.provenance import VERSION
 
 _FORMAT: Final = "redflower-field-2"
+_ADAPTIVE_FORMAT: Final = "redflower-field-adaptive-1"
 
 
 def write_field_map(field: FieldMap, path: Path) -> None:
@@ -26,10 +28,33 @@ def write_field_map(field: FieldMap, path: Path) -> None:
     ``DISTANCE`` [pc]; ``MOC``, the pixels as a multi-order coverage map of the IVOA. ``STATUS`` in the header of the first says
     whether the chains agree.
     """
-    if path.suffix != ".fits":
-        raise InputError(f"{path}: a map of a field is written as .fits.")
+    pixel = fits.Column("PIXEL", "K", array=field.pixel)
+    table = healpix_table([pixel, *_columns(field)], field.nside)
+    table.header["REDFLOW"] = _FORMAT
+    _write(field, table, [coverage_table(field)], path)
+
+
+def write_adaptive_map(field: AdaptiveMap, path: Path) -> None:
+    """Write a map in pixels of several sizes as FITS, a multi-order map of HEALPix.
+
+    As `write_field_map`, with the column ``UNIQ`` in place of ``PIXEL``, four times the number of pixels at its level and
+    its number there added (NUNIQ), and without ``MOC``, which ``UNIQ`` is itself.
+    """
+    uniq = fits.Column("UNIQ", "K", array=field.uniq)
+    table = fits.BinTableHDU.from_columns([uniq, *_columns(field)], name="REDDENING")
+    table.header.update(
+        {
+            "PIXTYPE": "HEALPIX", "ORDERING": "NUNIQ", "COORDSYS": "G", "INDXSCHM": "EXPLICIT",
+            "MOCORDER": int(field.level.max()), "CREATOR": f"redflower {VERSION}", "REDFLOW": _ADAPTIVE_FORMAT,
+        }
+    )  # fmt: skip
+    _write(field, table, [], path)
+
+
+def _columns(field: FieldMap | AdaptiveMap) -> list[fits.Column]:
+    """Return the columns of a map but for those that say which pixel it is."""
     mean, std, zero_std = field.ebv_mag, field.ebv_std_mag, field.ebv_zero_std_mag
-    columns = [fits.Column("PIXEL", "K", array=field.pixel)]
+    columns = []
     for k, distance in enumerate(field.distance_pc):
         columns += [
             fits.Column(f"EBV_{distance:.0f}PC", "E", unit="mag", array=mean[:, k]),
@@ -37,14 +62,20 @@ def write_field_map(field: FieldMap, path: Path) -> None:
             fits.Column(f"EBV_ZERO_STD_{distance:.0f}PC", "E", unit="mag", array=zero_std[:, k]),
             fits.Column(f"RESOLUTION_{distance:.0f}PC", "E", unit="deg", array=field.resolution_deg[:, k]),
         ]
-    columns += [
+    return columns + [
         fits.Column("N_STAR", "J", array=field.n_star),
         fits.Column("SERVED", "E", array=field.served),
         fits.Column("R_HAT", "E", array=field.r_hat),
         fits.Column("FLAGS", "J", array=field.flags),
     ]
-    table = healpix_table(columns, field.nside)
-    table.header["REDFLOW"] = _FORMAT
+
+
+def _write(
+    field: FieldMap | AdaptiveMap, table: fits.BinTableHDU, more: list[fits.BinTableHDU], path: Path
+) -> None:
+    """Write a map's table with its samples, zero points and distances."""
+    if path.suffix != ".fits":
+        raise InputError(f"{path}: a map of a field is written as .fits.")
     table.header["STATUS"] = (field.status, "whether the chains agree")
     keep_facts(table.header, field.verdict, numbers=field.numbers)
     samples = fits.ImageHDU(field.samples_mag.astype(np.float32), name="SAMPLES")
@@ -58,7 +89,7 @@ def write_field_map(field: FieldMap, path: Path) -> None:
         fits.PrimaryHDU(), table, samples,
         fits.BinTableHDU.from_columns(zero, name="ZERO_POINT"),
         fits.BinTableHDU.from_columns([distance], name="DISTANCE"),
-        coverage_table(field),
+        *more,
     ]  # fmt: skip
     with written_whole(path) as part:
         fits.HDUList(parts).writeto(part)
@@ -119,23 +150,68 @@ def read_field_map(path: "str | Path") -> FieldMap:
     (3, 1, 2)
     """
     with reading_map(path, "a map of a field"), open_fits(path) as file:
-        table, zero = file["REDDENING"], file["ZERO_POINT"]
-        data, header = table.data, table.header
-        distance = np.asarray(file["DISTANCE"].data["DISTANCE"], dtype=float)
-        facts = kept_facts(header)
-        resolution = np.stack([data[f"RESOLUTION_{d:.0f}PC"] for d in distance], axis=1)
+        table = file["REDDENING"]
         return FieldMap(
-            nside=int(header["NSIDE"]),
-            pixel=np.asarray(data["PIXEL"]).astype(np.int64),
-            distance_pc=distance,
-            samples_mag=np.asarray(file["SAMPLES"].data, dtype=np.float32),
-            zero_point_mag=np.stack([zero.data[n] for n in zero.data.names], axis=1).astype(float),
-            groups=tuple(zero.data.names),
-            n_star=np.asarray(data["N_STAR"]).astype(np.int64),
-            served=np.asarray(data["SERVED"]).astype(float),
-            resolution_deg=resolution.astype(float),
-            r_hat=np.asarray(data["R_HAT"]).astype(float),
-            status=str(header["STATUS"]),
-            numbers={name: (a, b) for name, (a, b) in facts["numbers"].items()},
-            verdict=verdict_of(facts),
+            nside=int(table.header["NSIDE"]),
+            pixel=np.asarray(table.data["PIXEL"]).astype(np.int64),
+            **_parts(file),
         )
+
+
+def read_adaptive_map(path: "str | Path") -> AdaptiveMap:
+    """Read a map in pixels of several sizes that `redflower field --adaptive` or `write_adaptive_map` wrote.
+
+    Parameters
+    ----------
+    path : a FITS file.
+
+    Returns
+    -------
+    The map, which can be asked for positions and distances (`AdaptiveMap.query`).
+
+    Raises
+    ------
+    InputError
+        If the file is not one.
+
+    Examples
+    --------
+    >>> import redflower
+    >>> from pathlib import Path
+    >>> from redflower.products.adaptive_map import AdaptiveMap
+    >>> from redflower.products.field_file import write_adaptive_map
+    >>> import numpy as np
+    >>> one = np.full((3, 2, 1), 0.05)
+    >>> field = AdaptiveMap(np.array([6, 7]), np.array([7, 50]), np.array([300.0]), one, np.zeros((3, 1)), ("ALL",),
+    ...     np.array([40, 20]), np.ones(2), np.full((2, 1), 0.9), {}, np.ones(2))
+    >>> write_adaptive_map(field, Path("adaptive.fits"))
+    >>> redflower.read_adaptive_map("adaptive.fits").level
+    array([6, 7])
+    """
+    with reading_map(path, "an adaptive map of a field"), open_fits(path) as file:
+        uniq = np.asarray(file["REDDENING"].data["UNIQ"]).astype(np.int64)
+        # Exact: whole numbers below 2^53 are floats.
+        level = (np.frexp(uniq.astype(float))[1] - 3) // 2
+        return AdaptiveMap(level=level.astype(np.int64), pixel=uniq - 4 * 4**level, **_parts(file))
+
+
+def _parts(file: fits.HDUList) -> dict[str, Any]:
+    """Return everything of a map's file but which pixels it has."""
+    table, zero = file["REDDENING"], file["ZERO_POINT"]
+    data, header = table.data, table.header
+    distance = np.asarray(file["DISTANCE"].data["DISTANCE"], dtype=float)
+    facts = kept_facts(header)
+    resolution = np.stack([data[f"RESOLUTION_{d:.0f}PC"] for d in distance], axis=1)
+    return {
+        "distance_pc": distance,
+        "samples_mag": np.asarray(file["SAMPLES"].data, dtype=np.float32),
+        "zero_point_mag": np.stack([zero.data[n] for n in zero.data.names], axis=1).astype(float),
+        "groups": tuple(zero.data.names),
+        "n_star": np.asarray(data["N_STAR"]).astype(np.int64),
+        "served": np.asarray(data["SERVED"]).astype(float),
+        "resolution_deg": resolution.astype(float),
+        "r_hat": np.asarray(data["R_HAT"]).astype(float),
+        "status": str(header["STATUS"]),
+        "numbers": {name: (a, b) for name, (a, b) in facts["numbers"].items()},
+        "verdict": verdict_of(facts),
+    }

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from redflower.files import written_whole
-from redflower.products.field_map import OK, FieldMap
+from redflower.products.field_map import FieldMap
 from redflower.products.page import STYLE
+from redflower.products.sampled_map import OK
 from redflower.sky_patch import patch_around
 
 #: Parts of the cut along the sky.
