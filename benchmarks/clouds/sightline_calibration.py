@@ -130,6 +130,8 @@ def share_kept(n_clouds: int) -> float:
 class _NoStars:
     """Stands in for the stars where only the prior is drawn."""
 
+    n_per_cloud = 3
+
     def __init__(self, grid) -> None:
         self.grid = grid
 

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from astropy.table import Column, Table
 
+from redflower.api.polarisation import polarisation_of
 from redflower.api.posteriors import ebv_prior_mag, open_posteriors
 from redflower.catalogue.io.sources import TableSource
 from redflower.catalogue.reading.prepared_stars import open_prepared
@@ -91,6 +92,7 @@ def fit_posteriors(
     seed: int = 0,
     comparisons: Sequence[Table] = (),
     prepared: TableSource | None = None,
+    polarisation: TableSource | None = None,
     progress: ShowProgress = None,
 ) -> SightlineResult:
     """Fit the dust along the line of sight of a table of posteriors: the odds of each number of clouds, and each cloud.
@@ -107,6 +109,8 @@ def fit_posteriors(
     comparisons : reddening from elsewhere, to be drawn and tabulated beside; see
         `redflower.products.compare.read_comparison`.
     prepared : the table that was inferred, for the colour-magnitude diagram.
+    polarisation : a table of starlight polarisation as further data, with the columns ``source_id``, ``q``, ``u``, ``q_error``
+        and ``u_error`` (shares of a star's light), or its path. It need not have all stars.
     progress : whether to show it, or what to call with the number of models done. Defaults to showing it on
         a terminal and in a notebook.
 
@@ -117,7 +121,7 @@ def fit_posteriors(
     Raises
     ------
     InputError
-        If the table has no densities, or too few stars with one.
+        If the table has no densities, or too few stars with one; or if polarisation is asked for and cannot be had.
 
     Examples
     --------
@@ -146,6 +150,9 @@ def fit_posteriors(
         log_weight = flat_distance_log_weight(
             used, *(np.asarray(posteriors[name], dtype=float)[rows] for name in PRIOR_COLUMNS)
         )
+    stars_polarised = None
+    if polarisation is not None:
+        stars_polarised = polarisation_of(polarisation, np.asarray(posteriors["source_id"])[rows])
     meta = posteriors.meta.get(META_KEY, {})
     with shown(progress, "models fitted", max_clouds + 2) as call:
         fit = fit_sightline(
@@ -157,6 +164,7 @@ def fit_posteriors(
             settings=settings,
             log_weight=log_weight,
             p_outlier=outlier_probabilities(posteriors, rows),
+            polarisation=stars_polarised,
             progress=None if call is None else _with_time_left(call, max_clouds),
         )
     stars = Table()
@@ -176,6 +184,7 @@ def fit_posteriors(
         "max_clouds": max_clouds,
         "flat_distances": flat_distances,
         "prior": vars(fit.prior).copy(),
+        "n_polarised": 0 if stars_polarised is None else int(stars_polarised.measured.sum()),
         "input": meta,
     }
     summary = summary_of_fit(fit, stars, provenance)

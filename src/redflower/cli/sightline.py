@@ -63,6 +63,16 @@ def sightline(
             "distance [pc] and ebv [mag], with l and b if it is of stars; a HEALPix map. May be repeated"
         ),
     ] = None,
+    polarisation: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of starlight polarisation as further data: source_id, q, u, q_error, u_error, shares of a star's light; "
+            "it need not have all stars"
+        ),
+    ] = None,
+    p_per_ebv: Annotated[
+        float, typer.Option(help="Largest degree of polarisation that a magnitude of E(B-V) makes [1/mag]")
+    ] = DustPrior().p_per_ebv,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
 ) -> None:
     """Find the dust clouds along a line of sight: their number with odds, distance [pc] and E(B-V) [mag] of each."""
@@ -84,6 +94,7 @@ def sightline(
         foreground_std_mag=zero_point,
         drift_std=drift,
         scatter_mag=(DustPrior().scatter_mag[0], scatter),
+        p_per_ebv=p_per_ebv,
     )
     prepared = open_prepared(stars, str(stars)) if stars else None
     place, radius_deg = sky_cone(table)
@@ -97,6 +108,7 @@ def sightline(
             seed=seed,
             comparisons=others,
             prepared=prepared,
+            polarisation=polarisation,
             progress=True,
         )
     write_sightline(result, out)

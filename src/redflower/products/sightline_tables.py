@@ -15,6 +15,13 @@ from redflower.sightline.result import INTERVALS, percent_of, thinned
 #: Clouds of at least these E(B-V) are counted apart from weaker ones, which few stars can exclude. [mag]
 COUNTED_FROM_MAG: Final = (0.01, 0.02, 0.05)
 BIN_PC: Final = 500.0
+_POLARISATION: Final = [
+    ("q", None, "mean Stokes q over intensity that the cloud adds to stars behind it"),
+    ("u", None, "the same of u"),
+    ("p", None, "degree of that polarisation"),
+    ("angle_deg", "deg", "its angle, half that of (q, u)"),
+    ("p_scatter", None, "scatter of (q, u) from star to star, the root of the sum of both variances"),
+]
 _N_NODES: Final = 121
 _N_SAVED_DRAWS: Final = 500
 #: What the columns of the profile's shortest intervals hold.
@@ -45,7 +52,9 @@ def summary_of_fit(fit: SightlineFit, stars: Table, provenance: dict[str, Any]) 
         ),
         "log_evidence": {str(m.n_clouds): float(m.log_evidence) for m in fit.models},
         "log_evidence_error": {str(m.n_clouds): float(m.log_evidence_error) for m in fit.models},
-        "log_evidence_non_decreasing_profile": float(fit.monotone_log_evidence),
+        "log_evidence_non_decreasing_profile": (
+            float(fit.monotone_log_evidence) if np.isfinite(fit.monotone_log_evidence) else None
+        ),
         "foreground_mag": float(np.mean(best.draws.foreground_mag)),
         "foreground_mag_std": float(np.std(best.draws.foreground_mag)),
         "drift_mag_per_mag": float(np.mean(best.draws.drift)),
@@ -64,11 +73,14 @@ def cloud_table(fit: SightlineFit) -> Table:
     rows = cloud_summary(fit.best)
     table = Table()
     table["cloud"] = Column(np.arange(1, len(rows) + 1), description="in the order of distance")
-    for name, unit, text in (
+    columns = [
         ("distance_pc", "pc", "distance"),
         ("ebv_mag", "mag", "mean E(B-V), SFD scale"),
         ("patchiness", None, "relative scatter of E(B-V) from star to star"),
-    ):
+    ]
+    if fit.best.draws.polarisation is not None:
+        columns += _POLARISATION
+    for name, unit, text in columns:
         for suffix, what in {"": "posterior mean", "_std": "standard deviation"}.items():
             values = np.array([row[name + suffix] for row in rows], dtype=float)
             table[name + suffix] = Column(values, unit=unit, description=f"{text}, {what}")

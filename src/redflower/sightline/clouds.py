@@ -11,6 +11,7 @@ from redflower.posterior.bridge import bridge
 from redflower.sightline.cells import CellGrid
 from redflower.sightline.dust import Dust, DustPrior
 from redflower.sightline.likelihood import StarSet
+from redflower.sightline.polarisation import polarisation_at
 from redflower.sightline.problem import Jump, Points, Problem
 from redflower.sightline.tempering import Sampled, spread
 
@@ -23,30 +24,31 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
     """Pose the posterior of a foreground and a number of clouds as a problem on the unit cube.
 
     The cube holds what all stars share (`DustPrior.n_shared` numbers) and three numbers per cloud: distance, E(B-V),
-    patchiness. Clouds are kept with the strongest first; the prior is that of unordered clouds. In the order of distance a
-    cloud that the stars do not need would stand now before and now behind one that they do, and no move that compares
-    particles with each other would fit more than one of these orders.
+    patchiness, and four more for its polarisation where the stars' is given. Clouds are kept with the strongest first; the prior
+    is that of unordered clouds. In the order of distance a cloud that the stars do not need would stand now before and now behind
+    one that they do, and no move that compares particles with each other would fit more than one of these orders.
     """
     shared = prior.n_shared
-    n_dim = shared + 3 * n_clouds
-    columns = shared + 1 + 3 * np.arange(n_clouds)
+    n_each = stars.n_per_cloud
+    n_dim = shared + n_each * n_clouds
+    columns = shared + 1 + n_each * np.arange(n_clouds)
 
     def start(n: int, rng: np.random.Generator) -> Points:
-        return _sorted_clouds(rng.random((n, n_dim)), n_clouds)
+        return _sorted_clouds(rng.random((n, n_dim)), shared, n_clouds)
 
     def valid(points: Points) -> Bool[np.ndarray, " particle"]:
         return np.asarray((np.diff(points[:, columns], axis=1) <= 0).all(axis=1))
 
     def make_jump(points: Points) -> Jump:
         """Make a proposal that redraws one cloud, from where the clouds of all particles are or from the prior."""
-        boxes = _CloudBoxes(points[:, shared:])
+        boxes = _CloudBoxes(points[:, shared:], n_each)
         chance = np.arange(1.0, n_clouds + 1.0) / np.arange(1.0, n_clouds + 1.0).sum()
 
         def jump(points: Points, rng: np.random.Generator) -> tuple[Points, Float[np.ndarray, " particle"]]:
             n, moved = len(points), points.copy()
             # The weaker a cloud, the more places it may have.
             rank = rng.choice(n_clouds, size=n, p=chance)
-            first, rows = shared + 3 * rank, np.arange(n)
+            first, rows = shared + n_each * rank, np.arange(n)
             old = np.stack([points[rows, first], points[rows, first + 1]], axis=1)
             new = boxes.draw(n, rng)
             moved[rows, first], moved[rows, first + 1] = new.T
@@ -55,7 +57,7 @@ def cloud_problem(stars: StarSet, prior: DustPrior, n_clouds: int) -> Problem:
             log_ratio = (
                 boxes.log_density(old) - boxes.log_density(new) + np.log(chance[stronger] / chance[rank])
             )
-            return _sorted_clouds(moved, n_clouds), log_ratio
+            return _sorted_clouds(moved, shared, n_clouds), log_ratio
 
         return jump
 
@@ -76,20 +78,25 @@ def clouds_at(points: Points, prior: DustPrior, grid: CellGrid, n_clouds: int) -
     """
     foreground, scatter, outliers, drift = _shared(points, prior, grid)
     near, far = prior.modulus_mag
-    place, height, patch = (points[:, prior.n_shared + k :: 3][:, :n_clouds] for k in range(3))
-    order = np.argsort(place, axis=1)
-    place, height, patch = (np.take_along_axis(part, order, axis=1) for part in (place, height, patch))
+    n_each = (points.shape[1] - prior.n_shared) // n_clouds if n_clouds else 3
+    clouds = points[:, prior.n_shared : prior.n_shared + n_each * n_clouds].reshape(
+        len(points), n_clouds, n_each
+    )
+    clouds = np.take_along_axis(clouds, np.argsort(clouds[:, :, 0], axis=1)[:, :, None], axis=1)
+    place, height, patch = (clouds[:, :, k] for k in range(3))
     most = grid.ebv_range_mag[1]
     nearest, farthest = (1.0 / (e + prior.ebv_scale_mag) for e in (prior.ebv_min_mag, most))
+    ebv = 1.0 / (nearest - height * (nearest - farthest)) - prior.ebv_scale_mag  # ES5
     return Dust(
         foreground_mag=foreground,
         scatter_mag=scatter,
         outlier_share=outliers,
         modulus_mag=near + (far - near) * place,  # ES5
-        ebv_mag=1.0 / (nearest - height * (nearest - farthest)) - prior.ebv_scale_mag,  # ES5
+        ebv_mag=ebv,
         patchiness=-prior.patchiness_mean * np.log1p(-patch * -np.expm1(-1.0 / prior.patchiness_mean)),  # ES5
         drift=drift,
         drifts_between_mag=prior.modulus_mag,
+        polarisation=polarisation_at(clouds[:, :, 3:], ebv, prior.p_per_ebv) if n_each > 3 else None,
     )
 
 
@@ -169,10 +176,11 @@ def _shared(points: Points, prior: DustPrior, grid: CellGrid) -> tuple[np.ndarra
     return foreground, scatter, outliers, drift
 
 
-def _sorted_clouds(points: Points, n_clouds: int) -> Points:
+def _sorted_clouds(points: Points, shared: int, n_clouds: int) -> Points:
     """Sort each point's clouds, the strongest first."""
-    shared = points.shape[1] - 3 * n_clouds
-    clouds = points[:, shared:].reshape(len(points), n_clouds, 3)
+    if not n_clouds:
+        return points
+    clouds = points[:, shared:].reshape(len(points), n_clouds, -1)
     order = np.argsort(-clouds[:, :, 1], axis=1)
     clouds = np.take_along_axis(clouds, order[:, :, None], axis=1)
     return np.concatenate([points[:, :shared], clouds.reshape(len(points), -1)], axis=1)
@@ -198,17 +206,18 @@ def log_evidence_of_one_more(
     ln of the ratio, its error and the overlap, as `bridge`.
     """
     shared = prior.n_shared
-    n_more = (more.points.shape[1] - shared) // 3
+    n_each = stars.n_per_cloud
+    n_more = (more.points.shape[1] - shared) // n_each
     # From some particles, for others: see `tempering.Sampled`.
     half = len(more.points) // 2
-    proposal = _CloudBoxes(more.points[:half, shared:])
+    proposal = _CloudBoxes(more.points[:half, shared:], n_each)
     of_more, of_fewer = spread(half, len(more.points)), spread(0, len(fewer.points))
     count = min(len(of_more), len(of_fewer))
     of_more, of_fewer = rng.permutation(of_more)[:count], rng.permutation(of_fewer)[:count]
     with_one, without = more.points[of_more], fewer.points[of_fewer]
     # From N + 1 clouds: one is taken out.
     lost = rng.integers(n_more, size=count)
-    clouds = with_one[:, shared:].reshape(count, n_more, 3)
+    clouds = with_one[:, shared:].reshape(count, n_more, n_each)
     out = clouds[np.arange(count), lost]
     kept = clouds[np.arange(n_more) != lost[:, None]].reshape(count, -1)
     left = np.concatenate([with_one[:, :shared], kept], axis=1)
@@ -219,8 +228,8 @@ def log_evidence_of_one_more(
 
     at_more = more.log_likelihood[of_more] - log_like(left, n_more - 1) - proposal.log_density(out)
     # To N clouds: one is inserted.
-    new = np.concatenate([proposal.draw(count, rng), rng.random((count, 1))], axis=1)
-    grown = _sorted_clouds(np.concatenate([without, new], axis=1), n_more)
+    new = np.concatenate([proposal.draw(count, rng), rng.random((count, n_each - 2))], axis=1)
+    grown = _sorted_clouds(np.concatenate([without, new], axis=1), shared, n_more)
     at_fewer = log_like(grown, n_more) - fewer.log_likelihood[of_fewer] - proposal.log_density(new)
     return bridge(at_more, at_fewer)
 
@@ -228,8 +237,8 @@ def log_evidence_of_one_more(
 class _CloudBoxes:
     """A density of (distance, E(B-V)) on the unit square: boxes filled by the clouds of many draws, and the prior."""
 
-    def __init__(self, clouds: Points) -> None:
-        clouds = clouds.reshape(-1, 3)
+    def __init__(self, clouds: Points, n_each: int) -> None:
+        clouds = clouds.reshape(-1, n_each)
         counts, _, _ = np.histogram2d(
             clouds[:, 0], clouds[:, 1], bins=_JUMP_BINS, range=[[0.0, 1.0], [0.0, 1.0]]
         )

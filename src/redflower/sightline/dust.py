@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from redflower.distances import modulus_from_distance
 from redflower.errors import InputError
+from redflower.sightline.polarisation import CloudPolarisation
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class DustPrior:
     scatter_mag : the scatter that all stars share is log-uniform between these. [mag]
     patchiness_mean : mean of the exponential prior of a cloud's relative scatter, cut at 1.
     outlier_exponent : the outlier share has the density (1 - share)^(exponent - 1); its mean is 1 / (exponent + 1).
+    p_per_ebv : the largest degree of polarisation that a magnitude of E(B-V) makes, where stars' polarisation is given. [1/mag]
     """
 
     distance_pc: tuple[float, float] = (50.0, 5000.0)
@@ -35,6 +37,7 @@ class DustPrior:
     scatter_mag: tuple[float, float] = (0.002, 0.03)
     patchiness_mean: float = 0.2
     outlier_exponent: float = 19.0
+    p_per_ebv: float = 0.13
 
     def __post_init__(self) -> None:
         if not 0 < self.distance_pc[0] < self.distance_pc[1]:
@@ -43,6 +46,8 @@ class DustPrior:
             raise InputError("DustPrior needs positive ebv_scale_mag, ebv_min_mag and foreground_std_mag.")
         if not 0 < self.scatter_mag[0] < self.scatter_mag[1]:
             raise InputError(f"DustPrior needs rising positive scatter_mag; got {self.scatter_mag}.")
+        if not 0 < self.p_per_ebv <= 1:
+            raise InputError(f"DustPrior needs 0 < p_per_ebv <= 1 per mag; got {self.p_per_ebv}.")
         if not 0 <= self.drift_std < 1:
             raise InputError(
                 f"DustPrior needs a drift_std from 0 to below 1 mag per mag; got {self.drift_std}."
@@ -74,6 +79,7 @@ class Dust:
     patchiness : relative scatter of each step's height from star to star.
     drift : change of the zero point with distance modulus. [mag per mag]
     drifts_between_mag : distance moduli between which it changes; in front of them it is that of the foreground. [mag]
+    polarisation : of each step; None where the stars' is not given.
     """
 
     foreground_mag: Float[np.ndarray, " sightline"]
@@ -84,6 +90,7 @@ class Dust:
     patchiness: Float[np.ndarray, "sightline step"]
     drift: Float[np.ndarray, " sightline"]
     drifts_between_mag: tuple[float, float]
+    polarisation: CloudPolarisation | None = None
 
     def levels_mag(self) -> Float[np.ndarray, "sightline segment"]:
         """Return the mean reddening in front of the first step and behind each. Equation: ES3. [mag]"""

@@ -22,6 +22,7 @@ from redflower.sightline.clouds import (
 )
 from redflower.sightline.dust import DustPrior
 from redflower.sightline.likelihood import StarSet
+from redflower.sightline.polarisation import StarPolarisation
 from redflower.sightline.result import CloudModel, SightlineFit
 from redflower.sightline.tempering import Sampled, TemperingSettings, log_evidence_by_bridge, sample
 
@@ -41,6 +42,7 @@ def fit_sightline(
     settings: TemperingSettings | None = None,
     log_weight: Float[np.ndarray, "star modulus"] | None = None,
     p_outlier: Float[np.ndarray, " star"] | None = None,
+    polarisation: StarPolarisation | None = None,
     monotone: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> SightlineFit:
@@ -58,26 +60,31 @@ def fit_sightline(
     settings : effort of the sampler.
     log_weight : a factor on every star's density over its distance moduli, see `star_cells`.
     p_outlier : probability that each star is not of the population, see `star_cells`.
+    polarisation : of the same stars, as further data: each cloud then has a polarisation of its own (ES16, ES17).
     monotone : whether to fit the non-decreasing profile too.
     progress : called with the number of models done.
 
     Raises
     ------
     InputError
-        If fewer than 5 stars have a density, or ``max_clouds`` is out of range.
+        If fewer than 5 stars have a density, ``max_clouds`` is out of range, or polarisation meets a drifting zero point.
     """
     compute_platform()
     if not 0 <= max_clouds <= 8:
         raise InputError(f"fit_sightline(max_clouds) must be 0 to 8; got {max_clouds}.")
+    prior = prior or DustPrior()
+    if polarisation is not None and prior.drift_std > 0:
+        raise InputError(
+            "polarisation is fitted with a zero point that does not drift; leave drift_std at 0."
+        )
     grid = make_grid(ebv_range_mag)
     cells = star_cells(density, grid, log_weight, p_outlier)
-    stars = StarSet(cells, grid)
+    stars = StarSet(cells, grid, polarisation)
     if stars.n_stars < MIN_SIGHTLINE_STARS:
         raise InputError(
             f"a sightline needs at least {MIN_SIGHTLINE_STARS} stars with a density; {stars.n_stars} of {len(cells)} have one. "
             "Take a wider cone, or infer with `--density`."
         )
-    prior = prior or DustPrior()
     prior = replace(prior, distance_pc=_within_reach(prior.distance_pc, cells, grid.modulus_edges_mag))
     settings = settings or TemperingSettings()
     found: list[Sampled] = []
@@ -114,7 +121,8 @@ def fit_sightline(
         one = sample(problem, rng, replace(settings, n_moves=2 * settings.n_moves))
         smooth, smooth_evidence = (
             profile_at(one.points, prior, grid),
-            log_evidence_by_bridge(problem, one, rng)[0],
+            # Of the reddenings alone: not to be compared with evidences of both.
+            log_evidence_by_bridge(problem, one, rng)[0] if polarisation is None else float("nan"),
         )
         if progress is not None:
             progress(max_clouds + 2)

@@ -7,6 +7,12 @@ from jaxtyping import Float
 
 from redflower.sightline.cells import CellGrid
 from redflower.sightline.dust import Dust
+from redflower.sightline.polarisation import (
+    N_COORDINATES,
+    CloudPolarisation,
+    StarPolarisation,
+    relative_density,
+)
 
 #: In float32 a likelihood of nothing may come out below nothing.
 _TINY: Final = np.float32(1e-30)
@@ -26,15 +32,22 @@ class StarSet:
     ----------
     cells : from `star_cells`; stars without a density are left out, one by one.
     grid : of the cells.
+    polarisation : of the same stars, as further data.
     """
 
-    def __init__(self, cells: Float[np.ndarray, "star modulus_cell ebv_cell"], grid: CellGrid) -> None:
+    def __init__(
+        self,
+        cells: Float[np.ndarray, "star modulus_cell ebv_cell"],
+        grid: CellGrid,
+        polarisation: StarPolarisation | None = None,
+    ) -> None:
         present = cells.any(axis=(1, 2)) & np.isfinite(cells).all(axis=(1, 2))
         cells = cells[present]
         # Nearest first: up to an edge, the stars that may lie in front of it come first, and the others have nothing there.
         nearest = cells.any(axis=2).argmax(axis=1)
         order = np.argsort(nearest, kind="stable")
         cells, nearest = cells[order], nearest[order]
+        self._polarisation = None if polarisation is None else polarisation.rows(present).rows(order)
         self.n_stars = len(cells)
         reached = np.flatnonzero(cells.any(axis=(0, 2)))
         start, stop = (reached[0], reached[-1] + 1) if self.n_stars else (0, cells.shape[1])
@@ -47,6 +60,11 @@ class StarSet:
         # Of each edge: stars with anything in front of it.
         self._n_reached = np.searchsorted(nearest, np.arange(start, stop + 1), side="left")
 
+    @property
+    def n_per_cloud(self) -> int:
+        """Coordinates of the unit cube that a cloud has."""
+        return 3 if self._polarisation is None else 3 + N_COORDINATES
+
     def log_likelihood(self, dust: Dust) -> Float[np.ndarray, " sightline"]:
         r"""Evaluate ln likelihood of a batch of sightlines.
 
@@ -55,7 +73,13 @@ class StarSet:
         Equation: ES4 (docs/explanation/model.md), with the cells of ES1 and the kernel ES2. Relative to the stars' evidences
         under the uniform reddening prior: 0 when every star is an outlier.
         """
-        inlier = self._drifting(dust) if dust.drift.any() else self._still(dust)
+        none = dust.modulus_mag.shape[1] == 0
+        clouds = CloudPolarisation(*(dust.ebv_mag,) * 5) if none else dust.polarisation
+        # Steps that say nothing of polarisation are judged by the reddenings alone.
+        if self._polarisation is not None and clouds is not None:
+            inlier = self._polarised(dust, self._polarisation, clouds)
+        else:
+            inlier = self._drifting(dust) if dust.drift.any() else self._still(dust)
         share = dust.outlier_share.astype(np.float32)[:, None]
         # In place: fresh memory costs as much as the arithmetic.
         np.maximum(inlier, _TINY, out=inlier)
@@ -105,6 +129,20 @@ class StarSet:
                 rows = np.flatnonzero(bins[:, k] == at)
                 inlier[rows] += change[rows, k] @ up_to[at + 1]  # ES1
         self._add_up_to(inlier, dust.modulus_mag, -change)
+        return inlier
+
+    def _polarised(
+        self, dust: Dust, stars: StarPolarisation, clouds: CloudPolarisation
+    ) -> Float[np.ndarray, "sightline star"]:
+        """Evaluate every star's likelihood with its polarisation, place by place between the clouds. Equations: ES1, ES17."""
+        kernel, density = kernel_cells(dust, self.grid), relative_density(stars, clouds)
+        inlier = density[:, -1] * (kernel[:, -1] @ self._up_to[-1])
+        # What lies in front of a cloud has the reddening and the polarisation of before it, and not those of behind it.
+        for k in range(dust.modulus_mag.shape[1]):
+            for at, sign in ((k, 1.0), (k + 1, -1.0)):
+                found = np.zeros_like(inlier)
+                self._add_up_to(found, dust.modulus_mag[:, k : k + 1], kernel[:, at : at + 1])
+                inlier += np.float32(sign) * density[:, at] * found  # ES17
         return inlier
 
     def _place(self, modulus_mag: Float[np.ndarray, " *n"]) -> tuple[np.ndarray, np.ndarray]:

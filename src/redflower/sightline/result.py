@@ -144,6 +144,14 @@ def cloud_summary(model: CloudModel) -> list[dict[str, float]]:
             "ebv_mag": model.draws.ebv_mag[:, k],
             "patchiness": model.draws.patchiness[:, k],
         }
+        if (stars := model.draws.polarisation) is not None:
+            q, u = stars.q[:, k], stars.u[:, k]
+            values |= {"q": q, "u": u, "p": np.hypot(q, u)}
+            # An axis and not a direction: about the mean of q and u, so that no draw is half a turn away.
+            middle = 0.5 * np.arctan2(u.mean(), q.mean())
+            turned = (0.5 * np.arctan2(u, q) - middle + 0.5 * np.pi) % np.pi - 0.5 * np.pi
+            values["angle_deg"] = np.degrees(middle + turned)
+            values["p_scatter"] = np.sqrt(stars.qq[:, k] + stars.uu[:, k])
         for name, draws in values.items():
             row[name], row[f"{name}_std"] = float(np.mean(draws)), float(np.std(draws))
             row |= {f"{name}_{label}": float(np.quantile(draws, q)) for label, q in QUANTILES.items()}
@@ -156,7 +164,8 @@ def thinned(dust: Dust, n_draws: int) -> Dust:
     rows = np.linspace(0, len(dust.foreground_mag) - 1, min(n_draws, len(dust.foreground_mag))).astype(int)
     values = {field.name: getattr(dust, field.name) for field in fields(Dust)}
     chosen = {name: value[rows] for name, value in values.items() if isinstance(value, np.ndarray)}
-    return replace(dust, **chosen)
+    polarisation = dust.polarisation
+    return replace(dust, **chosen, polarisation=None if polarisation is None else polarisation.rows(rows))
 
 
 def _summary(
