@@ -19,6 +19,7 @@ def command(folder: Path, *words: str) -> float:
     """
     with (folder / "said.txt").open("ab") as said:
         said.write(f"\n$ redflower {' '.join(words)}\n".encode())
+        said.flush()
         process = subprocess.Popen([*PROGRAM, *words], cwd=folder, stdout=said, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

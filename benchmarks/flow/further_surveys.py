@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("name", choices=DEMONSTRATIONS)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--train", type=int, default=40_000)
-    parser.add_argument("--stars", type=int, default=1_500)
+    parser.add_argument("--stars", type=int, default=400)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as own:
         folder = arguments.folder or Path(own)

@@ -1,12 +1,12 @@
-"""What BP/RP spectra buy on the simulated sky, what bounds it, and what a wrong covariance costs.
+"""What BP/RP spectra buy on the simulated sky, by a trained model, and what a wrong covariance costs.
 
     python -m benchmarks.flow.mock_spectra [--folder FOLDER]
 
 Simulates a dust-free sky with spectra, prepares it and grows ``archive-sky`` by ``configs/spectra.toml``: each a command of its
 own. Stars of a field behind one cloud are then inferred with the spectra in place of BP and RP, with the 11 standard bands, and
 with spectra whose covariance is wrong: without what is off its diagonal, or with all errors twice or half what they are.
-What bounds sigma is said by linear theory: the colours of the population, the scatter about them, the floors and the noise, one
-at a time taken away. Writes docs/results/mock-spectra.json and .md. With FOLDER what is there is not made again.
+What bounds sigma is in `benchmarks.flow.spectra_bounds`. Writes docs/results/mock-spectra.json and .md. With FOLDER what is there
+is not made again.
 """
 
 import argparse
@@ -16,25 +16,13 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 from benchmarks.commands import commands_of
+from benchmarks.flow.spectra_bounds import FAINT_MAG, GOAL_RESIDUAL_MAG, GOAL_SIGMA_MAG, SEED, field
 from benchmarks.results import ROOT, recording, say, table
 
 import redflower
-from redflower.bands import band_set
 from redflower.catalogue import QualityLimits
-from redflower.physics import law_of_name
-from redflower.simulate.colours import sky_colour_relations
-from redflower.simulate.further_survey import spectra_correlation
 from redflower.surveys import survey_named
 from redflower.validate.scores import score
-
-SEED = 53
-FAINT_MAG = 17.0
-BANDS = band_set(["gaia", "ps1", "2mass", "xp"])
-#: Distance and E(B-V) of the cloud, near enough to lie in front of nearly all stars. [pc], [mag]
-CLOUD = (120.0, 0.15)
-GOAL_SIGMA_MAG, GOAL_RESIDUAL_MAG = 0.020, 0.003
-#: Spread of [Fe/H] of the population at one place, for the linear theory. [dex]
-FEH_STD_DEX = 0.3
 
 
 def trained(folder: Path, n_stars: int) -> None:
@@ -51,14 +39,6 @@ def trained(folder: Path, n_stars: int) -> None:
     say(
         f"{n_stars:,} stars, {minutes['train']:.0f} minutes of a processor for the training by `configs/spectra.toml`."
     )
-
-
-def field(n_stars: int) -> Table:
-    """Return raw stars with spectra, behind a cloud."""
-    return redflower.simulate(
-        n_stars, seed=SEED + 1, preset="cone", population="sky", l_deg=90.0, b_deg=45.0, radius_deg=4.0, clouds=[CLOUD],
-        include_truth=True, surveys=("xp",), g_faint_mag=FAINT_MAG,
-    )  # fmt: skip
 
 
 def with_covariance(raw: Table, *, factor: float = 1.0, diagonal: bool = False) -> Table:
@@ -126,79 +106,12 @@ def compared(model: str, raw: Table) -> None:
             )  # fmt: skip
 
 
-def linear_sigma(
-    raw: Table, row: int, names: set[str], *, noise: float, floors: float, scatter: float, feh_std_dex: float
-) -> float:
-    """Return sigma of E(B-V) of a star by linear theory, its brightness and BP - RP free. [mag]
-
-    Parameters
-    ----------
-    names : of the bands.
-    noise, floors, scatter : factors of the three parts of the covariance: 1, or 0 for none.
-    feh_std_dex : how well [Fe/H] is known beforehand.
-    """
-    relations = sky_colour_relations(BANDS)
-    bp_rp = np.array([float(raw["true_x_BP"][row].value - raw["true_x_RP"][row].value)])
-    feh = np.array([float(raw["true_feh"][row])])
-    giant = np.array([float(raw["true_x_G"][row].value < 3.5 and bp_rp[0] > 0.9)])
-
-    def colours(x: np.ndarray, metals: np.ndarray) -> np.ndarray:
-        return relations.colours(x, metals, giant)[0]
-
-    changes = [
-        np.ones(len(BANDS)),
-        (colours(bp_rp + 0.02, feh) - colours(bp_rp - 0.02, feh)) / 0.04,
-        (colours(bp_rp, feh + 0.1) - colours(bp_rp, feh - 0.1)) / 0.2,
-        np.asarray(law_of_name(None).of_bands(BANDS).coefficients(CLOUD[1], bp_rp[0])),
-    ]
-    factor = scatter * relations.scatter_factor[np.searchsorted(relations.scatter_bp_rp_mag, bp_rp[0])]
-    error = np.array([_error(raw, row, band) for band in BANDS])
-    correlation = spectra_correlation(BANDS)
-    covariance = factor @ factor.T + noise**2 * correlation * np.outer(error, error)
-    covariance += np.diag([floors**2 * band.error_floor_mag**2 + 1e-8 for band in BANDS])
-    chosen = [i for i, band in enumerate(BANDS) if band.name in names and np.isfinite(error[i])]
-    design = np.stack(changes, axis=1)[chosen]
-    information = design.T @ np.linalg.solve(covariance[np.ix_(chosen, chosen)], design)
-    information[2, 2] += 1.0 / feh_std_dex**2
-    return float(np.sqrt(np.linalg.inv(information)[3, 3]))
-
-
-def _error(raw: Table, row: int, band) -> float:  # noqa: ANN001 - a band
-    """Return the catalogue error of a star in a band. [mag]"""
-    if band.error_column is not None:
-        return float(raw[band.error_column][row].value)
-    return 1.0857 * float((raw[band.flux_error_column][row] / raw[band.flux_column][row]).value)
-
-
-def bounds(raw: Table, n_stars: int) -> None:
-    """Record by linear theory what sigma would be without each of its parts."""
-    g_mag = np.asarray(raw["phot_g_mean_mag"], float)
-    rows = np.flatnonzero((g_mag < 16.0) & np.isfinite(np.asarray(raw["xp_f438w_mag"], float)))[:n_stars]
-    standard = {band.name for band in BANDS if band.survey != "xp"}
-    spectra = {band.name for band in BANDS} - {"gaia_bp", "gaia_rp"}
-    full = {"noise": 1.0, "floors": 1.0, "scatter": 1.0, "feh_std_dex": FEH_STD_DEX}
-    cases = {
-        "11 bands": (standard, full),
-        "spectra for BP and RP": (spectra, full),
-        "- without the floors": (spectra, {**full, "floors": 0.0}),
-        "- without noise": (spectra, {**full, "noise": 0.0}),
-        "- without scatter of the colours": (spectra, {**full, "scatter": 0.0}),
-        "- [Fe/H] known": (spectra, {**full, "feh_std_dex": 1e-3}),
-    }
-    lines = table(
-        {"linear theory, G < 16": "", "stars": ",", "sigma, mean [mag]": ".4f", "median [mag]": ".4f"}
-    )
-    for words, (names, parts) in cases.items():
-        sigma = [linear_sigma(raw, row, names, **parts) for row in rows]
-        lines.row(words, len(rows), np.mean(sigma), np.median(sigma))
-
-
 def main() -> None:
     """Make what is not there, and record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--train", type=int, default=40_000)
-    parser.add_argument("--stars", type=int, default=900)
+    parser.add_argument("--stars", type=int, default=400)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as own:
         folder = (arguments.folder or Path(own)).resolve()
@@ -207,7 +120,6 @@ def main() -> None:
             trained(folder, arguments.train)
             raw = field(arguments.stars)
             compared(str(folder / "model.safetensors"), raw)
-            bounds(raw, 300)
 
 
 if __name__ == "__main__":
