@@ -120,7 +120,7 @@ RUNS = (
     Run("speed-flow", "benchmarks.speed.flow", 2, "measured/training.md"),
     Run("speed-train", "benchmarks.speed.train", 12, "measured/training.md"),
     Run("workers", "benchmarks.speed.workers", 5, "howto/many-stars.md"),
-    Run("hats", "benchmarks.speed.hats", 6, "howto/many-stars.md"),
+    Run("hats", "benchmarks.speed.hats", 12, "howto/many-stars.md"),
     Run("strangers", "benchmarks.validation.strangers --inputs 300", 15, "howto/many-stars.md"),
     Run("fuzz", "benchmarks.validation.fuzz", 10, "howto/many-stars.md"),
     Run("speed-memory", "benchmarks.speed.memory", 6, "measured/training.md"),

@@ -1,6 +1,6 @@
 """What does the way over HATS, LSDB and Dask cost, beside plain inference of the same stars from one table?
 
-Usage: python -m benchmarks.speed.hats [--realistic 8192 24576 16384] [--small 2048 8192 1024]
+Usage: python -m benchmarks.speed.hats [--realistic 8192 24576 8192] [--small 2048 8192 1024]
 
 Runs of `redflower infer` on the mock sky behind two clouds, from a table and from a HATS catalogue, one after another; between
 the sizes the start cancels. Twice: with partitions as large as a test can be, and with very small ones. Processor time is of all
@@ -72,7 +72,7 @@ def main() -> None:
     """Time what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     said = "stars of the smaller and of the larger run, and rows of a partition at most"
-    parser.add_argument("--realistic", type=int, nargs=3, default=[8192, 24_576, 16_384], help=said)
+    parser.add_argument("--realistic", type=int, nargs=3, default=[8192, 24_576, 8192], help=said)
     parser.add_argument("--small", type=int, nargs=3, default=[2048, 8192, 1024], help=said)
     arguments = parser.parse_args()
     with recording("hats", seed=8), tempfile.TemporaryDirectory() as place:

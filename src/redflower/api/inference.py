@@ -20,7 +20,6 @@ from redflower.flow import Model, load_model
 from redflower.photometric_offsets import PhotometricOffsets
 from redflower.photometric_scales import PhotometricScale
 from redflower.posterior import InferenceSettings, Status
-from redflower.posterior.nuts.chains import chains_of_stars
 from redflower.products.arviz_objects import star_inference_data
 from redflower.progress import ShowProgress, shown
 
@@ -242,6 +241,8 @@ def draw_posteriors(
     >>> chains.posterior["ebv"].dims
     ('chain', 'draw', 'star')
     """
+    from redflower.posterior.nuts.chains import chains_of_stars
+
     settings = settings or InferenceSettings()
     stars = open_prepared(stars, "draw_posteriors' input")
     model, prior = matching_prior(model, distance_prior, stars.colnames)

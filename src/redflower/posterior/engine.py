@@ -12,7 +12,6 @@ from redflower.posterior.fast.rounds import importance
 from redflower.posterior.fast.run import quadrature
 from redflower.posterior.fast.steps import make_fast_target
 from redflower.posterior.log_density import make_target
-from redflower.posterior.nuts.run import chains
 from redflower.posterior.outliers import Outliers
 from redflower.posterior.results import Request, Results
 from redflower.posterior.settings import InferenceSettings
@@ -76,7 +75,10 @@ def infer_stars(
             results.columns["status"][rows[~led]] = Status.NO_BANDS.value
         # In one go, so that batches are full.
         rows = np.concatenate([rows[~led], left]) if settings.hand_on else left
-    chains(request, rows, results)
+    if len(rows):
+        from redflower.posterior.nuts.run import chains  # NumPyro, which few stars need
+
+        chains(request, rows, results)
     outliers.judge(results.columns)
     if judged is not None:
         judged(results.record)
