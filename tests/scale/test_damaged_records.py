@@ -40,13 +40,17 @@ WRONG: dict[str, Any] = {
 }  # fmt: skip
 LABELS = ["BP", "RP"]
 FIT = SampleFit(
-    LABELS, n_stars=60, n_poor=1, n_outliers=0.5, n_bands=[60, 59], residual=[1.0, 2.0], residual_mag=[0.1, 0.2],
+    labels=LABELS, n_stars=60, n_poor=1, n_outliers=0.5, n_bands=[60, 59], residual=[1.0, 2.0], residual_mag=[0.1, 0.2],
     squares_mag2=[0.1, 0.3], parallax=[60.0, 1.5, 59.0],
 )  # fmt: skip
 REPORT = CutReport(
-    "inference", (Cut("position", "known", 9, 8),), {"G": 8}, "none", ("a note",), (BandCut("blend", "none", "ps1", 8, 7),)
+    purpose="inference", cuts=(Cut("position", "known", before=9, after=8),), bands={"G": 8}, zero_point="none",
+    notes=("a note",), band_cuts=(BandCut(name="blend", condition="none", survey="ps1", before=8, after=7),),
 )  # fmt: skip
-PART = PartRecord(0, 3, 7, "ab" * 32, {"ok": 3}, {"fast": 3}, (Failure(0, (5,), "it broke"),), {"fit": {}})
+PART = PartRecord(
+    number=0, n_rows=3, n_bytes=7, sha256="ab" * 32, statuses={"ok": 3}, engines={"fast": 3},
+    failures=(Failure(0, (5,), "it broke"),), told={"fit": {}},
+)  # fmt: skip
 
 
 def entries(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -155,7 +159,7 @@ def test_what_is_no_json_is_no_record(tmp_path: Path, text: str) -> None:
 
 def test_a_part_tells_the_sums_of_the_bands_of_its_model() -> None:
     model = load_model("mock-sky")
-    fit = replace(SampleFit(list(model.bands.labels)[1:]), parallax=[0.0] * 3)
+    fit = replace(SampleFit(labels=list(model.bands.labels)[1:]), parallax=[0.0] * 3)
     for name in ("n_bands", "residual", "residual_mag", "squares_mag2"):
         setattr(fit, name, [0 if name == "n_bands" else 0.0] * len(fit.labels))
     assert is_told({"fit": fit.as_dict()}, model)
@@ -165,7 +169,7 @@ def test_a_part_tells_the_sums_of_the_bands_of_its_model() -> None:
 
 def test_a_folder_of_parts_forgets_records_that_cannot_be_of_its_run(tmp_path: Path) -> None:
     request = {"input": "a"}
-    empty = PartRecord(0, 0, 0, "", {}, {})
+    empty = PartRecord(number=0, n_rows=0, n_bytes=0, sha256="", statuses={}, engines={})
     with PartsFolder(tmp_path / "parts", request, resume=False):
         for number in (0, 1):
             record_path(tmp_path / "parts", number).write_text(
