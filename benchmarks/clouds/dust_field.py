@@ -41,7 +41,7 @@ ZERO_POINT_MAG = 0.01
 FLAT_MAG = 0.003
 CENTRE = (120.0, 45.0)
 N_PLACES = 8_000
-SETTINGS = FieldSettings(n_bursts=3, n_burst=40, n_draws=150, n_chains=2, n_steps=25)
+SETTINGS = FieldSettings(n_bursts=3, n_burst=40, n_draws=150, n_chains=2, n_steps=25, n_longer=4)
 CELL_STARS = 2.5
 
 

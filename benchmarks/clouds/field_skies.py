@@ -27,7 +27,7 @@ from redflower.sky_patch import SkyPatch
 SHEETS = (DustSheet(300.0, 0.05, 0.7, 0.5), DustSheet(900.0, 0.06, 0.3, 1.5))
 OUT_TO_PC = (600.0, 2000.0)
 CENTRE = (120.0, 45.0)
-SETTINGS = FieldSettings(n_bursts=3, n_burst=30, n_draws=120, n_chains=2, n_steps=20)
+SETTINGS = FieldSettings(n_bursts=3, n_burst=30, n_draws=120, n_chains=2, n_steps=20, n_longer=16)
 N_PLACES = 4000
 LEVELS = (68, 90, 95)
 

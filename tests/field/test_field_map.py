@@ -26,7 +26,7 @@ DUST = draw_dust_field(
     [DustSheet(distance_pc=300.0, ebv_mag=0.08, log_scatter=0.4, length_deg=1.5)],
     seed=1,
 )
-QUICK = FieldSettings(n_bursts=3, n_burst=30, n_draws=60, n_chains=1, n_steps=10)
+QUICK = FieldSettings(n_bursts=3, n_burst=30, n_draws=60, n_chains=1, n_steps=10, n_longer=1)
 
 
 @pytest.fixture(scope="module")

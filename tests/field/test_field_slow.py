@@ -13,7 +13,7 @@ from redflower.sky_patch import SkyPatch
 from tests.helpers.fields import field_table
 
 PATCH = SkyPatch(120.0, 45.0, 4.0)
-SETTINGS = FieldSettings(n_bursts=3, n_burst=40, n_draws=100, n_chains=2, n_steps=25)
+SETTINGS = FieldSettings(n_bursts=3, n_burst=40, n_draws=100, n_chains=2, n_steps=25, n_longer=1)
 
 
 def mean_over_areas(values: np.ndarray, l_deg: np.ndarray, b_deg: np.ndarray) -> np.ndarray:
@@ -87,7 +87,7 @@ def test_a_field_in_tiles_is_as_right_as_one_fitted_whole() -> None:
             shell_mag=0.8,
             cell_deg=0.12,
             tile_deg=tile,
-            settings=FieldSettings(n_bursts=3, n_burst=30, n_draws=60, n_chains=1, n_steps=15),
+            settings=FieldSettings(n_bursts=3, n_burst=30, n_draws=60, n_chains=1, n_steps=15, n_longer=1),
         )
         found = field.query(SkyCoord(l_deg * u.deg, b_deg * u.deg, frame="galactic"))[:, 0]
         error[tile] = np.std(found - truth)

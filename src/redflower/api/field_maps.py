@@ -1,6 +1,6 @@
 """Map the dust of a field, every place borrowing from its neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -23,7 +23,7 @@ from redflower.field.tiles import Tile, joined, make_tiles
 from redflower.platforms import compute_platform
 from redflower.products.field_map import FieldMap
 from redflower.products.sampled_map import NOT_CONVERGED, OK
-from redflower.progress import ShowProgress, shown
+from redflower.progress import Counter, ShowProgress, shown
 from redflower.seeds import check_seed
 from redflower.sky_patch import SkyPatch, patch_around
 
@@ -81,7 +81,7 @@ def make_field_map(
     --------
     >>> import redflower
     >>> from redflower.field.sampler import FieldSettings
-    >>> quick = FieldSettings(n_bursts=1, n_burst=2, n_draws=4, n_chains=1, n_steps=2)
+    >>> quick = FieldSettings(n_bursts=1, n_burst=2, n_draws=4, n_chains=1, n_steps=2, n_longer=1)
     >>> field = redflower.field_map("posteriors.parquet", settings=quick, cell_deg=0.1)
     >>> field.query(field.coordinates(), mode="percentile", pct=[16, 84]).shape == (*field.ebv_mag.shape, 2)
     True
@@ -105,12 +105,13 @@ def make_field_map(
     used = [k for k, rows in enumerate(chosen) if rows.sum() >= MIN_STARS]
     grids = _grids(tiles, whole)
     n_rows = max(int(chosen[k].sum()) for k in used)
-    parts, fits = [], []
+    parts, fits, before = [], [], 0
     with shown(progress, "draws", settings.n_all * len(used)) as call:
         for n, k in enumerate(used):
             some = stars.rows(chosen[k])
-            after = None if call is None else lambda done, n=n: call(settings.n_all * n + done)
+            after = None if call is None else _counted(call, before, settings.n_all * (len(used) - n - 1))
             fit = fit_field(some, grids[k], prior, settings, seed + 1000 * k, progress=after, n_rows=n_rows)
+            before += settings.n_all + (fit.draws.times - 1) * settings.n_chains * settings.n_draws
             fits.append(fit)
             parts.append(
                 pixel_field(fit, nside, asked, some.l_deg, some.b_deg, some.distance_pc, some.ebv_error_mag)
@@ -126,11 +127,12 @@ def make_field_map(
             "seam_in_errors": (seams.in_errors, 0.0),
         }
     zero = np.concatenate([fit.numbers().zero_point_mag for fit in fits], axis=1)
-    for name in ("slope", "alike", "drift", "scatter_mag", "outlier_share"):
+    for name in ("slope", "drift", "scatter_mag", "outlier_share"):
         values = np.concatenate([getattr(fit.numbers(), name) for fit in fits])
         shared[name] = (float(values.mean()), float(values.std()))
     agreement = agreement_of(pixels.samples_mag, zero, fits[0].draws.chain)
-    shared |= {"r_hat": (agreement.r_hat, 0.0), "ess": (agreement.ess, 0.0)}
+    times = max(fit.draws.times for fit in fits)
+    shared |= {"r_hat": (agreement.r_hat, 0.0), "ess": (agreement.ess, 0.0), "times": (float(times), 0.0)}
     return FieldMap(
         nside=nside,
         distance_pc=asked,
@@ -142,6 +144,16 @@ def make_field_map(
         verdict=verdict,
         **vars(pixels),
     )
+
+
+def _counted(call: Callable[..., None], before: int, later: int) -> Callable[[int, int], None]:
+    """Return what tells of the draws of one tile: those of others come before and later."""
+
+    def tell(done: int, total: int) -> None:
+        # A counter may be told that the work has grown; a caller's own is told the number alone.
+        call(before + done, before + total + later) if isinstance(call, Counter) else call(before + done)
+
+    return tell
 
 
 def _tiles(whole: FieldGrid, tile_deg: float) -> list[Tile | None]:
@@ -191,7 +203,7 @@ def fit_field(
     settings: FieldSettings,
     seed: int,
     *,
-    progress: ShowProgress = None,
+    progress: Callable[[int, int], None] | None = None,
     n_rows: int | None = None,
 ) -> FieldFit:
     """Fit the dust to stars on a grid.
@@ -200,15 +212,15 @@ def fit_field(
     ----------
     stars : that are fitted.
     grid : cells and shells.
-    prior, settings, seed, progress : as in `make_field_map`.
+    prior, settings, seed : as in `make_field_map`.
+    progress : called with the number of draws done, and of those that are planned so far.
     n_rows : rows of the compiled program; tiles with fewer stars share it. If None, as many as stars.
     """
     tables = tabulate_stars(stars.density, stars.ebv_range_mag, p_outlier=stars.p_outlier)
     data = field_data(tables, stars.l_deg, stars.b_deg, stars.group, grid, n_rows=n_rows)
     draws = sample_field(
-        data, prior, grid.n_shells, grid.shell_mag, len(stars.groups), settings, seed,
-        progress if callable(progress) else None,
-    )  # fmt: skip
+        data, prior, grid.n_shells, grid.shell_mag, len(stars.groups), settings, seed, progress
+    )
     return FieldFit(grid, prior, draws, len(stars.l_deg))
 
 

@@ -72,6 +72,12 @@ def field(
     ] = False,
     draws: Annotated[int, typer.Option(help="Samples kept of each chain", min=2)] = 150,
     chains: Annotated[int, typer.Option(help="Independent chains", min=1)] = 2,
+    longer: Annotated[
+        int,
+        typer.Option(
+            help="Chains that do not agree go on, up to so many times the samples that are kept", min=1
+        ),
+    ] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the random numbers")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT and its picture if they exist")
@@ -116,7 +122,7 @@ def field(
             tile_deg=tile,
             zero_point_of=zero_point_of,
             prior=FieldPrior(drift_std=drift),
-            settings=FieldSettings(n_draws=draws, n_chains=chains),
+            settings=FieldSettings(n_draws=draws, n_chains=chains, n_longer=longer),
             seed=seed,
             progress=True,
         )
@@ -140,7 +146,7 @@ def field(
         say(
             f"NOT CONVERGED: the chains do not agree (R-hat of the field's means {numbers['r_hat']:.2f}, {numbers['ess']:.0f} "
             f"independent draws, {apart:.0%} of the pixels above {R_HAT_MAX}). The errors of this map are not to be trusted; "
-            "the file says so too (STATUS). Take more --draws."
+            "the file says so too (STATUS). Take more --draws, or let the chains go on --longer."
         )
     if tile is not None:
         numbers = {name: value for name, (value, _) in found.numbers.items()}

@@ -13,6 +13,9 @@ R_HAT_MAX: Final = 1.1
 ESS_MIN: Final = 40.0
 #: A map has converged if fewer of its values than this do not agree, and the field's means and zero points do.
 _SHARE_MAX: Final = 0.02
+#: R-hat and effective number of draws that are enough by a margin.
+_SURE_R_HAT: Final = 1.07
+_SURE_ESS: Final = 60.0
 #: A scatter of the draws below this is none: of a map of nothing every chain says nothing. [mag]
 _SMALL_MAG: Final = 1e-4
 
@@ -41,6 +44,12 @@ class Agreement:
     def converged(self) -> bool:
         """Whether the samples may be taken for the posterior."""
         return self.r_hat <= R_HAT_MAX and self.ess >= ESS_MIN and float(self.apart.mean()) <= _SHARE_MAX
+
+    @property
+    def clearly_converged(self) -> bool:
+        """The same by a margin, so that other pixels of the same field will say so too."""
+        sure = self.r_hat <= _SURE_R_HAT and self.ess >= _SURE_ESS
+        return sure and float(self.apart.mean()) <= 0.5 * _SHARE_MAX
 
 
 def agreement_of(

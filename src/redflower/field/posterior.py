@@ -15,7 +15,6 @@ from redflower.field.prior import (
     log_spectrum,
     numbers_of,
     share_in_front,
-    shell_mixing,
 )
 from redflower.field.star_tables import LEVEL_STEP_MAG, SCATTERS_MAG, StarTables
 from redflower.field.whitening import Waves, waves_of, whitened, whitening
@@ -106,8 +105,7 @@ def log_density_map(
     numbers : of the field.
     wave_number : of the modes. [rad/deg]
     """
-    mixed = jnp.einsum("kj,jrc->krc", shell_mixing(numbers.alike, len(modes)), modes)  # ES12
-    varied = jnp.exp(0.5 * log_spectrum(numbers, wave_number)) * mixed
+    varied = jnp.exp(0.5 * log_spectrum(numbers, wave_number)) * modes  # ES12
     # The mean of the density, not of its logarithm, is what stars know best.
     level = numbers.log_mean - 0.5 * numbers.log_scatter**2
     return jnp.minimum(level[:, None, None] + hartley(varied), _LOG_DENSITY_MAX)  # ES11

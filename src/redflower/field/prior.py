@@ -1,4 +1,4 @@
-"""What is believed of the dust of a field beforehand: positive, and alike at neighbouring places and distances."""
+"""What is believed of the dust of a field beforehand: positive, and alike at neighbouring places of a shell."""
 
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -6,12 +6,14 @@ from typing import Any, Final, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from redflower.errors import InputError
 
 #: Numbers of the field that every shell has of its own: mean, scatter, length, place of the dust in it and its thickness.
 _PER_SHELL: Final = 5
+#: Those that all shells share: scatter, length, slope, drift, the stars' scatter and the share of outliers.
+N_SHARED: Final = 6
 #: Mean E(B-V) of a shell that the stars of a field can measure. [mag]
 _MEASURED_MAG: Final = 0.003
 #: Natural logarithm of the variance of the mode of wave number 0.
@@ -26,9 +28,8 @@ class FieldPrior:
     ----------
     ebv_per_mag, log_mean_std : the mean density of every shell, E(B-V) per unit of distance modulus: median [mag per mag], and
         standard deviation of its natural logarithm.
-    log_scatter, length_deg, slope, reach_mag : median and standard deviation (of the logarithm, but for the slope) of the scatter
-        of the log density over the sky, of the angular scale of its spectrum [deg], of its slope at small scales, and of the
-        distance modulus over which shells are alike [mag].
+    log_scatter, length_deg, slope : median and standard deviation (of the logarithm, but for the slope) of the scatter of the log
+        density over the sky, of the angular scale of its spectrum [deg], and of its slope at small scales.
     place, thickness : of a shell's dust, in units of the shell's width: mean and standard deviation of its place beyond the near
         edge; median of its thickness, and standard deviation of its logarithm. Dust may lie beyond the edges of its shell: a
         sheet near an edge is a sheet as any other, whichever of the two shells holds it.
@@ -44,7 +45,6 @@ class FieldPrior:
     log_scatter: tuple[float, float] = (0.6, 0.4)
     length_deg: tuple[float, float] = (1.0, 0.7)
     slope: tuple[float, float] = (3.0, 0.4)
-    reach_mag: tuple[float, float] = (0.8, 0.5)
     place: tuple[float, float] = (0.5, 0.4)
     thickness: tuple[float, float] = (0.2, 1.0)
     shell_std: float = 0.5
@@ -72,7 +72,6 @@ class Numbers(NamedTuple):
     length_deg : angular scale of every shell. [deg]
     slope : of the spectrum.
     place, thickness : where every shell's dust lies beyond its near edge, and over how much, both in units of the shell's width.
-    alike : correlation of the log densities of neighbouring shells.
     zero_point_mag : of every group. [mag]
     drift : of the zero points. [mag per mag]
     scatter_mag : of stars about the field. [mag]
@@ -85,7 +84,6 @@ class Numbers(NamedTuple):
     slope: Any
     place: Any
     thickness: Any
-    alike: Any
     zero_point_mag: Any
     drift: Any
     scatter_mag: Any
@@ -94,7 +92,20 @@ class Numbers(NamedTuple):
 
 def n_numbers(n_shells: int, n_groups: int) -> int:
     """Return how many standard normal numbers make `Numbers`."""
-    return _PER_SHELL * n_shells + 4 + n_groups + 3
+    return _PER_SHELL * n_shells + N_SHARED + n_groups
+
+
+def shell_rows(n_shells: int) -> Int[np.ndarray, "kind shell"]:
+    """Return where the numbers of every shell are: mean, scatter, length, place and thickness."""
+    return np.arange(_PER_SHELL * n_shells).reshape(_PER_SHELL, n_shells)
+
+
+def mean_of_shells(y: Float[Array, " shell"]) -> Float[Array, " shell"]:
+    """Return the mean E(B-V) of every shell from the number that stands for it. Equation: ES14. [mag]
+
+    Even steps are even steps in E(B-V) where there is dust enough to be measured, and in its logarithm where there is not.
+    """
+    return _MEASURED_MAG * jax.nn.softplus(y)  # ES14
 
 
 def numbers_of(
@@ -114,14 +125,13 @@ def numbers_of(
     """
     n_shells = len(behind)
     own = z[: _PER_SHELL * n_shells].reshape(_PER_SHELL, n_shells)
-    scatter, length, slope, reach, drift, about, outlier = z[_PER_SHELL * n_shells :][:7]
+    scatter, length, slope, drift, about, outlier = z[_PER_SHELL * n_shells :][:N_SHARED]
 
     def of_log(median_width: tuple[float, float], x: Any) -> Any:
         return median_width[0] * jnp.exp(median_width[1] * x)
 
     odds = prior.outlier_share[0] / (1.0 - prior.outlier_share[0]) * jnp.exp(prior.outlier_share[1] * outlier)
-    # Even steps are even steps in E(B-V) where there is dust enough to be measured, and in its logarithm where there is not.
-    mean_mag = _MEASURED_MAG * jax.nn.softplus(own[0])  # ES14
+    mean_mag = mean_of_shells(own[0])
     log_mean = jnp.log(mean_mag / shell_mag)
     in_front = (behind * mean_mag).sum()
     return Numbers(
@@ -131,8 +141,7 @@ def numbers_of(
         slope=prior.slope[0] + prior.slope[1] * slope,
         place=prior.place[0] + prior.place[1] * own[3],
         thickness=of_log(prior.thickness, own[4]),
-        alike=jnp.exp(-shell_mag / of_log(prior.reach_mag, reach)),
-        zero_point_mag=prior.zero_point_std_mag * z[_PER_SHELL * n_shells + 7 :] - in_front,  # ES14
+        zero_point_mag=prior.zero_point_std_mag * z[_PER_SHELL * n_shells + N_SHARED :] - in_front,  # ES14
         drift=prior.drift_std * drift,
         scatter_mag=of_log(prior.scatter_mag, about),
         outlier_share=odds / (1.0 + odds),
@@ -180,14 +189,6 @@ def log_spectrum_at(
 
 def _log_shape(numbers: Numbers, at: Float[Array, " at"]) -> Float[Array, "shell at"]:
     return -0.5 * numbers.slope * jnp.log1p((at * numbers.length_deg[:, None]) ** 2)
-
-
-def shell_mixing(alike: Any, n_shells: int) -> Float[Array, "shell other"]:
-    """Return the matrix that makes modes that are correlated from shell to shell from independent ones. Equation: ES12."""
-    shell = jnp.arange(n_shells)
-    apart = shell[:, None] - shell
-    own = jnp.where(shell > 0, jnp.sqrt(1.0 - alike**2), 1.0)
-    return jnp.where(apart >= 0, alike ** jnp.maximum(apart, 0), 0.0) * own  # ES12
 
 
 def hartley(values: Float[Array, "shell row column"]) -> Float[Array, "shell row column"]:

@@ -1,0 +1,35 @@
+"""How much effort a field is worth."""
+
+from dataclasses import dataclass
+
+from redflower.errors import InputError
+
+
+@dataclass(frozen=True)
+class FieldSettings:
+    """Effort of the sampler.
+
+    Attributes
+    ----------
+    n_bursts, n_burst : rounds of warm-up, after each of which the coordinates are chosen anew, and draws in each.
+    n_draws : draws that are kept, of each chain.
+    n_chains : independent chains.
+    n_steps : leapfrog steps of a draw, in the mean.
+    n_longer : chains that do not agree go on, twice as long each time, up to so many times the draws that are kept.
+    """
+
+    n_bursts: int = 4
+    n_burst: int = 40
+    n_draws: int = 200
+    n_chains: int = 2
+    n_steps: int = 20
+    n_longer: int = 8
+
+    def __post_init__(self) -> None:
+        if min(vars(self).values()) < 1:
+            raise InputError("FieldSettings needs whole numbers of at least 1.")
+
+    @property
+    def n_all(self) -> int:
+        """Number of draws of all chains that agree at once, those of the warm-up included."""
+        return self.n_chains * (self.n_bursts * self.n_burst + self.n_draws)
