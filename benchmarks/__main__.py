@@ -80,6 +80,8 @@ RUNS = (
     Run("polarised-clouds", "benchmarks.clouds.polarised_clouds", 8, "measured/sightlines.md"),
     Run("dust-field", "benchmarks.clouds.dust_field", 25, "measured/fields.md"),
     Run("field-skies", "benchmarks.clouds.field_skies", 20, "measured/fields.md"),
+    Run("field-density", "benchmarks.clouds.field_density", 20, "measured/fields.md"),
+    Run("field-cost", "benchmarks.speed.field", 15, "measured/fields.md"),
     Run("cloud-samplers", "benchmarks.clouds.cloud_samplers", 15, "decisions/0009-clouds-by-evidence.md"),
     Run("cloud-evidence", "benchmarks.clouds.cloud_evidence", 20, "measured/sightlines.md"),
     Run("orion-archive-sky", f"{_REAL} orion {DATA} --model archive-sky", 30, "measured/real-sightlines.md"),

@@ -15,14 +15,19 @@ def field_table(
     seed: int = 0,
     zero_point_mag: float = 0.0,
     zero_point_per_modulus: float = 0.0,
+    places_deg: tuple[np.ndarray, np.ndarray] | None = None,
+    kind: SightlineStars | None = None,
 ) -> Table:
-    """Posteriors of stars uniform on the patch of a dust field, of the population of `mock_sightline`."""
-    rng, kind = np.random.default_rng(seed), SightlineStars(ambiguous_share=0.0)
+    """Posteriors of stars on the patch of a dust field, uniform unless their l and b are given.
+
+    Their population is that of `mock_sightline`, but that each has one solution, unless another is given.
+    """
+    rng, kind = np.random.default_rng(seed), kind or SightlineStars(ambiguous_share=0.0)
     shape = (kind.beta + 1.0) / kind.alpha
     distance = np.maximum(
         kind.length_pc * gammainccinv(shape, rng.random(n_stars)) ** (1.0 / kind.alpha), 20.0
     )
-    l_deg, b_deg = dust.patch.draw(n_stars, rng)
+    l_deg, b_deg = places_deg or dust.patch.draw(n_stars, rng)
     ebv = dust.ebv_mag(l_deg, b_deg, distance)
     density = mock_densities(
         ebv,
