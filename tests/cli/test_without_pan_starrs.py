@@ -1,6 +1,4 @@
-"""The southern sky by the commands, from no stars to a sightline, in bands without Pan-STARRS1."""
-
-import json
+"""The southern sky by the commands, from no stars to posteriors, in bands without Pan-STARRS1."""
 
 import numpy as np
 import pytest
@@ -33,13 +31,15 @@ SKY = ("--population", "sky", "--g-faint", "17", *SURVEYS)
 
 @pytest.mark.slow
 def test_gaia_skymapper_2mass_and_wise_run_end_to_end_without_pan_starrs(tmp_path, monkeypatch) -> None:
-    """A tiny flow: what is tested is the way. How true such a model is: docs/measured/bands.md."""
+    """A tiny flow: what is tested is the way. How true such a model is, and its sightline: docs/measured/bands.md."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quick.toml").write_text(QUICK)
 
     def run(*words: str) -> str:
         done = CliRunner().invoke(app, list(words))
-        assert done.exit_code in (0, 1), done.output
+        # `train` and `infer` say 1 where they have left out a star.
+        allowed = (0, 1) if words[0] in ("train", "infer") else (0,)
+        assert done.exit_code in allowed, done.output
         return done.output
 
     run("simulate", "sky.parquet", "--preset", "southern", "--stars", "1200", *SKY)
@@ -86,5 +86,3 @@ def test_gaia_skymapper_2mass_and_wise_run_end_to_end_without_pan_starrs(tmp_pat
     shown = [str(text).split() for text in found["bands"]]
     assert all({"G", "g_sm", "W1"} <= set(bands) and not set("grizy") & set(bands) for bands in shown)
     assert np.isfinite(np.asarray(found["ebv_mean"])).mean() > 0.5
-    run("sightline", "posteriors.parquet", "clouds", "--max-clouds", "1")
-    assert "most_probable_number" in json.loads((tmp_path / "clouds" / "clouds.json").read_text())
