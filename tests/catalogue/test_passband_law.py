@@ -20,7 +20,7 @@ from redflower.survey_file import published_coefficients
 from redflower.surveys import survey_named
 
 #: Schlafly & Finkbeiner (2011), table 6, F99 with R_V = 3.1: A / E(B-V) on the scale of Schlegel et al. (1998). They
-#: integrate over the spectrum of a 7000 K star, and 2MASS's passbands of then. Compared with the same numbers in a dozen public
+#: integrate over the spectrum of a 7000 K star, and 2MASS's passbands of then. Compared with the same numbers in other public
 #: programs that use them (for SDSS, Pan-STARRS1 and 2MASS), and with the integral below.
 SCHLAFLY_2011 = {
     "sdss_u": 4.239, "sdss_g": 3.303, "sdss_r": 2.285, "sdss_i": 1.698, "sdss_z": 1.263, "ps1_g": 3.172, "ps1_r": 2.271,
