@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
+from astropy_healpix import HEALPix
 
 from redflower.calibrate.verdict import verdict_of
 from redflower.catalogue.io.fits_files import open_fits
@@ -12,11 +14,20 @@ from redflower.errors import InputError
 from redflower.files import written_whole
 from redflower.products.adaptive_map import AdaptiveMap
 from redflower.products.field_map import FieldMap
-from redflower.products.healpix import healpix_table, keep_facts, kept_facts, reading_map
+from redflower.products.healpix import (
+    healpix_table,
+    keep_facts,
+    kept_facts,
+    pixel_centres_deg,
+    reading_map,
+    rows_towards,
+)
 from redflower.provenance import VERSION
 
 _FORMAT: Final = "redflower-field-2"
 _ADAPTIVE_FORMAT: Final = "redflower-field-adaptive-1"
+#: Orders by which the cells of a coverage map are below the pixels of its map.
+_FINER: Final = 2
 
 
 def write_field_map(field: FieldMap, path: Path) -> None:
@@ -25,8 +36,8 @@ def write_field_map(field: FieldMap, path: Path) -> None:
     Extensions: ``REDDENING``, a HEALPix table with explicit indices and a row for each pixel: at every distance E(B-V), its error
     and the part of that which goes with the zero points [mag], effective resolution [deg]; N_STAR, SERVED, R_HAT and FLAGS;
     ``SAMPLES``, an image (distance, pixel, sample), fastest axis first [mag]; ``ZERO_POINT``, those of every sample [mag];
-    ``DISTANCE`` [pc]; ``MOC``, the pixels as a multi-order coverage map of the IVOA. ``STATUS`` in the header of the first says
-    whether the chains agree.
+    ``DISTANCE`` [pc]; ``MOC``, where the map is, as a multi-order coverage map of the IVOA (ICRS). ``STATUS`` in the header of the
+    first says whether the chains agree.
     """
     pixel = fits.Column("PIXEL", "K", array=field.pixel)
     table = healpix_table([pixel, *_columns(field)], field.nside)
@@ -96,8 +107,12 @@ def _write(
 
 
 def coverage_table(field: FieldMap) -> fits.BinTableHDU:
-    """Return the pixels as a multi-order coverage map (MOC 1.1, NUNIQ), in ICRS's place Galactic."""
-    cells, found, order = field.pixel, [], int(np.log2(field.nside))
+    """Return where the map is as a multi-order coverage map (MOC 1.1, NUNIQ).
+
+    The IVOA has these in ICRS alone, whose cells cut across the map's Galactic pixels: those a quarter as wide are taken whose
+    centres lie in the map.
+    """
+    cells, found, order = _icrs_cells(field), [], int(np.log2(field.nside)) + _FINER
     finest = order
     while len(cells):
         parent, count = np.unique(cells // 4, return_counts=True)
@@ -109,14 +124,22 @@ def coverage_table(field: FieldMap) -> fits.BinTableHDU:
     table = fits.BinTableHDU.from_columns([fits.Column("UNIQ", "K", array=numbers)], name="MOC")
     table.header.update(
         {
-            "PIXTYPE": "HEALPIX",
-            "ORDERING": "NUNIQ",
-            "COORDSYS": "G",
-            "MOCORDER": finest,
-            "MOCTOOL": f"redflower {VERSION}",
+            "PIXTYPE": "HEALPIX", "ORDERING": "NUNIQ", "COORDSYS": "C", "MOCORDER": finest, "MOCTOOL": f"redflower {VERSION}",
         }
-    )
+    )  # fmt: skip
     return table
+
+
+def _icrs_cells(field: FieldMap) -> np.ndarray:
+    """Return the nested ICRS cells, `_FINER` orders below the map's, whose centres lie in the map."""
+    # Of each pixel, places twice as dense as the cells: no cell with its centre in the map is without one.
+    dense, below = field.nside * 2 ** (_FINER + 1), 4 ** (_FINER + 1)
+    children = (field.pixel[:, None] * below + np.arange(below)).ravel()
+    places = SkyCoord(*pixel_centres_deg(dense, children), unit="deg", frame="galactic").icrs
+    grid = HEALPix(nside=field.nside * 2**_FINER, order="nested")
+    cells = np.unique(grid.lonlat_to_healpix(places.ra, places.dec))
+    centres = SkyCoord(*grid.healpix_to_lonlat(cells), frame="icrs").galactic
+    return cells[rows_towards(field.nside, field.pixel, centres)[1]]
 
 
 def read_field_map(path: "str | Path") -> FieldMap:
