@@ -36,8 +36,8 @@ def write_field_map(field: FieldMap, path: Path) -> None:
     Extensions: ``REDDENING``, a HEALPix table with explicit indices and a row for each pixel: at every distance E(B-V), its error
     and the part of that which goes with the zero points [mag], effective resolution [deg]; N_STAR, SERVED, R_HAT and FLAGS;
     ``SAMPLES``, an image (distance, pixel, sample), fastest axis first [mag]; ``ZERO_POINT``, those of every sample [mag];
-    ``DISTANCE`` [pc]; ``MOC``, where the map is, as a multi-order coverage map of the IVOA (ICRS). ``STATUS`` in the header of the
-    first says whether the chains agree.
+    ``DISTANCE`` [pc]; ``MOC``, where the map is, as a multi-order coverage map of the IVOA (ICRS). ``STATUS`` in the header of
+    the first says whether the chains agree.
     """
     pixel = fits.Column("PIXEL", "K", array=field.pixel)
     table = healpix_table([pixel, *_columns(field)], field.nside)
