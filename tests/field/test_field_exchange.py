@@ -76,7 +76,10 @@ def test_coordinates_go_with_an_exchange(some) -> None:
     told = rng.standard_normal((GRID.n_shells, GRID.n_shells))
     answer = rng.standard_normal((GRID.n_shells + 2, *field.modes.shape))
     c = Coordinates(
-        *(jnp.asarray(a, jnp.float32) for a in (told @ told.T, np.eye(len(field.z)), field.z, answer))
+        told=jnp.asarray(told @ told.T, jnp.float32),
+        root=jnp.eye(len(field.z), dtype=jnp.float32),
+        middle=jnp.asarray(field.z, jnp.float32),
+        answer=jnp.asarray(answer, jnp.float32),
     )
     other = field_in_order(field, ORDER, PRIOR, np.asarray(data.behind))
     renamed = coordinates_in_order(c, ORDER, other.z)

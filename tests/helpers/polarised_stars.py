@@ -72,5 +72,8 @@ def mock_polarisation(
     low, high = np.log(error)
     errors = np.exp(rng.uniform(low, high, n_stars))
     return StarPolarisation(
-        q + errors * rng.standard_normal(n_stars), u + errors * rng.standard_normal(n_stars), errors, errors
+        q=q + errors * rng.standard_normal(n_stars),
+        u=u + errors * rng.standard_normal(n_stars),
+        q_error=errors,
+        u_error=errors,
     )

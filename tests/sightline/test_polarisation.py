@@ -62,9 +62,18 @@ def test_the_prior_fills_the_disc_that_the_reddening_allows() -> None:
 @pytest.mark.equation("ES17")
 def test_a_star_behind_two_clouds_has_the_sum_of_both() -> None:
     """Against scipy's normal densities; single precision."""
-    stars = StarPolarisation(*np.array([[0.011, np.nan], [-0.004, 0.0], [0.002, 0.1], [0.003, 0.1]]))
+    stars = StarPolarisation(
+        q=np.array([0.011, np.nan]),
+        u=np.array([-0.004, 0.0]),
+        q_error=np.array([0.002, 0.1]),
+        u_error=np.array([0.003, 0.1]),
+    )
     clouds = CloudPolarisation(
-        *np.array([[[0.01, 0.005]], [[-0.002, 0.001]], [[4e-6, 1e-6]], [[2e-6, 1e-6]], [[1e-6, 0.0]]])
+        q=np.array([[0.01, 0.005]]),
+        u=np.array([[-0.002, 0.001]]),
+        qq=np.array([[4e-6, 1e-6]]),
+        uu=np.array([[2e-6, 1e-6]]),
+        qu=np.array([[1e-6, 0.0]]),
     )
     found = relative_density(stars, clouds)
     noise = np.diag([0.002**2, 0.003**2])
@@ -83,7 +92,8 @@ def test_stars_without_polarisation_count_by_their_reddening_alone() -> None:
     """It is ES1 where nothing is measured, to the single precision of both."""
     mock, _ = stars_behind(40, 1)
     cells = star_cells(mock.density, GRID)
-    nothing = StarPolarisation(*np.full((4, 40), np.nan))
+    none = np.full(40, np.nan)
+    nothing = StarPolarisation(q=none, u=none, q_error=none, u_error=none)
     with_it, without = StarSet(cells, GRID, nothing), StarSet(cells, GRID)
     prior, rng = DustPrior(), np.random.default_rng(2)
     for n_clouds in (0, 2):
