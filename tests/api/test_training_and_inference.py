@@ -17,6 +17,7 @@ LIMITS = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
 NO_DUST_MAG = 0.0005
 
 
+@pytest.mark.slow
 @pytest.mark.equation("E23")
 @pytest.mark.equation("E16")
 def test_the_evidence_of_training_is_that_of_inference() -> None:

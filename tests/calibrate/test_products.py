@@ -12,6 +12,7 @@ from ..helpers.open_everywhere import check_folder_opens
 N_STARS = 400
 
 
+@pytest.mark.slow
 def test_every_program_opens_what_a_calibration_writes(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -222,7 +222,8 @@ def interrupted(folder: Path, request: dict, piece: dict | None) -> KeptPieces:
 
 def test_pieces_of_another_request_are_refused_and_damaged_ones_done_again(tmp_path, capsys) -> None:
     folder = tmp_path / "map.fits.parts"
-    kept = interrupted(folder, {"nside": 8}, {"mean": np.arange(3.0), "word": np.array("ok")})
+    piece = {"mean": np.arange(3.0), "word": np.array("ok")}
+    kept = interrupted(folder, {"nside": 8}, piece)
     assert kept.n_kept == 1
     with pytest.raises(InputError, match="Go on with it by --resume"):
         KeptPieces(folder, "map", resume=False)
@@ -230,12 +231,14 @@ def test_pieces_of_another_request_are_refused_and_damaged_ones_done_again(tmp_p
     with pytest.raises(InputError, match="differs from what is asked now in nside"):
         again.begin("map", {"nside": 16})
     again.begin("map", {"nside": 8})
-    np.testing.assert_array_equal(again.get("map", 3)["mean"], np.arange(3.0))
-    assert str(again.get("map", 3)["word"]) == "ok"
-    assert again.get("map", 4) is None
+    np.testing.assert_array_equal(again.get("map", 3, piece)["mean"], np.arange(3.0))
+    assert str(again.get("map", 3, piece)["word"]) == "ok"
+    assert again.get("map", 4, piece) is None
+    assert again.get("map", 3, {"mean": np.arange(4.0), "word": np.array("ok")}) is None
+    assert "piece 3, is damaged; it is done again" in " ".join(capsys.readouterr().err.split())
     (block,) = folder.glob("block-*.npz")
     block.write_bytes(block.read_bytes()[:-40])
-    assert KeptPieces(folder, "map", resume=True).get("map", 3) is None
+    assert KeptPieces(folder, "map", resume=True).get("map", 3, piece) is None
     assert "is damaged; what it held is done again" in " ".join(capsys.readouterr().err.split())
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious.txt").write_text("")

@@ -73,6 +73,7 @@ def test_a_mixture_without_outliers_is_the_population_to_the_last_digit_and_its_
     np.testing.assert_allclose(np.asarray(pull)[[1, 2]], [1.0, 0.0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_flow_that_starts_at_random_does_not_leave_the_stars_to_the_outliers() -> None:
     """Stars of the mock sky, none of which is an outlier: a random flow gives most of them less than the outliers do."""
     limits = {"g_bright_mag": 13.5, "g_faint_mag": 19.0}
