@@ -1,30 +1,41 @@
-"""`redflower` by its commands, as a user types them: what the demonstrations of further surveys share."""
+"""`redflower` by its commands, as a user types them: what benchmarks of whole runs share."""
 
 import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 PROGRAM = [sys.executable, "-c", "from redflower.cli import main; main()"]
 
 
-def command(folder: Path, *words: str) -> float:
+def command(
+    folder: Path,
+    *words: str,
+    accepted: Collection[int] = (0, 1),
+    watch: "Callable[[subprocess.Popen[bytes]], None] | None" = None,
+) -> float:
     """Run one command in a folder, and return its processor time; stop with what it said if it fails. [min]
 
     Parameters
     ----------
     folder : in which names of files count, and which keeps what the command says in ``said.txt``.
     words : of the command, without ``redflower``.
+    accepted : exit codes. Defaults to that of success, and 1, which is said where some stars could not be treated.
+    watch : what looks at the process, in a thread, until it ends.
     """
     with (folder / "said.txt").open("ab") as said:
         said.write(f"\n$ redflower {' '.join(words)}\n".encode())
         said.flush()
         process = subprocess.Popen([*PROGRAM, *words], cwd=folder, stdout=said, stderr=subprocess.STDOUT)
+        watcher = threading.Thread(target=watch or (lambda process: None), args=(process,), daemon=True)
+        watcher.start()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    # 1 is said where some stars could not be treated.
-    if process.returncode not in (0, 1):
+    watcher.join()
+    if process.returncode not in accepted:
         raise SystemExit((folder / "said.txt").read_text("utf-8", "replace")[-3000:])
     return (usage.ru_utime + usage.ru_stime) / 60.0
 

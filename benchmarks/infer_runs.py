@@ -3,7 +3,6 @@
 import json
 import resource
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from astropy.table import Table, vstack
+from benchmarks.commands import PROGRAM
 
 import redflower
 from redflower.catalogue import QualityLimits
 
-COMMAND = [sys.executable, "-c", "from redflower.cli import main; main()", "--quiet", "infer"]
+COMMAND = [*PROGRAM, "--quiet", "infer"]
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,17 @@ the most memory that it held. The emulator, whose cost does not depend on the sa
 """
 
 import argparse
-import os
 import re
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.commands import command
 from benchmarks.results import ROOT, Table, recording, say, table
 
 SEED = 7
-PROGRAM = [sys.executable, "-c", "from redflower.cli import main; main()"]
 FAINT = ("--g-faint", "19")
 PAPER_STARS = 7_187_588
 
@@ -71,10 +68,10 @@ def whole_run(name: str, n_stars: int, rows: Table) -> tuple[int, Cost]:
             ("prepare", "sky.parquet", "stars.parquet", "--for", "training", *FAINT),
             ("train", "stars.parquet", "model", "--config", config.name),
         )  # fmt: skip
-        for command in commands:
-            cost = timed([*PROGRAM, *command], Path(folder))
-            stars = count_of(Path(folder)) if command[0] == "train" else n_stars
-            rows.row(name, command[0], stars, cost.minutes, cost.processor_minutes, cost.memory_gb)
+        for words in commands:
+            cost = timed(words, Path(folder))
+            stars = count_of(Path(folder)) if words[0] == "train" else n_stars
+            rows.row(name, words[0], stars, cost.minutes, cost.processor_minutes, cost.memory_gb)
     return stars, cost
 
 
@@ -91,20 +88,11 @@ def count_of(folder: Path) -> int:
     return int(load_model(str(folder / "model.safetensors")).provenance["stars"])
 
 
-def timed(argv: list[str], folder: Path) -> Cost:
+def timed(words: tuple[str, ...], folder: Path) -> Cost:
     """Run a command in a folder, and watch its memory; fail with what it said if it fails."""
-    began = time.monotonic()
-    with (folder / "said.txt").open("wb") as said:
-        process = subprocess.Popen(argv, cwd=folder, stdout=said, stderr=subprocess.STDOUT)
-        peak = [0.0]
-        watcher = threading.Thread(target=watch, args=(process, peak), daemon=True)
-        watcher.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    watcher.join()
-    if process.returncode:
-        raise SystemExit((folder / "said.txt").read_text("utf-8", "replace")[-2000:])
-    return Cost((time.monotonic() - began) / 60.0, (usage.ru_utime + usage.ru_stime) / 60.0, peak[0])
+    began, peak = time.monotonic(), [0.0]
+    processor_minutes = command(folder, *words, accepted=(0,), watch=lambda process: watch(process, peak))
+    return Cost((time.monotonic() - began) / 60.0, processor_minutes, peak[0])
 
 
 def watch(process: subprocess.Popen[bytes], peak: list[float]) -> None:

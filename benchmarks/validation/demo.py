@@ -8,10 +8,10 @@ Runs `redflower demo`, whose seed is its own, and puts its figure into docs/figu
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.commands import PROGRAM
 from benchmarks.results import ROOT, recording, say, table
 
 FIGURE = ROOT / "docs" / "figures" / "demo-reddening-distance.png"
@@ -21,7 +21,7 @@ def main() -> None:
     """Run it, keep its figure, and say what it found."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "demo"
-        command = [sys.executable, "-c", "from redflower.cli import main; main()", "demo", str(out)]
+        command = [*PROGRAM, "demo", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         shutil.copyfile(out / "reddening-distance.png", FIGURE)
         clouds = json.loads((out / "clouds" / "clouds.json").read_text("utf-8"))
