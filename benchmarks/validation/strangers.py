@@ -169,8 +169,11 @@ def make_good(folder: Path) -> None:
     )
     write_selection(build_selection(counts), folder / NAMES["selection"])
     write_field_map(
-        FieldMap(64, np.array([7]), np.array([300.0, 900.0]), np.full((3, 1, 2), 0.05), np.zeros((3, 1)), ("ALL",),
-                 np.array([40]), np.ones(1), np.full((1, 2), 0.5), {}, np.ones(1)),
+        FieldMap(
+            nside=64, pixel=np.array([7]), distance_pc=np.array([300.0, 900.0]), samples_mag=np.full((3, 1, 2), 0.05),
+            zero_point_mag=np.zeros((3, 1)), groups=("ALL",), n_star=np.array([40]), served=np.ones(1),
+            resolution_deg=np.full((1, 2), 0.5), numbers={}, r_hat=np.ones(1),
+        ),
         folder / NAMES["field map"],
     )  # fmt: skip
     coefficients = ", ".join(f"{band.label} = {2.0 - 0.1 * k}" for k, band in enumerate(BANDS))

@@ -8,12 +8,11 @@ from astropy.coordinates import SkyCoord
 from astropy_healpix import HEALPix
 from jaxtyping import Bool, Float, Int
 
-from redflower.calibrate.verdict import Verdict
 from redflower.errors import InputError
 from redflower.field.pixels import side_deg
 from redflower.products.field_map import FieldMap
 from redflower.products.healpix import pixel_centres_deg
-from redflower.products.sampled_map import OK, SampledMap
+from redflower.products.sampled_map import SampledMap
 
 #: The coarsest pixels by default.
 NSIDE_MIN: Final = 64
@@ -21,32 +20,17 @@ NSIDE_MIN: Final = 64
 _DEEPEST: Final = 29
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class AdaptiveMap(SampledMap):
     """E(B-V) of the dust of a field out to distances, in pixels of several sizes that do not overlap.
 
     Attributes
     ----------
-    level : of each pixel; its nside is 2 to this power.
-    pixel : number of each at its level, nested, Galactic.
-    resolution_deg : side of the smallest area over which the stars tell more than the prior; not below the pixel's own. [deg]
-    r_hat : the worst of the finer pixels in each.
-    distance_pc, samples_mag, zero_point_mag, groups, n_star, served, numbers, status, verdict : as in `FieldMap`.
+    level : of each pixel, at which ``pixel`` counts; its nside is 2 to this power. ``resolution_deg`` is not below the pixel's
+        own, ``r_hat`` the worst of the finer pixels in each. All else is that of `SampledMap`.
     """
 
     level: Int[np.ndarray, " pixel"]
-    pixel: Int[np.ndarray, " pixel"]
-    distance_pc: Float[np.ndarray, " distance"]
-    samples_mag: Float[np.ndarray, "draw pixel distance"]
-    zero_point_mag: Float[np.ndarray, "draw group"]
-    groups: tuple[str, ...]
-    n_star: Int[np.ndarray, " pixel"]
-    served: Float[np.ndarray, " pixel"]
-    resolution_deg: Float[np.ndarray, "pixel distance"]
-    numbers: dict[str, tuple[float, float]]
-    r_hat: Float[np.ndarray, " pixel"]
-    status: str = OK
-    verdict: Verdict | None = None
     _NAMES: ClassVar = ("adaptive field map", "Map of the dust of a field, as fine as its stars allow")
 
     @property
@@ -104,8 +88,9 @@ def adaptive_map(field: FieldMap, *, nside_min: int = NSIDE_MIN) -> AdaptiveMap:
     >>> from redflower.products.field_map import FieldMap
     >>> pixel, samples = np.arange(16), np.full((5, 16, 1), 0.05)
     >>> resolution = np.where(pixel < 4, 0.2, 0.9)[:, None]     # four pixels of nside 256 are resolved
-    >>> field = FieldMap(256, pixel, np.array([500.0]), samples, np.zeros((5, 1)), ("ALL",), np.full(16, 3), np.ones(16),
-    ...     resolution, {}, np.ones(16))
+    >>> field = FieldMap(nside=256, pixel=pixel, distance_pc=np.array([500.0]), samples_mag=samples,
+    ...     zero_point_mag=np.zeros((5, 1)), groups=("ALL",), n_star=np.full(16, 3), served=np.ones(16),
+    ...     resolution_deg=resolution, numbers={}, r_hat=np.ones(16))
     >>> adaptive = redflower.adaptive_map(field)
     >>> [(2 ** int(level), int(pixel)) for level, pixel in zip(adaptive.level, adaptive.pixel)]
     [(128, 1), (128, 2), (128, 3), (256, 0), (256, 1), (256, 2), (256, 3)]

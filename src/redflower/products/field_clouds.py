@@ -60,8 +60,9 @@ def field_clouds(
     >>> pixel = np.arange(64)
     >>> samples = np.zeros((50, 64, 3))
     >>> samples[:, :6, 1:] = 0.1
-    >>> field = FieldMap(64, pixel, np.array([200.0, 300.0, 900.0]), samples, np.zeros((50, 1)), ("ALL",), np.ones(64, int),
-    ...     np.ones(64), np.full((64, 3), 0.5), {}, np.ones(64))
+    >>> field = FieldMap(nside=64, pixel=pixel, distance_pc=np.array([200.0, 300.0, 900.0]), samples_mag=samples,
+    ...     zero_point_mag=np.zeros((50, 1)), groups=("ALL",), n_star=np.ones(64, int), served=np.ones(64),
+    ...     resolution_deg=np.full((64, 3), 0.5), numbers={}, r_hat=np.ones(64))
     >>> clouds = redflower.field_clouds(field)
     >>> len(clouds), int(clouds["n_pixel"][0]), round(float(clouds["ebv_mag"][0]), 3)
     (1, 6, 0.1)

@@ -49,7 +49,7 @@ def write_adaptive_map(field: AdaptiveMap, path: Path) -> None:
     """Write a map in pixels of several sizes as FITS, a multi-order map of HEALPix.
 
     As `write_field_map`, with the column ``UNIQ`` in place of ``PIXEL``, four times the number of pixels at its level and
-    its number there added (NUNIQ), and without ``MOC``, which ``UNIQ`` is itself.
+    its number there added (NUNIQ), and without ``MOC``, which is in the map that it was made of.
     """
     uniq = fits.Column("UNIQ", "K", array=field.uniq)
     table = fits.BinTableHDU.from_columns([uniq, *_columns(field)], name="REDDENING")
@@ -166,8 +166,9 @@ def read_field_map(path: "str | Path") -> FieldMap:
     >>> from redflower.products.field_map import FieldMap
     >>> import numpy as np
     >>> one = np.full((3, 1, 2), 0.05)
-    >>> field = FieldMap(64, np.array([7]), np.array([300.0, 900.0]), one, np.zeros((3, 1)), ("ALL",), np.array([40]),
-    ...     np.ones(1), np.full((1, 2), 0.5), {}, np.ones(1))
+    >>> field = FieldMap(nside=64, pixel=np.array([7]), distance_pc=np.array([300.0, 900.0]), samples_mag=one,
+    ...     zero_point_mag=np.zeros((3, 1)), groups=("ALL",), n_star=np.array([40]), served=np.ones(1),
+    ...     resolution_deg=np.full((1, 2), 0.5), numbers={}, r_hat=np.ones(1))
     >>> write_field_map(field, Path("a-field.fits"))
     >>> redflower.read_field_map("a-field.fits").samples_mag.shape
     (3, 1, 2)
@@ -205,8 +206,9 @@ def read_adaptive_map(path: "str | Path") -> AdaptiveMap:
     >>> from redflower.products.field_file import write_adaptive_map
     >>> import numpy as np
     >>> one = np.full((3, 2, 1), 0.05)
-    >>> field = AdaptiveMap(np.array([6, 7]), np.array([7, 50]), np.array([300.0]), one, np.zeros((3, 1)), ("ALL",),
-    ...     np.array([40, 20]), np.ones(2), np.full((2, 1), 0.9), {}, np.ones(2))
+    >>> field = AdaptiveMap(level=np.array([6, 7]), pixel=np.array([7, 50]), distance_pc=np.array([300.0]), samples_mag=one,
+    ...     zero_point_mag=np.zeros((3, 1)), groups=("ALL",), n_star=np.array([40, 20]), served=np.ones(2),
+    ...     resolution_deg=np.full((2, 1), 0.9), numbers={}, r_hat=np.ones(2))
     >>> write_adaptive_map(field, Path("adaptive.fits"))
     >>> redflower.read_adaptive_map("adaptive.fits").level
     array([6, 7])

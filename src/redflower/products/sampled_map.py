@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import astropy.units as u
@@ -26,18 +27,40 @@ NOT_CONVERGED: Final = "not_converged"
 MODES: Final = ("mean", "std", "median", "percentile", "samples", "random_sample")
 
 
+@dataclass(frozen=True, repr=False, kw_only=True)
 class SampledMap:
-    """What maps with samples of E(B-V) share; `FieldMap` and `AdaptiveMap` say what each attribute is."""
+    """What maps with samples of E(B-V) share; each kind says besides how its pixels lie.
+
+    Attributes
+    ----------
+    pixel : numbers of the pixels, nested, Galactic.
+    distance_pc : the distances, rising. [pc]
+    samples_mag : E(B-V) of each sample; NaN beyond the stars. [mag]
+    zero_point_mag : zero point of the stars' reddenings in each sample, one for every group; a sample's dust and its zero
+        point belong together. [mag]
+    groups : names of the groups of stars that have a zero point each.
+    n_star : stars in each pixel.
+    served : share of each pixel that has stars nearby.
+    resolution_deg : side of the smallest area over which the stars tell more than the prior. [deg]
+    numbers : mean and standard deviation of the field's other numbers, by name; ``r_hat`` and ``ess`` are the worst split R-hat
+        (1 where the chains agree) and the least effective number of draws of the field's mean E(B-V) and of the zero points.
+    r_hat : worst split R-hat of each pixel over the distances.
+    status : ``ok`` or ``not_converged``.
+    verdict : whether the model was right for the stars; None where their table did not say.
+    """
 
     pixel: Int[np.ndarray, " pixel"]
     distance_pc: Float[np.ndarray, " distance"]
     samples_mag: Float[np.ndarray, "draw pixel distance"]
     zero_point_mag: Float[np.ndarray, "draw group"]
+    groups: tuple[str, ...]
     n_star: Int[np.ndarray, " pixel"]
     served: Float[np.ndarray, " pixel"]
+    resolution_deg: Float[np.ndarray, "pixel distance"]
+    numbers: dict[str, tuple[float, float]]
     r_hat: Float[np.ndarray, " pixel"]
-    status: str
-    verdict: Verdict | None
+    status: str = OK
+    verdict: Verdict | None = None
     _NAMES: ClassVar[tuple[str, str]]
 
     @abstractmethod
@@ -146,8 +169,6 @@ class SampledMap:
             if found.ndim > here.ndim - 1:
                 return np.moveaxis(found, 0, -1).reshape(*shape, len(found))
         return found.reshape(shape)
-
-    __call__ = query
 
     __call__ = query
 
