@@ -1,11 +1,11 @@
 """The dust of a mock field against the truth: single pixels, binned means, a Wiener filter, and the map with neighbours.
 
-    python -m benchmarks.clouds.dust_field [--stars 12000] [--size 8] [--seed 1] [--keep FOLDER]
+    python -m benchmarks.clouds.dust_field [--stars 12000] [--size 8] [--seed 1]
 
 A patchy sheet at 300 pc and a smoother one at 900 pc, each the exponential of a normal field of known spectrum. Stars are
 simulated, prepared and inferred with `mock-sky`, whose flow was trained on the same sky. A second sky, of the same density of
-stars, has no dust, and photometry that reads 0.01 mag too red. --keep saves posteriors and the map of single pixels in a
-folder, and takes them from there.
+stars, has no dust, and photometry that reads 0.01 mag too red. Posteriors and the map of single pixels are kept in
+benchmarks/output, so that a run that was stopped goes on from there; those that other code made are not taken.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 from astropy_healpix import HEALPix
+from benchmarks.numbered_runs import ROOT, code_digest
 from benchmarks.results import recording, say, table
 from scipy.interpolate import interp1d
 from scipy.linalg import cho_factor, cho_solve
@@ -45,16 +46,15 @@ SETTINGS = FieldSettings(n_bursts=3, n_burst=40, n_draws=150, n_chains=2, n_step
 CELL_STARS = 2.5
 
 
-def posteriors_of(dust: DustField, n_stars: int, seed: int, keep: Path | None) -> Table:
+def posteriors_of(dust: DustField, n_stars: int, seed: int, keep: Path) -> Table:
     """Simulate, prepare and infer, or read what was kept."""
-    path = None if keep is None else keep / f"field-{dust.seed}-{len(dust.sheets)}-{n_stars}-{seed}.parquet"
-    if path is not None and path.exists():
+    path = keep / f"field-{dust.seed}-{len(dust.sheets)}-{n_stars}-{seed}.parquet"
+    if path.exists():
         return redflower.read_table(path)
     sky = redflower.simulate(n_stars, seed=seed, dust=dust, g_faint_mag=19.0)
     stars = redflower.prepare(sky, purpose="inference").table
     found = redflower.infer(stars, "mock-sky", settings=InferenceSettings(density=True), progress=False)
-    if path is not None:
-        redflower.write_table(found, path)
+    redflower.write_table(found, path)
     return found
 
 
@@ -134,14 +134,13 @@ def field_of(posteriors: Table, n_stars: int, size_deg: float, seed: int) -> tup
     return found, time.process_time() - began
 
 
-def single_pixels(dust: DustField, posteriors: Table, keep: Path | None) -> SkyMap:
+def single_pixels(dust: DustField, posteriors: Table, keep: Path) -> SkyMap:
     """Fit every pixel by itself, or read what was kept."""
-    path = None if keep is None else keep / f"pixels-{dust.seed}-{len(posteriors)}.fits"
-    if path is not None and path.exists():
+    path = keep / f"pixels-{dust.seed}-{len(posteriors)}.fits"
+    if path.exists():
         return redflower.read_sky_map(path)
     found = redflower.sky_map(posteriors, nside=64, distance_pc=OUT_TO_PC, progress=False)
-    if path is not None:
-        write_sky_map(found, path)
+    write_sky_map(found, path)
     return found
 
 
@@ -150,7 +149,7 @@ def compare(
     posteriors: Table,
     field: FieldMap,
     places: tuple[np.ndarray, np.ndarray],
-    keep: Path | None,
+    keep: Path,
 ) -> None:
     """Tabulate the error of every map at places of the field."""
     stars, (l_deg, b_deg) = star_numbers(posteriors), places
@@ -259,7 +258,7 @@ def star_density(dust: DustField, field: FieldMap) -> None:
     )  # fmt: skip
 
 
-def main(n_stars: int, size_deg: float, seed: int, keep: Path | None) -> None:
+def main(n_stars: int, size_deg: float, seed: int, keep: Path) -> None:
     """Make the skies, the maps and the tables."""
     rng = np.random.default_rng([seed, 5])
     dust = draw_dust_field(SkyPatch(*CENTRE, size_deg), SHEETS, seed=seed)
@@ -318,7 +317,9 @@ if __name__ == "__main__":
     parser.add_argument("--stars", type=int, default=12_000)
     parser.add_argument("--size", type=float, default=8.0, help="side of the field [deg]")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, help="folder of posteriors, written once and read again")
     arguments = parser.parse_args()
+    # What the map with neighbours is made of does not matter to the stars.
+    kept = ROOT / "benchmarks" / "output" / f"dust-field-{code_digest(without='/field')}"
+    kept.mkdir(parents=True, exist_ok=True)
     with recording("dust-field", seed=arguments.seed):
-        main(arguments.stars, arguments.size, arguments.seed, arguments.keep)
+        main(arguments.stars, arguments.size, arguments.seed, kept)
