@@ -10,6 +10,7 @@ benchmarks/output, so that a run that was stopped goes on from there; those that
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import astropy.units as u
@@ -75,14 +76,12 @@ def binned_means(
 def wiener(
     stars: dict[str, np.ndarray],
     between: tuple[float, float],
-    dust: DustField,
-    out_to_pc: float,
+    covariance: Callable[[np.ndarray], np.ndarray],
     l_deg,
     b_deg,
 ) -> np.ndarray:
-    """Filter the stars' posterior means with the true covariance of the reddening, about their mean."""
+    """Filter the stars' posterior means with the covariance of the reddening as a function of the angle, about their mean."""
     used = (stars["distance"] > between[0]) & (stars["distance"] < between[1])
-    covariance = true_covariance(dust, out_to_pc)
 
     def between_places(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return covariance(np.degrees(np.sqrt(np.maximum(2.0 - 2.0 * a @ b.T, 0.0))))
@@ -175,7 +174,7 @@ def compare(
             for nside in (64, 128)
         }
         maps["Wiener filter of posterior means, true spectrum"] = wiener(
-            stars, between, dust, out_to, l_deg, b_deg
+            stars, between, true_covariance(dust, out_to), l_deg, b_deg
         )
         maps["with neighbours, nside 512"] = field.query(at)[:, k + 1]
         for name, found in maps.items():

@@ -15,7 +15,8 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import vstack
 from astropy_healpix import HEALPix
-from benchmarks.clouds.field_skies import CENTRE, OUT_TO_PC, SHEETS
+from benchmarks.clouds.field_skies import OUT_TO_PC
+from benchmarks.mock_skies import CENTRE, SHEETS
 from benchmarks.results import recording, say, table
 from scipy.stats import t as student
 from tests.helpers.fields import field_table

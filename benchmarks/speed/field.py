@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from benchmarks.clouds.field_skies import CENTRE, SHEETS
+from benchmarks.mock_skies import CENTRE, SHEETS
 from benchmarks.results import recording, say, table
 from tests.helpers.fields import field_table
 
