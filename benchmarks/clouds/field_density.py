@@ -4,11 +4,14 @@
 
 Maps of dust are known to show the stars that they were made of. Here the density of stars varies from 10 to 500 a square degree
 over a field, and so does the share of a second population whose reddenings are three times less sure; the dust knows nothing
-of either. Likelihoods are stated and exact, as in `field_skies`.
+of either. Likelihoods are stated and exact, as in `field_skies`. Every field is a line of a file in benchmarks/output, so that
+a run that was stopped goes on from there.
 """
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -17,6 +20,7 @@ from astropy.table import vstack
 from astropy_healpix import HEALPix
 from benchmarks.clouds.field_skies import OUT_TO_PC
 from benchmarks.mock_skies import CENTRE, SHEETS
+from benchmarks.numbered_runs import numbered_runs
 from benchmarks.results import recording, say, table
 from scipy.stats import t as student
 from tests.helpers.fields import field_table
@@ -116,48 +120,62 @@ def compared(
     return off[:, known], {name: values[known] for name, values in with_what.items()}
 
 
-def main(n_skies: int) -> None:
-    """Make the skies, and test whether errors go with anything."""
+def one(k: int) -> dict[str, Any]:
+    """Make the map of a field, and return what its error goes with."""
+    seed = k + 1
+    dust, stars, found = sky_of(seed)
+    off, with_what = compared(dust, stars, found, seed)
+    low, high = np.percentile(10.0 ** next(iter(with_what.values())), [5, 95])
+    record: dict[str, Any] = {
+        "k": k, "stars": int(found.n_star.sum()), "status": found.status, "r_hat": found.numbers["r_hat"][0],
+        "areas": off.shape[1], "density": [float(low), float(high)], "error": [float(e) for e in off.std(axis=1)],
+        "goes_with": [],
+    }  # fmt: skip
+    for name, values in with_what.items():
+        x = values - values.mean()
+        for j in range(len(OUT_TO_PC)):
+            slope, correlation = float(x @ off[j] / (x @ x)), float(np.corrcoef(x, off[j])[0, 1])
+            record["goes_with"].append([name, j, slope, correlation])
+    return record
+
+
+def summary(records: list[dict[str, Any]]) -> None:
+    """Tabulate the fields, and test whether errors go with anything."""
+    records = sorted(records, key=lambda record: record["k"])
+    n = len(records)
     say(
         "{n} fields of {size:.0f} x {size:.0f} deg, each with dust and patterns of stars of its own. The density of stars is "
         "between {low:.0f} and {high:.0f} a square degree.",
-        n=n_skies, size=SIZE_DEG, low=DENSITY[0], high=DENSITY[1],
+        n=n, size=SIZE_DEG, low=DENSITY[0], high=DENSITY[1],
     )  # fmt: skip
-    slopes: dict[tuple[str, int], list[tuple[float, float]]] = {}
     head = table(
         {"field": "d", "stars": ",d", "status": "", "R-hat": ".2f", "areas": "d", "density in 90 % of them": "",
          "error out to 600 pc [mag]": ".4f", "to 2,000 pc [mag]": ".4f"}
     )  # fmt: skip
-    for seed in range(1, n_skies + 1):
-        dust, stars, found = sky_of(seed)
-        off, with_what = compared(dust, stars, found, seed)
-        density = 10.0 ** next(iter(with_what.values()))
-        low, high = np.percentile(density, [5, 95])
+    pairs: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for record in records:
         head.row(
-            seed, int(found.n_star.sum()), found.status, found.numbers["r_hat"][0], off.shape[1],
-            f"{low:.0f} to {high:.0f}", *off.std(axis=1),
+            record["k"] + 1, record["stars"], record["status"], record["r_hat"], record["areas"],
+            "{:.0f} to {:.0f}".format(*record["density"]), *record["error"],
         )  # fmt: skip
-        for name, values in with_what.items():
-            for k in range(len(OUT_TO_PC)):
-                x = values - values.mean()
-                slope = float(x @ off[k] / (x @ x))
-                slopes.setdefault((name, k), []).append((slope, float(np.corrcoef(x, off[k])[0, 1])))
-    limit = float(student.ppf(1.0 - FALSE_ALARM / len(slopes) / 2.0, n_skies - 1))
+        for name, j, slope, correlation in record["goes_with"]:
+            pairs.setdefault((name, j), []).append((slope, correlation))
+    limit = float(student.ppf(1.0 - FALSE_ALARM / len(pairs) / 2.0, n - 1))
     say(
         "How the error of a mean over nside 128 goes with what the dust does not know, mean of the fields with the error that "
         "their scatter gives. By chance one or more of these {n_tests} lines are beyond {limit:.1f} of these errors in "
         "{alarm:.0%} of such sets of fields.",
-        n_tests=len(slopes), limit=limit, alarm=FALSE_ALARM,
+        n_tests=len(pairs), limit=limit, alarm=FALSE_ALARM,
     )  # fmt: skip
     rows = table(
         {"with a": "", "out to [pc]": ".0f", "correlation": "+.3f", "its error": ".3f", "change of the error [mag]": "+.4f",
          "known to [mag]": ".4f", "in errors": "+.1f", "beyond chance": ""}
     )  # fmt: skip
-    for (name, k), pairs in slopes.items():
-        mean, error = np.mean(pairs, axis=0), np.std(pairs, axis=0, ddof=1) / np.sqrt(n_skies)
+    for (name, j), found in pairs.items():
+        mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(n)
         in_errors = mean[0] / error[0]
         rows.row(
-            name, OUT_TO_PC[k], mean[1], error[1], mean[0], error[0], in_errors,
+            name, OUT_TO_PC[j], mean[1], error[1], mean[0], error[0], in_errors,
             "yes" if abs(in_errors) > limit else "no",
         )  # fmt: skip
 
@@ -166,5 +184,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--skies", type=int, default=8)
     arguments = parser.parse_args()
+    done = numbered_runs(one, arguments.skies, Path("benchmarks/output/field-density.jsonl"), workers=1)
     with recording("field-density", seed=1):
-        main(arguments.skies)
+        summary(done)
