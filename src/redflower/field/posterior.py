@@ -2,10 +2,12 @@
 
 from typing import Final, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from redflower.errors import InputError
 from redflower.field.grid import FieldGrid
 from redflower.field.prior import (
     FieldPrior,
@@ -14,7 +16,7 @@ from redflower.field.prior import (
     log_prior_of_numbers,
     log_spectrum,
     numbers_of,
-    share_in_front,
+    share_in_front_of,
 )
 from redflower.field.star_tables import LEVEL_STEP_MAG, SCATTERS_MAG, StarTables
 from redflower.field.whitening import Waves, waves_of, whitened, whitening
@@ -30,7 +32,7 @@ class FieldData(NamedTuple):
 
     Attributes
     ----------
-    table : likelihoods, a row for every star, distance and scatter.
+    table : likelihoods, a row for every star and distance: what is looked up together lies together.
     corner, corner_weight : cells about every star.
     place : every star's distance moduli beyond the first edge, in units of a shell's width.
     travelled_mag : distance modulus of every star's distances beyond the first edge, held within the shells. [mag]
@@ -40,7 +42,7 @@ class FieldData(NamedTuple):
     waves : the grid's modes.
     """
 
-    table: Float[Array, "row level"]
+    table: Float[Array, "row level scatter"]
     corner: Int[Array, "star corner"]
     corner_weight: Float[Array, "star corner"]
     place: Float[Array, "star node"]
@@ -73,14 +75,17 @@ def field_data(
     corner, weight = grid.corners(l_deg, b_deg)
     near, far = grid.modulus_edges_mag[0], grid.modulus_edges_mag[-1]
     modulus = np.resize(tables.modulus_mag, (n + n_more, tables.modulus_mag.shape[1]))
-    # Likelihoods of 1 in all, wherever and however red.
-    nothing = np.full((n_more, *tables.value.shape[1:]), 1.0 / tables.value.shape[1], np.float32)
+    _, n_nodes, n_scatters, n_levels = tables.value.shape
+    _check_size((n + n_more) * n_nodes * n_levels * n_scatters)
+    # Beyond the stars, likelihoods of 1 in all, wherever and however red.
+    table = np.full((n + n_more, n_nodes, n_levels, n_scatters), 1.0 / n_nodes, np.float32)
+    table[:n] = np.swapaxes(tables.value, 2, 3)
 
     def longer(values: np.ndarray) -> np.ndarray:
         return np.resize(values, (n + n_more, *values.shape[1:]))
 
     return FieldData(
-        table=jnp.asarray(np.concatenate([tables.value, nothing]).reshape(-1, tables.value.shape[-1])),
+        table=jnp.asarray(table.reshape(-1, n_levels, n_scatters)),
         corner=jnp.asarray(longer(corner), jnp.int32),
         corner_weight=jnp.asarray(longer(weight), jnp.float32),
         place=jnp.asarray(grid.place(modulus), jnp.float32),
@@ -92,6 +97,14 @@ def field_data(
         level_start_mag=jnp.float32(tables.level_start_mag),
         waves=waves_of(grid.wave_number()),
     )
+
+
+def _check_size(n_values: int) -> None:
+    """Refuse more likelihoods than can be numbered in the compiled density."""
+    if n_values >= 2**31:
+        raise InputError(
+            "a field map has more stars than one fit can hold, about a million; divide the region with tile_deg (--tile)."
+        )
 
 
 def log_density_map(
@@ -122,7 +135,10 @@ def levels(
     dust_mag: Float[Array, "star shell"], numbers: Numbers, data: FieldData
 ) -> Float[Array, "star node"]:
     """Return the reddening that every star would have at each of its distances, its zero point included. Equation: ES13. [mag]"""
-    level = jnp.einsum("snk,sk->sn", share_in_front(data.place, numbers), dust_mag)  # ES11
+    # Shell after shell: the shares of all shells at once would be most of the cost of a step.
+    level = sum(
+        share_in_front_of(data.place, numbers, k) * dust_mag[:, k, None] for k in range(dust_mag.shape[1])
+    )  # ES11
     return level + numbers.zero_point_mag[data.group][:, None] + numbers.drift * data.travelled_mag
 
 
@@ -138,13 +154,13 @@ def likelihoods(
     level_mag: Float[Array, "star node"], numbers: Numbers, data: FieldData
 ) -> Float[Array, "star node"]:
     """Look up the likelihood of every star at each of its distances. Equation: ES10."""
-    level = level_mag
+    # In one row, as the table is: of two dimensions the compiler may choose an order in which looking up takes twice as long.
+    level = jax.lax.optimization_barrier(level_mag.reshape(-1))
     squares = jnp.asarray(np.array(SCATTERS_MAG) ** 2, jnp.float32)
     square = jnp.clip(numbers.scatter_mag**2, squares[0], squares[-1])
     lower = jnp.clip(jnp.searchsorted(squares, square, side="right") - 1, 0, len(squares) - 2)
     part = (square - squares[lower]) / (squares[lower + 1] - squares[lower])
-    row = jnp.arange(level.size).reshape(level.shape) * len(squares) + lower
-    n_levels = data.table.shape[1]
+    n_levels, n_scatters = data.table.shape[1:]
     place = jnp.clip((level - data.level_start_mag) / LEVEL_STEP_MAG, 1.0, n_levels - 2.001)
     index = place.astype(jnp.int32)
     t = place - index
@@ -155,12 +171,21 @@ def likelihoods(
         ((-1.5 * t + 2.0) * t + 0.5) * t,
         (0.5 * t - 0.5) * t * t,
     )
-    flat = data.table.reshape(-1)
+    first = (jnp.arange(len(data.table), dtype=jnp.int32) * n_levels + index - 1) * n_scatters
+    near = jax.lax.optimization_barrier(_slices(data.table.reshape(-1), first, 4 * n_scatters))
+    of = [jnp.where(lower == k, 1.0 - part, jnp.where(lower == k - 1, part, 0.0)) for k in range(n_scatters)]
     inlier = jnp.zeros(level.shape)
-    for side, of_side in ((0, 1.0 - part), (1, part)):
-        for k, weight in enumerate(weights):
-            inlier = inlier + of_side * weight * flat[(row + side) * n_levels + index + (k - 1)]
-    return inlier
+    for k, weight in enumerate(weights):
+        inlier = inlier + weight * sum(of[j] * near[:, k * n_scatters + j] for j in range(n_scatters))
+    return jax.lax.optimization_barrier(inlier).reshape(level_mag.shape)
+
+
+def _slices(
+    values: Float[Array, " value"], first: Int[Array, " slice"], length: int
+) -> Float[Array, "slice near"]:
+    """Return slices of a row, as rows: to look their values up one by one would take several times as long."""
+    one = jax.lax.GatherDimensionNumbers(offset_dims=(1,), collapsed_slice_dims=(), start_index_map=(0,))
+    return jax.lax.gather(values, first[:, None], one, (length,), mode="promise_in_bounds")
 
 
 def towards_stars(

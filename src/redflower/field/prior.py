@@ -210,3 +210,11 @@ def share_in_front(
     """
     shell = jnp.arange(numbers.place.shape[-1])
     return jax.nn.sigmoid((modulus_mag[..., None] - shell - numbers.place) / numbers.thickness)  # ES11
+
+
+def share_in_front_of(
+    modulus_mag: Float[Array, "*shape"], numbers: Numbers, shell: int
+) -> Float[Array, "*shape"]:
+    """Return the share of one shell's dust that lies in front of distance moduli, as `share_in_front` has it. Equation: ES11."""
+    rate = 1.0 / numbers.thickness[shell]
+    return jax.nn.sigmoid(modulus_mag * rate - (shell + numbers.place[shell]) * rate)  # ES11

@@ -103,19 +103,18 @@ def star_cells(
     for start in range(0, len(rows), _CHUNK):
         here = rows[start : start + _CHUNK]
         part = density.rows(here)
-        log_value = np.maximum(part.log_density(), _NOTHING_NAT)
-        if log_weight is not None:
-            log_value = log_value + log_weight[here][:, :, None]
-            log_value = log_value - np.max(log_value, axis=(1, 2), keepdims=True)
-        log_value = on_finer_nodes(log_value)
-        finer = 2.0**REFINEMENTS
-        on_modulus = _cell_weights(
-            part.modulus_start_mag, part.modulus_step_mag / finer, log_value.shape[1], modulus_edges
+        value = fine_density(part, None if log_weight is None else log_weight[here])
+        on_modulus = weights_between(
+            steps_from_first_node(
+                modulus_edges, part.modulus_start_mag, part.modulus_step_mag, value.shape[1]
+            ),
+            value.shape[1],
         )
-        on_ebv = _cell_weights(
-            part.ebv_start_mag, part.ebv_step_mag / finer, log_value.shape[2], grid.ebv_edges_mag
+        on_ebv = weights_between(
+            steps_from_first_node(grid.ebv_edges_mag, part.ebv_start_mag, part.ebv_step_mag, value.shape[2]),
+            value.shape[2],
         )
-        mass = on_modulus @ np.exp(log_value) @ np.swapaxes(on_ebv, 1, 2)
+        mass = on_modulus @ value @ np.swapaxes(on_ebv, 1, 2)
         total = mass.sum(axis=(1, 2), keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore"):
             mass = np.where(total > 0, mass / total, 0.0)
@@ -152,15 +151,43 @@ def flat_distance_log_weight(
     return np.where(np.isfinite(log_prior), -log_prior, 0.0)  # ES1
 
 
-def _cell_weights(
+def fine_density(
+    density: JointDensity, log_weight: Float[np.ndarray, "star modulus"] | None
+) -> Float[np.ndarray, "star finer_modulus finer_ebv"]:
+    """Return densities on finer nodes, up to a factor of each star's own.
+
+    Parameters
+    ----------
+    density : of stars that have one.
+    log_weight : as in `star_cells`.
+    """
+    log_value = np.maximum(density.log_density(), _NOTHING_NAT)
+    if log_weight is not None:
+        log_value = log_value + log_weight[:, :, None]
+        log_value = log_value - np.max(log_value, axis=(1, 2), keepdims=True)
+    return np.exp(on_finer_nodes(log_value))
+
+
+def steps_from_first_node(
+    edges: Float[np.ndarray, " edge"],
     start: Float[np.ndarray, " star"],
     step: Float[np.ndarray, " star"],
     n_nodes: int,
-    edges: Float[np.ndarray, " edge"],
+) -> Float[np.ndarray, "star edge"]:
+    """Return where edges lie in every star's density, in steps of its finer nodes; nothing lies outside the first and the last.
+
+    Parameters
+    ----------
+    edges, start, step : edges, and the first node and spacing of the stars' own nodes, in one unit.
+    n_nodes : the finer nodes.
+    """
+    return np.clip((edges[None, :] - start[:, None]) / step[:, None] * 2.0**REFINEMENTS, 0.0, n_nodes - 1.0)
+
+
+def weights_between(
+    place: Float[np.ndarray, "star edge"], n_nodes: int
 ) -> Float[np.ndarray, "star cell node"]:
-    """Integrate over each cell the piecewise linear function that is one at a node and zero at the others."""
-    # In steps from each node; nothing lies outside the first and last node.
-    place = np.clip((edges[None, :] - start[:, None]) / step[:, None], 0.0, n_nodes - 1.0)
+    """Integrate between edges the piecewise linear function that is one at a node and zero at the others, in steps."""
     t = np.clip(place[:, :, None] - np.arange(n_nodes), -1.0, 1.0)
     below = np.where(t < 0, 0.5 * (t + 1.0) ** 2, 1.0 - 0.5 * (1.0 - t) ** 2)
-    return np.diff(below, axis=1) * step[:, None, None]
+    return np.diff(below, axis=1)
