@@ -212,7 +212,7 @@ def test_a_users_survey_is_prepared_without_touching_code(with_wise, tmp_path) -
     assert bands.bands[-1].extinction.single == 3.2
     assert "demo" in str(table_scale(prepared))
     told = redflower.prepare(raw, purpose="training", surveys=["gspc"]).report.notes
-    assert any(note.startswith("survey gspc is a draft: the catalogue has no covariance") for note in told)
+    assert any(note.startswith("survey gspc: the catalogue has no covariance") for note in told)
     of_model = band_set(["gaia", path, "allwise"])
     from redflower.catalogue import default_distance_prior
 

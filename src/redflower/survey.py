@@ -63,6 +63,7 @@ class Survey:
     bands : in the order of the file.
     cuts : on its flags.
     draft : what is not confirmed; empty where everything is.
+    note : what whoever uses its bands should know.
     by_default : whether every table is searched for its columns.
     covariance : column of the covariance of its magnitudes [mag^2]: an array, the lower triangle of the bands in their order, row
         by row, with the diagonal; None where their errors are independent.
@@ -79,6 +80,7 @@ class Survey:
     bands: tuple[Band, ...]
     cuts: tuple[BandCut, ...] = ()
     draft: str = ""
+    note: str = ""
     by_default: bool = False
     covariance: str | None = None
     replaces: tuple[str, ...] = ()

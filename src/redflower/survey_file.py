@@ -89,7 +89,8 @@ def make_survey(content: Mapping[str, Any], name: str, where: str, folder: Path 
         for i, cut in enumerate(list_of(entries.get("cuts", ()), f"{where}: cuts"))
     )
     return Survey(
-        name=name, **said, bands=bands, cuts=cuts, draft=text_of(entries.get("draft", ""), f"{where}: draft"),
+        name=name, **said, bands=bands, cuts=cuts,
+        draft=text_of(entries.get("draft", ""), f"{where}: draft"), note=text_of(entries.get("note", ""), f"{where}: note"),
         by_default=bool(entries.get("by_default", False)),
         covariance=text_of(entries["covariance"], f"{where}: covariance") if "covariance" in entries else None,
         replaces=_replaced(entries.get("replaces", ()), bands, where), spectra=_spectra(entries.get("spectra"), bands, where),
@@ -102,7 +103,7 @@ def make_survey(content: Mapping[str, Any], name: str, where: str, folder: Path 
 
 
 _SURVEY_KEYS: Final = {
-    "survey", "release", "title", "source", "bands", "cuts", "draft", "by_default", "covariance", "replaces", "spectra",
+    "survey", "release", "title", "source", "bands", "cuts", "draft", "note", "by_default", "covariance", "replaces", "spectra",
 }  # fmt: skip
 _BAND_NEEDS: Final = {
     "name",

@@ -152,6 +152,82 @@ def made_archive(
     return MadeArchive(tables, _joined(gaia, px, ps1, tx, tmass, distance))
 
 
+def further_tables(archive: MadeArchive, seed: int = 8) -> tuple[dict[str, Table], Table]:
+    """SDSS, SkyMapper and the synthetic photometry of a made archive's stars, and what their joins must give, by source_id.
+
+    One star in three has an SDSS counterpart, one in three (others) one in SkyMapper, half a row of synthetic photometry. The
+    first SDSS object is unclean, the second shared by two stars; the first SkyMapper object is saturated in g, the second has a
+    neighbour; the first star of the synthetic photometry is outside the range in which u was validated.
+    """
+    gaia = archive.tables["gaiadr3.gaia_source"]
+    rng = np.random.default_rng(seed)
+    ids, g_mag = np.asarray(gaia["source_id"]), np.asarray(gaia["phot_g_mean_mag"], float)
+    tables: dict[str, Table] = {}
+    joined = Table({"source_id": ids})
+
+    def objects(rows: np.ndarray, first: int, magnitudes: list[str], errors: list[str]) -> Table:
+        table = Table({"key": first + np.arange(len(rows))})
+        for k, (magnitude, error) in enumerate(zip(magnitudes, errors, strict=True)):
+            table[magnitude] = Column(g_mag[rows] + 0.4 - 0.2 * k, unit="mag")
+            table[error] = Column(rng.uniform(0.01, 0.05, len(rows)), unit="mag")
+        return table
+
+    def match(rows: np.ndarray, table: Table) -> Table:
+        out = Table({"source_id": ids[rows], "original_ext_source_id": np.asarray(table["key"])})
+        out["number_of_mates"] = np.zeros(len(rows), np.int16)
+        return out
+
+    def take(rows: np.ndarray, columns: dict[str, np.ndarray], units: dict[str, object]) -> None:
+        place = np.full(len(ids), -1)
+        place[rows] = np.arange(len(rows))
+        for name, values in columns.items():
+            joined[name] = MaskedColumn(np.asarray(values)[place], mask=place < 0, unit=units.get(name))
+
+    rows = np.flatnonzero(np.arange(len(ids)) % 3 == 0)
+    sdss = objects(
+        rows, 1237648720693755900, *([f"{what}_{b}" for b in "ugriz"] for what in ("psfmag", "psfmagerr"))
+    )
+    sdss["clean"] = np.where(np.arange(len(rows)) == 0, 0, 1).astype(np.int16)
+    xmatch = match(rows, sdss)
+    xmatch["original_ext_source_id"][2] = sdss["key"][1]  # two stars, one object
+    xmatch["number_of_mates"][1:3] = 1
+    at = np.searchsorted(sdss["key"], xmatch["original_ext_source_id"])
+    columns = {name: np.asarray(sdss[name])[at] for name in sdss.colnames[1:-1]}
+    take(rows, {**columns, "sdss_clean": np.asarray(sdss["clean"])[at],
+                "sdss_number_of_mates": np.asarray(xmatch["number_of_mates"])}, dict.fromkeys(columns, "mag"))  # fmt: skip
+    sdss.rename_column("key", "objid")
+    tables |= {"gaiadr3.sdssdr13_best_neighbour": xmatch, "external.sdssdr13_photoprimary": sdss}
+
+    rows = np.flatnonzero(np.arange(len(ids)) % 3 == 1)
+    sky = objects(rows, 500_000_000, [f"{b}_psf" for b in "uvgriz"], [f"e_{b}_psf" for b in "uvgriz"])
+    photometry = sky.colnames[1:]
+    for b in "uvgriz":
+        sky[f"{b}_flags"] = np.where((np.arange(len(rows)) == 0) & (b == "g"), 4, 0).astype(np.int16)
+    sky["flags_psf"] = np.where(np.arange(len(rows)) == 1, 1, 0).astype(np.int16)
+    xmatch = match(rows, sky)
+    flags = {f"skymapper_{name}": np.asarray(sky[name]) for name in sky.colnames if "flags" in name}
+    columns = {name: np.asarray(sky[name]) for name in photometry}
+    mates = {"skymapper_number_of_mates": np.asarray(xmatch["number_of_mates"])}
+    take(rows, {**columns, **flags, **mates}, dict.fromkeys(photometry, "mag"))
+    sky.rename_column("key", "object_id")
+    tables |= {"gaiadr3.skymapperdr2_best_neighbour": xmatch, "external.skymapperdr2_master": sky}
+
+    rows = np.flatnonzero(np.arange(len(ids)) % 2 == 0)
+    gspc = Table({"source_id": ids[rows]})
+    for k, b in enumerate("ugriz"):
+        magnitude = g_mag[rows] + 0.4 - 0.2 * k
+        flux = 10 ** (-0.4 * (magnitude + 56.1))
+        gspc[f"{b}_sdss_mag"] = Column(magnitude, unit="mag")
+        gspc[f"{b}_sdss_flux"] = Column(flux, unit="W / (m2 nm)")  # as the archive states them, wrongly
+        gspc[f"{b}_sdss_flux_error"] = Column(flux / rng.uniform(40, 200, len(rows)), unit="W / (m2 nm)")
+        gspc[f"{b}_sdss_flag"] = np.where((np.arange(len(rows)) == 0) & (b == "u"), 0, 1).astype(np.int16)
+    named = gspc.colnames[1:]
+    take(rows, {name: np.asarray(gspc[name]) for name in named}, {name: gspc[name].unit for name in named})
+    tables["gaiadr3.synthetic_photometry_gspc"] = gspc
+    joined.sort("source_id")
+    return tables, joined
+
+
 def _adder(table: Table):
     def add(name: str, values: np.ndarray, unit: str | None = None) -> None:
         table[name] = Column(values, unit=unit)

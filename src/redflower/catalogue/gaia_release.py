@@ -59,6 +59,15 @@ class Join:
 
 
 @dataclass(frozen=True)
+class SpectraService:
+    """How the archive serves the coefficients of BP/RP spectra; see the head of the data file."""
+
+    table: str
+    retrieval_type: str
+    data_release: str
+
+
+@dataclass(frozen=True)
 class GaiaRelease:
     """A release of Gaia; see the head of the data file for what each entry means."""
 
@@ -77,6 +86,7 @@ class GaiaRelease:
     excess_factor: str | None = None
     ask_first: bool = False
     unconfirmed: tuple[str, ...] = ()
+    spectra: SpectraService | None = None
 
     @property
     def surveys(self) -> tuple[str, ...]:

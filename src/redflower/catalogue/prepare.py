@@ -232,6 +232,7 @@ def prepare_stars(
         *bands.notes,
         *covariance_notes,
         *(f"survey {survey.name} is a draft: {survey.draft}" for survey in chosen_surveys if survey.draft),
+        *(f"survey {survey.name}: {survey.note}" for survey in chosen_surveys if survey.note),
         *(dust.notes if dust else ()),
     ]
     without_g = int((~bands.observed[chosen, 0]).sum())

@@ -6,7 +6,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from redflower.catalogue.gaia_release import ON, GaiaRelease, Join, ReleaseTable, Rule, ZeroPointRule
+from redflower.catalogue.gaia_release import (
+    ON,
+    GaiaRelease,
+    Join,
+    ReleaseTable,
+    Rule,
+    SpectraService,
+    ZeroPointRule,
+)
 from redflower.errors import InputError
 from redflower.photometric_scales import releases as photometric_releases
 
@@ -112,6 +120,7 @@ def _release(name: str, content: Any, where: str) -> GaiaRelease:
         excess_factor=entries.take("excess_factor", str, None),
         ask_first=entries.take("ask_first", bool, default=False),
         unconfirmed=entries.texts("unconfirmed", ()),
+        spectra=_spectra(entries.take("spectra", dict, None), schema, f"{where} spectra"),
     )
     entries.close()
     known = photometric_releases("gaia")
@@ -154,6 +163,18 @@ def _join(content: Any, schema: str | None, where: str) -> Join:
         if not _COLUMN.match(column):
             raise InputError(f"{where}: columns must read NAME or NAME AS NAME; got {column!r}.")
     return join
+
+
+def _spectra(content: Any, schema: str | None, where: str) -> SpectraService | None:
+    if content is None:
+        return None
+    entries = _Entries(content, where)
+    service = SpectraService(
+        _qualified(entries.take("table", str), schema, where), entries.take("retrieval_type", str),
+        entries.take("data_release", str),
+    )  # fmt: skip
+    entries.close()
+    return service
 
 
 def _zero_point(content: Any, where: str) -> ZeroPointRule:

@@ -51,6 +51,8 @@ def _describe(survey: "Survey") -> None:
     typer.echo(f"  read: {'from every table' if survey.by_default else f'with --survey {survey.name}'}")
     if survey.draft:
         typer.echo(f"  draft: {survey.draft}")
+    if survey.note:
+        typer.echo(f"  note: {survey.note}")
     for band in survey.bands:
         error = band.error_column or f"{band.flux_error_column} over {band.flux_column}"
         law = "no extinction coefficient" if band.extinction is None else f"R = {band.extinction.single:g}"
