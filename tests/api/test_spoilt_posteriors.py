@@ -117,6 +117,22 @@ def test_what_cannot_be_fitted_is_refused(spoil, message):
             verb(spoil(without_units(GOOD)))
 
 
+def test_a_sightline_with_too_few_usable_stars_says_why_each_is_left_out():
+    """A model that is not for these stars settles hardly any: a wider cone alone would not help."""
+    table = posterior_table(12, [(400.0, 0.1)])
+    table["status"][:5] = "low_ess"
+    table["status"][5:7] = "outlier"
+    table["flags"][7] = 8
+    table["density"][8] = 255
+    with pytest.raises(InputError) as refused:
+        redflower.sightline(table, max_clouds=1, settings=QUICK)
+    said = str(refused.value)
+    assert "at least 5 stars" in said
+    assert "3 of 12 may" in said
+    for words in ("5 of status low_ess", "2 of status outlier", "1 unlike nearly every", "1 without a density"):
+        assert words in said
+
+
 def test_names_in_capitals_and_distances_in_kpc_are_read(tmp_path):
     spoilt = Table(GOOD, copy=True)
     spoilt["distance_mean"] = np.asarray(spoilt["distance_mean"]) / 1000

@@ -1,5 +1,6 @@
 """Fit the dust along a line of sight to a table of posteriors."""
 
+from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -35,6 +36,7 @@ from redflower.sightline import (
     fit_sightline,
     flat_distance_log_weight,
 )
+from redflower.sightline.fit import MIN_SIGHTLINE_STARS
 
 #: Statuses whose densities are what the model says. At an edge of the reddening prior a density is cut off, which the
 #: fit knows; leaving such stars out would bias it.
@@ -58,6 +60,27 @@ def sightline_rows(posteriors: Table, density: JointDensity) -> np.ndarray:
     words = np.asarray(posteriors["status"]).astype(str)
     unlike_all = (np.asarray(posteriors["flags"]) & int(Flag.LOW_FLOW_PROBABILITY)) != 0
     return usable_densities(density) & np.isin(words, _STATUSES) & ~unlike_all
+
+
+def _too_few(posteriors: Table, density: JointDensity, n_used: int) -> str:
+    """Say how many stars may enter the fit, why the others may not, and what to do."""
+    words = np.asarray(posteriors["status"]).astype(str)
+    there = usable_densities(density)
+    counts = Counts(words[there & ~np.isin(words, _STATUSES)])
+    reasons = [f"{n} of status {word}" for word, n in counts.most_common()]
+    unlike = int((there & np.isin(words, _STATUSES)).sum()) - n_used
+    reasons += (
+        [f"{unlike} unlike nearly every training star (flag {int(Flag.LOW_FLOW_PROBABILITY)})"]
+        if unlike
+        else []
+    )
+    reasons += [f"{int((~there).sum())} without a density"] if not there.all() else []
+    return (
+        f"a sightline needs at least {MIN_SIGHTLINE_STARS} stars that may enter the fit (with a density, status "
+        f"{' or '.join(_STATUSES)}, not unlike nearly every training star); {n_used} of {len(posteriors)} may. The others: "
+        f"{', '.join(reasons) or 'there are none'}. Take a wider cone; where many are of status low_ess, infer without "
+        "--no-hand-on; where many are outliers or unlike the training stars, the model is not for these stars."
+    )
 
 
 def outlier_probabilities(posteriors: Table, rows: np.ndarray) -> np.ndarray | None:
@@ -139,6 +162,8 @@ def fit_posteriors(
         prepared = open_prepared(prepared, "sightline's prepared table")
     density = joint_density(posteriors)
     rows = sightline_rows(posteriors, density)
+    if rows.sum() < MIN_SIGHTLINE_STARS:
+        raise InputError(_too_few(posteriors, density, int(rows.sum())))
     used = density.rows(rows)
     log_weight = None
     if flat_distances:
