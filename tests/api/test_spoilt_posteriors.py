@@ -129,7 +129,12 @@ def test_a_sightline_with_too_few_usable_stars_says_why_each_is_left_out():
     said = str(refused.value)
     assert "at least 5 stars" in said
     assert "3 of 12 may" in said
-    for words in ("5 of status low_ess", "2 of status outlier", "1 unlike nearly every", "1 without a density"):
+    for words in (
+        "5 of status low_ess",
+        "2 of status outlier",
+        "1 unlike nearly every",
+        "1 without a density",
+    ):
         assert words in said
 
 

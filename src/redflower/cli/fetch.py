@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from redflower.catalogue.archive.defaults import GAIA_TAP, TILE_ROWS_MAX
+from redflower.catalogue.archive.defaults import GAIA_DATA, GAIA_TAP, TILE_ROWS_MAX
 from redflower.catalogue.releases import default_release
+from redflower.cli.fetch_spectra import fetch_spectra
+from redflower.cli.options import refuse_options
 from redflower.cli.progress import counter, say
 from redflower.cli.stops import told_when_stopped
 from redflower.constants import TRAINING_EBV_MAX_MAG
@@ -15,7 +17,7 @@ from redflower.errors import InputError
 from redflower.seeds import check_seed
 
 if TYPE_CHECKING:
-    from redflower.catalogue.archive import Patience, Source, Tile
+    from redflower.catalogue.archive import FetchResult, Patience, Source, Tile
     from redflower.catalogue.gaia_release import GaiaRelease
 
 EXIT_SOME_FAILED = 1
@@ -41,7 +43,7 @@ def fetch(
         str | None,
         typer.Option(
             help="Of gaia, ps1, 2mass, distances, and dr3 (identifiers in DR3) with later releases, by default all of these; and "
-            "allwise (W1 and W2), if it is named"
+            "allwise (W1 and W2), sdss, skymapper and gspc (synthetic photometry), those that are named"
         ),
     ] = None,
     release: Annotated[str, typer.Option(help="Release of Gaia")] = default_release().name,
@@ -54,6 +56,15 @@ def fetch(
             help="Read HATS catalogues instead: `public`, or gaia=PATH,ps1=PATH,2mass=PATH,distances=PATH"
         ),
     ] = None,
+    spectra_of: Annotated[
+        Path | None,
+        typer.Option(
+            help="In place of a region: a table of stars, whose coefficients of BP/RP spectra are fetched for `redflower spectra`"
+        ),
+    ] = None,
+    data_server: Annotated[
+        str, typer.Option(help="With --spectra-of: address of the Gaia archive's data server")
+    ] = GAIA_DATA,
     ebv_map: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +102,7 @@ def fetch(
         ),
     ] = False,
 ) -> None:
-    """Fetch stars of a region. The same command resumes a stopped run. `fetch prior FILE` gets the distance prior.
+    """Fetch stars of a region, or spectra of stars. The same command resumes a stopped run. `fetch prior FILE` gets the prior.
 
     Tiles are kept in OUT.tiles with a manifest until you remove it. Credentials, if the service wants any, come from
     the environment alone: REDFLOWER_TAP_USER and REDFLOWER_TAP_PASSWORD, or REDFLOWER_TAP_AUTHORIZATION (the header).
@@ -116,6 +127,19 @@ def fetch(
         return
     if prior_out is not None:
         raise InputError(f"fetch: one output is needed; got {out} and {prior_out}.")
+    if spectra_of is not None:
+        others = {
+            "--region": region, "--surveys": surveys, "--hats": hats, "--ebv-map": ebv_map, "--g-faint": g_faint,
+            "--max-stars": max_stars,
+        }  # fmt: skip
+        refuse_options("--spectra-of, which asks for the spectra of the table's stars", others)
+        found = fetch_spectra(
+            spectra_of, out, tap=tap, data_server=data_server, release=release_named(release, to_fetch=True),
+            patience=Patience(attempts=attempts), seed=seed, tile_rows=tile_rows, dry_run=dry_run, kept=lambda: _kept(out),
+        )  # fmt: skip
+        if found is not None:
+            _tell(found, out, "spectra")
+        return
     if region is None:
         raise InputError(f"fetch: --region is needed: {REGION_FORMS}.")
     servers = tuple(sesame.split(",")) if sesame else None
@@ -157,17 +181,22 @@ def fetch(
             out, tiles, source, surveys=wanted, request=request, g_faint_mag=g_faint, max_stars=max_stars,
             seed=seed, tile_rows_max=tile_rows, progress=progress,
         )  # fmt: skip
+    _tell(result, out, "stars")
+
+
+def _tell(result: "FetchResult", out: Path, what: str) -> None:
+    """Say what a download came to, and end with the exit code of that."""
     for note in result.notes:
         say(f"note: {note}")
     if result.failed:
         for name, reason in result.failed.items():
             say(f"tile {name} failed: {reason}")
         say(
-            f"{len(result.failed)} tiles failed and {result.tiles} ({result.rows:,} stars) are kept; {out} is not written. "
+            f"{len(result.failed)} tiles failed and {result.tiles} ({result.rows:,} {what}) are kept; {out} is not written. "
             "Run the same command again to fetch what is missing."
         )
         raise typer.Exit(EXIT_SOME_FAILED)
-    say(f"{result.rows:,} stars of {result.tiles} tiles written to {out}")
+    say(f"{result.rows:,} {what} of {result.tiles} tiles written to {out}")
 
 
 def _source(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from redflower.catalogue.archive.regions import expected_stars as expected_stars
     from redflower.catalogue.archive.regions import parse_region as parse_region
     from redflower.catalogue.archive.regions import zero_extinction_tiles as zero_extinction_tiles
+    from redflower.catalogue.archive.spectra_source import SpectraSource as SpectraSource
+    from redflower.catalogue.archive.spectra_source import star_tiles as star_tiles
     from redflower.catalogue.archive.tap import TapService as TapService
     from redflower.catalogue.archive.tap_schema import check_names as check_names
     from redflower.catalogue.archive.tap_source import TapSource as TapSource

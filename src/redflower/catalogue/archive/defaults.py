@@ -7,3 +7,5 @@ TILE_ROWS_MAX: Final = 500_000
 
 #: The Gaia archive of ESA.
 GAIA_TAP: Final = "https://gea.esac.esa.int/tap-server/tap"
+#: Its data server, which has what is in no table: spectra.
+GAIA_DATA: Final = "https://gea.esac.esa.int/data-server/data"

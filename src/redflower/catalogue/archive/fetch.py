@@ -86,6 +86,8 @@ def fetch_tiles(
     max_stars: int | None = None,
     seed: int = 0,
     tile_rows_max: int = TILE_ROWS_MAX,
+    stage: str = STAGE_FETCHED,
+    none_there: str = "the region holds no star in this catalogue",
     progress: Callable[[int], None] | None = None,
 ) -> FetchResult:
     """Fetch tiles into one table, and resume a run that was stopped.
@@ -104,6 +106,8 @@ def fetch_tiles(
     max_stars : stop after this many stars; the last tile is thinned at random.
     seed : of the order of tiles.
     tile_rows_max : a tile with more stars is split.
+    stage : what the table is, for its provenance.
+    none_there : what to say where there is no row.
     progress : called with the number of tiles done.
 
     Raises
@@ -153,10 +157,10 @@ def fetch_tiles(
             path=None, rows=total, tiles=n_filled, failed=failed, notes=tuple(manifest.notes())
         )
     if total == 0:
-        raise InputError("the region holds no star in this catalogue; nothing is written.")
+        raise InputError(f"{none_there}; nothing is written.")
     wanted = total if max_stars is None else min(total, max_stars)
     meta = {
-        "stage": STAGE_FETCHED,
+        "stage": stage,
         "redflower": VERSION,
         PHOTOMETRY_KEY: source.release.scale().as_dict(),
         GAIA_RELEASE_KEY: source.release.name,

@@ -1,12 +1,17 @@
 """Asking a server again: what may pass, what is final, and how long to wait."""
 
+import logging
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from redflower.errors import FetchError, InputError
+
+_LOG: Final = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 #: Where credentials are looked for, and nowhere else; they are never written to a file or a log.
 USER_VARIABLE, PASSWORD_VARIABLE = "REDFLOWER_TAP_USER", "REDFLOWER_TAP_PASSWORD"
@@ -59,6 +64,27 @@ class Patience:
     def wait_s(self, failures: int) -> float:
         """Return the pause after a number of failures in a row. [s]"""
         return min(self.backoff_s * 2.0 ** (failures - 1), self.backoff_max_s) * random.uniform(1.0, 1.25)
+
+
+def patiently(attempt: Callable[[], Result], patience: Patience) -> Result:
+    """Return what an attempt returns, asking again after a failure that may pass.
+
+    Raises
+    ------
+    FetchError
+        If every attempt failed, or one for good.
+    """
+    for failures in range(1, patience.attempts + 1):
+        try:
+            return attempt()
+        except PassingError as problem:
+            if failures == patience.attempts:
+                raise FetchError(f"{problem} ({failures} attempts)") from None
+            pause_s = patience.wait_s(failures)
+            _LOG.warning("%s Attempt %d of %d follows in %.0f s.", problem, failures + 1,
+                         patience.attempts, pause_s)  # fmt: skip
+            time.sleep(pause_s)
+    raise AssertionError("unreachable")
 
 
 def make_session(request_s: float) -> Any:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from redflower.catalogue.archive.patience import PassingError, Patience, judged, make_session, save_body
+from redflower.catalogue.archive.patience import Patience, judged, make_session, patiently, save_body
 from redflower.catalogue.maps.distance_prior import (
     BAILER_JONES_SHA256,
     DistancePrior,
@@ -61,19 +61,17 @@ def _download(url: str, part: Path, patience: Patience) -> None:
     import requests
 
     session = make_session(patience.request_s)
-    for failures in range(1, patience.attempts + 1):
+
+    def once() -> None:
         deadline = time.monotonic() + patience.job_s
         try:
-            try:
-                with session.get(url, stream=True) as response:
-                    response.raise_for_status()
-                    save_body(response, part, deadline, url)
-                return
-            except requests.RequestException as problem:
-                raise judged(problem, url) from None
-        except PassingError as problem:
-            if failures == patience.attempts:
-                raise FetchError(f"{problem} ({failures} attempts) {BY_HAND}") from None
-            time.sleep(patience.wait_s(failures))
-        except FetchError as problem:
-            raise FetchError(f"{problem} {BY_HAND}") from None
+            with session.get(url, stream=True) as response:
+                response.raise_for_status()
+                save_body(response, part, deadline, url)
+        except requests.RequestException as problem:
+            raise judged(problem, url) from None
+
+    try:
+        patiently(once, patience)
+    except FetchError as problem:
+        raise FetchError(f"{problem} {BY_HAND}") from None

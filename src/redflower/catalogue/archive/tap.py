@@ -5,12 +5,11 @@ job, the result kept as a file before it is parsed, and no result taken for whol
 """
 
 import contextlib
-import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from astropy.table import Table
 
@@ -23,20 +22,17 @@ from redflower.catalogue.archive.patience import (
     PassingError,
     Patience,
     RefusedError,
+    Result,
     brief,
     judged,
     make_session,
+    patiently,
     save_body,
 )
 from redflower.catalogue.io.formats import read_votable
 from redflower.errors import FetchError, InputError, RowLimitError, TableError
 
-_LOG: Final = logging.getLogger(__name__)
-
-
 _FINAL_PHASES: Final = ("COMPLETED", "ERROR", "ABORTED")
-
-Result = TypeVar("Result")
 
 
 class TapService:
@@ -99,18 +95,11 @@ class TapService:
         return self._patiently(lambda: self._attempt_count(adql))
 
     def _patiently(self, attempt: Callable[[], Result]) -> Result:
-        for failures in range(1, self.patience.attempts + 1):
-            try:
-                self._log_in()
-                return attempt()
-            except PassingError as problem:
-                if failures == self.patience.attempts:
-                    raise FetchError(f"{problem} ({failures} attempts)") from None
-                pause_s = self.patience.wait_s(failures)
-                _LOG.warning("%s Attempt %d of %d follows in %.0f s.", problem, failures + 1,
-                             self.patience.attempts, pause_s)  # fmt: skip
-                time.sleep(pause_s)
-        raise AssertionError("unreachable")
+        def once() -> Result:
+            self._log_in()
+            return attempt()
+
+        return patiently(once, self.patience)
 
     def _attempt(self, adql: str, max_rows: int, scratch: Path) -> Table:
         import pyvo

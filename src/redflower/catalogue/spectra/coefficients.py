@@ -71,7 +71,7 @@ def spectrum_of(row: Mapping[str, Any], photometer: str, where: str) -> Spectrum
     InputError
         If lengths do not agree, an error is not positive, or the correlations are those of no positive matrix.
     """
-    values = _numbers(row.get(f"{photometer}_coefficients"), f"{where}, {photometer}_coefficients")
+    values = numbers_of(row.get(f"{photometer}_coefficients"), f"{where}, {photometer}_coefficients")
     if values is None:
         return None
     n = len(values)
@@ -95,7 +95,7 @@ def _covariance(
     row: Mapping[str, Any], photometer: str, n: int, where: str
 ) -> Float[np.ndarray, "basis basis"] | None:
     name = f"{photometer}_coefficient_covariances"
-    covariances = _numbers(row.get(name), f"{where}, {name}")
+    covariances = numbers_of(row.get(name), f"{where}, {name}")
     if covariances is not None:
         deviation = _number(row.get(f"{photometer}_standard_deviation"))
         if deviation is None or not deviation > 0:
@@ -105,9 +105,9 @@ def _covariance(
             )
         return _symmetric(covariances, n, f"{where}, {name}") * deviation**2
     name = f"{photometer}_coefficient_errors"
-    errors = _numbers(row.get(name), f"{where}, {name}")
+    errors = numbers_of(row.get(name), f"{where}, {name}")
     correlations_name = f"{photometer}_coefficient_correlations"
-    correlations = _numbers(row.get(correlations_name), f"{where}, {correlations_name}")
+    correlations = numbers_of(row.get(correlations_name), f"{where}, {correlations_name}")
     if errors is None or correlations is None:
         raise InputError(
             f"{where}: {photometer}_coefficients need {name} and {correlations_name}; without them a magnitude has no error. "
@@ -175,7 +175,7 @@ def _number(value: Any) -> float | None:
     return number if np.isfinite(number) else None
 
 
-def _numbers(value: Any, where: str) -> Float[np.ndarray, " number"] | None:
+def numbers_of(value: Any, where: str) -> Float[np.ndarray, " number"] | None:
     """Return the numbers of a cell, which may be text such as ``(1.0, 2.0)``, ``[1.0 2.0]`` or ``{1.0,2.0}``; None if missing."""
     if value is None or value is np.ma.masked:
         return None
