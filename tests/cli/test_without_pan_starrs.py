@@ -1,4 +1,6 @@
-"""The southern sky by the commands, from no stars to posteriors, in bands without Pan-STARRS1."""
+"""The southern sky by the commands, from no stars to a sightline, in bands without Pan-STARRS1."""
+
+import json
 
 import numpy as np
 import pytest
@@ -7,22 +9,26 @@ from typer.testing import CliRunner
 from redflower.catalogue import read_table
 from redflower.cli.app import app
 
+#: Small, and long enough that most stars are settled. After four epochs of a smaller one no star looks like a training star, and
+#: a sightline is rightly refused.
 QUICK = """
 [flow]
-depth = 1
-block_dim = 2
+depth = 2
+block_dim = 3
 [[stages]]
-n_draws = 2
-batch_size = 128
-max_epochs = 4
+n_draws = 4
+batch_size = 64
+learning_rate = 5e-3
+final_rate_fraction = 0.1
+max_epochs = 40
 [emulator]
-n_stars = 4000
-n_patterns = 500
-n_steps = 60
-batch_size = 128
-hidden = 32
-layers = 1
-denoiser_hidden = 32
+n_stars = 20000
+n_patterns = 1000
+n_steps = 600
+batch_size = 256
+hidden = 64
+layers = 2
+denoiser_hidden = 64
 denoiser_layers = 1
 """
 SURVEYS = ("--survey", "skymapper", "--survey", "allwise")
@@ -31,7 +37,7 @@ SKY = ("--population", "sky", "--g-faint", "17", *SURVEYS)
 
 @pytest.mark.slow
 def test_gaia_skymapper_2mass_and_wise_run_end_to_end_without_pan_starrs(tmp_path, monkeypatch) -> None:
-    """A tiny flow: what is tested is the way. How true such a model is, and its sightline: docs/measured/bands.md."""
+    """A small flow: what is tested is the way. How true such a model is: docs/measured/bands.md."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quick.toml").write_text(QUICK)
 
@@ -86,3 +92,7 @@ def test_gaia_skymapper_2mass_and_wise_run_end_to_end_without_pan_starrs(tmp_pat
     shown = [str(text).split() for text in found["bands"]]
     assert all({"G", "g_sm", "W1"} <= set(bands) and not set("grizy") & set(bands) for bands in shown)
     assert np.isfinite(np.asarray(found["ebv_mean"])).mean() > 0.5
+    run("sightline", "posteriors.parquet", "clouds", "--max-clouds", "1")
+    clouds = json.loads((tmp_path / "clouds" / "clouds.json").read_text())
+    assert set(clouds["probability"]) == {"0", "1"}
+    assert clouds["n_stars"] >= 10
