@@ -198,17 +198,20 @@ def one(k: int, n_stars: int) -> dict[str, Any]:
     for out_to, other in zip(OUT_TO_PC, others, strict=True):
         truth = dust.ebv_mag(l_deg, b_deg, out_to)
         drawn = samples[:, DISTANCE_PC.index(out_to)].T
-        known = np.isfinite(drawn).all(axis=0) & np.isfinite(other["pixels"])
+        known = np.isfinite(drawn).all(axis=0)
         drawn, truth, at = drawn[:, known], truth[known], (l_deg[known], b_deg[known])
         off = drawn.mean(axis=0) - truth
         maps = {"neighbours": off} | {name: values[known] - truth for name, values in other.items()}
+        # Pixels of the border with too few stars have no fit of their own: all maps are compared where they all are.
+        both = np.isfinite(maps["pixels"])
+        maps, there = {name: values[both] for name, values in maps.items()}, [a[both] for a in at]
         here: dict[str, Any] = {
             "error": off.std(), "stated": np.sqrt(np.mean(drawn.var(axis=0) - drawn.mean(axis=1).var())),
             "offset": off.mean(), "stated_offset": drawn.mean(axis=1).std(), "scatter": truth.std(),
             "flat": drawn.mean(axis=0).std(),
             "at_places": {name: a.std() for name, a in maps.items()},
-            "of_means": {name: means(a, *at, nside).std() for name, a in maps.items()},
-            "known": known.mean(),
+            "of_means": {name: means(a, *there, nside).std() for name, a in maps.items()},
+            "compared": both.mean(),
         }  # fmt: skip
         cover = {}
         for name, side in (("a cell or two", 4 * nside), ("0.3 of the field", nside)):
@@ -267,20 +270,21 @@ def _simpler_maps(records: list[dict[str, Any]]) -> None:
     say(
         "Beside simpler maps of the same stars, as in the field above: pixels with {stars:.0f} stars each, fitted by "
         "themselves; means of the stars between two distances in such pixels, or in those of half their side if that is better; "
-        "and a Wiener filter with the true covariance. Errors [mag], at places and of means over 0.3 of the field:",
+        "and a Wiener filter with the true covariance. Errors [mag], at places and of means over 0.3 of the field, where all maps "
+        "are (the share):",
         stars=STARS_PER_PIXEL,
     )
     kinds = ("neighbours", "pixels", "binned", "wiener")
     heads = ("with neighbours", "pixels", "binned means", "Wiener filter")
     rows = table(
-        {"sky": "", "out to [pc]": ".0f"}
+        {"sky": "", "out to [pc]": ".0f", "share": ".2f"}
         | {head: ".4f" for head in heads}
         | {f"means: {head}": ".4f" for head in heads}
     )
     for record in records:
         for out_to, here in zip(OUT_TO_PC, record["out_to"], strict=True):
             both = [here[part].get(kind) for part in ("at_places", "of_means") for kind in kinds]
-            rows.row(SKIES[record["k"]].name, out_to, *both)
+            rows.row(SKIES[record["k"]].name, out_to, here["compared"], *both)
 
 
 def _power(dusty: list[dict[str, Any]]) -> None:
