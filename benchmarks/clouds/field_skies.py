@@ -270,8 +270,8 @@ def _simpler_maps(records: list[dict[str, Any]]) -> None:
     say(
         "Beside simpler maps of the same stars, as in the field above: pixels with {stars:.0f} stars each, fitted by "
         "themselves; means of the stars between two distances in such pixels, or in those of half their side if that is better; "
-        "and a Wiener filter with the true covariance. Errors [mag], at places and of means over 0.3 of the field, where all maps "
-        "are (the share):",
+        "and a Wiener filter with the true covariance. Errors [mag], at places and of means over 0.3 of the field, where all "
+        "maps are (the share):",
         stars=STARS_PER_PIXEL,
     )
     kinds = ("neighbours", "pixels", "binned", "wiener")

@@ -8,9 +8,13 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import vstack
+from astropy_healpix import HEALPix
 
 import redflower
+from redflower.api.field_samples import samples_apart
+from redflower.api.field_stars import open_field_stars
 from redflower.errors import InputError
+from redflower.field.pixels import hole_deg2
 from redflower.field.sampler import FieldSettings
 from redflower.products.field_file import write_field_map
 from redflower.products.field_map import FieldMap
@@ -107,6 +111,42 @@ def test_a_place_without_stars_is_flagged_and_less_certain(field, table) -> None
     hole = at_pole & (field.centres_deg()[1] > 88.5)
     assert np.median(relative[hole]) > np.median(relative[starry])
     assert field.n_star.sum() == len(table)
+
+
+def test_rows_that_are_not_fitted_and_holes_are_counted(field, table) -> None:
+    """A cap of 0.8 deg about the pole has no pixels: its area to the pixels' own, of 0.84 square degrees."""
+    assert field.numbers["stars_left_out"][0] == 0.0
+    patch = SkyPatch(0.0, 90.0, 10.0)
+    grid = HEALPix(nside=64, order="nested")
+    pixel = np.unique(
+        grid.lonlat_to_healpix(
+            *(a * u.deg for a in patch.to_sky(*np.random.default_rng(1).uniform(-5, 5, (2, 9000))))
+        )
+    )
+    latitude = pixel_centres_deg(64, pixel)[1]
+    assert hole_deg2(pixel, 64, patch) == 0.0
+    ring = pixel[np.abs(latitude - 90.0) > 2.0]
+    gone = (len(pixel) - len(ring)) * grid.pixel_area.to_value(u.deg**2)
+    assert gone > 8.0
+    assert hole_deg2(ring, 64, patch) == pytest.approx(gone, abs=2.0)
+    # What is open to the border is no hole.
+    assert hole_deg2(pixel[pixel_centres_deg(64, pixel)[0] > 180.0], 64, patch) == 0.0
+    spoilt = table.copy()
+    spoilt["status"][:7], spoilt["l"][7:10] = "failed", np.nan
+    assert open_field_stars(spoilt)[0].n_left_out == 10
+
+
+def test_a_sample_that_reads_redder_than_the_others_is_told(field, table) -> None:
+    """0.04 mag, known to 0.0035 mag; a column that divides the stars at random tells nothing, at five errors."""
+    some = table.copy()
+    some["half"] = np.random.default_rng(2).integers(0, 2, len(some))
+    some["name"] = [f"star {k}" for k in range(len(some))]
+    (apart,) = samples_apart(some, field)
+    assert (apart.column, apart.value) == ("sample", "b")
+    # Some are nearer than the first of the map's distances, or at its border.
+    assert apart.n_stars > 0.9 * (table["sample"] == "b").sum()
+    assert apart.offset_mag == pytest.approx(0.04, abs=0.014)
+    assert apart.error_mag == pytest.approx(0.0035, rel=0.3)
 
 
 def test_it_answers_as_dustmaps_does(field) -> None:

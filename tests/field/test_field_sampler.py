@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from redflower.errors import InputError
 from redflower.field.agreement import agreement_of
 from redflower.field.hamiltonian import ACCEPTANCE, State, StepLength, hamiltonian_draw
+from redflower.field.settings import FieldSettings
 
 #: Standard deviations of a normal density of five coordinates.
 WIDTH = jnp.array([0.5, 0.8, 1.0, 1.3, 2.0])
@@ -54,6 +56,11 @@ def samples(offset_mag: float, share: float) -> tuple[np.ndarray, np.ndarray, np
     values = 0.05 + 0.01 * rng.standard_normal((400, 100, 2))
     values[200:, : int(100 * share)] += offset_mag
     return values, 0.002 * rng.standard_normal((400, 1)), np.repeat([0, 1], 200)
+
+
+def test_chains_too_short_to_be_compared_are_refused_at_the_start() -> None:
+    with pytest.raises(InputError, match="n_draws of at least 4"):
+        FieldSettings(n_draws=3)
 
 
 def test_chains_that_agree_have_converged() -> None:

@@ -13,7 +13,7 @@ from redflower.distances import modulus_from_distance
 from redflower.errors import InputError
 from redflower.field.agreement import agreement_of
 from redflower.field.grid import SHELL_MAG, FieldGrid, make_field_grid
-from redflower.field.pixels import LADDER, fitting_nside, pixel_field
+from redflower.field.pixels import LADDER, fitting_nside, hole_deg2, pixel_field
 from redflower.field.posterior import field_data
 from redflower.field.prior import FieldPrior
 from redflower.field.result import FieldFit
@@ -126,6 +126,10 @@ def make_field_map(
             "seam_mag": (seams.difference_mag, 0.0),
             "seam_in_errors": (seams.in_errors, 0.0),
         }
+    shared |= {
+        "stars_left_out": (float(stars.n_left_out), 0.0),
+        "hole_deg2": (hole_deg2(pixels.pixel, nside, whole.patch), 0.0),
+    }
     zero = np.concatenate([fit.numbers().zero_point_mag for fit in fits], axis=1)
     for name in ("slope", "drift", "scatter_mag", "outlier_share"):
         values = np.concatenate([getattr(fit.numbers(), name) for fit in fits])

@@ -34,6 +34,7 @@ class FieldStars:
     group : number of the group whose zero point each has.
     groups : names of the groups.
     p_outlier : probability of each to be no star of the population, or None.
+    n_left_out : rows of the table that are none of these stars.
     """
 
     density: JointDensity
@@ -45,6 +46,7 @@ class FieldStars:
     group: Int[np.ndarray, " star"]
     groups: tuple[str, ...]
     p_outlier: Float[np.ndarray, " star"] | None
+    n_left_out: int
 
     def rows(self, which: Bool[np.ndarray, " star"]) -> "FieldStars":
         """Return some of the stars."""
@@ -94,6 +96,7 @@ def open_field_stars(
         group=group,
         groups=groups,
         p_outlier=outlier_probabilities(table, rows),
+        n_left_out=int((~rows).sum()),
     )
     return stars, verdict_of(table.meta.get(META_KEY, {}))
 

@@ -70,7 +70,7 @@ def field(
             help="Write the map too in pixels as fine as the stars allow, place by place (.adaptive.fits, multi-order)",
         ),
     ] = False,
-    draws: Annotated[int, typer.Option(help="Samples kept of each chain", min=2)] = 150,
+    draws: Annotated[int, typer.Option(help="Samples kept of each chain", min=4)] = 150,
     chains: Annotated[int, typer.Option(help="Independent chains", min=1)] = 2,
     longer: Annotated[
         int,
@@ -87,6 +87,7 @@ def field(
     import numpy as np
 
     from redflower.api.field_maps import make_field_map
+    from redflower.api.field_samples import samples_apart
     from redflower.api.field_stars import MIN_STARS
     from redflower.catalogue import write_table
     from redflower.errors import InputError
@@ -140,6 +141,16 @@ def field(
             f"{flagged} of them are flagged: no star of their own, less than half of them near stars, or chains that do not "
             "agree (column FLAGS)"
         )
+    if left_out := int(found.numbers["stars_left_out"][0]):
+        say(
+            f"{left_out:,} further rows of {posteriors} are not in the fit: they have no density, no position, or a status other "
+            "than ok and edge_of_prior"
+        )
+    if hole := found.numbers["hole_deg2"][0]:
+        say(
+            f"{hole:.2g} square degrees in the midst of the map have no star nearby: the map says nothing there (it has no "
+            "pixels, and query returns NaN)"
+        )
     if found.status != OK:
         numbers = {name: found.numbers[name][0] for name in ("r_hat", "ess")}
         apart = float((found.r_hat > R_HAT_MAX).mean())
@@ -158,6 +169,12 @@ def field(
     for name, zero in zip(found.groups, found.zero_point_mag.T, strict=True):
         say(
             f"zero point of the reddenings of {name}: {zero.mean():+.4f} +- {zero.std():.4f} mag, not in the map"
+        )
+    for apart in samples_apart(posteriors, found) if zero_point_of is None else ():
+        say(
+            f"THE ZERO POINT IS NOT ONE: the {apart.n_stars:,} stars with {apart.column} = {apart.value} read "
+            f"{apart.offset_mag:+.4f} +- {apart.error_mag:.4f} mag in E(B-V) against the others at the same places. "
+            f"Fit them with zero points of their own: --zero-point-of {apart.column}."
         )
     if clouds is not None:
         catalogue = field_clouds(found, threshold_mag=clouds)

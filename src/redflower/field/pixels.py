@@ -7,10 +7,11 @@ import astropy.units as u
 import numpy as np
 from astropy_healpix import HEALPix
 from jaxtyping import Float, Int
+from scipy.ndimage import binary_fill_holes
 from scipy.spatial import cKDTree
 
 from redflower.field.result import FieldFit
-from redflower.sky_patch import unit_vectors
+from redflower.sky_patch import SkyPatch, unit_vectors
 
 #: A pixel's mean is over so many places along a side.
 _ALONG: Final = 4
@@ -106,6 +107,24 @@ def _pixels_and_places(fit: FieldFit, nside: int, of_star: np.ndarray) -> tuple[
     pixel = np.unique(np.concatenate([pixel, of_star]))
     child = pixel[:, None] * _ALONG**2 + np.arange(_ALONG**2)
     return pixel, child.ravel()
+
+
+def hole_deg2(pixel: Int[np.ndarray, " pixel"], nside: int, patch: SkyPatch) -> float:
+    """Return the area that no pixel of a map covers though there are some on all sides of it. [deg^2]
+
+    Parameters
+    ----------
+    pixel : nested, rising.
+    nside : of the pixels.
+    patch : that holds them.
+    """
+    step = side_deg(nside) / 2.0
+    along = np.arange(-patch.size_deg / 2.0, patch.size_deg / 2.0 + step, step)
+    x, y = np.meshgrid(along, along)
+    lon, lat = patch.to_sky(x.ravel(), y.ravel())
+    here = HEALPix(nside=nside, order="nested").lonlat_to_healpix(lon * u.deg, lat * u.deg)
+    covered = np.isin(here, pixel).reshape(x.shape)
+    return float((binary_fill_holes(covered) & ~covered).sum() * step**2)
 
 
 def effective_resolution(

@@ -1,8 +1,12 @@
 """How much effort a field is worth."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from redflower.errors import InputError
+
+#: Fewer draws of a chain than this have no halves to compare.
+_DRAWS_MIN: Final = 4
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class FieldSettings:
     def __post_init__(self) -> None:
         if min(vars(self).values()) < 1:
             raise InputError("FieldSettings needs whole numbers of at least 1.")
+        if self.n_draws < _DRAWS_MIN:
+            raise InputError(
+                f"FieldSettings needs n_draws of at least {_DRAWS_MIN}: the halves of a chain are compared; got {self.n_draws}."
+            )
 
     @property
     def n_all(self) -> int:
