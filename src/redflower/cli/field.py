@@ -170,11 +170,11 @@ def field(
         say(
             f"zero point of the reddenings of {name}: {zero.mean():+.4f} +- {zero.std():.4f} mag, not in the map"
         )
-    for apart in samples_apart(posteriors, found) if zero_point_of is None else ():
+    for sample in samples_apart(posteriors, found) if zero_point_of is None else ():
         say(
-            f"THE ZERO POINT IS NOT ONE: the {apart.n_stars:,} stars with {apart.column} = {apart.value} read "
-            f"{apart.offset_mag:+.4f} +- {apart.error_mag:.4f} mag in E(B-V) against the others at the same places. "
-            f"Fit them with zero points of their own: --zero-point-of {apart.column}."
+            f"THE ZERO POINT IS NOT ONE: the {sample.n_stars:,} stars with {sample.column} = {sample.value} read "
+            f"{sample.offset_mag:+.4f} +- {sample.error_mag:.4f} mag in E(B-V) against the others at the same places. "
+            f"Fit them with zero points of their own: --zero-point-of {sample.column}."
         )
     if clouds is not None:
         catalogue = field_clouds(found, threshold_mag=clouds)

@@ -41,6 +41,7 @@ class Chain:
             self._begin(fields, answering=burst > 0)
             fields, named, labels = [], [], np.arange(len(self._data.behind))
             for _ in range(self._settings.n_burst):
+                tell(0)
                 field, order, rate = self._next()
                 labels = labels[order]
                 self._length.learn(rate)
@@ -58,6 +59,7 @@ class Chain:
     def draw(self, n: int, tell: Callable[[int], None]) -> None:
         """Take draws, and keep every first, second, fourth..."""
         for _ in range(n):
+            tell(0)
             field, _, rate = self._next()
             self.accepted.append(rate)
             if self._count % self._every == 0:

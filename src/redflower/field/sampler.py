@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import jax
@@ -15,6 +16,7 @@ from redflower.field.engine import make_engine
 from redflower.field.posterior import FieldData
 from redflower.field.prior import FieldPrior, Numbers
 from redflower.field.settings import FieldSettings as FieldSettings
+from redflower.field.side_by_side import side_by_side
 
 #: Cells by which it is judged whether chains agree.
 _N_JUDGED: Final = 400
@@ -71,18 +73,20 @@ def sample_field(
     def tell(n: int) -> None:
         nonlocal done
         done += n
-        if progress is not None:
+        if n and progress is not None:
             progress(done, total)
 
-    for chain in chains:
+    def first(chain: Chain, tell: Callable[[int], None]) -> None:
         chain.warm_up(tell)
         chain.draw(settings.n_draws, tell)
+
+    side_by_side(first, chains, tell)
     cells, times = _cells_of_stars(data), 1
     while 2 * times <= settings.n_longer and not _seen(chains, cells, shell_mag).clearly_converged:
         total += times * settings.n_chains * settings.n_draws
         for chain in chains:
             chain.thin()
-            chain.draw(times * settings.n_draws, tell)
+        side_by_side(partial(_draw, times * settings.n_draws), chains, tell)
         times *= 2
     return Draws(
         np.concatenate([c.log_density for c in chains]),
@@ -92,6 +96,10 @@ def sample_field(
         float(np.mean([a for c in chains for a in c.accepted])),
         times,
     )
+
+
+def _draw(n: int, chain: Chain, tell: Callable[[int], None]) -> None:
+    chain.draw(n, tell)
 
 
 def _stacked(numbers: list[Numbers]) -> Numbers:
