@@ -11,18 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from redflower.bands import BP, RP, G
 from redflower.flow.conditional import needed_bands
 from redflower.flow.emulator import Noise
-from redflower.physics import (
-    distance_pc_of_modulus,
-    extinction_mag,
-    flow_condition,
-    unredden,
-)
+from redflower.physics import distance_pc_of_modulus, flow_condition
 from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
 from redflower.posterior.fast.grid_summaries import drawn_nodes
-from redflower.posterior.log_density import log_posterior_and_chi2
+from redflower.posterior.fast.proposal import exact_density, fit_proposal, proposed_normal
 from redflower.star import Star
 
 #: The wider proposal of step 2: how many times the denoiser's, and of how many of the nodes.
@@ -67,7 +61,7 @@ def weighted_draws(
 
     Equation: EF5 (docs/explanation/model.md).
     """
-    exact, emulator = fast.exact, fast.emulator
+    emulator = fast.emulator
     n = emulator.n_bands
     node_key, normal_key, modulus_key, ebv_key, wide_key = jax.random.split(key, 5)
     row, column = drawn_nodes(grid, node_key, n_nodes)
@@ -80,10 +74,13 @@ def weighted_draws(
     if spread:
         half = half * jnp.where(jax.random.uniform(wide_key, (n_nodes,)) < WIDE_SHARE, WIDE, 1.0)
     normal = jnp.concatenate([half, -half], axis=1)
+    proposal = fit_proposal(fast, star, noise, grid)
+    inner = proposed_normal(proposal, grid, normal, modulus_mag, ebv_mag)
     y = noisy_y(emulator, star, noise, ebv_mag, modulus_mag)
     condition = flow_condition(distance_pc_of_modulus(modulus_mag), star.l_deg, star.b_deg)
     seen = emulator.see(y, ebv_mag, condition, noise)
-    magnitude_mag, log_factors = emulator.propose(y, seen, noise, normal)
+    magnitude_mag, log_factors = emulator.propose(y, seen, noise, inner)
+    log_factors += 0.5 * (inner**2 - normal**2) + proposal.log_precision[:, None, None]  # EF9
     needed = needed_bands(noise.observed)
     log_proposal = jnp.sum(jnp.where(needed[:, None, None], log_factors, 0.0), axis=0)
     if spread:
@@ -92,25 +89,18 @@ def weighted_draws(
         log_proposal += jnp.logaddexp(jnp.log(1.0 - WIDE_SHARE), jnp.log(WIDE_SHARE) + log_wider)  # EF5
     reddened_mag = magnitude_mag + emulator.reference[:, None, None] * ebv_mag
 
-    def at_draw(reddened_mag: Array, mu: Array, e: Array) -> tuple[Array, ...]:
-        bp_rp_mag, stretch = unredden(exact.law, reddened_mag[BP] - reddened_mag[RP], e)
-        absolute_mag = reddened_mag - extinction_mag(exact.law, e, bp_rp_mag)[:n]
-        # The map from intrinsic to reddened magnitudes stretches along BP - RP alone.
-        log_density, chi2 = log_posterior_and_chi2(exact, star, e, mu, absolute_mag)
-        return log_density - jnp.log(jnp.maximum(stretch, 1e-3)), chi2, absolute_mag[G] + mu
-
-    at_node = jax.vmap(at_draw, in_axes=(0, None, None))
+    at_node = jax.vmap(lambda *place: exact_density(fast, star, *place), in_axes=(0, None, None))
     # Draws of a node side by side, bands last: one row of the flow's matrix products each.
     by_node = jnp.moveaxis(reddened_mag, 0, -1).swapaxes(0, 1)
-    log_exact, chi2, g_mag = jax.vmap(at_node)(by_node, modulus_mag, ebv_mag)
-    log_weight = log_exact - log_proposal.T - grid.log_density[row, column][:, None]  # EF5
+    exact = jax.vmap(at_node)(by_node, modulus_mag, ebv_mag)
+    log_weight = exact.log_density - log_proposal.T - grid.log_density[row, column][:, None]  # EF5
     log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, -1e30)
     return WeightedDraws(
         ebv_mag=jnp.repeat(ebv_mag, n_per_node),
         modulus_mag=jnp.repeat(modulus_mag, n_per_node),
         log_weight=log_weight.ravel(),
-        flow_chi2=chi2.ravel(),
-        unreddened_g_mag=g_mag.ravel(),
+        flow_chi2=exact.flow_chi2.ravel(),
+        unreddened_g_mag=exact.unreddened_g_mag.ravel(),
     )
 
 

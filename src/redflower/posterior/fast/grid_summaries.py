@@ -15,6 +15,16 @@ from redflower.quantiles import LEVELS
 REFINEMENT: Final = 4
 
 
+class MomentFrame(NamedTuple):
+    """Centre and scales of a star's posterior."""
+
+    ebv_mean_mag: Float[Array, "*star"]
+    ebv_std_mag: Float[Array, "*star"]
+    modulus_mean_mag: Float[Array, "*star"]
+    modulus_std_mag: Float[Array, "*star"]
+    correlation: Float[Array, "*star"]
+
+
 class GridSummary(NamedTuple):
     """Summaries of one star's grid.
 
@@ -52,6 +62,24 @@ def node_masses(grid: Grid) -> tuple[Float[Array, "modulus ebv"], Float[Array, "
     total = jnp.sum(mass)
     cell = (grid.modulus_mag[1] - grid.modulus_mag[0]) * (grid.ebv_mag[1] - grid.ebv_mag[0])
     return mass / total, peak + jnp.log(total * cell)
+
+
+def moment_frame(grid: Grid) -> MomentFrame:
+    """Return the moments of a grid in (E, distance modulus)."""
+    mass = node_masses(grid)[0]
+    of_e, of_m = mass.sum(axis=0), mass.sum(axis=1)
+    mean_e, mean_m = of_e @ grid.ebv_mag, of_m @ grid.modulus_mag
+    off_e, off_m = grid.ebv_mag - mean_e, grid.modulus_mag - mean_m
+    std_e = jnp.sqrt(of_e @ off_e**2 + 1e-12)
+    std_m = jnp.sqrt(of_m @ off_m**2 + 1e-12)
+    correlation = jnp.clip((off_m @ mass @ off_e) / (std_e * std_m), -0.99, 0.99)
+    return MomentFrame(
+        ebv_mean_mag=mean_e,
+        ebv_std_mag=std_e,
+        modulus_mean_mag=mean_m,
+        modulus_std_mag=std_m,
+        correlation=correlation,
+    )
 
 
 def drawn_nodes(

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from redflower.posterior.fast.check import WeightedDraws
 from redflower.posterior.fast.grid import Grid
-from redflower.posterior.fast.grid_summaries import node_masses
+from redflower.posterior.fast.grid_summaries import MomentFrame, moment_frame
 
 #: Prior deviations of the coefficients of first and second degree, in nat per standardised coordinate: what an emulator
 #: trained as by default leaves (docs/measured/inference.md).
@@ -27,16 +27,6 @@ CLIP_NAT: Final = 3.0
 COORDINATE_CLIP: Final = 2.0
 #: Steps of Newton's method for the coefficients, from a fit to the logarithms.
 NEWTON_STEPS: Final = 4
-
-
-class MomentFrame(NamedTuple):
-    """Centre and scales of a star's posterior."""
-
-    ebv_mean_mag: Float[Array, "*star"]
-    ebv_std_mag: Float[Array, "*star"]
-    modulus_mean_mag: Float[Array, "*star"]
-    modulus_std_mag: Float[Array, "*star"]
-    correlation: Float[Array, "*star"]
 
 
 class Tilt(NamedTuple):
@@ -57,24 +47,6 @@ class Tilt(NamedTuple):
     def shift(self) -> Float[Array, "*star"]:
         """Return how far the correction moves the mean, in deviations, to first order; the larger of the two coordinates."""
         return jnp.max(jnp.abs(self.coefficients[..., 1:3]), axis=-1)
-
-
-def moment_frame(grid: Grid) -> MomentFrame:
-    """Return the moments of a grid in (E, distance modulus)."""
-    mass = node_masses(grid)[0]
-    of_e, of_m = mass.sum(axis=0), mass.sum(axis=1)
-    mean_e, mean_m = of_e @ grid.ebv_mag, of_m @ grid.modulus_mag
-    off_e, off_m = grid.ebv_mag - mean_e, grid.modulus_mag - mean_m
-    std_e = jnp.sqrt(of_e @ off_e**2 + 1e-12)
-    std_m = jnp.sqrt(of_m @ off_m**2 + 1e-12)
-    correlation = jnp.clip((off_m @ mass @ off_e) / (std_e * std_m), -0.99, 0.99)
-    return MomentFrame(
-        ebv_mean_mag=mean_e,
-        ebv_std_mag=std_e,
-        modulus_mean_mag=mean_m,
-        modulus_std_mag=std_m,
-        correlation=correlation,
-    )
 
 
 def features(

@@ -1,0 +1,212 @@
+"""The proposal of noise-free magnitudes, fitted to one star: for stars with gaps among their bands.
+
+The emulator's denoiser proposes a normal distribution of a star's noise-free magnitudes. Where a band is missing between others,
+nothing but the flow holds that magnitude, and a network that serves every pattern of gaps knows it less well than it knows a band
+that was observed. A step of Newton's method on the exact density mends the proposal: centre, covariance, and how the centre
+moves with reddening and distance. The weights are exact whatever the proposal is; a better one scatters them less.
+"""
+
+from typing import Final, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from redflower.bands import BP, RP, G
+from redflower.flow.conditional import needed_bands
+from redflower.flow.emulator import Noise
+from redflower.physics import distance_pc_of_modulus, extinction_mag, flow_condition, unredden
+from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
+from redflower.posterior.fast.grid_summaries import moment_frame
+from redflower.posterior.log_density import log_posterior_and_chi2
+from redflower.star import Star
+
+#: Where slopes are compared, in the denoiser's own deviations: a flow is smooth over one, and rough below.
+DIFFERENCE: Final = 1.0
+#: Precisions below this, in the denoiser's own units, are not believed.
+LEAST_PRECISION: Final = 0.3
+#: Longest step of the centre, and its longest change over a deviation of the posterior.
+LONGEST_STEP, LONGEST_SLOPE = 2.0, 3.0
+#: The centre moves with reddening and distance up to so many deviations of the posterior.
+REACH: Final = 2.0
+
+
+class Proposal(NamedTuple):
+    """A normal distribution in the denoiser's normal numbers, whose centre moves with the place.
+
+    Equation: EF9 (docs/explanation/model.md).
+
+    Attributes
+    ----------
+    centre : at the mean of the posterior.
+    per_ebv, per_modulus : what a deviation of E(B-V) or of the distance modulus adds to it.
+    root : of the covariance, upper triangular.
+    log_precision : ln of the diagonal of the root of the precision.
+    """
+
+    centre: Float[Array, " band"]
+    per_ebv: Float[Array, " band"]
+    per_modulus: Float[Array, " band"]
+    root: Float[Array, "band band"]
+    log_precision: Float[Array, " band"]
+
+
+class ExactDensity(NamedTuple):
+    """The exact density at noise-free magnitudes of a star, of E16.
+
+    Attributes
+    ----------
+    log_density : of reddened magnitudes, whose stretch against intrinsic ones is divided out.
+    flow_chi2 : squared length in the flow's normal coordinates.
+    unreddened_g_mag : apparent G without dust. [mag]
+    """
+
+    log_density: Float[Array, ""]
+    flow_chi2: Float[Array, ""]
+    unreddened_g_mag: Float[Array, ""]
+
+
+def exact_density(
+    fast: FastTarget,
+    star: Star,
+    reddened_mag: Float[Array, " band"],
+    modulus_mag: Float[Array, ""],
+    ebv_mag: Float[Array, ""],
+) -> ExactDensity:
+    """Evaluate the exact density at reddened absolute magnitudes. Equation: E16 (docs/explanation/model.md)."""
+    exact = fast.exact
+    bp_rp_mag, stretch = unredden(exact.law, reddened_mag[BP] - reddened_mag[RP], ebv_mag)
+    absolute_mag = reddened_mag - extinction_mag(exact.law, ebv_mag, bp_rp_mag)[: len(reddened_mag)]
+    # The map from intrinsic to reddened magnitudes stretches along BP - RP alone.
+    log_density, chi2 = log_posterior_and_chi2(exact, star, ebv_mag, modulus_mag, absolute_mag)
+    return ExactDensity(
+        log_density=log_density - jnp.log(jnp.maximum(stretch, 1e-3)),
+        flow_chi2=chi2,
+        unreddened_g_mag=absolute_mag[G] + modulus_mag,
+    )
+
+
+def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Proposal:
+    """Fit the proposal of one star; that of a star without gaps stays the denoiser's own, and costs nothing.
+
+    The precision comes from differences of slopes at the mean of the posterior, the centre from Newton's step there, and how it
+    moves from the steps a deviation away on either side along both axes.
+
+    Equation: EF9 (docs/explanation/model.md).
+    """
+    n = fast.emulator.n_bands
+    frame = moment_frame(grid)
+    needed = needed_bands(noise.observed)
+    exact = fast.exact
+    ebv_mag = frame.ebv_mean_mag + frame.ebv_std_mag * jnp.array([0.0, -1.0, 1.0, 0.0, 0.0])
+    ebv_mag = jnp.clip(ebv_mag, exact.ebv_min_mag, exact.ebv_max_mag)
+    modulus_mag = frame.modulus_mean_mag + frame.modulus_std_mag * jnp.array([0.0, 0.0, 0.0, -1.0, 1.0])
+    # Where the slopes are taken: at the five places above, and two differences for every band at the first.
+    ebv_mag = jnp.concatenate([ebv_mag, jnp.broadcast_to(ebv_mag[:1], (2 * n,))])
+    modulus_mag = jnp.concatenate([modulus_mag, jnp.broadcast_to(modulus_mag[:1], (2 * n,))])
+    about = DIFFERENCE * jnp.eye(n)
+    normal = jnp.concatenate([jnp.zeros((5, n)), about, -about])
+
+    def log_target(normal: Array, modulus_mag: Array, ebv_mag: Array) -> Array:
+        return _log_target(fast, star, noise, needed, normal, modulus_mag, ebv_mag)
+
+    def step(_: Int[Array, ""] | int, __: Proposal) -> Proposal:
+        slope = jax.vmap(jax.grad(log_target))(normal, modulus_mag, ebv_mag)
+        precision = (slope[5 + n :] - slope[5 : 5 + n]) / (2.0 * DIFFERENCE)
+        usable = jnp.isfinite(slope).all()
+        lower = cholesky(jnp.where(usable, 0.5 * (precision + precision.T), jnp.eye(n)), LEAST_PRECISION)
+        root = inverse_of_lower(lower).T
+        centres = jnp.where(usable, slope[:5], 0.0) @ root @ root.T
+
+        def along(low: int, high: int, axis_mag: Array, std_mag: Array) -> Array:
+            """Return the change of the centre over a deviation, from its places below and above the mean."""
+            change = shortened(centres[high], LONGEST_SLOPE) - shortened(centres[low], LONGEST_SLOPE)
+            return change * std_mag / jnp.maximum(axis_mag[high] - axis_mag[low], 1e-6)
+
+        return Proposal(
+            centre=shortened(centres[0], LONGEST_STEP),
+            per_ebv=along(1, 2, ebv_mag, frame.ebv_std_mag),
+            per_modulus=along(3, 4, modulus_mag, frame.modulus_std_mag),
+            root=root,
+            log_precision=jnp.log(jnp.diagonal(lower)),
+        )
+
+    # A loop of one turn or none: side by side with others, a star without gaps waits for no step if none of them has any.
+    return jax.lax.fori_loop(0, jnp.any(needed & ~noise.observed).astype(int), step, own_proposal(n))  # EF9
+
+
+def own_proposal(n_bands: int) -> Proposal:
+    """Return the denoiser's own proposal: standard normal numbers stay what they are."""
+    none = jnp.zeros(n_bands)
+    return Proposal(
+        centre=none, per_ebv=none, per_modulus=none, root=jnp.eye(n_bands), log_precision=jnp.zeros(n_bands)
+    )
+
+
+def proposed_normal(
+    proposal: Proposal,
+    grid: Grid,
+    normal: Float[Array, "band draw node"],
+    modulus_mag: Float[Array, " node"],
+    ebv_mag: Float[Array, " node"],
+) -> Float[Array, "band draw node"]:
+    """Return the denoiser's normal numbers that a proposal makes of standard normal ones, at each node."""
+    frame = moment_frame(grid)
+    at_ebv = jnp.clip((ebv_mag - frame.ebv_mean_mag) / frame.ebv_std_mag, -REACH, REACH)
+    at_modulus = jnp.clip((modulus_mag - frame.modulus_mean_mag) / frame.modulus_std_mag, -REACH, REACH)
+    centre = (
+        proposal.centre[:, None]
+        + proposal.per_ebv[:, None] * at_ebv
+        + proposal.per_modulus[:, None] * at_modulus
+    )
+    spread = (proposal.root @ normal.reshape(len(normal), -1)).reshape(normal.shape)
+    return centre[:, None, :] + spread
+
+
+def _log_target(
+    fast: FastTarget,
+    star: Star,
+    noise: Noise,
+    needed: Bool[Array, " band"],
+    normal: Float[Array, " band"],
+    modulus_mag: Float[Array, ""],
+    ebv_mag: Float[Array, ""],
+) -> Float[Array, ""]:
+    """Evaluate ln of the exact density at the magnitudes that the denoiser makes of some normal numbers, but for a constant."""
+    emulator = fast.emulator
+    y = noisy_y(emulator, star, noise, ebv_mag[None], modulus_mag[None])
+    condition = flow_condition(distance_pc_of_modulus(modulus_mag[None]), star.l_deg, star.b_deg)
+    seen = emulator.see(y, ebv_mag[None], condition, noise)
+    magnitude_mag, _ = emulator.propose(y, seen, noise, normal[:, None, None])
+    reddened_mag = magnitude_mag[:, 0, 0] + emulator.reference * ebv_mag
+    log_density = exact_density(fast, star, reddened_mag, modulus_mag, ebv_mag).log_density
+    # Bands that do not count stay as the denoiser has them.
+    return log_density - 0.5 * jnp.sum(jnp.where(needed, 0.0, normal**2))
+
+
+def shortened(step: Float[Array, " n"], longest: float) -> Float[Array, " n"]:
+    """Return a step of at most some length, in its direction."""
+    return step * jnp.minimum(1.0, longest / jnp.maximum(jnp.linalg.norm(step), 1e-9))
+
+
+def cholesky(matrix: Float[Array, "n n"], least: float) -> Float[Array, "n n"]:
+    """Return the lower root of a symmetric matrix, each pivot raised to ``least``; unrolled, no LAPACK in compiled code."""
+    n = len(matrix)
+    columns: list[Array] = []
+    below = jnp.arange(n)
+    for k in range(n):
+        column = matrix[:, k] / jnp.sqrt(jnp.maximum(matrix[k, k], least))
+        column = jnp.where(below > k, column, 0.0).at[k].set(jnp.sqrt(jnp.maximum(matrix[k, k], least)))
+        matrix = matrix - column[:, None] * column[None, :]
+        columns.append(column)
+    return jnp.stack(columns, axis=1)
+
+
+def inverse_of_lower(lower: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """Return the inverse of a lower triangular matrix, by unrolled substitution."""
+    n = len(lower)
+    rows: list[Array] = []
+    for k in range(n):
+        before = sum((lower[k, j] * rows[j] for j in range(k)), start=jnp.zeros(n))
+        rows.append((jnp.zeros(n).at[k].set(1.0) - before) / lower[k, k])
+    return jnp.stack(rows)

@@ -1,0 +1,156 @@
+"""The proposal of noise-free magnitudes that is fitted to stars with gaps."""
+
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from redflower.flow import load_model
+from redflower.posterior.fast import check
+from redflower.posterior.fast.check import Check, WeightedDraws, make_check, weighted_draws
+from redflower.posterior.fast.grid import Grid, posterior_grid
+from redflower.posterior.fast.grid_summaries import moment_frame
+from redflower.posterior.fast.proposal import (
+    REACH,
+    cholesky,
+    fit_proposal,
+    inverse_of_lower,
+    own_proposal,
+)
+from redflower.posterior.fast.run import gaps_last
+from redflower.posterior.fast.steps import make_fast_target, noise_inputs
+from redflower.posterior.log_density import make_target
+from tests.helpers.gaussian_model import EBV_LIMITS_MAG, gaussian_model, gaussian_stars
+from tests.helpers.model_stars import draw_model_stars
+
+N_NODES, N_PER_NODE = 64, 8
+GAUSSIAN = gaussian_model()
+#: Bands 1 and 3 of six are missing.
+GAPPY = np.array([True, False, True, False, True, True])
+
+
+def spoilt(emulator):
+    """The emulator of the normal model, whose denoiser is wrong in its centres, widths and correlations."""
+    n = emulator.n_bands
+    rng = np.random.default_rng(3)
+    bias = np.concatenate(
+        [
+            0.3 * rng.standard_normal(n),
+            0.25 * rng.standard_normal(n),
+            0.2 * rng.standard_normal(n * (n - 1) // 2),
+        ]
+    )
+    return eqx.tree_at(lambda e: e.denoiser.biases[-1], emulator, jnp.asarray(bias, jnp.float32))
+
+
+def drawing(fast, n_nodes: int):
+    """Return the program that makes weighted draws of a star from its grid. It has the proposal of when it is first called."""
+
+    @jax.jit
+    def draw(star, noise, key) -> tuple[Grid, WeightedDraws]:
+        grid = posterior_grid(fast, star, noise)
+        return grid, weighted_draws(fast, star, noise, grid, key, n_nodes=n_nodes, n_per_node=N_PER_NODE)
+
+    return draw
+
+
+def first_of(stars):
+    return jax.tree.map(lambda a: jnp.asarray(a[0]), stars)
+
+
+@pytest.fixture(scope="module")
+def normal_star():
+    """A star of the normal model with two gaps, and the model's target with a spoilt denoiser."""
+    low, high = EBV_LIMITS_MAG
+    fast = make_fast_target(GAUSSIAN.model, make_target(GAUSSIAN.model, ebv_min_mag=low, ebv_max_mag=high))
+    fast = eqx.tree_at(lambda f: f.emulator, fast, spoilt(fast.emulator))
+    rng = np.random.default_rng(5)
+    error_mag = np.array([0.01, 0.02, 0.015, 0.02, 0.02, 0.03])
+    noise_mag = error_mag * rng.standard_normal((1, 6))
+    stars = gaussian_stars(GAUSSIAN, np.array([0.3]), error_mag, noise_mag, rng, observed=GAPPY[None])
+    return fast, first_of(stars), first_of(noise_inputs(fast.emulator, stars))
+
+
+@pytest.mark.equation("EF9")
+def test_of_a_normal_population_the_fitted_proposal_is_exact(
+    normal_star, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The density there is quadratic, so that one step of Newton's is all: a node's weights are equal, whatever the denoiser."""
+
+    fast, star, noise = normal_star
+
+    def scatter() -> np.ndarray:
+        """Of the logarithms of each node's weights, where the centre is not at the end of its reach."""
+        grid, draws = drawing(fast, N_NODES)(star, noise, jax.random.key(1))
+        frame = moment_frame(grid)
+        far = jnp.maximum(
+            jnp.abs(draws.ebv_mag - frame.ebv_mean_mag) / frame.ebv_std_mag,
+            jnp.abs(draws.modulus_mag - frame.modulus_mean_mag) / frame.modulus_std_mag,
+        )
+        near = np.asarray(far)[::N_PER_NODE] < REACH
+        return np.asarray(draws.log_weight).reshape(N_NODES, N_PER_NODE)[near].std(axis=1)
+
+    # Single precision: terms of some tens add up to an error of 1e-5 of them.
+    assert scatter().max() < 0.01
+    monkeypatch.setattr(check, "fit_proposal", lambda fast, *_: own_proposal(fast.emulator.n_bands))
+    assert np.median(scatter()) > 0.3
+
+
+@pytest.mark.equation("EF9")
+def test_both_proposals_have_the_same_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of real gaps: weights against either density have the same mean, and those against the fitted one scatter less."""
+    model = load_model("mock-sky")
+    fast = make_fast_target(model, make_target(model, ebv_min_mag=-0.05, ebv_max_mag=0.5))
+    stars = draw_model_stars(model, 6, 1, n_observed=11)[0]
+    observed = np.array(stars.observed)
+    observed[:, 4] = False
+    stars = replace(stars, observed=observed)
+    noises = noise_inputs(fast.emulator, stars)
+    n_nodes = 512
+
+    def checks() -> list[Check]:
+        draw = jax.jit(jax.vmap(drawing(fast, n_nodes)))
+        _, draws = draw(*jax.tree.map(jnp.asarray, (stars, noises)), jax.random.split(jax.random.key(2), 6))
+        return [make_check(jax.tree.map(lambda a, i=i: a[i], draws)) for i in range(6)]
+
+    fitted = checks()
+    monkeypatch.setattr(check, "fit_proposal", lambda fast, *_: own_proposal(fast.emulator.n_bands))
+    own = checks()
+    for one, other in zip(fitted, own, strict=True):
+        # Errors of ln of a mean weight, by the effective numbers; the draws of a node count as one, at worst.
+        error = np.sqrt(sum(N_PER_NODE / float(c.ess) for c in (one, other)))
+        assert abs(float(one.log_mean_weight - other.log_mean_weight)) < 4.0 * error
+    assert np.median([float(c.ess) for c in fitted]) > 1.2 * np.median([float(c.ess) for c in own])
+
+
+def test_a_star_without_gaps_keeps_the_denoisers_proposal(normal_star) -> None:
+    fast, star, _ = normal_star
+    whole = replace(star, observed=jnp.arange(len(star.observed)) < 5)
+    stars = jax.tree.map(lambda a: a[None], whole)
+    noise = first_of(noise_inputs(fast.emulator, stars))
+    kept = fit_proposal(fast, whole, noise, posterior_grid(fast, whole, noise))
+    for found, own in zip(kept, own_proposal(6), strict=True):
+        np.testing.assert_array_equal(found, own)
+
+
+def test_roots_of_a_matrix_are_those_of_numpy() -> None:
+    factor = np.random.default_rng(1).standard_normal((7, 9))
+    matrix = factor @ factor.T
+    lower = cholesky(jnp.asarray(matrix), 1e-3)
+    np.testing.assert_allclose(lower, np.linalg.cholesky(matrix), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(inverse_of_lower(lower) @ lower, np.eye(7), atol=1e-4)
+
+
+def test_a_precision_that_is_not_one_is_raised() -> None:
+    """A density that curves upwards along an axis has no width there; the proposal keeps a wide one."""
+    lower = cholesky(jnp.diag(jnp.array([4.0, -1.0, 0.1])), 0.25)
+    np.testing.assert_allclose(lower, np.diag([2.0, 0.5, 0.5]), atol=1e-6)
+
+
+def test_stars_with_gaps_are_put_last() -> None:
+    observed = np.array([[1, 0, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 1], [1, 1, 1, 0]], bool)
+    np.testing.assert_array_equal(gaps_last(observed, np.arange(5)), [1, 2, 4, 0, 3])
+    np.testing.assert_array_equal(gaps_last(observed, np.array([3, 4])), [4, 3])
