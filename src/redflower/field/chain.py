@@ -18,6 +18,9 @@ from redflower.field.settings import FieldSettings
 _FIRST_STEP: Final = 0.05
 #: Draws from one exchange of shells to the next: the place in other coordinates takes as long as a few steps.
 _EXCHANGE_EVERY: Final = 3
+#: Where chains go on, their steps go into trajectories of up to so many times the length, and only then into more draws: what is
+#: slow is crossed in a time that is in proportion to its width over that length, and to the square of that where they are short.
+_LONGEST: Final = 4
 
 
 class Chain:
@@ -27,7 +30,7 @@ class Chain:
         self._engine, self._data, self._settings = engine, data, settings
         self._words = np.random.default_rng(seed)
         self._key = jax.random.PRNGKey(int(self._words.integers(2**31)))
-        self._length, self._every, self._count = StepLength(_FIRST_STEP), 1, 0
+        self._length, self._every, self._longer = StepLength(_FIRST_STEP), 1, 1
         self._taken = 0
         self.log_density: list[np.ndarray] = []
         self.numbers: list[Numbers] = []
@@ -57,21 +60,22 @@ class Chain:
         self._begin(fields, answering=True)
 
     def draw(self, n: int, tell: Callable[[int], None]) -> None:
-        """Take draws, and keep every first, second, fourth..."""
-        for _ in range(n):
+        """Take the steps of some draws of the first length, and keep a draw for every first, second, fourth... of them."""
+        n_together = self._every // self._longer
+        for k in range(n // self._longer):
             tell(0)
             field, _, rate = self._next()
             self.accepted.append(rate)
-            if self._count % self._every == 0:
+            if (k + 1) % n_together == 0:
                 density, one = jax.tree.map(np.asarray, self._engine.map(field, self._data))
                 self.log_density.append(density)
                 self.numbers.append(one)
-            self._count += 1
         tell(n)
 
     def thin(self) -> None:
-        """Keep every second of the draws so far, and of those to come."""
+        """Keep every second of the draws so far, and take twice as many steps for each of those to come."""
         self._every *= 2
+        self._longer = min(self._every, _LONGEST)
         self.log_density, self.numbers = self.log_density[::2], self.numbers[::2]
 
     def _own_key(self) -> Any:
@@ -84,7 +88,7 @@ class Chain:
 
     def _next(self) -> tuple[Field, Int[np.ndarray, " shell"], float]:
         """Take a draw; return it, the order into which it put the shells, and the probability at which it was accepted."""
-        engine, data, n = self._engine, self._data, self._settings.n_steps
+        engine, data, n = self._engine, self._data, self._longer * self._settings.n_steps
         steps = int(self._words.integers(n // 2, n * 3 // 2 + 1)) or 1
         self._state, rate = engine.draw(
             self._state, data, self._coordinates, self._length.now, steps, self._own_key()
@@ -93,7 +97,7 @@ class Chain:
         field = engine.field(self._state.at, data, self._coordinates)
         self._taken += 1
         order = np.arange(len(data.behind))
-        if self._taken % _EXCHANGE_EVERY == 0:
+        if self._taken % max(_EXCHANGE_EVERY // self._longer, 1) == 0:
             order = engine.exchanges(field, self._words)
         if (order != np.arange(len(order))).any():
             # The same map under other names, and coordinates that go with them.
