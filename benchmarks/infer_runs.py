@@ -5,7 +5,7 @@ import resource
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,11 @@ def repeated_stars(n: int) -> Table:
 
 
 def timed_infer(
-    stars: Path, out: Path, workers: int, watch: Callable[["subprocess.Popen[bytes]"], None] | None = None
+    stars: Path,
+    out: Path,
+    workers: int,
+    watch: Callable[["subprocess.Popen[bytes]"], None] | None = None,
+    more: Sequence[str] = (),
 ) -> InferRun:
     """Run `infer` once.
 
@@ -52,10 +56,21 @@ def timed_infer(
     ----------
     stars, out, workers : of the command.
     watch : what looks at the process, in a thread, until it ends.
+    more : further words of the command.
     """
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = subprocess.Popen(
-        [*COMMAND, str(stars), str(out), "--model", "mock-sky", "--workers", str(workers), "--overwrite"]
+        [
+            *COMMAND,
+            str(stars),
+            str(out),
+            "--model",
+            "mock-sky",
+            "--workers",
+            str(workers),
+            "--overwrite",
+            *more,
+        ]
     )
     watcher = threading.Thread(target=watch or (lambda process: None), args=(process,))
     watcher.start()

@@ -55,6 +55,34 @@ def test_a_program_is_traced_once_and_then_read_with_the_same_numbers(folder: Pa
         np.testing.assert_array_equal(two, three)
 
 
+def test_a_program_that_is_read_ahead_gives_the_same_numbers_and_is_read_once(folder: Path) -> None:
+    usual = kept_program(moments)(VALUES, 2.0)
+    TRACED.clear()
+    shape = jax.ShapeDtypeStruct(VALUES.shape, VALUES.dtype)
+    again = kept_program(moments)
+    of_moments, of_sorted = again.read_ahead(shape, 2.0)
+    assert of_moments == Moments(jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32))
+    assert of_sorted.shape == (100,)
+    assert again.read_ahead(shape, 2.0) is None
+    for one, two in zip(*map(jax.tree.leaves, (usual, again(VALUES, 2.0))), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert TRACED == []
+    assert again.read_ahead(shape, 2.0) is None
+
+
+def test_what_is_not_kept_is_not_read_ahead(folder: Path, monkeypatch) -> None:
+    shape = jax.ShapeDtypeStruct(VALUES.shape, VALUES.dtype)
+    first = kept_program(moments)
+    assert first.read_ahead(shape, 2.0) is None
+    assert not list(folder.iterdir())
+    usual = first(VALUES, 2.0)
+    # A program that cannot be compiled in the thread is compiled where it is called.
+    again = kept_program(moments)
+    monkeypatch.setattr(programs._Asked, "compiled", lambda *_: 1 / 0)
+    assert again.read_ahead(shape, 2.0) is not None
+    np.testing.assert_array_equal(again(VALUES, 2.0)[1], usual[1])
+
+
 def test_what_a_program_depends_on_is_in_its_name(folder: Path, monkeypatch) -> None:
     kept_program(moments)(VALUES, 2.0)
     kept_program(moments)(VALUES, 3.0)

@@ -11,11 +11,13 @@ import hashlib
 import logging
 import os
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache, wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 from redflower.files import written_whole
 from redflower.provenance import VERSION
@@ -29,11 +31,28 @@ _HEAD: Final = b"redflower-program-1\n"
 _MOST_BYTES: Final = 50_000_000
 #: Arguments that are no arrays may be of these types: their text says all that they are.
 _PLAIN: Final = (bool, int, float, str, type(None))
+#: Programs that are read side by side: those of the fast engine's three steps.
+_READERS: Final = 3
 #: Switches it off where it is 0.
 SWITCH: Final = "REDFLOWER_KEEP_PROGRAMS"
 
 
-def kept_program(function: Callable[..., Any]) -> Callable[..., Any]:
+class Kept(Protocol):
+    """A function whose traced program is kept."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return what the function does."""
+
+    def read_ahead(self, *arguments: Any) -> Any:
+        """Start to read the program in a thread, if it is kept; return the shapes of its result, or None if nothing is read.
+
+        Parameters
+        ----------
+        arguments : of the call to come; arrays may be `jax.ShapeDtypeStruct`.
+        """
+
+
+def kept_program(function: Callable[..., Any]) -> Kept:
     """Compile a function as `equinox.filter_jit` does, and keep its traced program.
 
     Parameters
@@ -44,6 +63,7 @@ def kept_program(function: Callable[..., Any]) -> Callable[..., Any]:
 
     usual = eqx.filter_jit(function)
     known: dict[Any, Callable[..., Any] | None] = {}
+    ahead: dict[Any, Future[Callable[..., Any]]] = {}
 
     @wraps(function)
     def call(*arguments: Any) -> Any:
@@ -52,58 +72,166 @@ def kept_program(function: Callable[..., Any]) -> Callable[..., Any]:
         folder = _folder()
         if folder is None:
             return usual(*arguments)
-        arrays, constants = eqx.partition(arguments, eqx.is_array)
-        leaves, tree = jax.tree.flatten(arrays)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        asked = _Asked.of(function, arguments)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in asked.leaves):
             return usual(*arguments)
-        others, other_tree = jax.tree.flatten(constants)
-        key = (tree, other_tree, tuple(map(repr, others)), tuple((a.shape, str(a.dtype)) for a in leaves))
+        key = asked.key()
         if key not in known:
-            known[key] = _program(function, arguments, leaves, folder)
+            read = ahead.pop(key, None)
+            known[key] = (None if read is None else _waited(read)) or _program(asked, folder)
         program = known[key]
-        return usual(*arguments) if program is None else program(leaves)
+        return usual(*arguments) if program is None else program(asked.leaves)
 
-    return call
+    def read_ahead(*arguments: Any) -> Any:
+        folder = _folder()
+        asked = _Asked.of(function, arguments)
+        key = asked.key()
+        if folder is None or key in known or key in ahead or (path := asked.path(folder)) is None:
+            return None
+        content = _read(path)
+        if content is None:
+            return None
+        try:
+            exported = _exported(content)
+            ahead[key] = _readers().submit(asked.compiled, exported)
+            return asked.result_shapes(exported)
+        except Exception as problem:  # whatever stands against it, the usual way is there
+            _LOG.debug("%s is not read ahead: %s: %s", asked.name, type(problem).__name__, problem)
+            return None
+
+    call.read_ahead = read_ahead  # type: ignore[attr-defined]
+    return cast("Kept", call)
 
 
-def _program(
-    function: Callable[..., Any], arguments: tuple[Any, ...], leaves: Sequence[Any], folder: Path
-) -> Callable[..., Any] | None:
+@dataclass(frozen=True)
+class _Asked:
+    """A call of a function: its arrays, or their shapes, and its constants."""
+
+    function: Callable[..., Any]
+    leaves: list[Any]
+    tree: Any
+    constants: Any
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], arguments: tuple[Any, ...]) -> "_Asked":
+        import equinox as eqx
+        import jax
+
+        arrays, constants = eqx.partition(
+            arguments, lambda a: eqx.is_array(a) or isinstance(a, jax.ShapeDtypeStruct)
+        )
+        return cls(function, *jax.tree.flatten(arrays), constants)
+
+    @property
+    def name(self) -> str:
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    def key(self) -> Any:
+        """Return what tells calls apart within a process."""
+        import jax
+
+        others, other_tree = jax.tree.flatten(self.constants)
+        shapes = tuple((a.shape, str(a.dtype)) for a in self.leaves)
+        return self.tree, other_tree, tuple(map(repr, others)), shapes
+
+    def path(self, folder: Path) -> Path | None:
+        """Return where the program is kept; None if it cannot be."""
+        import jax
+
+        others, other_tree = jax.tree.flatten(self.constants)
+        said = f"{self.tree}\n{other_tree}\n{others!r}"
+        if not all(map(_is_plain, others)) or " at 0x" in said or "..." in said:
+            return None
+        shapes = [
+            (leaf.shape, str(leaf.dtype), bool(getattr(leaf, "weak_type", False))) for leaf in self.leaves
+        ]
+        digest = hashlib.sha256(f"{self.name}\n{said}\n{shapes}\n{_circumstances()}".encode()).hexdigest()
+        return folder / f"{self.function.__name__}-{digest[:40]}.program"
+
+    def result(self) -> Any:
+        """Return the tree of what the function returns."""
+        import jax
+
+        return jax.tree.structure(_template(typing.get_type_hints(self.function)["return"]))
+
+    def result_shapes(self, exported: Any) -> Any:
+        """Return the shapes of what the function returns."""
+        import jax
+
+        shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in exported.out_avals]
+        return jax.tree.unflatten(self.result(), shapes)
+
+    def flat(self, *values: Any) -> list[Any]:
+        """Call the function with a list of arrays, for one."""
+        import equinox as eqx
+        import jax
+
+        found = self.function(*eqx.combine(jax.tree.unflatten(self.tree, values), self.constants))
+        if str(jax.tree.structure(found)) != str(self.result()):
+            raise TypeError(
+                f"{self.name} returns {jax.tree.structure(found)}, and its annotation says {self.result()}"
+            )
+        return jax.tree.leaves(found)
+
+    def compiled(self, exported: Any) -> Callable[..., Any]:
+        """Compile a program, or read it from JAX's cache, before it is called; in any thread."""
+        import jax
+
+        shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self.leaves]
+        return self._of_leaves(jax.jit(exported.call).lower(*shapes).compile())
+
+    def called(self, exported: Any) -> Callable[..., Any]:
+        """Return a program that is compiled, or read from JAX's cache, when it is called."""
+        import jax
+
+        return self._of_leaves(jax.jit(exported.call))
+
+    def _of_leaves(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        import jax
+
+        result = self.result()
+        return lambda values: jax.tree.unflatten(result, call(*values))
+
+
+def _program(asked: _Asked, folder: Path) -> Callable[..., Any] | None:
     """Read a program, or trace and keep it; None if it cannot be kept."""
-    import equinox as eqx
     import jax
     from jax import export
 
-    arrays, constants = eqx.partition(arguments, eqx.is_array)
-    tree = jax.tree.structure(arrays)
-    others, other_tree = jax.tree.flatten(constants)
-    said = f"{tree}\n{other_tree}\n{others!r}"
-    if not all(map(_is_plain, others)) or " at 0x" in said or "..." in said:
+    path = asked.path(folder)
+    if path is None:
         return None
-    result = jax.tree.structure(_template(typing.get_type_hints(function)["return"]))
-    name = f"{function.__module__}.{function.__qualname__}"
-    shapes = [(leaf.shape, str(leaf.dtype), bool(getattr(leaf, "weak_type", False))) for leaf in leaves]
-    digest = hashlib.sha256(f"{name}\n{said}\n{shapes}\n{_circumstances()}".encode()).hexdigest()
-    path = folder / f"{function.__name__}-{digest[:40]}.program"
-
-    def flat(*values: Any) -> list[Any]:
-        found = function(*eqx.combine(jax.tree.unflatten(tree, values), constants))
-        if str(jax.tree.structure(found)) != str(result):
-            raise TypeError(f"{name} returns {jax.tree.structure(found)}, and its annotation says {result}")
-        return jax.tree.leaves(found)
-
     try:
         content = _read(path)
         if content is None:
-            exported = export.export(jax.jit(flat))(*leaves)
-            content = bytes(exported.serialize())
+            content = bytes(export.export(jax.jit(asked.flat))(*asked.leaves).serialize())
             _write(path, content)
         # Read back in the first process too, so that every process computes the same to the last bit.
-        call = jax.jit(export.deserialize(bytearray(content)).call)
+        return asked.called(_exported(content))
     except Exception as problem:  # whatever stands against it, the usual way is there
-        _LOG.debug("%s is not kept: %s: %s", name, type(problem).__name__, problem)
+        _LOG.debug("%s is not kept: %s: %s", asked.name, type(problem).__name__, problem)
         return None
-    return lambda values: jax.tree.unflatten(result, call(*values))
+
+
+def _waited(read: "Future[Callable[..., Any]]") -> Callable[..., Any] | None:
+    """Wait for a program that is read ahead; None if it could not be."""
+    try:
+        return read.result()
+    except Exception as problem:  # whatever stands against it, the usual way is there
+        _LOG.debug("a program was not read ahead: %s: %s", type(problem).__name__, problem)
+        return None
+
+
+def _exported(content: bytes) -> Any:
+    from jax import export
+
+    return export.deserialize(bytearray(content))
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    """Return the threads that read programs ahead: XLA reads each on one core."""
+    return ThreadPoolExecutor(_READERS, "redflower-programs")
 
 
 def _is_plain(constant: Any) -> bool:

@@ -32,6 +32,7 @@ def stream_key(seed: int, stream: Stream) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(seed), int(stream))
 
 
+@jax.jit
 def folded(keys: Key[Array, " key"], number: int | Array) -> Key[Array, " key"]:
     """Fold a number into every key of a batch."""
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)

@@ -89,7 +89,7 @@ def sample_pulls(
     parts = []
     for batch, padded in batches(np.arange(len(source_id)), BATCH):
         part = take(moved, padded)
-        noise = jax.tree.map(jnp.asarray, noise_inputs(fast.emulator, part))
+        noise = jax.device_put(noise_inputs(fast.emulator, part))
         found = _batch(
             fast, part, noise, star_keys(source_id[padded], seed, Stream.FIT_OF_STARS),
             jnp.asarray(ebv_mag[padded], jnp.float32), jnp.asarray(ebv_error_mag[padded], jnp.float32),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from astropy.table import Table
 from jaxtyping import Array, Bool, Float, Shaped
@@ -110,25 +110,29 @@ def to_stars(
     correlation = correlations(table, bands, error)
     whitener = None if correlation is None else _whitener(correlation, observed)
 
+    def put(values: np.ndarray, kind: type[np.generic]) -> Array:
+        # Not jnp.asarray, which compiles a program for every number of rows.
+        return jax.device_put(np.asarray(values, kind))
+
     def filled(
         values: Float[np.ndarray, "*shape"], there: Bool[np.ndarray, "*shape"], filler: float
     ) -> Float[Array, "*shape"]:
-        return jnp.asarray(np.where(there, values, filler), dtype=jnp.float32)
+        return put(np.where(there, values, filler), np.float32)
 
     stars = Star(
         magnitude_mag=filled(magnitude, observed, 0.0),
         magnitude_error_mag=filled(error, observed, 1.0),
-        observed=jnp.asarray(observed),
+        observed=put(observed, np.bool_),
         parallax_mas=filled(parallax, has_parallax, 0.0),
         parallax_error_mas=filled(parallax_error, has_parallax, 1.0),
-        has_parallax=jnp.asarray(has_parallax),
+        has_parallax=put(has_parallax, np.bool_),
         l_deg=filled(l_deg, placed, 0.0),
         b_deg=filled(b_deg, placed, 90.0),
-        prior_log_length_pc=jnp.asarray(log_length, dtype=jnp.float32),
-        prior_alpha=jnp.asarray(alpha, dtype=jnp.float32),
-        prior_beta=jnp.asarray(beta, dtype=jnp.float32),
-        selection_pixel=jnp.asarray(pixel, dtype=jnp.int32),
-        error_whitener=None if whitener is None else jnp.asarray(whitener, dtype=jnp.float32),
+        prior_log_length_pc=put(log_length, np.float32),
+        prior_alpha=put(alpha, np.float32),
+        prior_beta=put(beta, np.float32),
+        selection_pixel=put(pixel, np.int32),
+        error_whitener=None if whitener is None else put(whitener, np.float32),
     )
     return StarBatch(stars, reason == USABLE, reason)
 

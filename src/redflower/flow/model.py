@@ -250,7 +250,7 @@ def model_from_parts(arrays: dict[str, np.ndarray], header: dict[str, Any]) -> M
                 f"array {jax.tree_util.keystr(path)} has shape {array.shape} (expected {shape.shape}) or "
                 "values that are not finite"
             )
-        leaves.append(jax.numpy.asarray(array))
+        leaves.append(jax.device_put(array))
     flow, coverage, *rest = jax.tree_util.tree_unflatten(tree, leaves)
     selection = header.get("selection")  # version 2 has none
     if selection is not None:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import log_ndtr
@@ -159,7 +160,7 @@ def selection_from_parts(arrays: dict[str, np.ndarray], settings: dict[str, Any]
     logs = (parts["log_probability"], parts["log_mean_probability"])
     if not all(np.isfinite(part).all() for part in parts.values()) or any((log > 1e-6).any() for log in logs):
         raise ValueError("a selection function must be finite, and no probability above 1")
-    return SelectionFunction(**{name: jnp.asarray(part) for name, part in parts.items()}, nside=nside)
+    return SelectionFunction(**jax.device_put(parts), nside=nside)
 
 
 def _between(centre: Float[Array, " n"], value: ScalarLike) -> tuple[Int[Array, ""], Float[Array, ""]]:

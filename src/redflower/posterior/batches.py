@@ -45,4 +45,10 @@ def batches(rows: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarra
 
 def take(stars: Any, rows: np.ndarray) -> Any:
     """Return some rows of a batch, on the device."""
-    return jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[rows]), stars)
+    return jax.device_put(jax.tree.map(lambda a: np.asarray(a)[rows], stars))
+
+
+def counted(n: int) -> Int[Array, ""]:
+    """Return a number as a program takes it, on the device."""
+    # Not jnp.asarray: it compiles a program for every shape and type that it is given.
+    return jax.device_put(np.int32(n))

@@ -1,6 +1,7 @@
 """Infer any number of stars in batches of one size: quadrature, then importance weights, then chains."""
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from redflower.flow.model import Model
 from redflower.platforms import compute_platform
 from redflower.posterior.fast.fit import FitRecord
 from redflower.posterior.fast.rounds import importance
-from redflower.posterior.fast.run import quadrature
+from redflower.posterior.fast.run import quadrature, read_ahead
 from redflower.posterior.fast.steps import make_fast_target
 from redflower.posterior.log_density import make_target
 from redflower.posterior.outliers import Outliers
@@ -17,6 +18,9 @@ from redflower.posterior.results import Request, Results
 from redflower.posterior.settings import InferenceSettings
 from redflower.posterior.status import Status
 from redflower.star import Star
+
+#: So many stars come to all steps of the fast engine, nearly always: their programs are read side by side.
+READ_AHEAD_STARS: Final = 16
 
 
 def infer_stars(
@@ -63,6 +67,8 @@ def infer_stars(
         settings=settings,
         ebv_limit_mag=np.where(np.isfinite(limit_mag), limit_mag, settings.ebv_max_mag),
     )
+    if fast is not None and len(source_id) >= READ_AHEAD_STARS:
+        read_ahead(request, fast)
     results = Results(request, progress)
     rows = results.open_rows()
     outliers = Outliers(request, rows)

@@ -41,14 +41,12 @@ class SelectionCells:
     def function(self) -> "SelectionFunction":
         """Return the selection function that the model evaluates."""
         compute_platform()
-        import jax.numpy as jnp
+        import jax
 
         from redflower.physics import SelectionFunction
 
         arrays = {name: value for name, value in vars(self).items() if name != "nside"}
-        return SelectionFunction(
-            **{name: jnp.asarray(value) for name, value in arrays.items()}, nside=self.nside
-        )
+        return SelectionFunction(**jax.device_put(arrays), nside=self.nside)
 
 
 def build_selection(

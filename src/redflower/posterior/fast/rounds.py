@@ -3,16 +3,15 @@
 from typing import Any, Final
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from redflower.posterior.batches import batches, take
+from redflower.posterior.batches import batches, counted, take
 from redflower.posterior.fast.check import WeightedDraws
 from redflower.posterior.fast.grid import FastTarget, Grid
 from redflower.posterior.fast.rows import columns_of_draws
-from redflower.posterior.fast.run import Unsettled, star_inputs
-from redflower.posterior.fast.steps import REFINED_AT_ONCE, refined_batch
+from redflower.posterior.fast.run import Unsettled, rounds_size, star_inputs
+from redflower.posterior.fast.steps import refined_batch
 from redflower.posterior.fast.weights import effective_number, log_node_weights, pareto_k
 from redflower.posterior.outliers import OUTLIER_WITHOUT_CHAINS, Outliers
 from redflower.posterior.results import Request, Results
@@ -64,7 +63,7 @@ class _Block:
         self.request, self.fast, self.rows, self.grids, self.results = request, fast, rows, grids, results
         self.outliers = outliers
         self.settings = request.settings.fast
-        self.size = REFINED_AT_ONCE * max(1, request.settings.fast_batch_size // (8 * REFINED_AT_ONCE))
+        self.size = rounds_size(request.settings.fast_batch_size)
         self.draws: WeightedDraws | None = None
         #: ln of the mean evidence of the rounds so far.
         self.log_evidence = np.full(len(rows), -np.inf)
@@ -99,7 +98,7 @@ class _Block:
             part, noise = star_inputs(self.request, self.fast, rows)
             found = refined_batch(
                 self.fast, part, noise, take(self.grids, padded), self.request.keys(rows, Stream.ROUNDS_OF_WEIGHTS),
-                jnp.asarray(number), jnp.asarray(len(batch)), self.settings.refine_nodes, self.settings.refine_draws_per_node,
+                counted(number), counted(len(batch)), self.settings.refine_nodes, self.settings.refine_draws_per_node,
             )  # fmt: skip
             rounds.append(jax.tree.map(lambda a: np.asarray(a)[: len(batch)], found))  # noqa: B023
         together: Any = jax.tree.map(lambda *a: np.concatenate(a), *rounds)

@@ -3,19 +3,20 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
 from redflower.flow.emulator import Noise
-from redflower.posterior.batches import batches, take
+from redflower.posterior.batches import batches, counted, take
 from redflower.posterior.density import density_of_grid
 from redflower.posterior.fast.grid import FastTarget, Grid
 from redflower.posterior.fast.rows import columns_of_grid
 from redflower.posterior.fast.steps import (
+    REFINED_AT_ONCE,
     FastResult,
     noise_inputs,
     quadrature_batch,
+    refined_batch,
     second_look_batch,
     unsettled,
 )
@@ -32,6 +33,45 @@ class Unsettled(NamedTuple):
     rows: Int[np.ndarray, " row"]
     grids: Grid | None
     tilts: Tilt | None
+
+
+def read_ahead(request: Request, fast: FastTarget) -> None:
+    """Start to read the programs of the fast engine side by side, where they are kept; each is waited for when it is wanted."""
+
+    def many(tree: Any, size: int) -> Any:
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), tree)
+
+    settings, size = request.settings.fast, request.settings.fast_batch_size
+    part, noise = star_inputs(request, fast, np.zeros(1, dtype=int))
+    keys = many(request.keys(np.zeros(size, dtype=int), Stream.CHECK_OF_STARS), size)
+    stars = many((part, noise), size)
+    first = quadrature_batch.read_ahead(
+        fast, *stars, keys, keys, counted(0), settings.check_nodes, settings.check_draws_per_node
+    )
+    if first is None:
+        return
+    second = second_look_batch.read_ahead(
+        fast,
+        *stars,
+        first[0].grid,
+        first[0].tilt,
+        keys,
+        counted(0),
+        settings.second_nodes,
+        settings.second_draws_per_node,
+    )
+    if second is None:
+        return
+    few = rounds_size(size)
+    refined_batch.read_ahead(
+        fast, *many(stars, few), many(second.grid, few), many(keys, few), counted(0), counted(0), settings.refine_nodes,
+        settings.refine_draws_per_node,
+    )  # fmt: skip
+
+
+def rounds_size(size: int) -> int:
+    """Return how many stars a round of step 2 takes at a time, of the size of a batch."""
+    return REFINED_AT_ONCE * max(1, size // (8 * REFINED_AT_ONCE))
 
 
 def quadrature(request: Request, fast: FastTarget, rows: np.ndarray, results: Results) -> Unsettled:
@@ -52,7 +92,7 @@ def first_look(request: Request, fast: FastTarget, rows: np.ndarray, results: Re
             noise,
             request.keys(padded, Stream.CHECK_OF_STARS),
             request.keys(padded, Stream.FIT_OF_STARS),
-            jnp.asarray(len(batch)),
+            counted(len(batch)),
             *numbers,
         )
         result: FastResult = jax.tree.map(np.asarray, found)
@@ -77,7 +117,7 @@ def second_look(request: Request, fast: FastTarget, first: Unsettled, results: R
             take(first.grids, padded),
             take(first.tilts, padded),
             request.keys(rows, Stream.SECOND_LOOK_AT_STARS),
-            jnp.asarray(len(batch)),
+            counted(len(batch)),
             *numbers,
         )
         result: FastResult = jax.tree.map(np.asarray, found)
@@ -104,7 +144,7 @@ def gaps_last(
 def star_inputs(request: Request, fast: FastTarget, rows: np.ndarray) -> tuple[Star, Noise]:
     """Return some stars and their noise filters, on the device."""
     part = request.part(rows)
-    return part, jax.tree.map(jnp.asarray, noise_inputs(fast.emulator, part))
+    return part, jax.device_put(noise_inputs(fast.emulator, part))
 
 
 class _Left:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from redflower.posterior.fast.check import WeightedDraws
@@ -44,9 +45,9 @@ class Tilt(NamedTuple):
     scatter: Float[Array, "*star"]
 
     @property
-    def shift(self) -> Float[Array, "*star"]:
+    def shift(self) -> Float[np.ndarray, "*star"]:
         """Return how far the correction moves the mean, in deviations, to first order; the larger of the two coordinates."""
-        return jnp.max(jnp.abs(self.coefficients[..., 1:3]), axis=-1)
+        return np.asarray(np.abs(np.asarray(self.coefficients)[..., 1:3]).max(axis=-1))
 
 
 def features(

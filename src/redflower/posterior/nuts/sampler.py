@@ -181,11 +181,16 @@ def sample_stars(
     converge. Compiled once per batch size, structure of the target, and settings.
     """
     n_stars, dim = len(keys), target.n_bands + 2
-    frame = PilotFrame(jnp.zeros((n_stars, dim)), jnp.broadcast_to(jnp.eye(dim), (n_stars, dim, dim)))
+    unit = np.broadcast_to(np.eye(dim, dtype=np.float32), (n_stars, dim, dim))
+    frame = PilotFrame(*jax.device_put((np.zeros((n_stars, dim), np.float32), unit)))
     for number in range(n_pilots):
-        pilot = _sample_batch(target, stars, folded(keys, number), frame, settings, jnp.asarray(number == 0))
+        pilot = _sample_batch(target, stars, folded(keys, number), frame, settings, _whether(number == 0))
         frame = _covariance_frame(pilot)
-    return _sample_batch(target, stars, folded(keys, n_pilots), frame, settings, jnp.asarray(False))  # noqa: FBT003
+    return _sample_batch(target, stars, folded(keys, n_pilots), frame, settings, _whether(False))  # noqa: FBT003
+
+
+def _whether(is_so: bool) -> Bool[Array, ""]:  # noqa: FBT001
+    return jax.device_put(np.bool_(is_so))
 
 
 def _covariance_frame(draws: ChainDraws) -> PilotFrame:
@@ -200,10 +205,8 @@ def _covariance_frame(draws: ChainDraws) -> PilotFrame:
     centred = theta - centre[:, None]
     covariance = centred.transpose(0, 2, 1) @ centred / (theta.shape[1] - 1) + 1e-4 * np.eye(dim)
     covariance[~np.isfinite(covariance).all(axis=(1, 2))] = np.eye(dim)
-    return PilotFrame(
-        jnp.asarray(np.nan_to_num(centre), jnp.float32),
-        jnp.asarray(np.linalg.cholesky(covariance), jnp.float32),
-    )
+    frames = (np.nan_to_num(centre), np.linalg.cholesky(covariance))
+    return PilotFrame(*(jax.device_put(a.astype(np.float32)) for a in frames))
 
 
 @kept_program

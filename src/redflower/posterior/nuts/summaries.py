@@ -1,7 +1,8 @@
 """From chains to a row per star: moments, quantiles, evidence, convergence, status and flags."""
 
+from functools import partial
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
@@ -32,12 +33,19 @@ def log_evidences(
     n_kept = n_chains * n_draws // 2 * 2
     theta = np.asarray(draws.theta).reshape(n_stars, -1, dim)[:, :n_kept]
     log_density = np.asarray(draws.log_density).reshape(n_stars, -1)[:, :n_kept]
-    normal = np.asarray(jax.vmap(lambda key: jax.random.normal(key, (n_kept // 2, dim)))(keys))
+    normal = np.asarray(_normals(keys, n_kept // 2, dim))
 
     def density(points: np.ndarray) -> np.ndarray:
-        return np.asarray(_log_densities(target, stars, draws.whitening, jnp.asarray(points, jnp.float32)))
+        return np.asarray(
+            _log_densities(target, stars, draws.whitening, jax.device_put(points.astype(np.float32)))
+        )
 
     return log_evidence_by_bridge(theta, log_density, normal, density)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _normals(keys: Key[Array, " key"], n_draws: int, dim: int) -> Float[Array, "key draw theta"]:
+    return jax.vmap(lambda key: jax.random.normal(key, (n_draws, dim)))(keys)
 
 
 @kept_program

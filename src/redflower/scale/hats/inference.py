@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from astropy.table import Table
 
 from redflower.api import inference as api
@@ -32,40 +31,8 @@ from redflower.scale.run_record import summed
 from redflower.scale.stream import StreamReport
 
 _WHAT: Final = "infer"
-_LEAST_ROWS: Final = 256
 #: Columns of a prepared table that inference looks at, beside magnitudes and their errors.
 _LOOKED_AT: Final = frozenset({"source_id", "ra", "dec", "l", "b", "parallax", "parallax_error", "ebv_map"})
-
-
-def padded_size(n_rows: int) -> int:
-    """Return how many rows a piece is filled up to: one of few sizes, for which a worker compiles what it needs once."""
-    return min(max(1 << (n_rows - 1).bit_length(), _LEAST_ROWS), max(MOST_ROWS, n_rows))
-
-
-@dataclass(frozen=True)
-class PaddedJob:
-    """The inference of rows that are filled up to one of few sizes; what is added has no magnitudes, and costs nothing.
-
-    Attributes
-    ----------
-    job : of the rows.
-    """
-
-    job: FileJob
-
-    def table(self, part: Table, progress: Tell | None = None) -> Table:
-        """Return the posteriors of the rows."""
-        n_rows = len(part)
-        filled = part[np.resize(np.arange(n_rows), padded_size(n_rows))]
-        for name in self.job.model.band_names:
-            if name in filled.colnames:
-                filled[name][n_rows:] = np.nan
-        told = None if progress is None else lambda n: progress(min(n, n_rows))
-        return self.job.table(filled, told)[:n_rows]
-
-    def failed(self, part: Table) -> Table:
-        """Return the rows with nothing inferred."""
-        return self.job.failed(part)
 
 
 @dataclass(frozen=True)
@@ -86,7 +53,7 @@ class InferPartition:
         failures: list[Failure] = []
         for piece in slices(len(stars), MOST_ROWS):
             told = None if tell is None else lambda n, before=piece.start: tell(before + n)
-            table, failed = without_failures(PaddedJob(self.job), number, stars[piece], told)
+            table, failed = without_failures(self.job, number, stars[piece], told)
             tables.append(table)
             failures += failed
         table = joined(tables)

@@ -23,13 +23,19 @@ def local_client(n_workers: int) -> Iterator[Any]:
     ----------
     n_workers : processes, with the cores divided among them.
     """
+    import dask
     from distributed import Client, LocalCluster
 
     environment = worker_environment(max(1, cores() // n_workers))
     environment.pop("PYTHONPATH", None)
     opened: list[Any] = []
     try:
-        with _ctrl_c_waits(), _ctrl_c_held_back():
+        # Workers would look at their own stacks a hundred times a second, for a page that is not served.
+        with (
+            _ctrl_c_waits(),
+            _ctrl_c_held_back(),
+            dask.config.set({"distributed.worker.profile.enabled": False}),
+        ):
             opened.append(
                 LocalCluster(
                     n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address=None,
