@@ -4,17 +4,21 @@
 
 A chain climbs to the posterior's neighbourhood, chooses coordinates before every round, and draws; each of these is run at full
 size, a draw several times, and multiplied by how often the default settings take it. Times are of the processor, all cores
-together: chains run side by side, so that two cores take half as long where nothing else runs.
+together: chains run side by side, so that two cores take half as long where nothing else runs. Every size is a line of a file in
+benchmarks/output, so that a run that was stopped goes on from there.
 """
 
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from benchmarks.mock_skies import CENTRE, SHEETS
+from benchmarks.numbered_runs import numbered_runs
 from benchmarks.results import recording, say, table
 from tests.helpers.fields import field_table
 
@@ -89,8 +93,13 @@ def parts_of(n_stars: int, settings: FieldSettings) -> dict[str, float]:
     }
 
 
-def main(sizes: list[int]) -> None:
-    """Time fields of all sizes, and say how the time grows."""
+def one(k: int, sizes: list[int]) -> dict[str, float]:
+    """Time a field of one size."""
+    return {"k": k, **parts_of(sizes[k], FieldSettings())}
+
+
+def summary(records: list[dict[str, float]], sizes: list[int]) -> None:
+    """Tabulate the times of all sizes, and say how they grow."""
     settings = FieldSettings()
     say(
         "Stars of [small skies](#small-skies-of-many-kinds), {density:.0f} a square degree, in cells with 1.5 stars. A fit of "
@@ -103,14 +112,14 @@ def main(sizes: list[int]) -> None:
          "all draws [min]": ".1f", "start and coordinates [min]": ".1f", "tables and pixels [min]": ".1f", "in all [min]": ".1f"}
     )  # fmt: skip
     found = []
-    for n in sizes:
-        one = parts_of(n, settings)
-        total = one["draws"] + one["coordinates"] + one["rest"]
+    for record in sorted(records, key=lambda record: record["k"]):
+        n = sizes[int(record["k"])]
+        total = record["draws"] + record["coordinates"] + record["rest"]
         rows.row(
-            n, n / STARS_PER_SQUARE_DEG, one["cells"], one["shells"], one["draw"], one["draws"] / 60.0,
-            one["coordinates"] / 60.0, one["rest"] / 60.0, total / 60.0,
+            n, n / STARS_PER_SQUARE_DEG, record["cells"], record["shells"], record["draw"], record["draws"] / 60.0,
+            record["coordinates"] / 60.0, record["rest"] / 60.0, total / 60.0,
         )  # fmt: skip
-        found.append((n, one["draw"], total))
+        found.append((n, record["draw"], total))
     (few, quick, _), (many, slow, total) = found[-2:]
     say(
         "From {few:,} to {many:,} stars and as many times the area, a draw takes {times:.1f} times as long: a power of "
@@ -125,5 +134,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stars", type=int, nargs="+", default=[1000, 10_000, 100_000])
     arguments = parser.parse_args()
+    wanted = sorted(arguments.stars)
+    out = Path(f"benchmarks/output/field-cost-{'-'.join(map(str, wanted))}.jsonl")
+    done = numbered_runs(partial(one, sizes=wanted), len(wanted), out, workers=1)
     with recording("field-cost", seed=SEED):
-        main(sorted(arguments.stars))
+        summary(done, wanted)

@@ -130,7 +130,8 @@ class Geometry:
         """Return the matrix of second derivatives of the energy by the numbers, the modes held."""
         white = sampled(field.modes, self._matrix(field.z, data, told))
         slope = jax.grad(lambda z: -log_posterior(z, white, data, told, self._prior, self._shell_mag))
-        bend = jax.lax.map(lambda way: jax.jvp(slope, (field.z,), (way,))[1], jnp.eye(len(field.z)))
+        # Once for all ways: what is the same for each is as much work as what is not.
+        bend = jax.lax.map(jax.linearize(slope, field.z)[1], jnp.eye(len(field.z)))
         return 0.5 * (bend + bend.T)
 
     def answer(
@@ -145,11 +146,12 @@ class Geometry:
         residuals, white = self._residuals(field, data, view, told)
         by_white = jax.linearize(lambda w: residuals(w, field.z), white)[1]
         back = jax.linear_transpose(by_white, white)
+        by_number = jax.linearize(lambda z: residuals(white, z), field.z)[1]
         eye = jnp.eye(len(field.z))
         moving = jnp.concatenate([eye[: self._first], eye[len(eye) - self._last :]])
 
         def one(way: Any) -> tuple[Any, Any, Any]:
-            column = jax.jvp(lambda z: residuals(white, z), (field.z,), (way,))[1]
+            column = by_number(way)
             (push,) = back(column)
             return -_solve(lambda x: back(by_white(x))[0], push, _CONJUGATE_STEPS), push, column[1]
 

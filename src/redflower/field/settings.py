@@ -22,9 +22,9 @@ class FieldSettings:
     n_longer : chains that do not agree go on, twice as long each time, up to so many times the draws that are kept.
     """
 
-    n_bursts: int = 4
+    n_bursts: int = 3
     n_burst: int = 40
-    n_draws: int = 200
+    n_draws: int = 150
     n_chains: int = 2
     n_steps: int = 20
     n_longer: int = 8
