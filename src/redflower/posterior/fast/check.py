@@ -16,7 +16,7 @@ from redflower.flow.emulator import Noise
 from redflower.physics import distance_pc_of_modulus, flow_condition
 from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
 from redflower.posterior.fast.grid_summaries import drawn_nodes
-from redflower.posterior.fast.proposal import exact_density, fit_proposal, proposed_normal
+from redflower.posterior.fast.proposal import exact_densities, fit_proposal, proposed_normal
 from redflower.star import Star
 
 #: The wider proposal of step 2: how many times the denoiser's, and of how many of the nodes.
@@ -87,12 +87,7 @@ def weighted_draws(
         chi2_of_draw = jnp.sum(jnp.where(needed[:, None, None], normal**2, 0.0), axis=0)
         log_wider = 0.5 * (1.0 - WIDE**-2) * chi2_of_draw - jnp.sum(needed) * jnp.log(WIDE)
         log_proposal += jnp.logaddexp(jnp.log(1.0 - WIDE_SHARE), jnp.log(WIDE_SHARE) + log_wider)  # EF5
-    reddened_mag = magnitude_mag + emulator.reference[:, None, None] * ebv_mag
-
-    at_node = jax.vmap(lambda *place: exact_density(fast, star, *place), in_axes=(0, None, None))
-    # Draws of a node side by side, bands last: one row of the flow's matrix products each.
-    by_node = jnp.moveaxis(reddened_mag, 0, -1).swapaxes(0, 1)
-    exact = jax.vmap(at_node)(by_node, modulus_mag, ebv_mag)
+    exact = exact_densities(fast, star, magnitude_mag, modulus_mag, ebv_mag)
     log_weight = exact.log_density - log_proposal.T - grid.log_density[row, column][:, None]  # EF5
     log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, -1e30)
     return WeightedDraws(

@@ -61,9 +61,9 @@ class ExactDensity(NamedTuple):
     unreddened_g_mag : apparent G without dust. [mag]
     """
 
-    log_density: Float[Array, ""]
-    flow_chi2: Float[Array, ""]
-    unreddened_g_mag: Float[Array, ""]
+    log_density: Float[Array, "*draw"]
+    flow_chi2: Float[Array, "*draw"]
+    unreddened_g_mag: Float[Array, "*draw"]
 
 
 def exact_density(
@@ -86,6 +86,21 @@ def exact_density(
     )
 
 
+def exact_densities(
+    fast: FastTarget,
+    star: Star,
+    magnitude_mag: Float[Array, "band draw node"],
+    modulus_mag: Float[Array, " node"],
+    ebv_mag: Float[Array, " node"],
+) -> ExactDensity:
+    """Evaluate the exact density at magnitudes that the denoiser proposes; arrays of (node, draw)."""
+    reddened_mag = magnitude_mag + fast.emulator.reference[:, None, None] * ebv_mag
+    # Draws of a node side by side, bands last: one row of the flow's matrix products each.
+    by_node = jnp.moveaxis(reddened_mag, 0, -1).swapaxes(0, 1)
+    at_node = jax.vmap(lambda *place: exact_density(fast, star, *place), in_axes=(0, None, None))
+    return jax.vmap(at_node)(by_node, modulus_mag, ebv_mag)
+
+
 def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Proposal:
     """Fit the proposal of one star; that of a star without gaps stays the denoiser's own, and costs nothing.
 
@@ -97,36 +112,42 @@ def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Prop
     n = fast.emulator.n_bands
     frame = moment_frame(grid)
     needed = needed_bands(noise.observed)
-    exact = fast.exact
-    ebv_mag = frame.ebv_mean_mag + frame.ebv_std_mag * jnp.array([0.0, -1.0, 1.0, 0.0, 0.0])
-    ebv_mag = jnp.clip(ebv_mag, exact.ebv_min_mag, exact.ebv_max_mag)
-    modulus_mag = frame.modulus_mean_mag + frame.modulus_std_mag * jnp.array([0.0, 0.0, 0.0, -1.0, 1.0])
-    # Where the slopes are taken: at the five places above, and two differences for every band at the first.
-    ebv_mag = jnp.concatenate([ebv_mag, jnp.broadcast_to(ebv_mag[:1], (2 * n,))])
-    modulus_mag = jnp.concatenate([modulus_mag, jnp.broadcast_to(modulus_mag[:1], (2 * n,))])
+    away = jnp.array([-1.0, 1.0, 0.0, 0.0])
+    low_mag, high_mag = fast.exact.ebv_min_mag, fast.exact.ebv_max_mag
+    ebv_mag = jnp.clip(frame.ebv_mean_mag + frame.ebv_std_mag * away, low_mag, high_mag)
+    modulus_mag = frame.modulus_mean_mag + frame.modulus_std_mag * away[::-1]
     about = DIFFERENCE * jnp.eye(n)
-    normal = jnp.concatenate([jnp.zeros((5, n)), about, -about])
+    at_mean = jnp.concatenate([jnp.zeros((n, 1)), about, -about], axis=1)
 
-    def log_target(normal: Array, modulus_mag: Array, ebv_mag: Array) -> Array:
-        return _log_target(fast, star, noise, needed, normal, modulus_mag, ebv_mag)
-
-    def step(_: Int[Array, ""] | int, __: Proposal) -> Proposal:
-        slope = jax.vmap(jax.grad(log_target))(normal, modulus_mag, ebv_mag)
-        precision = (slope[5 + n :] - slope[5 : 5 + n]) / (2.0 * DIFFERENCE)
-        usable = jnp.isfinite(slope).all()
+    def step(_: Int[Array, ""] | int, now: Proposal) -> Proposal:
+        # From where it is: what did not depend on that would be moved out of the loop, and be worked out for every star.
+        start = now.centre[:, None, None]
+        middle_mag = jnp.clip(frame.ebv_mean_mag, low_mag, high_mag)
+        inner = _slopes(
+            fast,
+            star,
+            noise,
+            needed,
+            start + at_mean[:, :, None],
+            frame.modulus_mean_mag[None],
+            middle_mag[None],
+        )[:, :, 0].T
+        outer = _slopes(fast, star, noise, needed, start + jnp.zeros((n, 1, 4)), modulus_mag, ebv_mag)[:, 0].T
+        precision = (inner[1 + n :] - inner[1 : 1 + n]) / (2.0 * DIFFERENCE)
+        usable = jnp.isfinite(inner).all() & jnp.isfinite(outer).all()
         lower = cholesky(jnp.where(usable, 0.5 * (precision + precision.T), jnp.eye(n)), LEAST_PRECISION)
         root = inverse_of_lower(lower).T
-        centres = jnp.where(usable, slope[:5], 0.0) @ root @ root.T
+        centres = jnp.where(usable, jnp.concatenate([inner[:1], outer]), 0.0) @ root @ root.T
 
-        def along(low: int, high: int, axis_mag: Array, std_mag: Array) -> Array:
+        def along(low: Array, high: Array, width_mag: Array, std_mag: Array) -> Array:
             """Return the change of the centre over a deviation, from its places below and above the mean."""
-            change = shortened(centres[high], LONGEST_SLOPE) - shortened(centres[low], LONGEST_SLOPE)
-            return change * std_mag / jnp.maximum(axis_mag[high] - axis_mag[low], 1e-6)
+            change = shortened(high, LONGEST_SLOPE) - shortened(low, LONGEST_SLOPE)
+            return change * std_mag / jnp.maximum(width_mag, 1e-6)
 
         return Proposal(
             centre=shortened(centres[0], LONGEST_STEP),
-            per_ebv=along(1, 2, ebv_mag, frame.ebv_std_mag),
-            per_modulus=along(3, 4, modulus_mag, frame.modulus_std_mag),
+            per_ebv=along(centres[1], centres[2], ebv_mag[1] - ebv_mag[0], frame.ebv_std_mag),
+            per_modulus=along(centres[4], centres[3], modulus_mag[2] - modulus_mag[3], frame.modulus_std_mag),
             root=root,
             log_precision=jnp.log(jnp.diagonal(lower)),
         )
@@ -163,25 +184,29 @@ def proposed_normal(
     return centre[:, None, :] + spread
 
 
-def _log_target(
+def _slopes(
     fast: FastTarget,
     star: Star,
     noise: Noise,
     needed: Bool[Array, " band"],
-    normal: Float[Array, " band"],
-    modulus_mag: Float[Array, ""],
-    ebv_mag: Float[Array, ""],
-) -> Float[Array, ""]:
-    """Evaluate ln of the exact density at the magnitudes that the denoiser makes of some normal numbers, but for a constant."""
+    normal: Float[Array, "band draw node"],
+    modulus_mag: Float[Array, " node"],
+    ebv_mag: Float[Array, " node"],
+) -> Float[Array, "band draw node"]:
+    """Return the slope of ln of the exact density along the denoiser's normal numbers, at some of them."""
     emulator = fast.emulator
-    y = noisy_y(emulator, star, noise, ebv_mag[None], modulus_mag[None])
-    condition = flow_condition(distance_pc_of_modulus(modulus_mag[None]), star.l_deg, star.b_deg)
-    seen = emulator.see(y, ebv_mag[None], condition, noise)
-    magnitude_mag, _ = emulator.propose(y, seen, noise, normal[:, None, None])
-    reddened_mag = magnitude_mag[:, 0, 0] + emulator.reference * ebv_mag
-    log_density = exact_density(fast, star, reddened_mag, modulus_mag, ebv_mag).log_density
-    # Bands that do not count stay as the denoiser has them.
-    return log_density - 0.5 * jnp.sum(jnp.where(needed, 0.0, normal**2))
+    y = noisy_y(emulator, star, noise, ebv_mag, modulus_mag)
+    condition = flow_condition(distance_pc_of_modulus(modulus_mag), star.l_deg, star.b_deg)
+    seen = emulator.see(y, ebv_mag, condition, noise)
+
+    def log_target(normal: Array) -> Array:
+        """Return the sum over all draws, each of which depends on its own numbers alone."""
+        magnitude_mag, _ = emulator.propose(y, seen, noise, normal)
+        exact = exact_densities(fast, star, magnitude_mag, modulus_mag, ebv_mag)
+        # Bands that do not count stay as the denoiser has them.
+        return jnp.sum(exact.log_density) - 0.5 * jnp.sum(jnp.where(needed[:, None, None], 0.0, normal**2))
+
+    return jax.grad(log_target)(normal)
 
 
 def shortened(step: Float[Array, " n"], longest: float) -> Float[Array, " n"]:
