@@ -23,6 +23,7 @@ from redflower.catalogue.archive.adql import NEIGHBOUR_HELPER, TMASS_HELPERS
 from redflower.catalogue.archive.regions import id_range
 from redflower.catalogue.releases import releases
 from redflower.errors import FetchError, InputError
+from redflower.surveys import shipped_surveys
 from tests.cli.test_commands import run
 from tests.helpers.made_archive import source_ids
 from tests.helpers.sesame_server import sesame_server
@@ -194,6 +195,25 @@ def test_long_lists_of_ranges_are_shortened_by_filling_the_smallest_gaps():
     assert _runs(np.array([3, 4, 5, 9])) == [(3, 5), (9, 9)]
 
 
+def columns_of_further_surveys(fetched: tuple[str, ...]) -> list[set[str]]:
+    """The spellings of every column that `prepare --survey` reads of the surveys that are fetched where they are named."""
+    columns: list[set[str]] = []
+    for survey in shipped_surveys().values():
+        if survey.by_default or survey.survey not in fetched:
+            continue
+        for band in survey.bands:
+            columns.append({band.magnitude_column, *band.magnitude_aliases})
+            for own, aliases in (
+                (band.error_column, band.error_aliases),
+                (band.flux_column, ()),
+                (band.flux_error_column, ()),
+            ):
+                if own is not None:
+                    columns.append({own, *aliases})
+        columns += [{cut.column, *cut.aliases} for cut in survey.cuts]
+    return columns
+
+
 @pytest.mark.parametrize("name", [name for name, release in releases().items() if release.table])
 def test_every_column_that_is_asked_for_is_one_that_prepare_reads(name):
     tile, release = cone_tiles(parse_region("two-cloud"))[0], releases()[name]
@@ -201,7 +221,15 @@ def test_every_column_that_is_asked_for_is_one_that_prepare_reads(name):
     columns = query.split("FROM")[0].removeprefix("SELECT").replace("\n", " ").split(",")
     names = {c.split(" AS ")[-1].split(".")[-1].strip() for c in columns}
     names = {release.ours(theirs) for theirs in names} - {*TMASS_HELPERS, NEIGHBOUR_HELPER, "dr3_source_id"}
-    assert names <= set(INPUT_COLUMNS)
+    of_surveys = columns_of_further_surveys(release.all_surveys)
+    known = {name.lower() for spellings in of_surveys for name in spellings}
+    assert {n.lower() for n in names - set(INPUT_COLUMNS)} <= known
+    missing = [
+        spellings
+        for spellings in of_surveys
+        if not {s.lower() for s in spellings} & {n.lower() for n in names}
+    ]
+    assert not missing
     of_rule = {n: spec for n, spec in INPUT_COLUMNS.items() if spec.serves in (None, release.zero_point.rule)}
     wanted = {n for n in of_rule if not n.endswith(("mean_mag_error", "_over_error"))}
     if not release.excess_factor:  # the cuts by name are known for DR3 only
@@ -225,5 +253,6 @@ def test_an_adql_grammar_accepts_every_form_of_the_queries():
 
 def test_surveys_are_read_in_any_order():
     assert parse_surveys("2MASS, ps1") == ("gaia", "ps1", "2mass")
-    with pytest.raises(InputError, match="unknown sdss"):
-        parse_surveys("gaia,sdss")
+    assert parse_surveys("skymapper,sdss") == ("gaia", "sdss", "skymapper")
+    with pytest.raises(InputError, match="unknown ukidss"):
+        parse_surveys("gaia,ukidss")
