@@ -23,6 +23,7 @@ LAYERS = [
         "quantiles",
         "random_streams",
         "star",
+        "triangular",
     },
     {"band", "entries"},
     {"survey"},

@@ -75,9 +75,11 @@ def test_coordinates_go_with_an_exchange(some) -> None:
     rng = np.random.default_rng(4)
     told = rng.standard_normal((GRID.n_shells, GRID.n_shells))
     answer = rng.standard_normal((GRID.n_shells + 2, *field.modes.shape))
+    root = np.linalg.cholesky(np.cov(rng.standard_normal((len(field.z), 200))))
     c = Coordinates(
         told=jnp.asarray(told @ told.T, jnp.float32),
-        root=jnp.eye(len(field.z), dtype=jnp.float32),
+        root=jnp.asarray(root, jnp.float32),
+        back=jnp.asarray(np.linalg.inv(root), jnp.float32),
         middle=jnp.asarray(field.z, jnp.float32),
         answer=jnp.asarray(answer, jnp.float32),
     )
@@ -93,3 +95,4 @@ def test_coordinates_go_with_an_exchange(some) -> None:
         for f, k in ((field, alone), (other, coordinates_in_order(alone, ORDER, other.z)))
     )
     np.testing.assert_allclose(after.white, np.asarray(before.white)[ORDER], atol=1e-4)
+    np.testing.assert_allclose(renamed.root @ after.u, other.z, atol=1e-4)

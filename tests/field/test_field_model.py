@@ -236,7 +236,7 @@ def test_modes_answer_to_the_numbers_as_the_middle_of_the_posterior_does(some) -
     gone = np.linalg.eigvals(np.linalg.solve(held + 1e-6 * np.eye(len(first)), lost)).real
     assert gone.max() > 0.01
     assert -1e-3 < gone.min() <= gone.max() < 1.0
-    c = Coordinates(told=told, root=jnp.eye(len(z)), middle=z, answer=answer)
+    c = Coordinates(told=told, root=jnp.eye(len(z)), back=jnp.eye(len(z)), middle=z, answer=answer)
     place = geometry.place(field, data, c)
     again = geometry.field(place, data, c)
     np.testing.assert_allclose(again.modes, field.modes, atol=1e-3)

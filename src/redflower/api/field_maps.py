@@ -247,6 +247,7 @@ def field_grid(stars: FieldStars, cell_deg: float | None, shell_mag: float) -> F
     if len(cells) < MIN_CELLS:
         raise InputError(
             f"a field map needs stars in several places; these {len(stars.l_deg)} lie in {len(cells)} cell(s) of "
-            f"{grid.cell_deg:.3g} deg. For one line of sight take `redflower sightline`, or choose smaller cells (--cell, cell_deg)."
+            f"{grid.cell_deg:.3g} deg. For one line of sight take `redflower sightline`, or choose smaller cells "
+            "(--cell, cell_deg)."
         )
     return grid

@@ -127,7 +127,11 @@ class Engine:
             seen = np.linalg.solve(root, z.T).var(axis=1)
             root = root * np.sqrt(np.clip((len(z) * seen + _TRUST) / (len(z) + _TRUST), *_VARIANCES))
         return Coordinates(
-            told, jnp.asarray(root, jnp.float32), jnp.asarray(z.mean(axis=0), jnp.float32), answer
+            told=told,
+            root=jnp.asarray(root, jnp.float32),
+            back=jnp.asarray(np.linalg.inv(root), jnp.float32),
+            middle=jnp.asarray(z.mean(axis=0), jnp.float32),
+            answer=answer,
         )
 
     def exchanges(self, field: Field, rng: np.random.Generator) -> Int[np.ndarray, " shell"]:

@@ -68,7 +68,13 @@ def coordinates_in_order(c: Coordinates, order: Int[np.ndarray, " shell"], middl
     rows = np.arange(len(c.middle))
     rows[own] = own[:, order]
     moving = np.concatenate([order, np.arange(n_shells, len(c.answer))])
-    return Coordinates(c.told[order][:, order], c.root[rows], middle, c.answer[moving][:, order])
+    return Coordinates(
+        told=c.told[order][:, order],
+        root=c.root[rows],
+        back=c.back[:, rows],
+        middle=middle,
+        answer=c.answer[moving][:, order],
+    )
 
 
 def field_in_order(

@@ -47,12 +47,14 @@ class Coordinates(NamedTuple):
     ----------
     told : what the stars tell of a mode of the shells.
     root : a root of the covariance of the numbers.
+    back : its inverse.
     middle : numbers at which the modes are as they would be without an answer.
     answer : how the modes answer to a change of each of the numbers that move them, which come first and last.
     """
 
     told: Float[Array, "shell other"]
     root: Float[Array, "number other"]
+    back: Float[Array, "number other"]
     middle: Float[Array, " number"]
     answer: Float[Array, "moving shell row column"]
 
@@ -98,7 +100,7 @@ class Geometry:
         """Return the place of the sampler that is a field."""
         white = sampled(field.modes, self._matrix(field.z, data, c.told))
         white = white - jnp.tensordot(self.moving(field.z - c.middle), c.answer, axes=1)
-        return Place(white, jnp.linalg.solve(c.root, field.z))
+        return Place(white, c.back @ field.z)
 
     def _matrix(self, z: Any, data: FieldData, told: Any) -> Any:
         return whitening(numbers_of(z, self._prior, data.behind, self._shell_mag), data.waves, told)

@@ -4,10 +4,10 @@ from typing import Any, Final, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int
 
 from redflower.field.prior import Numbers, log_spectrum_at
+from redflower.triangular import inverse_of_lower, lower_root, solve_upper
 
 #: Wave numbers at which the coordinates are worked out; between them they are linear in the logarithm of the wave number.
 _N_WAVES: Final = 24
@@ -96,9 +96,7 @@ def whitening(numbers: Numbers, waves: Waves, told: Float[Array, "shell other"])
     deviation = jnp.exp(0.5 * log_spectrum_at(numbers, waves.knot, waves.wave_number))
     eye = jnp.eye(len(told))
     precision = eye + deviation.T[:, :, None] * told * deviation.T[:, None, :]  # ES14
-    root = jnp.linalg.cholesky(precision)
-    knots = solve_triangular(jnp.swapaxes(root, 1, 2), jnp.broadcast_to(eye, root.shape), lower=False)
-    return Whitening(knots, waves)
+    return Whitening(jnp.swapaxes(inverse_of_lower(lower_root(precision)), 1, 2), waves)
 
 
 def whitened(
@@ -139,5 +137,4 @@ def matrices(by: Whitening) -> Float[Array, "mode shell other"]:
 
 def sampled(modes: Float[Array, "shell row column"], by: Whitening) -> Float[Array, "shell row column"]:
     """Return the coordinates that are sampled from independent standard normal modes: the inverse of `whitened`."""
-    white = solve_triangular(matrices(by), modes.reshape(len(modes), -1).T[:, :, None], lower=False)
-    return white[:, :, 0].T.reshape(modes.shape)
+    return solve_upper(matrices(by), modes.reshape(len(modes), -1).T).T.reshape(modes.shape)

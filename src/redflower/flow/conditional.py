@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from redflower.constants import LOG_SQRT_2PI
 from redflower.flow.bnaf import BlockAutoregressiveNetwork, DenseWeights, dense_forward, leading_weights
 from redflower.flow.standardise import Standardisation
+from redflower.triangular import solve_lower
 
 
 class ConditionalFlow(eqx.Module):
@@ -140,7 +141,7 @@ class PreparedFlow(eqx.Module):
             return y.at[k].set(0.5 * (low + high))
 
         y = jax.lax.fori_loop(0, self.n_bands, solve, jnp.zeros(self.n_bands))
-        return s.x_mean + jax.scipy.linalg.solve_triangular(s.x_inverse_cholesky, y, lower=True)
+        return s.x_mean + solve_lower(s.x_inverse_cholesky, y)
 
 
 def log_normal_mass(low: Float[Array, "*shape"], high: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

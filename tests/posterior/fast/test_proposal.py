@@ -15,9 +15,7 @@ from redflower.posterior.fast.grid import Grid, posterior_grid
 from redflower.posterior.fast.grid_summaries import moment_frame
 from redflower.posterior.fast.proposal import (
     REACH,
-    cholesky,
     fit_proposal,
-    inverse_of_lower,
     own_proposal,
 )
 from redflower.posterior.fast.run import gaps_last
@@ -134,20 +132,6 @@ def test_a_star_without_gaps_keeps_the_denoisers_proposal(normal_star) -> None:
     kept = fit_proposal(fast, whole, noise, posterior_grid(fast, whole, noise))
     for found, own in zip(kept, own_proposal(6), strict=True):
         np.testing.assert_array_equal(found, own)
-
-
-def test_roots_of_a_matrix_are_those_of_numpy() -> None:
-    factor = np.random.default_rng(1).standard_normal((7, 9))
-    matrix = factor @ factor.T
-    lower = cholesky(jnp.asarray(matrix), 1e-3)
-    np.testing.assert_allclose(lower, np.linalg.cholesky(matrix), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(inverse_of_lower(lower) @ lower, np.eye(7), atol=1e-4)
-
-
-def test_a_precision_that_is_not_one_is_raised() -> None:
-    """A density that curves upwards along an axis has no width there; the proposal keeps a wide one."""
-    lower = cholesky(jnp.diag(jnp.array([4.0, -1.0, 0.1])), 0.25)
-    np.testing.assert_allclose(lower, np.diag([2.0, 0.5, 0.5]), atol=1e-6)
 
 
 def test_stars_with_gaps_are_put_last() -> None:

@@ -20,6 +20,7 @@ from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
 from redflower.posterior.fast.grid_summaries import moment_frame
 from redflower.posterior.log_density import log_posterior_and_chi2
 from redflower.star import Star
+from redflower.triangular import inverse_of_lower, lower_root
 
 #: Where slopes are compared, in the denoiser's own deviations: a flow is smooth over one, and rough below.
 DIFFERENCE: Final = 1.0
@@ -112,30 +113,19 @@ def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Prop
     n = fast.emulator.n_bands
     frame = moment_frame(grid)
     needed = needed_bands(noise.observed)
-    away = jnp.array([-1.0, 1.0, 0.0, 0.0])
     low_mag, high_mag = fast.exact.ebv_min_mag, fast.exact.ebv_max_mag
-    ebv_mag = jnp.clip(frame.ebv_mean_mag + frame.ebv_std_mag * away, low_mag, high_mag)
-    modulus_mag = frame.modulus_mean_mag + frame.modulus_std_mag * away[::-1]
-    about = DIFFERENCE * jnp.eye(n)
-    at_mean = jnp.concatenate([jnp.zeros((n, 1)), about, -about], axis=1)
+    # The mean, then a deviation below and above it along either axis.
+    away = jnp.array([0.0, -1.0, 1.0, 0.0, 0.0]), jnp.array([0.0, 0.0, 0.0, -1.0, 1.0])
+    ebv_mag = jnp.clip(frame.ebv_mean_mag + frame.ebv_std_mag * away[0], low_mag, high_mag)
+    modulus_mag = frame.modulus_mean_mag + frame.modulus_std_mag * away[1]
 
     def step(_: Int[Array, ""] | int, now: Proposal) -> Proposal:
         # From where it is: what did not depend on that would be moved out of the loop, and be worked out for every star.
-        start = now.centre[:, None, None]
-        middle_mag = jnp.clip(frame.ebv_mean_mag, low_mag, high_mag)
-        inner = _slopes(
-            fast,
-            star,
-            noise,
-            needed,
-            start + at_mean[:, :, None],
-            frame.modulus_mean_mag[None],
-            middle_mag[None],
-        )[:, :, 0].T
-        outer = _slopes(fast, star, noise, needed, start + jnp.zeros((n, 1, 4)), modulus_mag, ebv_mag)[:, 0].T
+        slopes = _slopes(fast, star, noise, needed, now.centre, modulus_mag, ebv_mag)
+        inner, outer = slopes[: 1 + 2 * n], slopes[1 + 2 * n :]
         precision = (inner[1 + n :] - inner[1 : 1 + n]) / (2.0 * DIFFERENCE)
         usable = jnp.isfinite(inner).all() & jnp.isfinite(outer).all()
-        lower = cholesky(jnp.where(usable, 0.5 * (precision + precision.T), jnp.eye(n)), LEAST_PRECISION)
+        lower = lower_root(jnp.where(usable, 0.5 * (precision + precision.T), jnp.eye(n)), LEAST_PRECISION)
         root = inverse_of_lower(lower).T
         centres = jnp.where(usable, jnp.concatenate([inner[:1], outer]), 0.0) @ root @ root.T
 
@@ -146,8 +136,8 @@ def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Prop
 
         return Proposal(
             centre=shortened(centres[0], LONGEST_STEP),
-            per_ebv=along(centres[1], centres[2], ebv_mag[1] - ebv_mag[0], frame.ebv_std_mag),
-            per_modulus=along(centres[4], centres[3], modulus_mag[2] - modulus_mag[3], frame.modulus_std_mag),
+            per_ebv=along(centres[1], centres[2], ebv_mag[2] - ebv_mag[1], frame.ebv_std_mag),
+            per_modulus=along(centres[3], centres[4], modulus_mag[4] - modulus_mag[3], frame.modulus_std_mag),
             root=root,
             log_precision=jnp.log(jnp.diagonal(lower)),
         )
@@ -189,49 +179,43 @@ def _slopes(
     star: Star,
     noise: Noise,
     needed: Bool[Array, " band"],
-    normal: Float[Array, "band draw node"],
+    centre: Float[Array, " band"],
     modulus_mag: Float[Array, " node"],
     ebv_mag: Float[Array, " node"],
-) -> Float[Array, "band draw node"]:
-    """Return the slope of ln of the exact density along the denoiser's normal numbers, at some of them."""
+) -> Float[Array, "place band"]:
+    """Return the slope of ln of the exact density along the denoiser's normal numbers.
+
+    At the first node: at the centre, and `DIFFERENCE` above and below it along every number. At the others: at the centre.
+    Magnitudes are linear in the normal numbers, so that the flow's slope along magnitudes is all that has to be worked out.
+    """
     emulator = fast.emulator
+    n = emulator.n_bands
     y = noisy_y(emulator, star, noise, ebv_mag, modulus_mag)
     condition = flow_condition(distance_pc_of_modulus(modulus_mag), star.l_deg, star.b_deg)
     seen = emulator.see(y, ebv_mag, condition, noise)
+    about = DIFFERENCE * jnp.eye(n)
+    asked = centre[:, None] + jnp.concatenate([jnp.zeros((n, 1)), about], axis=1)
+    magnitude_mag, _ = emulator.propose(
+        y, seen, noise, jnp.broadcast_to(asked[:, :, None], (n, 1 + n, len(ebv_mag)))
+    )
+    middle_mag = magnitude_mag[:, 0]
+    per_normal_mag = (magnitude_mag[:, 1:] - middle_mag[:, None]) / DIFFERENCE
+    above_mag = magnitude_mag[:, 1:, 0]
+    below_mag = 2.0 * middle_mag[:, :1] - above_mag
+    place_mag = jnp.concatenate([middle_mag[:, :1], above_mag, below_mag, middle_mag[:, 1:]], axis=1)
+    node = jnp.array([0] * (1 + 2 * n) + list(range(1, len(ebv_mag))))
+    reddened_mag = place_mag + emulator.reference[:, None] * ebv_mag[node]
 
-    def log_target(normal: Array) -> Array:
-        """Return the sum over all draws, each of which depends on its own numbers alone."""
-        magnitude_mag, _ = emulator.propose(y, seen, noise, normal)
-        exact = exact_densities(fast, star, magnitude_mag, modulus_mag, ebv_mag)
-        # Bands that do not count stay as the denoiser has them.
-        return jnp.sum(exact.log_density) - 0.5 * jnp.sum(jnp.where(needed[:, None, None], 0.0, normal**2))
+    def log_density(reddened_mag: Array, modulus_mag: Array, ebv_mag: Array) -> Array:
+        return exact_density(fast, star, reddened_mag, modulus_mag, ebv_mag).log_density
 
-    return jax.grad(log_target)(normal)
+    per_mag = jax.vmap(jax.grad(log_density))(reddened_mag.T, modulus_mag[node], ebv_mag[node])
+    slopes = jnp.sum(per_mag[:, :, None] * per_normal_mag.transpose(2, 0, 1)[node], axis=1)
+    # Bands that do not count stay as the denoiser has them.
+    steps = jnp.concatenate([jnp.zeros((1, n)), about, -about, jnp.zeros((len(ebv_mag) - 1, n))])
+    return slopes - jnp.where(needed, 0.0, centre + steps)
 
 
 def shortened(step: Float[Array, " n"], longest: float) -> Float[Array, " n"]:
     """Return a step of at most some length, in its direction."""
     return step * jnp.minimum(1.0, longest / jnp.maximum(jnp.linalg.norm(step), 1e-9))
-
-
-def cholesky(matrix: Float[Array, "n n"], least: float) -> Float[Array, "n n"]:
-    """Return the lower root of a symmetric matrix, each pivot raised to ``least``; unrolled, no LAPACK in compiled code."""
-    n = len(matrix)
-    columns: list[Array] = []
-    below = jnp.arange(n)
-    for k in range(n):
-        column = matrix[:, k] / jnp.sqrt(jnp.maximum(matrix[k, k], least))
-        column = jnp.where(below > k, column, 0.0).at[k].set(jnp.sqrt(jnp.maximum(matrix[k, k], least)))
-        matrix = matrix - column[:, None] * column[None, :]
-        columns.append(column)
-    return jnp.stack(columns, axis=1)
-
-
-def inverse_of_lower(lower: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """Return the inverse of a lower triangular matrix, by unrolled substitution."""
-    n = len(lower)
-    rows: list[Array] = []
-    for k in range(n):
-        before = sum((lower[k, j] * rows[j] for j in range(k)), start=jnp.zeros(n))
-        rows.append((jnp.zeros(n).at[k].set(1.0) - before) / lower[k, k])
-    return jnp.stack(rows)
