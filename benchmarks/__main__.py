@@ -121,6 +121,7 @@ RUNS = (
     Run("prior-reading", f"benchmarks.flow.prior_reading {DATA}/bailerjones2021_prior_summary.csv", 40, "measured/training.md"),
     Run("speed-flow", "benchmarks.speed.flow", 2, "measured/training.md"),
     Run("speed-train", "benchmarks.speed.train", 12, "measured/training.md"),
+    Run("start", "benchmarks.speed.start", 4, "measured/inference.md"),
     Run("workers", "benchmarks.speed.workers", 5, "howto/many-stars.md"),
     Run("hats", "benchmarks.speed.hats", 12, "howto/many-stars.md"),
     Run("strangers", "benchmarks.validation.strangers --inputs 300", 15, "howto/many-stars.md"),

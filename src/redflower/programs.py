@@ -31,8 +31,8 @@ _HEAD: Final = b"redflower-program-1\n"
 _MOST_BYTES: Final = 50_000_000
 #: Arguments that are no arrays may be of these types: their text says all that they are.
 _PLAIN: Final = (bool, int, float, str, type(None))
-#: Programs that are read side by side: those of the fast engine's three steps.
-_READERS: Final = 3
+#: Programs that are read side by side. More would make the first one late, which is wanted first.
+_READERS: Final = 2
 #: Switches it off where it is 0.
 SWITCH: Final = "REDFLOWER_KEEP_PROGRAMS"
 
@@ -43,12 +43,13 @@ class Kept(Protocol):
     def __call__(self, *arguments: Any) -> Any:
         """Return what the function does."""
 
-    def read_ahead(self, *arguments: Any) -> Any:
+    def read_ahead(self, *arguments: Any, or_make: bool = False) -> Any:
         """Start to read the program in a thread, if it is kept; return the shapes of its result, or None if nothing is read.
 
         Parameters
         ----------
         arguments : of the call to come; arrays may be `jax.ShapeDtypeStruct`.
+        or_make : whether to trace a program that is not kept, and to compile it in the thread.
         """
 
 
@@ -61,7 +62,8 @@ def kept_program(function: Callable[..., Any]) -> Kept:
     """
     import equinox as eqx
 
-    usual = eqx.filter_jit(function)
+    within = eqx.filter_jit(function)
+    usual = cache(lambda: eqx.filter_jit(function, compiler_options=_compiler_options()))
     known: dict[Any, Callable[..., Any] | None] = {}
     ahead: dict[Any, Future[Callable[..., Any]]] = {}
 
@@ -70,28 +72,28 @@ def kept_program(function: Callable[..., Any]) -> Kept:
         import jax
 
         folder = _folder()
-        if folder is None:
-            return usual(*arguments)
         asked = _Asked.of(function, arguments)
         if any(isinstance(leaf, jax.core.Tracer) for leaf in asked.leaves):
-            return usual(*arguments)
+            return within(*arguments)
+        if folder is None:
+            return usual()(*arguments)
         key = asked.key()
         if key not in known:
             read = ahead.pop(key, None)
             known[key] = (None if read is None else _waited(read)) or _program(asked, folder)
         program = known[key]
-        return usual(*arguments) if program is None else program(asked.leaves)
+        return usual()(*arguments) if program is None else program(asked.leaves)
 
-    def read_ahead(*arguments: Any) -> Any:
+    def read_ahead(*arguments: Any, or_make: bool = False) -> Any:
         folder = _folder()
         asked = _Asked.of(function, arguments)
         key = asked.key()
         if folder is None or key in known or key in ahead or (path := asked.path(folder)) is None:
             return None
-        content = _read(path)
-        if content is None:
-            return None
         try:
+            content = _read(path) or (_traced(asked, path) if or_make else None)
+            if content is None:
+                return None
             exported = _exported(content)
             ahead[key] = _readers().submit(asked.compiled, exported)
             return asked.result_shapes(exported)
@@ -178,13 +180,11 @@ class _Asked:
         import jax
 
         shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self.leaves]
-        return self._of_leaves(jax.jit(exported.call).lower(*shapes).compile())
+        return self._of_leaves(_jitted(exported).lower(*shapes).compile())
 
     def called(self, exported: Any) -> Callable[..., Any]:
         """Return a program that is compiled, or read from JAX's cache, when it is called."""
-        import jax
-
-        return self._of_leaves(jax.jit(exported.call))
+        return self._of_leaves(_jitted(exported))
 
     def _of_leaves(self, call: Callable[..., Any]) -> Callable[..., Any]:
         import jax
@@ -195,22 +195,47 @@ class _Asked:
 
 def _program(asked: _Asked, folder: Path) -> Callable[..., Any] | None:
     """Read a program, or trace and keep it; None if it cannot be kept."""
-    import jax
-    from jax import export
-
     path = asked.path(folder)
     if path is None:
         return None
     try:
-        content = _read(path)
-        if content is None:
-            content = bytes(export.export(jax.jit(asked.flat))(*asked.leaves).serialize())
-            _write(path, content)
         # Read back in the first process too, so that every process computes the same to the last bit.
-        return asked.called(_exported(content))
+        return asked.called(_exported(_read(path) or _traced(asked, path)))
     except Exception as problem:  # whatever stands against it, the usual way is there
         _LOG.debug("%s is not kept: %s: %s", asked.name, type(problem).__name__, problem)
         return None
+
+
+def _traced(asked: _Asked, path: Path) -> bytes:
+    """Trace a program and keep it."""
+    import jax
+    from jax import export
+
+    content = bytes(export.export(jax.jit(asked.flat))(*asked.leaves).serialize())
+    _write(path, content)
+    return content
+
+
+def _jitted(exported: Any) -> Any:
+    import jax
+
+    return jax.jit(exported.call, compiler_options=_compiler_options())
+
+
+@cache
+def _compiler_options() -> dict[str, bool]:
+    """Return how programs are compiled on a CPU: in a way that takes a third less time, where XLA has it; they run as fast."""
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return {}
+    options = {"xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except Exception as problem:  # another version of XLA: it compiles as it likes to
+        _LOG.debug("programs are compiled without %s: %s", options, problem)
+        return {}
+    return options
 
 
 def _waited(read: "Future[Callable[..., Any]]") -> Callable[..., Any] | None:

@@ -1,6 +1,7 @@
 """What the model reads of one star: the container that every likelihood and engine shares."""
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 
@@ -39,3 +40,22 @@ class Star(eqx.Module):
     prior_beta: Float[Array, "*star"]
     selection_pixel: Int[Array, "*star"]
     error_whitener: Float[Array, "*star band band"] | None = None
+
+
+def blank_stars(n_stars: int, n_bands: int) -> Star:
+    """Return stars of which nothing is known, as host arrays of the types that stars of a table have."""
+    number, flag = np.zeros(n_stars, np.float32), np.zeros(n_stars, np.bool_)
+    return Star(
+        magnitude_mag=np.zeros((n_stars, n_bands), np.float32),
+        magnitude_error_mag=np.ones((n_stars, n_bands), np.float32),
+        observed=np.zeros((n_stars, n_bands), np.bool_),
+        parallax_mas=number,
+        parallax_error_mas=number + 1.0,
+        has_parallax=flag,
+        l_deg=number,
+        b_deg=number + 90.0,
+        prior_log_length_pc=number,
+        prior_alpha=number,
+        prior_beta=number,
+        selection_pixel=np.zeros(n_stars, np.int32),
+    )

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from redflower.posterior.density import JointDensity as JointDensity
     from redflower.posterior.density import joint_density as joint_density
     from redflower.posterior.engine import infer_stars as infer_stars
+    from redflower.posterior.engine import read_programs_ahead as read_programs_ahead
     from redflower.posterior.log_density import Target as Target
     from redflower.posterior.log_density import log_posterior as log_posterior
     from redflower.posterior.log_density import make_target as make_target

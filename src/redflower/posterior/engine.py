@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from redflower.bands import G
+from redflower.errors import RedflowerError
 from redflower.flow.model import Model
 from redflower.platforms import compute_platform
 from redflower.posterior.fast.fit import FitRecord
@@ -17,10 +18,28 @@ from redflower.posterior.outliers import Outliers
 from redflower.posterior.results import Request, Results
 from redflower.posterior.settings import InferenceSettings
 from redflower.posterior.status import Status
-from redflower.star import Star
+from redflower.star import Star, blank_stars
 
 #: So many stars come to all steps of the fast engine, nearly always: their programs are read side by side.
 READ_AHEAD_STARS: Final = 16
+
+
+def read_programs_ahead(model: Model, settings: InferenceSettings) -> None:
+    """Start to read the programs that `infer_stars` will want, if they are kept: a table is read meanwhile.
+
+    Stars with correlated errors have programs of their own, which wait until there are such stars.
+    """
+    if settings.engine != "fast":
+        return
+    compute_platform()
+    try:
+        target = make_target(model, ebv_min_mag=settings.ebv_min_mag, ebv_max_mag=settings.ebv_max_mag)
+        fast = make_fast_target(model, target)
+    except RedflowerError:  # it is said where stars are inferred
+        return
+    stars = blank_stars(1, len(model.star_bands))
+    request = Request(model, target, stars, np.zeros(1, np.int64), settings, np.zeros(1))
+    read_ahead(request, fast, or_make=False)
 
 
 def infer_stars(
@@ -68,7 +87,7 @@ def infer_stars(
         ebv_limit_mag=np.where(np.isfinite(limit_mag), limit_mag, settings.ebv_max_mag),
     )
     if fast is not None and len(source_id) >= READ_AHEAD_STARS:
-        read_ahead(request, fast)
+        read_ahead(request, fast, or_make=True)
     results = Results(request, progress)
     rows = results.open_rows()
     outliers = Outliers(request, rows)

@@ -28,7 +28,7 @@ from redflower.errors import InputError, RedflowerError, WorkerError
 from redflower.flow import Model, load_model
 from redflower.photometric_offsets import PhotometricOffsets
 from redflower.photometric_scales import PhotometricScale
-from redflower.posterior import InferenceSettings, Status
+from redflower.posterior import InferenceSettings, Status, read_programs_ahead
 from redflower.progress import Counter
 from redflower.provenance import META_KEY
 from redflower.scale.part_record import Failure, PartRecord, read_record
@@ -124,12 +124,16 @@ def infer_file(
             ".vot, or leave --density out."
         )
     model = model if isinstance(model, Model) else load_model(model)
-    size = part_rows or rows_per_part(count_rows(stars))
+    n_rows = count_rows(stars)
+    size = part_rows or rows_per_part(n_rows)
     # Every part is looked at before the first is inferred: what is wrong in the last one should not be found after hours.
     sizes: list[int] = []
     for part in _parts(stars, size, say=True):
         if not sizes:
             moved, names = looked_at(part, model, photometry, keep), part.colnames
+            # Not before: what is refused should not wait for the reading to end.
+            if n_rows is not None and worker_count(workers, n_rows, inference_ms(settings)) == 1:
+                read_programs_ahead(model, settings)
         sizes.append(len(part))
     n_stars, n_parts = sum(sizes), len(sizes)
     job = api.make_job(
