@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 from unittest.mock import patch
 
@@ -76,6 +77,7 @@ class Tally:
 def tallied(function: Callable[..., Any], tally: Tally, position: int, group: int) -> Callable[..., Any]:
     """Return a step that counts."""
 
+    @wraps(function)  # with what reads it ahead
     def counted(*arguments: Any) -> Any:
         began = time.process_time()
         found = jax.block_until_ready(function(*arguments))
