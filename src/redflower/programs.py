@@ -43,13 +43,12 @@ class Kept(Protocol):
     def __call__(self, *arguments: Any) -> Any:
         """Return what the function does."""
 
-    def read_ahead(self, *arguments: Any, or_make: bool = False) -> Any:
+    def read_ahead(self, *arguments: Any) -> Any:
         """Start to read the program in a thread, if it is kept; return the shapes of its result, or None if nothing is read.
 
         Parameters
         ----------
         arguments : of the call to come; arrays may be `jax.ShapeDtypeStruct`.
-        or_make : whether to trace a program that is not kept, and to compile it in the thread.
         """
 
 
@@ -84,16 +83,16 @@ def kept_program(function: Callable[..., Any]) -> Kept:
         program = known[key]
         return usual()(*arguments) if program is None else program(asked.leaves)
 
-    def read_ahead(*arguments: Any, or_make: bool = False) -> Any:
+    def read_ahead(*arguments: Any) -> Any:
         folder = _folder()
         asked = _Asked.of(function, arguments)
         key = asked.key()
         if folder is None or key in known or key in ahead or (path := asked.path(folder)) is None:
             return None
+        content = _read(path)
+        if content is None:
+            return None
         try:
-            content = _read(path) or (_traced(asked, path) if or_make else None)
-            if content is None:
-                return None
             exported = _exported(content)
             ahead[key] = _readers().submit(asked.compiled, exported)
             return asked.result_shapes(exported)

@@ -6,6 +6,7 @@ import pytest
 
 from redflower.bands import BANDS
 from redflower.catalogue import DistancePrior, prepare, to_stars
+from redflower.star import blank_stars
 from tests.helpers.raw_stars import raw_stars
 
 
@@ -70,3 +71,12 @@ def test_the_order_of_rows_and_columns_does_not_matter(flat_prior):
     b = to_stars(prepare(shuffled, purpose="inference").table, flat_prior).stars
     for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         assert np.array_equal(np.asarray(one)[rows], np.asarray(other))
+
+
+def test_blank_stars_are_of_the_types_of_a_tables_stars(flat_prior):
+    """Programs are read ahead for blank ones: those of other types would be read for nothing."""
+    stars = to_stars(prepare(raw_stars(), purpose="inference").table, flat_prior).stars
+    blank = blank_stars(1, stars.magnitude_mag.shape[1])
+    assert jax.tree.structure(stars) == jax.tree.structure(blank)
+    for one, other in zip(jax.tree.leaves(stars), jax.tree.leaves(blank), strict=True):
+        assert (one.dtype, one.shape[1:]) == (other.dtype, other.shape[1:])

@@ -39,7 +39,7 @@ def read_programs_ahead(model: Model, settings: InferenceSettings) -> None:
         return
     stars = blank_stars(1, len(model.star_bands))
     request = Request(model, target, stars, np.zeros(1, np.int64), settings, np.zeros(1))
-    read_ahead(request, fast, or_make=False)
+    read_ahead(request, fast)
 
 
 def infer_stars(
@@ -87,7 +87,7 @@ def infer_stars(
         ebv_limit_mag=np.where(np.isfinite(limit_mag), limit_mag, settings.ebv_max_mag),
     )
     if fast is not None and len(source_id) >= READ_AHEAD_STARS:
-        read_ahead(request, fast, or_make=True)
+        read_ahead(request, fast)
     results = Results(request, progress)
     rows = results.open_rows()
     outliers = Outliers(request, rows)

@@ -1,6 +1,6 @@
 """The fast engine on any number of stars: each step stores the stars that it settles and passes the rest on."""
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -26,9 +26,6 @@ from redflower.posterior.status import FAST
 from redflower.random_streams import Stream
 from redflower.star import Star
 
-#: Of so many stars some want the rounds of step 2.
-WANT_ROUNDS: Final = 100
-
 
 class Unsettled(NamedTuple):
     """Stars that a look has not settled, and their grids and corrections on the host; None where there are no stars."""
@@ -38,13 +35,8 @@ class Unsettled(NamedTuple):
     tilts: Tilt | None
 
 
-def read_ahead(request: Request, fast: FastTarget, *, or_make: bool) -> None:
-    """Start to read the programs of the fast engine side by side; each is waited for when it is wanted.
-
-    Parameters
-    ----------
-    or_make : whether to compile what is not kept; the rounds for many stars only.
-    """
+def read_ahead(request: Request, fast: FastTarget) -> None:
+    """Start to read the programs of the fast engine side by side, where they are kept; each is waited for when it is wanted."""
 
     def many(tree: Any, size: int) -> Any:
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), tree)
@@ -67,7 +59,6 @@ def read_ahead(request: Request, fast: FastTarget, *, or_make: bool) -> None:
         counted(0),
         settings.second_nodes,
         settings.second_draws_per_node,
-        or_make=or_make,
     )
     if second is None:
         return
@@ -75,7 +66,6 @@ def read_ahead(request: Request, fast: FastTarget, *, or_make: bool) -> None:
     refined_batch.read_ahead(
         fast, *many(stars, few), many(second.grid, few), many(keys, few), counted(0), counted(0), settings.refine_nodes,
         settings.refine_draws_per_node,
-        or_make=or_make and len(request.source_id) >= WANT_ROUNDS,
     )  # fmt: skip
 
 
