@@ -83,6 +83,20 @@ def test_what_is_not_kept_is_not_read_ahead(folder: Path, monkeypatch) -> None:
     np.testing.assert_array_equal(again(VALUES, 2.0)[1], usual[1])
 
 
+def test_a_program_that_is_not_kept_is_made_ahead_where_this_is_asked_for(folder: Path) -> None:
+    usual = jax.jit(moments, static_argnums=1)(VALUES, 2.0)
+    TRACED.clear()
+    made = kept_program(moments)
+    of_moments, of_sorted = made.read_ahead(jax.ShapeDtypeStruct(VALUES.shape, VALUES.dtype), 2.0, or_make=True)
+    assert (of_moments.mean.shape, of_sorted.shape) == ((), (100,))
+    assert len(list(folder.iterdir())) == 1
+    for one, two in zip(*map(jax.tree.leaves, (usual, made(VALUES, 2.0))), strict=True):
+        np.testing.assert_array_equal(one, two)
+    # Another process reads it.
+    kept_program(moments)(VALUES, 2.0)
+    assert TRACED == [2.0]
+
+
 def test_a_compiler_that_lacks_an_option_does_without(folder: Path, monkeypatch) -> None:
     """Options are those of one version of XLA."""
     expected = kept_program(moments)(VALUES, 2.0)

@@ -43,12 +43,13 @@ class Kept(Protocol):
     def __call__(self, *arguments: Any) -> Any:
         """Return what the function does."""
 
-    def read_ahead(self, *arguments: Any) -> Any:
-        """Start to read the program in a thread, if it is kept; return the shapes of its result, or None if nothing is read.
+    def read_ahead(self, *arguments: Any, or_make: bool = False) -> Any:
+        """Start to compile the program in a thread; return the shapes of its result, or None if there is nothing to do.
 
         Parameters
         ----------
         arguments : of the call to come; arrays may be `jax.ShapeDtypeStruct`.
+        or_make : trace and keep a program that is not kept yet, before this returns. Else it is left to the call.
         """
 
 
@@ -83,17 +84,17 @@ def kept_program(function: Callable[..., Any]) -> Kept:
         program = known[key]
         return usual()(*arguments) if program is None else program(asked.leaves)
 
-    def read_ahead(*arguments: Any) -> Any:
+    def read_ahead(*arguments: Any, or_make: bool = False) -> Any:
         folder = _folder()
         asked = _Asked.of(function, arguments)
         key = asked.key()
         if folder is None or key in known or key in ahead or (path := asked.path(folder)) is None:
             return None
         content = _read(path)
-        if content is None:
+        if content is None and not or_make:
             return None
         try:
-            exported = _exported(content)
+            exported = _exported(content or _traced(asked, path))
             ahead[key] = _readers().submit(asked.compiled, exported)
             return asked.result_shapes(exported)
         except Exception as problem:  # whatever stands against it, the usual way is there

@@ -20,14 +20,15 @@ from redflower.posterior.settings import InferenceSettings
 from redflower.posterior.status import Status
 from redflower.star import Star, blank_stars
 
-#: So many stars come to all steps of the fast engine, nearly always: their programs are read side by side.
+#: So many stars come to all steps of the fast engine, nearly always: their programs are made, or read, side by side.
 READ_AHEAD_STARS: Final = 16
 
 
-def read_programs_ahead(model: Model, settings: InferenceSettings) -> None:
-    """Start to read the programs that `infer_stars` will want, if they are kept: a table is read meanwhile.
+def read_programs_ahead(model: Model, settings: InferenceSettings, n_stars: int) -> None:
+    """Start to make or read the programs that `infer_stars` will want: a table is read meanwhile.
 
-    Stars with correlated errors have programs of their own, which wait until there are such stars.
+    Few stars may do without some: for them only what is kept is read. Stars with correlated errors have programs of their own,
+    which wait until there are such stars.
     """
     if settings.engine != "fast":
         return
@@ -39,7 +40,7 @@ def read_programs_ahead(model: Model, settings: InferenceSettings) -> None:
         return
     stars = blank_stars(1, len(model.star_bands))
     request = Request(model, target, stars, np.zeros(1, np.int64), settings, np.zeros(1))
-    read_ahead(request, fast)
+    read_ahead(request, fast, or_make=n_stars >= READ_AHEAD_STARS)
 
 
 def infer_stars(
@@ -87,7 +88,7 @@ def infer_stars(
         ebv_limit_mag=np.where(np.isfinite(limit_mag), limit_mag, settings.ebv_max_mag),
     )
     if fast is not None and len(source_id) >= READ_AHEAD_STARS:
-        read_ahead(request, fast)
+        read_ahead(request, fast, or_make=True)
     results = Results(request, progress)
     rows = results.open_rows()
     outliers = Outliers(request, rows)

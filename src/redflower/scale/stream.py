@@ -133,7 +133,7 @@ def infer_file(
             moved, names = looked_at(part, model, photometry, keep), part.colnames
             # Not before: what is refused should not wait for the reading to end.
             if n_rows is not None and worker_count(workers, n_rows, inference_ms(settings)) == 1:
-                read_programs_ahead(model, settings)
+                read_programs_ahead(model, settings, n_rows)
         sizes.append(len(part))
     n_stars, n_parts = sum(sizes), len(sizes)
     job = api.make_job(

@@ -35,8 +35,11 @@ class Unsettled(NamedTuple):
     tilts: Tilt | None
 
 
-def read_ahead(request: Request, fast: FastTarget) -> None:
-    """Start to read the programs of the fast engine side by side, where they are kept; each is waited for when it is wanted."""
+def read_ahead(request: Request, fast: FastTarget, *, or_make: bool) -> None:
+    """Start to compile the programs of the fast engine side by side; each is waited for when it is wanted.
+
+    Those that are not kept yet are made, if this is asked for: one is traced while others compile.
+    """
 
     def many(tree: Any, size: int) -> Any:
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct((size, *a.shape[1:]), a.dtype), tree)
@@ -46,7 +49,7 @@ def read_ahead(request: Request, fast: FastTarget) -> None:
     keys = many(request.keys(np.zeros(size, dtype=int), Stream.CHECK_OF_STARS), size)
     stars = many((part, noise), size)
     first = quadrature_batch.read_ahead(
-        fast, *stars, keys, keys, counted(0), settings.check_nodes, settings.check_draws_per_node
+        fast, *stars, keys, keys, counted(0), settings.check_nodes, settings.check_draws_per_node, or_make=or_make
     )
     if first is None:
         return
@@ -59,13 +62,14 @@ def read_ahead(request: Request, fast: FastTarget) -> None:
         counted(0),
         settings.second_nodes,
         settings.second_draws_per_node,
+        or_make=or_make,
     )
     if second is None:
         return
     few = rounds_size(size)
     refined_batch.read_ahead(
         fast, *many(stars, few), many(second.grid, few), many(keys, few), counted(0), counted(0), settings.refine_nodes,
-        settings.refine_draws_per_node,
+        settings.refine_draws_per_node, or_make=or_make,
     )  # fmt: skip
 
 
