@@ -102,6 +102,7 @@ RUNS = (
     Run("southern-demonstration", "benchmarks.flow.further_surveys southern", 15, "measured/bands.md"),
     Run("sdss-u-demonstration", "benchmarks.flow.further_surveys sdss-u", 12, "measured/bands.md"),
     Run("spectra-bounds", "benchmarks.flow.spectra_bounds", 2, "measured/bands.md"),
+    Run("wise-bounds", "benchmarks.flow.wise_bounds", 1, "measured/bands.md"),
     Run("mock-spectra", "benchmarks.flow.mock_spectra", 15, "measured/bands.md"),
     Run("speed-bands", "benchmarks.speed.bands", 5, "measured/bands.md"),
     Run("m67", f"benchmarks.real_stars.m67 {DATA}/m67_gaiadr2_ps1_2mass.fits", 15, "measured/m67.md"),

@@ -87,7 +87,9 @@ def test_a_program_that_is_not_kept_is_made_ahead_where_this_is_asked_for(folder
     usual = jax.jit(moments, static_argnums=1)(VALUES, 2.0)
     TRACED.clear()
     made = kept_program(moments)
-    of_moments, of_sorted = made.read_ahead(jax.ShapeDtypeStruct(VALUES.shape, VALUES.dtype), 2.0, or_make=True)
+    of_moments, of_sorted = made.read_ahead(
+        jax.ShapeDtypeStruct(VALUES.shape, VALUES.dtype), 2.0, or_make=True
+    )
     assert (of_moments.mean.shape, of_sorted.shape) == ((), (100,))
     assert len(list(folder.iterdir())) == 1
     for one, two in zip(*map(jax.tree.leaves, (usual, made(VALUES, 2.0))), strict=True):

@@ -49,7 +49,14 @@ def read_ahead(request: Request, fast: FastTarget, *, or_make: bool) -> None:
     keys = many(request.keys(np.zeros(size, dtype=int), Stream.CHECK_OF_STARS), size)
     stars = many((part, noise), size)
     first = quadrature_batch.read_ahead(
-        fast, *stars, keys, keys, counted(0), settings.check_nodes, settings.check_draws_per_node, or_make=or_make
+        fast,
+        *stars,
+        keys,
+        keys,
+        counted(0),
+        settings.check_nodes,
+        settings.check_draws_per_node,
+        or_make=or_make,
     )
     if first is None:
         return
