@@ -11,7 +11,7 @@ from math import erf, sqrt
 
 import numpy as np
 from astropy.table import Table
-from benchmarks.flow.linear_theory import FEH_STD_DEX, Star
+from benchmarks.linear_theory import FEH_STD_DEX, Star
 from benchmarks.results import recording, say, table
 
 import redflower

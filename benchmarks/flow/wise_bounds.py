@@ -10,7 +10,7 @@ import argparse
 
 import numpy as np
 from astropy.table import Table
-from benchmarks.flow.linear_theory import FEH_STD_DEX, Star
+from benchmarks.linear_theory import FEH_STD_DEX, Star
 from benchmarks.results import recording, say, table
 
 import redflower

@@ -129,7 +129,7 @@ def test_a_star_without_gaps_keeps_the_denoisers_proposal(normal_star) -> None:
     whole = replace(star, observed=jnp.arange(len(star.observed)) < 5)
     stars = jax.tree.map(lambda a: a[None], whole)
     noise = first_of(noise_inputs(fast.emulator, stars))
-    kept = fit_proposal(fast, whole, noise, posterior_grid(fast, whole, noise))
+    kept = jax.jit(lambda *of: fit_proposal(fast, *of, posterior_grid(fast, *of)))(whole, noise)
     for found, own in zip(kept, own_proposal(6), strict=True):
         np.testing.assert_array_equal(found, own)
 
