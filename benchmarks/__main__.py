@@ -77,6 +77,7 @@ RUNS = (
     Run("sightlines-fooled", f"{_SIGHTLINES} fooled --count 120 --seed 15", 15, "measured/sightlines.md"),
     Run("sightlines-drift", f"{_SIGHTLINES} paper --count 120 --seed 16 --drift 0.01", 40, "measured/sightlines.md"),
     Run("mock-sightline", "benchmarks.clouds.mock_sightline", 3, "measured/sightlines.md"),
+    Run("sightline-neighbours", "benchmarks.clouds.sightline_neighbours", 15, "measured/sightlines.md"),
     Run("polarised-clouds", "benchmarks.clouds.polarised_clouds", 8, "measured/sightlines.md"),
     Run("dust-field", "benchmarks.clouds.dust_field", 25, "measured/fields.md"),
     Run("field-skies", "benchmarks.clouds.field_skies", 20, "measured/fields.md"),

@@ -15,6 +15,7 @@ Step by step; every function takes the path of a table, an astropy table, a data
 
     redflower.mean_reddening(posteriors)                    # mean E(B-V) with its error
     redflower.sightline(posteriors)                         # the clouds along the line of sight, with odds
+    redflower.combine_sightlines([one, other])              # those of one region, each borrowing from its neighbours
     redflower.sky_map(posteriors, nside=16, distance_pc=[500, 1000])
     redflower.draw_star(posteriors, source_id, prepared=stars)
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from redflower.api.inference import draw_posteriors as draw_posteriors
     from redflower.api.inference import infer as infer
     from redflower.api.means import mean_reddening as mean_reddening
+    from redflower.api.neighbours import combine_sightlines as combine_sightlines
     from redflower.api.simulations import check_by_simulations as check_by_simulations
     from redflower.api.sky_maps import make_sky_map as sky_map  # noqa: F401
     from redflower.api.star_view import draw_star as draw_star

@@ -36,6 +36,7 @@ def run(
         ("infer",),
         ("validate",),
         ("sightline",),
+        ("neighbours",),
         ("map",),
         ("field",),
         ("plot",),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from redflower.api.inference import draw_posteriors as draw_posteriors
     from redflower.api.inference import infer as infer
     from redflower.api.means import mean_reddening as mean_reddening
+    from redflower.api.neighbours import combine_sightlines as combine_sightlines
     from redflower.api.sample import TrainingSample as TrainingSample
     from redflower.api.sample import training_sample as training_sample
     from redflower.api.sightlines import fit_posteriors as sightline  # noqa: F401

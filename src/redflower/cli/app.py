@@ -21,6 +21,7 @@ from redflower.cli.field import field
 from redflower.cli.infer import infer
 from redflower.cli.law import law
 from redflower.cli.models import cite, models
+from redflower.cli.neighbours import neighbours
 from redflower.cli.plot import plot
 from redflower.cli.prepare import prepare
 from redflower.cli.run import run
@@ -72,6 +73,7 @@ for command in (
     calibrate,
     validate,
     sightline,
+    neighbours,
     field,
     plot,
     explore,

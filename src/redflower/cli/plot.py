@@ -13,7 +13,8 @@ def plot(
     what: Annotated[
         Path,
         typer.Argument(
-            help="Folder that `run`, `sightline`, `validate` or `calibrate` wrote, a table of posteriors, or a map of `map`"
+            help="Folder that `run`, `sightline`, `neighbours`, `validate` or `calibrate` wrote, a table of posteriors, or a map "
+            "of `map`"
         ),
     ],
     out: Annotated[

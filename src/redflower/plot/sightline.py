@@ -13,6 +13,8 @@ from redflower.plot.style import CLOUDS, INK, MEAN, SERIES, SMOOTH, STARS, TRUTH
 
 _TICKS_PC = (50, 100, 200, 300, 500, 1000, 2000, 3000, 5000, 10_000, 20_000)
 _FEW_TICKS_PC = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+#: More dots of a cloud would hide each other.
+_N_DOTS = 500
 
 
 def sightline_figure(
@@ -80,7 +82,7 @@ def sightline_figure(
         axes.axhline(0.0, color=INK, lw=0.6)
         axes.set(ylim=(-0.1, top), xlabel="distance [pc]", ylabel="E(B$-$V), SFD scale [mag]")
         if log:
-            _log_distance(axes, limits)
+            log_distance(axes, limits)
         else:
             axes.set_xlim(0.0, limits[1])
             _counts(axes, bins, limits[1], top)
@@ -130,7 +132,8 @@ def cloud_posterior_figure(draws: Table, numbers: dict[str, Any]) -> Figure:
         count, cloud = np.asarray(draws["n_clouds"]), np.asarray(draws["cloud"])
         for axes, n in zip(panels, shown, strict=False):
             for k in range(1, n + 1):
-                rows = (count == n) & (cloud == k)
+                rows = np.flatnonzero((count == n) & (cloud == k))
+                rows = rows[:: max(1, len(rows) // _N_DOTS)]
                 axes.plot(
                     np.asarray(draws["distance"])[rows], np.asarray(draws["ebv"])[rows], ".", ms=2.0, alpha=0.4,
                     color=SERIES[(k - 1) % len(SERIES)], label=f"cloud {k}",
@@ -139,7 +142,7 @@ def cloud_posterior_figure(draws: Table, numbers: dict[str, Any]) -> Figure:
             axes.set(
                 title=f"{n} cloud{'s' if n > 1 else ''}, probability {share:.2g}", xlabel="distance [pc]"
             )
-            _log_distance(axes, tuple(numbers["searched_pc"]), _FEW_TICKS_PC)
+            log_distance(axes, tuple(numbers["searched_pc"]), _FEW_TICKS_PC)
             axes.legend(loc="upper right", fontsize=7.5, markerscale=4)
         panels[0].set(ylabel="E(B$-$V) of the cloud [mag]")
         panels[0].set_ylim(bottom=0.0)
@@ -215,7 +218,8 @@ def _alpha(n: float) -> float:
     return float(np.clip(60.0 / max(n, 1.0), 0.12, 0.6))
 
 
-def _log_distance(axes: Axes, limits: tuple[float, float], ticks_pc: tuple[int, ...] = _TICKS_PC) -> None:
+def log_distance(axes: Axes, limits: tuple[float, float], ticks_pc: tuple[int, ...] = _TICKS_PC) -> None:
+    """Make the axis across one of the logarithm of distance, with ticks at round numbers. [pc]"""
     axes.set(xscale="log", xlim=limits)
     ticks = [t for t in ticks_pc if limits[0] <= t <= limits[1]]
     axes.set_xticks(ticks, [f"{t:,}" for t in ticks], fontsize=8)

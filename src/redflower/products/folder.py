@@ -16,6 +16,7 @@ from redflower.files import check_new_folder, read_json, written_whole
 from redflower.plot.style import save_figure
 from redflower.products.page import write_page
 from redflower.products.page_calibration import calibration_page
+from redflower.products.page_neighbours import neighbours_page
 from redflower.products.page_sightline import sightline_page
 from redflower.products.page_validation import validation_page
 from redflower.products.run import NUMBERS, draw_run
@@ -28,6 +29,11 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, ...], Callable[..., dict[str, Any]
         "clouds.json",
         ("clouds.ecsv", "profile.ecsv", "bins.ecsv", "stars.parquet", "draws.parquet", "comparisons.ecsv"),
         sightline_page,
+    ),
+    "neighbours": (
+        "neighbours.json",
+        ("clouds.ecsv", "odds.ecsv", "density.ecsv", "draws.parquet"),
+        neighbours_page,
     ),
     "calibration": ("offsets.json", ("stars.parquet", "offsets.ecsv"), calibration_page),
     "validation": ("summary.json", ("stars.parquet",), validation_page),
@@ -54,7 +60,7 @@ def redraw(folder: Path) -> list[Path]:
 
     Parameters
     ----------
-    folder : written by `redflower run`, `sightline`, `validate` or `calibrate`.
+    folder : written by `redflower run`, `sightline`, `neighbours`, `validate` or `calibrate`.
 
     Returns
     -------
@@ -93,7 +99,9 @@ def redraw(folder: Path) -> list[Path]:
     write_page(
         folder / "report.html",
         figures=list(figures.values()),
-        provenance=numbers.get("provenance", tables["stars"].meta.get(META_KEY, {})),
+        provenance=numbers["provenance"]
+        if "provenance" in numbers
+        else tables["stars"].meta.get(META_KEY, {}),
         **page,
     )
     return [*written, folder / "report.html"]

@@ -23,7 +23,8 @@ _POLARISATION: Final = [
     ("p_scatter", None, "scatter of (q, u) from star to star, the root of the sum of both variances"),
 ]
 _N_NODES: Final = 121
-_N_SAVED_DRAWS: Final = 500
+#: Of each number of clouds. Neighbours weight them anew, which leaves few of them.
+_N_SAVED_DRAWS: Final = 2000
 #: What the columns of the profile's shortest intervals hold.
 _INTERVAL_ENDS: Final = {
     f"{side}{percent_of(share)}": f"{end} end of the shortest interval that holds {percent_of(share)} %"

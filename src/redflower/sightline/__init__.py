@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from redflower.sightline.dust import Dust as Dust
     from redflower.sightline.dust import DustPrior as DustPrior
     from redflower.sightline.fit import fit_sightline as fit_sightline
+    from redflower.sightline.neighbours import share_distances as share_distances
     from redflower.sightline.profile import MeanReddening as MeanReddening
     from redflower.sightline.profile import Profile as Profile
     from redflower.sightline.profile import binned_profile as binned_profile
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from redflower.sightline.result import CloudModel as CloudModel
     from redflower.sightline.result import SightlineFit as SightlineFit
     from redflower.sightline.result import cloud_summary as cloud_summary
+    from redflower.sightline.shared_density import SharingSettings as SharingSettings
     from redflower.sightline.tempering import TemperingSettings as TemperingSettings
 
 lazy_names(__name__)
