@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -38,6 +39,19 @@ def command(
     if process.returncode not in accepted:
         raise SystemExit((folder / "said.txt").read_text("utf-8", "replace")[-3000:])
     return (usage.ru_utime + usage.ru_stime) / 60.0
+
+
+def timed(folder: Path, *words: str, accepted: Collection[int] = (0, 1)) -> tuple[float, float]:
+    """Run one command as `command` does; return its wall time and its processor time. [s]"""
+    began = time.monotonic()
+    minutes = command(folder, *words, accepted=accepted)
+    return time.monotonic() - began, 60.0 * minutes
+
+
+def compile_anew(folder: Path) -> None:
+    """Let the commands to come keep compiled programs in an empty folder, compiled as a user's are."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
+    os.environ.pop("XLA_FLAGS", None)
 
 
 def commands_of(folder: Path, commands: dict[str, tuple[str, ...]]) -> dict[str, float]:

@@ -8,6 +8,7 @@ parallax. No flow is used.
 import numpy as np
 from astropy.table import Table
 
+import redflower
 from redflower.band import Band
 from redflower.bands import BandSet
 from redflower.physics import law_of_name
@@ -15,10 +16,20 @@ from redflower.simulate.colours import sky_colour_relations
 from redflower.simulate.further_survey import spectra_correlation
 
 FEH_STD_DEX = 0.3
+#: Distance and E(B-V) of the cloud, near enough to lie in front of nearly all stars. [pc], [mag]
+CLOUD = (120.0, 0.15)
+
+
+def cloudy_field(n_stars: int, survey: str, *, faint_mag: float, seed: int) -> Table:
+    """Return raw stars of the simulated sky behind a cloud, with their truth and a further survey."""
+    return redflower.simulate(
+        n_stars, seed=seed, preset="cone", population="sky", l_deg=90.0, b_deg=45.0, radius_deg=4.0, clouds=[CLOUD],
+        include_truth=True, surveys=(survey,), g_faint_mag=faint_mag,
+    )  # fmt: skip
 
 
 class Star:
-    """What linear theory needs of one star of a simulated sky with its truth.
+    """What linear theory needs of one star of a `cloudy_field`.
 
     Attributes
     ----------
@@ -28,7 +39,7 @@ class Star:
     error_mag : catalogue errors; NaN where a band is missing.
     """
 
-    def __init__(self, raw: Table, row: int, bands: BandSet, ebv_mag: float) -> None:
+    def __init__(self, raw: Table, row: int, bands: BandSet) -> None:
         self.bands = bands
         relations = sky_colour_relations(bands)
         bp_rp = np.array([float(raw["true_x_BP"][row].value - raw["true_x_RP"][row].value)])
@@ -38,7 +49,7 @@ class Star:
         def colours(x: np.ndarray, metals: np.ndarray) -> np.ndarray:
             return relations.colours(x, metals, giant)[0]
 
-        dust = law_of_name(None).of_bands(bands).coefficients(ebv_mag, bp_rp[0])
+        dust = law_of_name(None).of_bands(bands).coefficients(CLOUD[1], bp_rp[0])
         self.changes = np.stack(
             [
                 np.ones(len(bands)),

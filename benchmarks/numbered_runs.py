@@ -1,11 +1,14 @@
 """Work that is numbered and takes long, a line of JSON for each, so that a benchmark that was stopped goes on where it was."""
 
+import argparse
 import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from benchmarks.results import recording
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,6 +42,43 @@ def numbered_runs(
             file.flush()
             done.append(record)
     return done
+
+
+def numbered_benchmark(
+    doc: str,
+    one: Callable[[int], dict],
+    summary: Callable[[list[dict]], None],
+    *,
+    record: str,
+    out: str,
+    seed: int,
+    count: int,
+    workers: int = 2,
+    each: int = 1,
+    count_help: str | None = None,
+) -> None:
+    """Make by the command's options what is not there yet, and record what its summary says.
+
+    Parameters
+    ----------
+    doc : the benchmark's, whose first line its help begins with.
+    one, summary : make the record of a number, and say what all records found.
+    record : its name.
+    out : name of the file in benchmarks/output that keeps the records of numbers.
+    seed : that is recorded.
+    count, workers : defaults of the options.
+    each : numbers for each of the count.
+    count_help : what the count is of.
+    """
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--count", type=int, default=count, help=count_help)
+    parser.add_argument("--workers", type=int, default=workers)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/output") / out)
+    parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
+    asked = parser.parse_args()
+    done = numbered_runs(one, each * asked.count, asked.out, workers=asked.workers, summary=asked.summary)
+    with recording(record, seed=seed):
+        summary(done)
 
 
 def code_digest(*, without: str | None = None) -> str:

@@ -8,10 +8,8 @@ is fitted by itself, and the fits of a region are combined. Sightlines with more
 out of the fits' priors, as in `sightline_ranks`. Every region is one line of JSON in the output file.
 """
 
-import argparse
 import os
 import time
-from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -24,8 +22,8 @@ from benchmarks.clouds.sightline_calibration import (  # noqa: E402
     cases,
 )
 from benchmarks.clouds.sightline_ranks import without_much_dust  # noqa: E402
-from benchmarks.numbered_runs import numbered_runs  # noqa: E402
-from benchmarks.results import recording, say, table  # noqa: E402
+from benchmarks.numbered_runs import numbered_benchmark  # noqa: E402
+from benchmarks.results import say, table  # noqa: E402
 
 from redflower.distances import distance_from_modulus  # noqa: E402
 from redflower.sightline import SightlineFit, fit_sightline  # noqa: E402
@@ -276,20 +274,7 @@ def _told(records: list[dict]) -> None:
         )  # fmt: skip
 
 
-def main() -> None:
-    """Fit what is not there yet, and sum up."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=30)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/output/sightline-neighbours.jsonl"))
-    parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
-    arguments = parser.parse_args()
-    done = numbered_runs(
-        one, arguments.count, arguments.out, workers=arguments.workers, summary=arguments.summary
-    )
-    with recording("sightline-neighbours", seed=SEED):
-        summary(done)
-
-
 if __name__ == "__main__":
-    main()
+    numbered_benchmark(
+        __doc__, one, summary, record="sightline-neighbours", out="sightline-neighbours.jsonl", seed=SEED, count=30, workers=1,
+    )  # fmt: skip

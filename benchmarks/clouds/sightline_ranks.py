@@ -8,12 +8,10 @@ Sightlines with more than 0.35 mag are not simulated, which the stars' reddening
 those of the prior without them. Every sightline is one line of JSON in the output file; one that is there is not fitted again.
 """
 
-import argparse
 import os
 import time
 from dataclasses import fields, replace
 from functools import cache
-from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -26,8 +24,8 @@ from benchmarks.clouds.sightline_calibration import (  # noqa: E402
     cases,
     share_kept,
 )
-from benchmarks.numbered_runs import numbered_runs  # noqa: E402
-from benchmarks.results import recording, say, table  # noqa: E402
+from benchmarks.numbered_runs import numbered_benchmark  # noqa: E402
+from benchmarks.results import say, table  # noqa: E402
 
 from redflower.sightline import Dust, SightlineFit, fit_sightline  # noqa: E402
 from redflower.sightline.result import INTERVALS, percent_of  # noqa: E402
@@ -202,20 +200,7 @@ def _intervals(records: list[dict]) -> None:
     )
 
 
-def main() -> None:
-    """Fit what is not there yet, and sum up."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/output/sightline-ranks.jsonl"))
-    parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
-    arguments = parser.parse_args()
-    done = numbered_runs(
-        one, arguments.count, arguments.out, workers=arguments.workers, summary=arguments.summary
-    )
-    with recording("sightlines-ranks", seed=SEED):
-        summary(done)
-
-
 if __name__ == "__main__":
-    main()
+    numbered_benchmark(
+        __doc__, one, summary, record="sightlines-ranks", out="sightline-ranks.jsonl", seed=SEED, count=1000,
+    )  # fmt: skip

@@ -7,17 +7,15 @@ state (TRIShUL). A finding is where two clouds or more have odds beyond 9 to 1, 
 Every sightline is one line of JSON in the output file, and one that is there is not fitted again.
 """
 
-import argparse
 import os
 import time
-from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 from benchmarks.clouds.sightline_calibration import EBV_RANGE_MAG, MAX_CLOUDS, NEAR, PRIOR  # noqa: E402
-from benchmarks.numbered_runs import numbered_runs  # noqa: E402
-from benchmarks.results import recording, say, table  # noqa: E402
+from benchmarks.numbered_runs import numbered_benchmark  # noqa: E402
+from benchmarks.results import say, table  # noqa: E402
 
 from redflower.sightline import fit_sightline  # noqa: E402
 from redflower.validate.mock_sightlines import mock_sightline  # noqa: E402
@@ -92,24 +90,8 @@ def half_found_mag(share: np.ndarray) -> str:
     return f"{SECOND_MAG[k - 1] + part * (SECOND_MAG[k] - SECOND_MAG[k - 1]):.4f} mag"
 
 
-def main() -> None:
-    """Fit what is not there yet, and sum up."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=24, help="sightlines of each strength")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/output/smallest-cloud.jsonl"))
-    parser.add_argument("--summary", action="store_true", help="only sum up what the output file holds")
-    arguments = parser.parse_args()
-    done = numbered_runs(
-        one,
-        arguments.count * len(SECOND_MAG),
-        arguments.out,
-        workers=arguments.workers,
-        summary=arguments.summary,
-    )
-    with recording("sightlines-smallest", seed=SEED):
-        summary(done)
-
-
 if __name__ == "__main__":
-    main()
+    numbered_benchmark(
+        __doc__, one, summary, record="sightlines-smallest", out="smallest-cloud.jsonl", seed=SEED, count=24,
+        each=len(SECOND_MAG), count_help="sightlines of each strength",
+    )  # fmt: skip

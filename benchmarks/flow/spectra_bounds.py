@@ -11,18 +11,15 @@ from math import erf, sqrt
 
 import numpy as np
 from astropy.table import Table
-from benchmarks.linear_theory import FEH_STD_DEX, Star
+from benchmarks.linear_theory import FEH_STD_DEX, Star, cloudy_field
 from benchmarks.results import recording, say, table
 
-import redflower
 from redflower.bands import band_set
 from redflower.simulate.further_survey import spectra_correlation
 
 SEED = 53
 FAINT_MAG = 17.0
 BANDS = band_set(["gaia", "ps1", "2mass", "xp"])
-#: Distance and E(B-V) of the cloud, near enough to lie in front of nearly all stars. [pc], [mag]
-CLOUD = (120.0, 0.15)
 GOAL_SIGMA_MAG, GOAL_RESIDUAL_MAG = 0.020, 0.003
 XP = np.array([band.survey == "xp" for band in BANDS])
 STANDARD_BANDS = frozenset(band.name for band in BANDS if band.survey != "xp")
@@ -31,10 +28,7 @@ SPECTRA_BANDS = frozenset(band.name for band in BANDS) - {"gaia_bp", "gaia_rp"}
 
 def field(n_stars: int) -> Table:
     """Return raw stars with spectra, behind a cloud."""
-    return redflower.simulate(
-        n_stars, seed=SEED + 1, preset="cone", population="sky", l_deg=90.0, b_deg=45.0, radius_deg=4.0, clouds=[CLOUD],
-        include_truth=True, surveys=("xp",), g_faint_mag=FAINT_MAG,
-    )  # fmt: skip
+    return cloudy_field(n_stars, "xp", faint_mag=FAINT_MAG, seed=SEED + 1)
 
 
 def with_errors(covariance: np.ndarray, noise: np.ndarray, correlation: np.ndarray) -> np.ndarray:
@@ -109,7 +103,7 @@ def main() -> None:
         seen = np.isfinite(np.asarray(raw["xp_f438w_mag"], float))
         seen &= np.isfinite(np.asarray(raw["i_mean_psf_mag"], float))
         bright, faint = (
-            [Star(raw, row, BANDS, CLOUD[1]) for row in np.flatnonzero(seen & here)]
+            [Star(raw, row, BANDS) for row in np.flatnonzero(seen & here)]
             for here in (g_mag < 16.0, g_mag >= 16.0)
         )
         bounds(bright)

@@ -10,17 +10,14 @@ import argparse
 
 import numpy as np
 from astropy.table import Table
-from benchmarks.linear_theory import FEH_STD_DEX, Star
+from benchmarks.linear_theory import FEH_STD_DEX, Star, cloudy_field
 from benchmarks.results import recording, say, table
 
-import redflower
 from redflower.bands import band_set
 
 SEED = 54
 FAINT_MAG = 19.0
 BANDS = band_set(["gaia", "ps1", "2mass", "allwise"])
-#: Distance and E(B-V) of the cloud, near enough to lie in front of nearly all stars. [pc], [mag]
-CLOUD = (120.0, 0.15)
 GOAL_GAIN = 0.08
 WISE = ("wise",)
 WITHOUT = frozenset(band.name for band in BANDS if band.survey not in WISE)
@@ -66,13 +63,13 @@ def bounds(kinds: dict[str, list[Star]]) -> None:
 
 def with_all_bands(raw: Table) -> dict[str, list[Star]]:
     """Return the stars that have every band: all of them, and the bright ones."""
-    g_mag = np.asarray(raw["phot_g_mean_mag"], float)
-    stars = [Star(raw, row, BANDS, CLOUD[1]) for row in range(len(raw))]
-    whole = [star for star in stars if np.isfinite(star.error_mag).all()]
-    bright = [
-        star for star, g in zip(stars, g_mag, strict=True) if g < 16.0 and np.isfinite(star.error_mag).all()
-    ]
-    return {"all": whole, "G < 16": bright}
+    stars = [Star(raw, row, BANDS) for row in range(len(raw))]
+    whole = np.array([np.isfinite(star.error_mag).all() for star in stars])
+    bright = np.asarray(raw["phot_g_mean_mag"], float) < 16.0
+    return {
+        kind: [stars[row] for row in np.flatnonzero(chosen)]
+        for kind, chosen in (("all", whole), ("G < 16", whole & bright))
+    }
 
 
 def main() -> None:
@@ -81,10 +78,7 @@ def main() -> None:
     parser.add_argument("--stars", type=int, default=1000)
     arguments = parser.parse_args()
     with recording("wise-bounds", seed=SEED):
-        raw = redflower.simulate(
-            arguments.stars, seed=SEED + 1, preset="cone", population="sky", l_deg=90.0, b_deg=45.0, radius_deg=4.0,
-            clouds=[CLOUD], include_truth=True, surveys=("allwise",), g_faint_mag=FAINT_MAG,
-        )  # fmt: skip
+        raw = cloudy_field(arguments.stars, "allwise", faint_mag=FAINT_MAG, seed=SEED + 1)
         bounds(with_all_bands(raw))
 
 

@@ -11,11 +11,10 @@ import argparse
 import json
 import os
 import tempfile
-import time
 from pathlib import Path
 
 from astropy.table import Table
-from benchmarks.commands import command
+from benchmarks.commands import compile_anew, timed
 from benchmarks.results import recording, say, table
 
 _GAIA = "gaia_dr2_source."
@@ -48,14 +47,12 @@ def vizier_table(path: "str | Path") -> Table:
     return found
 
 
-def timed(folder: Path, out: str) -> tuple[float, float]:
+def to_figure(folder: Path, out: str) -> tuple[float, float]:
     """Run the command once, to a folder of its own; return its wall time and its processor time. [s]"""
-    began = time.monotonic()
-    minutes = command(folder, "run", "m67_vizier.csv", out, "--photometry", PHOTOMETRY, accepted=(0, 1))
-    wall_s = time.monotonic() - began
+    times = timed(folder, "run", "m67_vizier.csv", out, "--photometry", PHOTOMETRY)
     if not (folder / out / FIGURE).is_file():
         raise SystemExit(f"the command left no {FIGURE}")
-    return wall_s, 60.0 * minutes
+    return times
 
 
 def main() -> None:
@@ -65,13 +62,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with recording("first-figure"), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
-        os.environ.pop("XLA_FLAGS", None)
+        compile_anew(folder)
         vizier_table(arguments.m67).write(folder / "m67_vizier.csv")
         load = os.getloadavg()[0]
         times = {
-            "the first run on a machine, which compiles": timed(folder, "m67"),
-            "later": timed(folder, "again"),
+            "the first run on a machine, which compiles": to_figure(folder, "m67"),
+            "later": to_figure(folder, "again"),
         }
         say(
             f"`redflower run m67_vizier.csv m67 --photometry {PHOTOMETRY}`. "

@@ -10,24 +10,16 @@ take. The median of the later runs counts.
 import argparse
 import os
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from benchmarks.commands import command
+from benchmarks.commands import compile_anew, timed
 from benchmarks.results import recording, say, table
 
 import redflower
 
 N_STARS = 20
 MODEL = "mock-sky"
-
-
-def timed(folder: Path, *words: str, accepted: tuple[int, ...] = (0, 1)) -> tuple[float, float]:
-    """Run one command; return its wall time and its processor time. [s]"""
-    began = time.monotonic()
-    minutes = command(folder, *words, accepted=accepted)
-    return time.monotonic() - began, 60.0 * minutes
 
 
 def main() -> None:
@@ -37,8 +29,7 @@ def main() -> None:
     n_runs = parser.parse_args().runs
     with recording("start"), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
-        os.environ.pop("XLA_FLAGS", None)
+        compile_anew(folder)
         sky = redflower.simulate(N_STARS, seed=5, preset="two-cloud")
         redflower.prepare(sky, purpose="inference").table.write(folder / "stars.parquet")
         load = os.getloadavg()[0]

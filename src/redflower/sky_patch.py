@@ -80,9 +80,14 @@ class SkyPatch:
 def unit_vectors(
     l_deg: Float[np.ndarray, " n"], b_deg: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n xyz"]:
-    """Return unit vectors towards Galactic coordinates."""
+    """Return unit vectors towards longitudes and latitudes, Galactic or others."""
     l_rad, b_rad = np.radians(l_deg), np.radians(b_deg)
     return np.stack([np.cos(b_rad) * np.cos(l_rad), np.cos(b_rad) * np.sin(l_rad), np.sin(b_rad)], axis=-1)
+
+
+def angle_of_chord(chord: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return the angle between unit vectors so far apart: the arc cosine knows no angle below a second of arc. [deg]"""
+    return np.degrees(2.0 * np.arcsin(np.minimum(chord / 2.0, 1.0)))
 
 
 def patch_around(l_deg: Float[np.ndarray, " n"], b_deg: Float[np.ndarray, " n"]) -> SkyPatch:

@@ -17,6 +17,7 @@ from redflower.provenance import VERSION
 from redflower.seeds import check_seed
 from redflower.sightline.neighbours import share_distances
 from redflower.sightline.shared_density import SharingSettings
+from redflower.sky_patch import angle_of_chord, unit_vectors
 
 #: Sheets of dust change their distance over a region: farther from each other, sightlines are no neighbours. [deg]
 WITHIN_DEG: Final = 10.0
@@ -167,11 +168,8 @@ def _check_near(fits: Sequence[FinishedFit], within_deg: float) -> float:
                 "posteriors, and fit the sightline again."
             )
         places_deg.append(fit.place_deg)
-    l_rad, b_rad = np.radians(places_deg).T
-    v = np.stack([np.cos(b_rad) * np.cos(l_rad), np.cos(b_rad) * np.sin(l_rad), np.sin(b_rad)], axis=1)
-    # By the chord: the arc cosine knows no angle below a second of arc.
-    chord = np.linalg.norm(v[:, None] - v, axis=-1)
-    apart_deg = np.degrees(2.0 * np.arcsin(np.minimum(chord / 2.0, 1.0)))
+    v = unit_vectors(*np.transpose(places_deg))
+    apart_deg = angle_of_chord(np.linalg.norm(v[:, None] - v, axis=-1))
     one, two = divmod(int(np.argmax(apart_deg)), len(fits))
     most = float(apart_deg[one, two])
     if most > within_deg:

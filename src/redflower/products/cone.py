@@ -4,6 +4,7 @@ import numpy as np
 from astropy.table import Table
 
 from redflower.catalogue.io.columns import as_floats
+from redflower.sky_patch import angle_of_chord, unit_vectors
 
 
 def sky_cone(stars: Table) -> tuple[tuple[float | None, float | None], float]:
@@ -14,10 +15,7 @@ def sky_cone(stars: Table) -> tuple[tuple[float | None, float | None], float]:
     """
     if not {"l", "b"} <= set(stars.colnames):
         return (None, None), 0.0
-    l_rad, b_rad = (np.radians(as_floats(stars, name)) for name in ("l", "b"))
-    directions = np.stack(
-        [np.cos(b_rad) * np.cos(l_rad), np.cos(b_rad) * np.sin(l_rad), np.sin(b_rad)], axis=-1
-    )
+    directions = unit_vectors(as_floats(stars, "l"), as_floats(stars, "b"))
     directions = directions[np.isfinite(directions).all(axis=1)]
     mean = directions.mean(axis=0) if len(directions) else np.zeros(3)
     length = float(np.linalg.norm(mean))
@@ -25,6 +23,4 @@ def sky_cone(stars: Table) -> tuple[tuple[float | None, float | None], float]:
         return (None, None), 0.0
     l_deg = float(np.degrees(np.arctan2(mean[1], mean[0])) % 360.0)
     b_deg = float(np.degrees(np.arctan2(mean[2], np.hypot(mean[0], mean[1]))))
-    # By the chord: the arc cosine knows no angle below a second of arc.
-    chord = np.linalg.norm(directions - mean / length, axis=1).max()
-    return (l_deg, b_deg), float(2.0 * np.degrees(np.arcsin(min(1.0, chord / 2.0))))
+    return (l_deg, b_deg), float(angle_of_chord(np.linalg.norm(directions - mean / length, axis=1).max()))

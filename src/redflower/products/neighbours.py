@@ -12,7 +12,7 @@ from redflower.cards import card, line
 from redflower.products.finished_fit import FinishedFit
 from redflower.products.folder import write_folder
 from redflower.provenance import META_KEY
-from redflower.quantiles import QUANTILES, percent
+from redflower.quantiles import QUANTILES, percent, summary_columns
 from redflower.sightline.neighbours import SharedClouds
 from redflower.sightline.weighted_clouds import (
     effective_draws,
@@ -186,13 +186,11 @@ def _cloud_table(lines: Sequence[dict[str, Any]]) -> Table:
         np.array([one["trusted"] for one, *_ in found], dtype=bool), description="whether these are enough"
     )
     table["cloud"] = Column(np.array([k + 1 for _, k, *_ in found], dtype=int), description="by distance")
-    suffixes = {"": "posterior mean", "_std": "standard deviation"}
-    suffixes |= {f"_{label}": f"{percent(level)} quantile" for label, level in QUANTILES.items()}
     for quantity, unit, text in (
         ("distance_pc", "pc", "distance"),
         ("ebv_mag", "mag", "mean E(B-V), SFD scale"),
     ):
-        for suffix, what in suffixes.items():
+        for suffix, what in summary_columns().items():
             for which, said in (("_before", "by the sightline alone"), ("", "distances shared")):
                 rows = [was if which else now for _, _, was, now in found]
                 values = [row[f"{quantity}{suffix}"] for row in rows]

@@ -8,7 +8,7 @@ from astropy.table import Column, Table
 from redflower.distances import distance_from_modulus
 from redflower.posterior.density import JointDensity
 from redflower.products.cone import sky_cone
-from redflower.quantiles import QUANTILES, percent
+from redflower.quantiles import QUANTILES, percent, summary_columns
 from redflower.sightline import SightlineFit, binned_profile, cloud_summary
 from redflower.sightline.result import INTERVALS, percent_of, thinned
 
@@ -82,14 +82,9 @@ def cloud_table(fit: SightlineFit) -> Table:
     if fit.best.draws.polarisation is not None:
         columns += _POLARISATION
     for name, unit, text in columns:
-        for suffix, what in {"": "posterior mean", "_std": "standard deviation"}.items():
+        for suffix, what in summary_columns().items():
             values = np.array([row[name + suffix] for row in rows], dtype=float)
             table[name + suffix] = Column(values, unit=unit, description=f"{text}, {what}")
-        for label, level in QUANTILES.items():
-            values = np.array([row[f"{name}_{label}"] for row in rows], dtype=float)
-            table[f"{name}_{label}"] = Column(
-                values, unit=unit, description=f"{text}, {percent(level)} quantile"
-            )
     return table
 
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float
 
-from redflower.quantiles import QUANTILES
+from redflower.quantiles import LEVELS, QUANTILES
 from redflower.sightline.fit_draws import SightlineDraws
 
 #: Quantiles of fewer effective draws are not to be trusted.
@@ -51,7 +51,7 @@ def is_trusted(draws: SightlineDraws, weight: Weight) -> bool:
 def weighted_clouds(draws: SightlineDraws, weight: Weight, number: int) -> list[dict[str, float]]:
     """Summarise each cloud's distance [pc] and E(B-V) [mag] for one number of clouds: mean, deviation, quantiles.
 
-    In every draw, clouds are identified by their order in distance.
+    In every draw, clouds are identified by their order in distance, which is that of `SightlineDraws`.
 
     Parameters
     ----------
@@ -61,20 +61,15 @@ def weighted_clouds(draws: SightlineDraws, weight: Weight, number: int) -> list[
     """
     here = draws.n_clouds == number
     share = weight[here] / weight[here].sum()
-    order = np.argsort(draws.log_distance[here, :number], axis=1)
-    ordered = {
-        "distance_pc": np.exp(np.take_along_axis(draws.log_distance[here, :number], order, axis=1)),
-        "ebv_mag": np.take_along_axis(draws.ebv_mag[here, :number], order, axis=1),
-    }
+    clouds = {"distance_pc": np.exp(draws.log_distance[here]), "ebv_mag": draws.ebv_mag[here]}
     rows = []
     for k in range(number):
         row: dict[str, float] = {}
-        for name, values in ordered.items():
+        for name, values in clouds.items():
             mean = float(share @ values[:, k])
             row[name] = mean
             row[f"{name}_std"] = float(np.sqrt(share @ (values[:, k] - mean) ** 2))
-            levels = list(QUANTILES.values())
-            found = np.quantile(values[:, k], levels, weights=share, method="inverted_cdf")
+            found = np.quantile(values[:, k], LEVELS, weights=share, method="inverted_cdf")
             row |= {f"{name}_{label}": float(value) for label, value in zip(QUANTILES, found, strict=True)}
         rows.append(row)
     return rows

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from redflower.catalogue.gaia_release import GaiaRelease
 from redflower.catalogue.releases import releases
 from redflower.errors import InputError
+from redflower.sky_patch import angle_of_chord, unit_vectors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +153,7 @@ def match_at_epoch(
     spread_yr = float(np.abs(other_epoch_yr - middle).max()) if len(other_epoch_yr) else 0.0
     there = _moved(ra_deg, dec_deg, pmra, pmdec, middle - gaia_epoch_yr)
     reach = radius_arcsec + 1e-3 * np.hypot(pmra, pmdec) * spread_yr
-    tree = cKDTree(_unit_vectors(other_ra_deg, other_dec_deg))
+    tree = cKDTree(unit_vectors(other_ra_deg, other_dec_deg))
     lists = tree.query_ball_point(there, 2 * np.sin(np.radians(reach / 3600) / 2))
     lengths = np.fromiter((len(found) for found in lists), dtype=int, count=len(lists))
     left = np.repeat(np.arange(len(ra_deg)), lengths)
@@ -161,8 +162,8 @@ def match_at_epoch(
     right = np.concatenate([np.asarray(found, dtype=int) for found in lists if found])
     years = other_epoch_yr[right] - gaia_epoch_yr
     at_epoch = _moved(ra_deg[left], dec_deg[left], pmra[left], pmdec[left], years)
-    chord = np.linalg.norm(at_epoch - _unit_vectors(other_ra_deg[right], other_dec_deg[right]), axis=1)
-    distance = np.degrees(2 * np.arcsin(chord / 2)) * 3600
+    chord = np.linalg.norm(at_epoch - unit_vectors(other_ra_deg[right], other_dec_deg[right]), axis=1)
+    distance = angle_of_chord(chord) * 3600
     near = distance <= radius_arcsec
     left, right, distance = left[near], right[near], distance[near]
     order = np.lexsort((distance, left))
@@ -180,13 +181,8 @@ def _moved(
     north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)], axis=-1)
     per_mas = np.radians(1.0 / 3.6e6)
     step = np.asarray(years)[..., None] * per_mas
-    moved = _unit_vectors(ra_deg, dec_deg) + step * (pmra[:, None] * east + pmdec[:, None] * north)
+    moved = unit_vectors(ra_deg, dec_deg) + step * (pmra[:, None] * east + pmdec[:, None] * north)
     return moved / np.linalg.norm(moved, axis=-1, keepdims=True)
-
-
-def _unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
 
 
 def float_column(frame: "pd.DataFrame", name: str) -> np.ndarray:
