@@ -80,7 +80,11 @@ class Results:
         observed = np.asarray(request.stars.observed)[:, : request.target.n_bands]
         status = unusable_status(request.model, request.stars)
         columns = empty_columns(n_stars, density=request.settings.density)
-        columns["bands"] = np.array([request.model.bands.shown(row) for row in observed], dtype=str)
+        # A name for each kind of star: there are few, and many stars.
+        kinds, kind = np.unique(observed, axis=0, return_inverse=True)
+        columns["bands"] = np.array([request.model.bands.shown(row) for row in kinds], dtype=str)[
+            kind.ravel()
+        ]
         columns["status"] = status
         columns["flags"] = np.where(observed.all(axis=1), 0, int(Flag.MISSING_BAND)).astype(np.int64)
         self.columns = columns

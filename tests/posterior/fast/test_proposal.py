@@ -1,4 +1,4 @@
-"""The proposal of noise-free magnitudes that is fitted to stars with gaps."""
+"""The proposal of noise-free magnitudes that is fitted to every star."""
 
 from dataclasses import replace
 
@@ -13,12 +13,7 @@ from redflower.posterior.fast import check
 from redflower.posterior.fast.check import Check, WeightedDraws, make_check, weighted_draws
 from redflower.posterior.fast.grid import Grid, posterior_grid
 from redflower.posterior.fast.grid_summaries import moment_frame
-from redflower.posterior.fast.proposal import (
-    REACH,
-    fit_proposal,
-    own_proposal,
-)
-from redflower.posterior.fast.run import gaps_last
+from redflower.posterior.fast.proposal import REACH, Proposal, fit_proposal
 from redflower.posterior.fast.steps import make_fast_target, noise_inputs
 from redflower.posterior.log_density import make_target
 from tests.helpers.gaussian_model import EBV_LIMITS_MAG, gaussian_model, gaussian_stars
@@ -42,6 +37,12 @@ def spoilt(emulator):
         ]
     )
     return eqx.tree_at(lambda e: e.denoiser.biases[-1], emulator, jnp.asarray(bias, jnp.float32))
+
+
+def own_proposal(n_bands: int) -> Proposal:
+    """Return the denoiser's own proposal: standard normal numbers stay what they are."""
+    none = jnp.zeros(n_bands)
+    return Proposal(none, per_ebv=none, per_modulus=none, root=jnp.eye(n_bands), log_precision=none)
 
 
 def drawing(fast, n_nodes: int):
@@ -124,17 +125,23 @@ def test_both_proposals_have_the_same_evidence(monkeypatch: pytest.MonkeyPatch) 
     assert np.median([float(c.ess) for c in fitted]) > 1.2 * np.median([float(c.ess) for c in own])
 
 
-def test_a_star_without_gaps_keeps_the_denoisers_proposal(normal_star) -> None:
-    fast, star, _ = normal_star
-    whole = replace(star, observed=jnp.arange(len(star.observed)) < 5)
-    stars = jax.tree.map(lambda a: a[None], whole)
-    noise = first_of(noise_inputs(fast.emulator, stars))
-    kept = jax.jit(lambda *of: fit_proposal(fast, *of, posterior_grid(fast, *of)))(whole, noise)
+def test_where_slopes_are_not_finite_the_denoisers_proposal_stays(normal_star) -> None:
+    fast, star, noise = normal_star
+    lost = replace(star, magnitude_mag=star.magnitude_mag.at[0].set(jnp.nan))
+    grid = posterior_grid(fast, star, noise)
+    kept = jax.jit(lambda *of: fit_proposal(fast, *of, grid))(lost, noise)
     for found, own in zip(kept, own_proposal(6), strict=True):
         np.testing.assert_array_equal(found, own)
 
 
-def test_stars_with_gaps_are_put_last() -> None:
-    observed = np.array([[1, 0, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 1], [1, 1, 1, 0]], bool)
-    np.testing.assert_array_equal(gaps_last(observed, np.arange(5)), [1, 2, 4, 0, 3])
-    np.testing.assert_array_equal(gaps_last(observed, np.array([3, 4])), [4, 3])
+def test_bands_that_do_not_count_keep_their_standard_normal_numbers(normal_star) -> None:
+    """Of a star that ends before the last bands: nothing is known of them, and nothing is fitted to them."""
+    fast, star, _ = normal_star
+    short = replace(star, observed=jnp.arange(len(star.observed)) < 4)
+    noise = first_of(noise_inputs(fast.emulator, jax.tree.map(lambda a: a[None], short)))
+    found = jax.jit(lambda *of: fit_proposal(fast, *of, posterior_grid(fast, *of)))(short, noise)
+    for moved in (found.centre, found.per_ebv, found.per_modulus, found.log_precision):
+        np.testing.assert_allclose(moved[4:], 0.0, atol=1e-6)
+    np.testing.assert_allclose(found.root[:, 4:], np.eye(6)[:, 4:], atol=1e-6)
+    np.testing.assert_allclose(found.root[4:], np.eye(6)[4:], atol=1e-6)
+    assert np.abs(found.centre[:4]).max() > 0.05

@@ -1,16 +1,16 @@
-"""The proposal of noise-free magnitudes, fitted to one star: for stars with gaps among their bands.
+"""The proposal of noise-free magnitudes, fitted to one star.
 
-The emulator's denoiser proposes a normal distribution of a star's noise-free magnitudes. Where a band is missing between others,
-nothing but the flow holds that magnitude, and a network that serves every pattern of gaps knows it less well than it knows a band
-that was observed. A step of Newton's method on the exact density mends the proposal: centre, covariance, and how the centre
-moves with reddening and distance. The weights are exact whatever the proposal is; a better one scatters them less.
+The emulator's denoiser proposes a normal distribution of a star's noise-free magnitudes. One network serves every star and every
+pattern of gaps, and so is off by some of the width; most where a band is missing between others, whose magnitude nothing but the
+flow holds. A step of Newton's method on the exact density mends the proposal: centre, covariance, and how the centre moves with
+reddening and distance. The weights are exact whatever the proposal is; a better one scatters them less.
 """
 
 from typing import Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from redflower.bands import BP, RP, G
 from redflower.flow.conditional import needed_bands
@@ -103,7 +103,7 @@ def exact_densities(
 
 
 def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Proposal:
-    """Fit the proposal of one star; that of a star without gaps stays the denoiser's own, and costs nothing.
+    """Fit the proposal of one star; where slopes are not finite it stays the denoiser's own.
 
     The precision comes from differences of slopes at the mean of the posterior, the centre from Newton's step there, and how it
     moves from the steps a deviation away on either side along both axes.
@@ -118,40 +118,26 @@ def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Prop
     away = jnp.array([0.0, -1.0, 1.0, 0.0, 0.0]), jnp.array([0.0, 0.0, 0.0, -1.0, 1.0])
     ebv_mag = jnp.clip(frame.ebv_mean_mag + frame.ebv_std_mag * away[0], low_mag, high_mag)
     modulus_mag = frame.modulus_mean_mag + frame.modulus_std_mag * away[1]
+    slopes = _slopes(fast, star, noise, needed, modulus_mag, ebv_mag)
+    inner, outer = slopes[: 1 + 2 * n], slopes[1 + 2 * n :]
+    precision = (inner[1 + n :] - inner[1 : 1 + n]) / (2.0 * DIFFERENCE)
+    usable = jnp.isfinite(inner).all() & jnp.isfinite(outer).all()
+    lower = lower_root(jnp.where(usable, 0.5 * (precision + precision.T), jnp.eye(n)), LEAST_PRECISION)
+    root = inverse_of_lower(lower).T
+    centres = jnp.where(usable, jnp.concatenate([inner[:1], outer]), 0.0) @ root @ root.T
 
-    def step(_: Int[Array, ""] | int, now: Proposal) -> Proposal:
-        # From where it is: what did not depend on that would be moved out of the loop, and be worked out for every star.
-        slopes = _slopes(fast, star, noise, needed, now.centre, modulus_mag, ebv_mag)
-        inner, outer = slopes[: 1 + 2 * n], slopes[1 + 2 * n :]
-        precision = (inner[1 + n :] - inner[1 : 1 + n]) / (2.0 * DIFFERENCE)
-        usable = jnp.isfinite(inner).all() & jnp.isfinite(outer).all()
-        lower = lower_root(jnp.where(usable, 0.5 * (precision + precision.T), jnp.eye(n)), LEAST_PRECISION)
-        root = inverse_of_lower(lower).T
-        centres = jnp.where(usable, jnp.concatenate([inner[:1], outer]), 0.0) @ root @ root.T
+    def along(low: Array, high: Array, width_mag: Array, std_mag: Array) -> Array:
+        """Return the change of the centre over a deviation, from its places below and above the mean."""
+        change = shortened(high, LONGEST_SLOPE) - shortened(low, LONGEST_SLOPE)
+        return change * std_mag / jnp.maximum(width_mag, 1e-6)
 
-        def along(low: Array, high: Array, width_mag: Array, std_mag: Array) -> Array:
-            """Return the change of the centre over a deviation, from its places below and above the mean."""
-            change = shortened(high, LONGEST_SLOPE) - shortened(low, LONGEST_SLOPE)
-            return change * std_mag / jnp.maximum(width_mag, 1e-6)
-
-        return Proposal(
-            centre=shortened(centres[0], LONGEST_STEP),
-            per_ebv=along(centres[1], centres[2], ebv_mag[2] - ebv_mag[1], frame.ebv_std_mag),
-            per_modulus=along(centres[3], centres[4], modulus_mag[4] - modulus_mag[3], frame.modulus_std_mag),
-            root=root,
-            log_precision=jnp.log(jnp.diagonal(lower)),
-        )
-
-    # A loop of one turn or none: side by side with others, a star without gaps waits for no step if none of them has any.
-    return jax.lax.fori_loop(0, jnp.any(needed & ~noise.observed).astype(int), step, own_proposal(n))  # EF9
-
-
-def own_proposal(n_bands: int) -> Proposal:
-    """Return the denoiser's own proposal: standard normal numbers stay what they are."""
-    none = jnp.zeros(n_bands)
     return Proposal(
-        centre=none, per_ebv=none, per_modulus=none, root=jnp.eye(n_bands), log_precision=jnp.zeros(n_bands)
-    )
+        centre=shortened(centres[0], LONGEST_STEP),
+        per_ebv=along(centres[1], centres[2], ebv_mag[2] - ebv_mag[1], frame.ebv_std_mag),
+        per_modulus=along(centres[3], centres[4], modulus_mag[4] - modulus_mag[3], frame.modulus_std_mag),
+        root=root,
+        log_precision=jnp.log(jnp.diagonal(lower)),
+    )  # EF9
 
 
 def proposed_normal(
@@ -179,13 +165,12 @@ def _slopes(
     star: Star,
     noise: Noise,
     needed: Bool[Array, " band"],
-    centre: Float[Array, " band"],
     modulus_mag: Float[Array, " node"],
     ebv_mag: Float[Array, " node"],
 ) -> Float[Array, "place band"]:
     """Return the slope of ln of the exact density along the denoiser's normal numbers.
 
-    At the first node: at the centre, and `DIFFERENCE` above and below it along every number. At the others: at the centre.
+    At the first node: where all numbers are zero, and `DIFFERENCE` above and below along each. At the others: at zero alone.
     Magnitudes are linear in the normal numbers, so that the flow's slope along magnitudes is all that has to be worked out.
     """
     emulator = fast.emulator
@@ -194,7 +179,7 @@ def _slopes(
     condition = flow_condition(distance_pc_of_modulus(modulus_mag), star.l_deg, star.b_deg)
     seen = emulator.see(y, ebv_mag, condition, noise)
     about = DIFFERENCE * jnp.eye(n)
-    asked = centre[:, None] + jnp.concatenate([jnp.zeros((n, 1)), about], axis=1)
+    asked = jnp.concatenate([jnp.zeros((n, 1)), about], axis=1)
     magnitude_mag, _ = emulator.propose(
         y, seen, noise, jnp.broadcast_to(asked[:, :, None], (n, 1 + n, len(ebv_mag)))
     )
@@ -213,7 +198,7 @@ def _slopes(
     slopes = jnp.sum(per_mag[:, :, None] * per_normal_mag.transpose(2, 0, 1)[node], axis=1)
     # Bands that do not count stay as the denoiser has them.
     steps = jnp.concatenate([jnp.zeros((1, n)), about, -about, jnp.zeros((len(ebv_mag) - 1, n))])
-    return slopes - jnp.where(needed, 0.0, centre + steps)
+    return slopes - jnp.where(needed, 0.0, steps)
 
 
 def shortened(step: Float[Array, " n"], longest: float) -> Float[Array, " n"]:

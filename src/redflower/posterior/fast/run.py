@@ -94,8 +94,7 @@ def first_look(request: Request, fast: FastTarget, rows: np.ndarray, results: Re
     """Look at all stars with few weights, and store those that these settle."""
     numbers = request.settings.fast.check_nodes, request.settings.fast.check_draws_per_node
     left = _Left()
-    observed = np.asarray(request.stars.observed)[:, : request.target.n_bands]
-    for batch, padded in batches(gaps_last(observed, rows), request.settings.fast_batch_size):
+    for batch, padded in batches(rows, request.settings.fast_batch_size):
         part, noise = star_inputs(request, fast, padded)
         found, fit = quadrature_batch(
             fast,
@@ -136,20 +135,6 @@ def second_look(request: Request, fast: FastTarget, first: Unsettled, results: R
         _store(request, part, result, first.rows[batch], rows, ~bad, results)
         left.add(first.rows[batch], result, bad)
     return left.together()
-
-
-def gaps_last(
-    observed: Bool[np.ndarray, "star band"], rows: Int[np.ndarray, " row"]
-) -> Int[np.ndarray, " row"]:
-    """Return rows with the stars behind that have gaps between their bands.
-
-    Stars that are worked on side by side then take the step for gaps all together, or not at all.
-    """
-    observed = observed[rows]
-    first_missing = np.argmin(observed, axis=1)
-    last_seen = observed.shape[1] - 1 - np.argmax(observed[:, ::-1], axis=1)
-    has_gap = ~observed.all(axis=1) & (first_missing < last_seen)
-    return rows[np.argsort(has_gap, kind="stable")]
 
 
 def star_inputs(request: Request, fast: FastTarget, rows: np.ndarray) -> tuple[Star, Noise]:
