@@ -59,8 +59,8 @@ STEPS = {
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
-    "64 nodes at the first look": {"check_nodes": 64},
-    "errors of 0.056 sigma": {"max_error": 0.056, "min_refine_ess": 320.0},
+    "twice the nodes at both looks": {"check_nodes": 48, "second_nodes": 128},
+    "errors of 0.05 sigma": {"max_error": 0.05, "min_refine_ess": 400.0},
 }
 
 

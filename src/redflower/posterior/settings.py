@@ -33,9 +33,9 @@ class FastSettings:
     min_round_ess : least effective number per round so far for which further rounds are tried.
     """
 
-    check_nodes: int = 32
+    check_nodes: int = 24
     check_draws_per_node: int = 4
-    second_nodes: int = 128
+    second_nodes: int = 64
     second_draws_per_node: int = 4
     refine_nodes: int = 512
     refine_draws_per_node: int = 2

@@ -107,7 +107,8 @@ def test_rounds_of_weights_go_on_until_they_suffice(mixed) -> None:
     rows = np.arange(0, 64, 2)
 
     def run(which: np.ndarray, **changes) -> dict[str, np.ndarray]:
-        fast = FastSettings(min_check_ess=1.1, **changes)
+        # Rounds of so few nodes that one is seldom enough.
+        fast = FastSettings(min_check_ess=1.1, refine_nodes=128, min_round_ess=1.0, **changes)
         part = jax.tree.map(lambda a: a[which], stars)
         return infer_stars(MODEL, part, IDS[which], dataclasses.replace(SETTINGS, fast=fast))
 
@@ -118,7 +119,7 @@ def test_rounds_of_weights_go_on_until_they_suffice(mixed) -> None:
     enough = one["ess"] >= least
     np.testing.assert_array_equal(one["ess"][inferred & enough], many["ess"][inferred & enough])
     # Of those that a round does not settle some are given up at once, and the others have more draws by the end.
-    more = inferred & ~enough & (one["ess"] >= 25.0)
+    more = inferred & ~enough & (one["ess"] >= 6.0)
     assert more.any()
     assert (many["ess"][more] > one["ess"][more]).all()
     unsettled = inferred & ((many["ess"] < least) | ~(many["pareto_k"] < 0.7))
@@ -153,7 +154,7 @@ def test_order_batches_and_padding_do_not_matter(mixed) -> None:
 
 
 def test_stored_density_has_the_moments_of_the_row(mixed) -> None:
-    """Steps of 0.1 nat move a mean by less than 0.02 sigma; draws' kernels widen by 5 %, which is allowed for."""
+    """A step of 0.1 nat is wrong by 0.05 at most, and so moves a mean by 0.05 sigma at most."""
     stars, _ = mixed
     result = infer_stars(MODEL, stars, IDS[:64], dataclasses.replace(SETTINGS, density=True))
     assert (result["engine"] == FAST).sum() >= 25
@@ -170,7 +171,7 @@ def test_stored_density_has_the_moments_of_the_row(mixed) -> None:
     # A mirrored kernel of width h moves the mean by about h^2 f at an end where the density is f; h is 0.35 sigma for 540
     # effective draws, and f at most 0.8 / sigma: 0.1 sigma.
     at_end = (result["engine"] == IMPORTANCE) & (result["status"] == Status.EDGE_OF_PRIOR)
-    bound = np.where(at_end, 0.1, 0.03) * result["ebv_std"]
+    bound = np.where(at_end, 0.1, 0.05) * result["ebv_std"]
     assert (np.abs(mean - result["ebv_mean"]) < bound)[settled].all()
     assert result["density"].dtype == np.uint8
 

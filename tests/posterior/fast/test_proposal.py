@@ -10,11 +10,20 @@ import pytest
 
 from redflower.flow import load_model
 from redflower.posterior.fast import check
-from redflower.posterior.fast.check import Check, WeightedDraws, make_check, weighted_draws
+from redflower.posterior.fast.check import NO_WEIGHT, Check, WeightedDraws, make_check, weighted_draws
 from redflower.posterior.fast.grid import Grid, posterior_grid
 from redflower.posterior.fast.grid_summaries import moment_frame
-from redflower.posterior.fast.proposal import REACH, Proposal, fit_proposal
+from redflower.posterior.fast.proposal import (
+    REACH,
+    WIDE,
+    WIDE_SHARE,
+    Drawn,
+    draw_from_both,
+    fit_proposal,
+    own_proposal,
+)
 from redflower.posterior.fast.steps import make_fast_target, noise_inputs
+from redflower.posterior.fast.weights import effective_number, log_node_weights
 from redflower.posterior.log_density import make_target
 from tests.helpers.gaussian_model import EBV_LIMITS_MAG, gaussian_model, gaussian_stars
 from tests.helpers.model_stars import draw_model_stars
@@ -39,10 +48,13 @@ def spoilt(emulator):
     return eqx.tree_at(lambda e: e.denoiser.biases[-1], emulator, jnp.asarray(bias, jnp.float32))
 
 
-def own_proposal(n_bands: int) -> Proposal:
-    """Return the denoiser's own proposal: standard normal numbers stay what they are."""
-    none = jnp.zeros(n_bands)
-    return Proposal(none, per_ebv=none, per_modulus=none, root=jnp.eye(n_bands), log_precision=none)
+def draw_from_fitted(proposal, grid, normal, modulus_mag, ebv_mag, *, needed, wider=False) -> Drawn:
+    """Draw from the fitted proposal alone."""
+    doubled = jnp.concatenate([normal, normal], axis=1)
+    both = draw_from_both(proposal, grid, doubled, modulus_mag, ebv_mag, needed=needed)
+    number = both.normal[:, : normal.shape[1]]
+    log_precision = jnp.sum(jnp.log(jnp.diagonal(proposal.root_of_precision)))
+    return Drawn(number, 0.5 * jnp.sum(number**2 - normal**2, axis=0) + log_precision)
 
 
 def drawing(fast, n_nodes: int):
@@ -92,6 +104,7 @@ def test_of_a_normal_population_the_fitted_proposal_is_exact(
         near = np.asarray(far)[::N_PER_NODE] < REACH
         return np.asarray(draws.log_weight).reshape(N_NODES, N_PER_NODE)[near].std(axis=1)
 
+    monkeypatch.setattr(check, "draw_from_both", draw_from_fitted)
     # Single precision: terms of some tens add up to an error of 1e-5 of them.
     assert scatter().max() < 0.01
     monkeypatch.setattr(check, "fit_proposal", lambda fast, *_: own_proposal(fast.emulator.n_bands))
@@ -140,8 +153,64 @@ def test_bands_that_do_not_count_keep_their_standard_normal_numbers(normal_star)
     short = replace(star, observed=jnp.arange(len(star.observed)) < 4)
     noise = first_of(noise_inputs(fast.emulator, jax.tree.map(lambda a: a[None], short)))
     found = jax.jit(lambda *of: fit_proposal(fast, *of, posterior_grid(fast, *of)))(short, noise)
-    for moved in (found.centre, found.per_ebv, found.per_modulus, found.log_precision):
+    for moved in (found.centre, found.per_ebv, found.per_modulus):
         np.testing.assert_allclose(moved[4:], 0.0, atol=1e-6)
-    np.testing.assert_allclose(found.root[:, 4:], np.eye(6)[:, 4:], atol=1e-6)
-    np.testing.assert_allclose(found.root[4:], np.eye(6)[4:], atol=1e-6)
+    for root in (found.root, found.root_of_precision):
+        np.testing.assert_allclose(root[:, 4:], np.eye(6)[:, 4:], atol=1e-6)
+        np.testing.assert_allclose(root[4:], np.eye(6)[4:], atol=1e-6)
     assert np.abs(found.centre[:4]).max() > 0.05
+
+
+@pytest.mark.equation("EF9")
+@pytest.mark.parametrize("wider", [False, True])
+def test_draws_from_both_have_the_density_that_is_stated(wider: bool) -> None:
+    """Weights that make of it the denoiser's own density add up to one, and so do those that make the fitted one.
+
+    None of the latter exceeds two, whatever the fitted proposal is: here one that is far off, and narrow.
+    """
+    n, n_nodes, n_per_node = 3, 4000, 4
+    rng = np.random.default_rng(8)
+    lower = np.tril(0.3 * rng.standard_normal((n, n)), -1) + np.diag([0.7, 1.6, 2.5])
+    proposal = own_proposal(n)._replace(
+        centre=jnp.array([0.9, -0.7, 0.4]),
+        per_ebv=jnp.array([0.3, 0.0, -0.2]),
+        root=jnp.asarray(np.linalg.inv(lower).T, jnp.float32),
+        root_of_precision=jnp.asarray(lower.T, jnp.float32),
+    )
+    axis = jnp.linspace(-4.0, 4.0, 21)
+    log_density = -0.5 * (axis[:, None] ** 2 + axis**2)
+    grid = Grid(10.0 + axis, 0.2 + 0.02 * axis, log_density, axis, axis)
+    frame = moment_frame(grid)
+    at = rng.standard_normal(n_nodes).astype(np.float32)
+    half = rng.standard_normal((n, n_per_node // 2, n_nodes))
+    if wider:
+        half = half * np.where(rng.random(n_nodes) < WIDE_SHARE, WIDE, 1.0)
+    normal = np.stack([half, -half], axis=2).reshape(n, n_per_node, n_nodes)
+    needed = jnp.ones(n, bool)
+    drawn = draw_from_both(
+        proposal, grid, jnp.asarray(normal, jnp.float32), jnp.full(n_nodes, 10.0),
+        frame.ebv_mean_mag + frame.ebv_std_mag * jnp.asarray(at), needed=needed, wider=wider,
+    )  # fmt: skip
+    log_own_weight = -np.asarray(drawn.log_ratio)
+    centre = np.array([0.9, -0.7, 0.4])[:, None] + np.array([0.3, 0.0, -0.2])[:, None] * np.clip(at, -2, 2)
+    number = np.asarray(drawn.normal)
+    fitted = np.einsum("ij,jdk->idk", lower.T, number - centre[:, None])
+    log_fitted_weight = (
+        log_own_weight + 0.5 * np.sum(number**2 - fitted**2, axis=0) + np.log(np.diagonal(lower)).sum()
+    )
+    for log_weight in (log_own_weight, log_fitted_weight):
+        by_node = np.exp(log_weight).mean(axis=0)
+        assert abs(by_node.mean() - 1.0) < 4.0 * by_node.std() / np.sqrt(n_nodes)
+        # With a wider part, the density of either proposal is at least 1 - WIDE_SHARE of its narrow one's.
+        assert np.exp(log_weight).max() < 2.001 / (1.0 - WIDE_SHARE if wider else 1.0)
+
+
+def test_a_star_none_of_whose_draws_has_a_weight_is_not_settled() -> None:
+    """All weights are then equal, which looked like a perfect agreement: their effective number is none."""
+    lost = jnp.full(256, NO_WEIGHT)
+    nothing = jnp.zeros(256)
+    draws = WeightedDraws(nothing, nothing, lost, nothing, nothing)
+    assert float(make_check(draws).ess) == 0.0
+    by_node = log_node_weights(np.asarray(lost)[None], 4)
+    np.testing.assert_array_equal(effective_number(by_node), 0.0)
+    np.testing.assert_allclose(effective_number(np.zeros((1, 64))), 64.0)

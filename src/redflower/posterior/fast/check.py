@@ -16,12 +16,17 @@ from redflower.flow.emulator import Noise
 from redflower.physics import distance_pc_of_modulus, flow_condition
 from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
 from redflower.posterior.fast.grid_summaries import drawn_nodes
-from redflower.posterior.fast.proposal import exact_densities, fit_proposal, proposed_normal
+from redflower.posterior.fast.proposal import (
+    WIDE,
+    WIDE_SHARE,
+    draw_from_both,
+    exact_densities,
+    fit_proposal,
+)
 from redflower.star import Star
 
-#: The wider proposal of step 2: how many times the denoiser's, and of how many of the nodes.
-WIDE: Final = 1.5
-WIDE_SHARE: Final = 0.15
+#: ln of the weight of a draw that has none.
+NO_WEIGHT: Final = -1e30
 
 
 class WeightedDraws(NamedTuple):
@@ -57,7 +62,7 @@ def weighted_draws(
 
     With ``spread`` a draw lies anywhere in its node's cell. The grid then acts as a density, constant in every cell, and not as
     a set of points, and the weights correct for what it does not resolve. A share of the nodes has magnitudes from a wider
-    proposal, `WIDE` times the denoiser's: of a star off the locus the denoiser may be too sure.
+    proposal.
 
     Equation: EF5 (docs/explanation/model.md).
     """
@@ -73,23 +78,18 @@ def weighted_draws(
     half = jax.random.normal(normal_key, (n, n_per_node // 2, n_nodes))
     if spread:
         half = half * jnp.where(jax.random.uniform(wide_key, (n_nodes,)) < WIDE_SHARE, WIDE, 1.0)
-    normal = jnp.concatenate([half, -half], axis=1)
+    normal = jnp.stack([half, -half], axis=2).reshape(n, n_per_node, n_nodes)
+    needed = needed_bands(noise.observed)
     proposal = fit_proposal(fast, star, noise, grid)
-    inner = proposed_normal(proposal, grid, normal, modulus_mag, ebv_mag)
+    drawn = draw_from_both(proposal, grid, normal, modulus_mag, ebv_mag, needed=needed, wider=spread)
     y = noisy_y(emulator, star, noise, ebv_mag, modulus_mag)
     condition = flow_condition(distance_pc_of_modulus(modulus_mag), star.l_deg, star.b_deg)
     seen = emulator.see(y, ebv_mag, condition, noise)
-    magnitude_mag, log_factors = emulator.propose(y, seen, noise, inner)
-    log_factors += 0.5 * (inner**2 - normal**2) + proposal.log_precision[:, None, None]  # EF9
-    needed = needed_bands(noise.observed)
-    log_proposal = jnp.sum(jnp.where(needed[:, None, None], log_factors, 0.0), axis=0)
-    if spread:
-        chi2_of_draw = jnp.sum(jnp.where(needed[:, None, None], normal**2, 0.0), axis=0)
-        log_wider = 0.5 * (1.0 - WIDE**-2) * chi2_of_draw - jnp.sum(needed) * jnp.log(WIDE)
-        log_proposal += jnp.logaddexp(jnp.log(1.0 - WIDE_SHARE), jnp.log(WIDE_SHARE) + log_wider)  # EF5
+    magnitude_mag, log_factors = emulator.propose(y, seen, noise, drawn.normal)
+    log_proposal = drawn.log_ratio + jnp.sum(jnp.where(needed[:, None, None], log_factors, 0.0), axis=0)
     exact = exact_densities(fast, star, magnitude_mag, modulus_mag, ebv_mag)
     log_weight = exact.log_density - log_proposal.T - grid.log_density[row, column][:, None]  # EF5
-    log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, -1e30)
+    log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, NO_WEIGHT)
     return WeightedDraws(
         ebv_mag=jnp.repeat(ebv_mag, n_per_node),
         modulus_mag=jnp.repeat(modulus_mag, n_per_node),
@@ -113,7 +113,7 @@ class Check(NamedTuple):
 
     Attributes
     ----------
-    ess : effective number of draws, (sum w)^2 / sum w^2.
+    ess : effective number of draws, (sum w)^2 / sum w^2; 0 where none has a weight.
     log_mean_weight : ln of exact evidence over the grid's.
     """
 
@@ -126,4 +126,5 @@ def make_check(draws: WeightedDraws) -> Check:
     peak = jnp.max(draws.log_weight)
     weight = jnp.exp(draws.log_weight - peak)
     total = jnp.sum(weight)
-    return Check(total**2 / jnp.sum(weight**2), peak + jnp.log(total / len(weight)))
+    ess = jnp.where(peak > NO_WEIGHT, total**2 / jnp.sum(weight**2), 0.0)
+    return Check(ess, peak + jnp.log(total / len(weight)))

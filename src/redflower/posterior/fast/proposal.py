@@ -1,9 +1,11 @@
-"""The proposal of noise-free magnitudes, fitted to one star.
+"""The proposal of noise-free magnitudes, half of it fitted to one star.
 
 The emulator's denoiser proposes a normal distribution of a star's noise-free magnitudes. One network serves every star and every
 pattern of gaps, and so is off by some of the width; most where a band is missing between others, whose magnitude nothing but the
 flow holds. A step of Newton's method on the exact density mends the proposal: centre, covariance, and how the centre moves with
-reddening and distance. The weights are exact whatever the proposal is; a better one scatters them less.
+reddening and distance. A density that is no parabola can have longer tails than its own peak says. So half of the draws are
+from the denoiser as it is, and all are weighted against the mean of both densities: no weight exceeds twice what either
+gives.
 """
 
 from typing import Final, NamedTuple
@@ -30,6 +32,10 @@ LEAST_PRECISION: Final = 0.3
 LONGEST_STEP, LONGEST_SLOPE = 2.0, 3.0
 #: The centre moves with reddening and distance up to so many deviations of the posterior.
 REACH: Final = 2.0
+#: The wider proposal of step 2: how many times as wide, and of how many of the nodes. Of a star off the locus the others may be
+#: too sure.
+WIDE: Final = 1.5
+WIDE_SHARE: Final = 0.15
 
 
 class Proposal(NamedTuple):
@@ -42,14 +48,31 @@ class Proposal(NamedTuple):
     centre : at the mean of the posterior.
     per_ebv, per_modulus : what a deviation of E(B-V) or of the distance modulus adds to it.
     root : of the covariance, upper triangular.
-    log_precision : ln of the diagonal of the root of the precision.
+    root_of_precision : its inverse, upper triangular.
     """
 
     centre: Float[Array, " band"]
     per_ebv: Float[Array, " band"]
     per_modulus: Float[Array, " band"]
     root: Float[Array, "band band"]
-    log_precision: Float[Array, " band"]
+    root_of_precision: Float[Array, "band band"]
+
+    def is_finite(self) -> Bool[Array, ""]:
+        """Tell whether all of it is finite."""
+        return jnp.stack([jnp.isfinite(part).all() for part in self]).all()
+
+
+class Drawn(NamedTuple):
+    """Numbers that the denoiser makes magnitudes of, drawn from both proposals.
+
+    Attributes
+    ----------
+    normal : the numbers.
+    log_ratio : ln of the density that they are drawn from over that of the denoiser's own proposal.
+    """
+
+    normal: Float[Array, "band draw node"]
+    log_ratio: Float[Array, "draw node"]
 
 
 class ExactDensity(NamedTuple):
@@ -103,7 +126,7 @@ def exact_densities(
 
 
 def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Proposal:
-    """Fit the proposal of one star; where slopes are not finite it stays the denoiser's own.
+    """Fit the proposal of one star; where that fails it stays the denoiser's own.
 
     The precision comes from differences of slopes at the mean of the posterior, the centre from Newton's step there, and how it
     moves from the steps a deviation away on either side along both axes.
@@ -121,33 +144,55 @@ def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Prop
     slopes = _slopes(fast, star, noise, needed, modulus_mag, ebv_mag)
     inner, outer = slopes[: 1 + 2 * n], slopes[1 + 2 * n :]
     precision = (inner[1 + n :] - inner[1 : 1 + n]) / (2.0 * DIFFERENCE)
-    usable = jnp.isfinite(inner).all() & jnp.isfinite(outer).all()
-    lower = lower_root(jnp.where(usable, 0.5 * (precision + precision.T), jnp.eye(n)), LEAST_PRECISION)
+    lower = lower_root(0.5 * (precision + precision.T), LEAST_PRECISION)
     root = inverse_of_lower(lower).T
-    centres = jnp.where(usable, jnp.concatenate([inner[:1], outer]), 0.0) @ root @ root.T
+    centres = jnp.concatenate([inner[:1], outer]) @ root @ root.T
 
     def along(low: Array, high: Array, width_mag: Array, std_mag: Array) -> Array:
         """Return the change of the centre over a deviation, from its places below and above the mean."""
         change = shortened(high, LONGEST_SLOPE) - shortened(low, LONGEST_SLOPE)
         return change * std_mag / jnp.maximum(width_mag, 1e-6)
 
-    return Proposal(
+    fitted = Proposal(
         centre=shortened(centres[0], LONGEST_STEP),
         per_ebv=along(centres[1], centres[2], ebv_mag[2] - ebv_mag[1], frame.ebv_std_mag),
         per_modulus=along(centres[3], centres[4], modulus_mag[4] - modulus_mag[3], frame.modulus_std_mag),
         root=root,
-        log_precision=jnp.log(jnp.diagonal(lower)),
+        root_of_precision=lower.T,
     )  # EF9
+    usable = fitted.is_finite()
+    return jax.tree.map(lambda new, own: jnp.where(usable, new, own), fitted, own_proposal(n))
 
 
-def proposed_normal(
+def own_proposal(n_bands: int) -> Proposal:
+    """Return the denoiser's own proposal: standard normal numbers stay what they are."""
+    none, same = jnp.zeros(n_bands), jnp.eye(n_bands)
+    return Proposal(none, per_ebv=none, per_modulus=none, root=same, root_of_precision=same)
+
+
+def draw_from_both(
     proposal: Proposal,
     grid: Grid,
     normal: Float[Array, "band draw node"],
     modulus_mag: Float[Array, " node"],
     ebv_mag: Float[Array, " node"],
-) -> Float[Array, "band draw node"]:
-    """Return the denoiser's normal numbers that a proposal makes of standard normal ones, at each node."""
+    *,
+    needed: Bool[Array, " band"],
+    wider: bool = False,
+) -> Drawn:
+    """Make draws of standard normal numbers: the first half of a node's from the fitted proposal, the others from the denoiser's.
+
+    All are weighted against the mean of both densities (the balance heuristic of Veach & Guibas 1995).
+
+    Equation: EF9 (docs/explanation/model.md).
+
+    Parameters
+    ----------
+    proposal : the fitted one.
+    normal : standard normal numbers, an even number of draws.
+    needed : bands that count.
+    wider : whether the numbers of a share `WIDE_SHARE` of the nodes are `WIDE` times as large.
+    """
     frame = moment_frame(grid)
     at_ebv = jnp.clip((ebv_mag - frame.ebv_mean_mag) / frame.ebv_std_mag, -REACH, REACH)
     at_modulus = jnp.clip((modulus_mag - frame.modulus_mean_mag) / frame.modulus_std_mag, -REACH, REACH)
@@ -155,9 +200,28 @@ def proposed_normal(
         proposal.centre[:, None]
         + proposal.per_ebv[:, None] * at_ebv
         + proposal.per_modulus[:, None] * at_modulus
+    )[:, None]
+
+    def times(matrix: Float[Array, "band band"], numbers: Float[Array, "band draw node"]) -> Array:
+        return (matrix @ numbers.reshape(len(numbers), -1)).reshape(numbers.shape)
+
+    half = normal.shape[1] // 2
+    own = jnp.concatenate([centre + times(proposal.root, normal[:, :half]), normal[:, half:]], axis=1)
+    fitted = jnp.concatenate(
+        [normal[:, :half], times(proposal.root_of_precision, normal[:, half:] - centre)], axis=1
     )
-    spread = (proposal.root @ normal.reshape(len(normal), -1)).reshape(normal.shape)
-    return centre[:, None, :] + spread
+
+    def log_density(numbers: Float[Array, "band draw node"]) -> Float[Array, "draw node"]:
+        """Return ln of a standard normal density, or of one with its wider part, but for the same constant."""
+        chi2 = jnp.sum(jnp.where(needed[:, None, None], numbers**2, 0.0), axis=0)
+        if not wider:
+            return -0.5 * chi2
+        log_wider = 0.5 * (1.0 - WIDE**-2) * chi2 - jnp.sum(needed) * jnp.log(WIDE)
+        return -0.5 * chi2 + jnp.logaddexp(jnp.log(1.0 - WIDE_SHARE), jnp.log(WIDE_SHARE) + log_wider)
+
+    of_fitted = log_density(fitted) + jnp.sum(jnp.log(jnp.diagonal(proposal.root_of_precision)))
+    log_both = jnp.logaddexp(log_density(own), of_fitted) - jnp.log(2.0)  # EF9
+    return Drawn(own, log_both + 0.5 * jnp.sum(jnp.where(needed[:, None, None], own**2, 0.0), axis=0))
 
 
 def _slopes(

@@ -17,10 +17,10 @@ from redflower.posterior.fast.check import WeightedDraws
 from redflower.posterior.fast.grid import Grid
 from redflower.posterior.fast.grid_summaries import MomentFrame, moment_frame
 
-#: Prior deviations of the coefficients of first and second degree, in nat per standardised coordinate: what an emulator
-#: trained as by default leaves (docs/measured/inference.md).
+#: Prior deviations of the coefficients of first and second degree, in nat per standardised coordinate: what an emulator leaves,
+#: also of stars with gaps between their bands (decision 31). A narrower one leaves deviations too wide there.
 LINEAR_PRIOR: Final = 0.3
-QUADRATIC_PRIOR: Final = 0.1
+QUADRATIC_PRIOR: Final = 0.3
 #: Node weights further than this from their median do not pull the fit. [nat]
 CLIP_NAT: Final = 3.0
 #: Standardised coordinates end here, and the correction is constant from there on. In a long tail, towards a second mode or

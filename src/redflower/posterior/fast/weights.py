@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from redflower.distances import distance_from_modulus
-from redflower.posterior.fast.check import WeightedDraws
+from redflower.posterior.fast.check import NO_WEIGHT, WeightedDraws
 
 
 def pareto_k(log_weight: Float[np.ndarray, "star draw"]) -> Float[np.ndarray, " star"]:
@@ -84,6 +84,8 @@ def log_node_weights(
 
 
 def effective_number(log_weight: Float[np.ndarray, "star weight"]) -> Float[np.ndarray, " star"]:
-    """Return (sum w)^2 / sum w^2 of each star's weights, of nodes or of draws."""
-    weight = np.exp(np.asarray(log_weight, np.float64) - log_weight.max(axis=1, keepdims=True))
-    return np.asarray(weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1))
+    """Return (sum w)^2 / sum w^2 of each star's weights, of nodes or of draws; 0 where none of them has a weight."""
+    peak = log_weight.max(axis=1, keepdims=True)
+    weight = np.exp(np.asarray(log_weight, np.float64) - peak)
+    # The weights of a node add up, so that none is a little more than `NO_WEIGHT`.
+    return np.where(peak[:, 0] > 0.99 * NO_WEIGHT, weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1), 0.0)
