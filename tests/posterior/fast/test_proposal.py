@@ -54,7 +54,8 @@ def draw_from_fitted(proposal, grid, normal, modulus_mag, ebv_mag, *, needed, wi
     both = draw_from_both(proposal, grid, doubled, modulus_mag, ebv_mag, needed=needed)
     number = both.normal[:, : normal.shape[1]]
     log_precision = jnp.sum(jnp.log(jnp.diagonal(proposal.root_of_precision)))
-    return Drawn(number, 0.5 * jnp.sum(number**2 - normal**2, axis=0) + log_precision)
+    log_ratio = 0.5 * jnp.sum(number**2 - normal**2, axis=0) + log_precision
+    return Drawn(normal=number, log_ratio=log_ratio)
 
 
 def drawing(fast, n_nodes: int):
@@ -179,7 +180,13 @@ def test_draws_from_both_have_the_density_that_is_stated(wider: bool) -> None:
     )
     axis = jnp.linspace(-4.0, 4.0, 21)
     log_density = -0.5 * (axis[:, None] ** 2 + axis**2)
-    grid = Grid(10.0 + axis, 0.2 + 0.02 * axis, log_density, axis, axis)
+    grid = Grid(
+        modulus_mag=10.0 + axis,
+        ebv_mag=0.2 + 0.02 * axis,
+        log_density=log_density,
+        g_extinction_mag=axis,
+        bp_rp_mag=axis,
+    )
     frame = moment_frame(grid)
     at = rng.standard_normal(n_nodes).astype(np.float32)
     half = rng.standard_normal((n, n_per_node // 2, n_nodes))
@@ -209,7 +216,9 @@ def test_a_star_none_of_whose_draws_has_a_weight_is_not_settled() -> None:
     """All weights are then equal, which looked like a perfect agreement: their effective number is none."""
     lost = jnp.full(256, NO_WEIGHT)
     nothing = jnp.zeros(256)
-    draws = WeightedDraws(nothing, nothing, lost, nothing, nothing)
+    draws = WeightedDraws(
+        ebv_mag=nothing, modulus_mag=nothing, log_weight=lost, flow_chi2=nothing, unreddened_g_mag=nothing
+    )
     assert float(make_check(draws).ess) == 0.0
     by_node = log_node_weights(np.asarray(lost)[None], 4)
     np.testing.assert_array_equal(effective_number(by_node), 0.0)

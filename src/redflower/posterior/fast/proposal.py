@@ -167,7 +167,7 @@ def fit_proposal(fast: FastTarget, star: Star, noise: Noise, grid: Grid) -> Prop
 def own_proposal(n_bands: int) -> Proposal:
     """Return the denoiser's own proposal: standard normal numbers stay what they are."""
     none, same = jnp.zeros(n_bands), jnp.eye(n_bands)
-    return Proposal(none, per_ebv=none, per_modulus=none, root=same, root_of_precision=same)
+    return Proposal(centre=none, per_ebv=none, per_modulus=none, root=same, root_of_precision=same)
 
 
 def draw_from_both(
@@ -221,7 +221,8 @@ def draw_from_both(
 
     of_fitted = log_density(fitted) + jnp.sum(jnp.log(jnp.diagonal(proposal.root_of_precision)))
     log_both = jnp.logaddexp(log_density(own), of_fitted) - jnp.log(2.0)  # EF9
-    return Drawn(own, log_both + 0.5 * jnp.sum(jnp.where(needed[:, None, None], own**2, 0.0), axis=0))
+    log_own = -0.5 * jnp.sum(jnp.where(needed[:, None, None], own**2, 0.0), axis=0)
+    return Drawn(normal=own, log_ratio=log_both - log_own)
 
 
 def _slopes(
