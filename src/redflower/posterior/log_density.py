@@ -5,6 +5,8 @@ the posterior is near a standard normal: the reddened magnitudes that the model 
 observed ones, apart from a noise vector in units of the errors.
 """
 
+from typing import Any, Final
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -30,6 +32,14 @@ from redflower.physics import (
 )
 from redflower.physics._types import ScalarLike
 from redflower.star import Star
+
+#: ln of a density, or of a weight, where there is none: finite, so that sums and differences stay numbers.
+LOG_NONE: Final = -1e30
+
+
+def is_any(log_value: Any) -> Any:
+    """Tell where there is any density or weight at all. A sum of several that are `LOG_NONE` is a little more than it."""
+    return log_value > 0.5 * LOG_NONE
 
 
 class Target(eqx.Module):

@@ -82,9 +82,8 @@ class Results:
         columns = empty_columns(n_stars, density=request.settings.density)
         # A name for each kind of star: there are few, and many stars.
         kinds, kind = np.unique(observed, axis=0, return_inverse=True)
-        columns["bands"] = np.array([request.model.bands.shown(row) for row in kinds], dtype=str)[
-            kind.ravel()
-        ]
+        names = np.array([request.model.bands.shown(one) for one in kinds], dtype=str)
+        columns["bands"] = names[kind]
         columns["status"] = status
         columns["flags"] = np.where(observed.all(axis=1), 0, int(Flag.MISSING_BAND)).astype(np.int64)
         self.columns = columns

@@ -105,10 +105,14 @@ def test_rounds_of_weights_go_on_until_they_suffice(mixed) -> None:
     """All stars by the second step: alone or among others, more rounds only where one is too few, and no quiet failure."""
     stars, _ = mixed
     rows = np.arange(0, 64, 2)
+    # Rounds of so few nodes that one is seldom enough, and limits that are for so many.
+    n_nodes = 128
+    per_usual = n_nodes / FastSettings().refine_nodes
 
     def run(which: np.ndarray, **changes) -> dict[str, np.ndarray]:
-        # Rounds of so few nodes that one is seldom enough.
-        fast = FastSettings(min_check_ess=1.1, refine_nodes=128, min_round_ess=1.0, **changes)
+        fast = FastSettings(
+            min_check_ess=1.1, refine_nodes=n_nodes, min_round_ess=3.75 * per_usual, **changes
+        )
         part = jax.tree.map(lambda a: a[which], stars)
         return infer_stars(MODEL, part, IDS[which], dataclasses.replace(SETTINGS, fast=fast))
 
@@ -119,7 +123,7 @@ def test_rounds_of_weights_go_on_until_they_suffice(mixed) -> None:
     enough = one["ess"] >= least
     np.testing.assert_array_equal(one["ess"][inferred & enough], many["ess"][inferred & enough])
     # Of those that a round does not settle some are given up at once, and the others have more draws by the end.
-    more = inferred & ~enough & (one["ess"] >= 6.0)
+    more = inferred & ~enough & (one["ess"] >= 25.0 * per_usual)
     assert more.any()
     assert (many["ess"][more] > one["ess"][more]).all()
     unsettled = inferred & ((many["ess"] < least) | ~(many["pareto_k"] < 0.7))
@@ -154,7 +158,7 @@ def test_order_batches_and_padding_do_not_matter(mixed) -> None:
 
 
 def test_stored_density_has_the_moments_of_the_row(mixed) -> None:
-    """A step of 0.1 nat is wrong by 0.05 at most, and so moves a mean by 0.05 sigma at most."""
+    """Steps of 0.1 nat move a mean by less than 0.02 sigma; draws' kernels widen by 5 %, which is allowed for."""
     stars, _ = mixed
     result = infer_stars(MODEL, stars, IDS[:64], dataclasses.replace(SETTINGS, density=True))
     assert (result["engine"] == FAST).sum() >= 25
@@ -170,8 +174,13 @@ def test_stored_density_has_the_moments_of_the_row(mixed) -> None:
     assert settled.sum() > 40
     # A mirrored kernel of width h moves the mean by about h^2 f at an end where the density is f; h is 0.35 sigma for 540
     # effective draws, and f at most 0.8 / sigma: 0.1 sigma.
-    at_end = (result["engine"] == IMPORTANCE) & (result["status"] == Status.EDGE_OF_PRIOR)
-    bound = np.where(at_end, 0.1, 0.05) * result["ebv_std"]
+    at_end = result["status"] == Status.EDGE_OF_PRIOR
+    bound = np.where(at_end & (result["engine"] == IMPORTANCE), 0.1, 0.03) * result["ebv_std"]
+    # On a grid that the prior cuts off, few nodes of E hold the mass, so that steps do not average out. Half a step, 0.05 nat,
+    # moves a mean by 0.05 of the mean absolute deviation at most.
+    off_mag = np.abs(density.ebv_nodes_mag() - mean[:, None])
+    most_mag = 0.05 * (mass.sum(axis=1) * off_mag).sum(axis=1)
+    bound = np.where(at_end & (result["engine"] == FAST), most_mag, bound)
     assert (np.abs(mean - result["ebv_mean"]) < bound)[settled].all()
     assert result["density"].dtype == np.uint8
 

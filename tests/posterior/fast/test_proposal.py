@@ -10,21 +10,21 @@ import pytest
 
 from redflower.flow import load_model
 from redflower.posterior.fast import check
-from redflower.posterior.fast.check import NO_WEIGHT, Check, WeightedDraws, make_check, weighted_draws
+from redflower.posterior.fast.check import Check, WeightedDraws, make_check, weighted_draws
 from redflower.posterior.fast.grid import Grid, posterior_grid
 from redflower.posterior.fast.grid_summaries import moment_frame
 from redflower.posterior.fast.proposal import (
     REACH,
-    WIDE,
     WIDE_SHARE,
     Drawn,
     draw_from_both,
     fit_proposal,
+    mirrored_normal,
     own_proposal,
 )
 from redflower.posterior.fast.steps import make_fast_target, noise_inputs
 from redflower.posterior.fast.weights import effective_number, log_node_weights
-from redflower.posterior.log_density import make_target
+from redflower.posterior.log_density import LOG_NONE, make_target
 from tests.helpers.gaussian_model import EBV_LIMITS_MAG, gaussian_model, gaussian_stars
 from tests.helpers.model_stars import draw_model_stars
 
@@ -189,13 +189,10 @@ def test_draws_from_both_have_the_density_that_is_stated(wider: bool) -> None:
     )
     frame = moment_frame(grid)
     at = rng.standard_normal(n_nodes).astype(np.float32)
-    half = rng.standard_normal((n, n_per_node // 2, n_nodes))
-    if wider:
-        half = half * np.where(rng.random(n_nodes) < WIDE_SHARE, WIDE, 1.0)
-    normal = np.stack([half, -half], axis=2).reshape(n, n_per_node, n_nodes)
+    normal = mirrored_normal(*jax.random.split(jax.random.key(6)), (n, n_per_node, n_nodes), wider=wider)
     needed = jnp.ones(n, bool)
     drawn = draw_from_both(
-        proposal, grid, jnp.asarray(normal, jnp.float32), jnp.full(n_nodes, 10.0),
+        proposal, grid, normal, jnp.full(n_nodes, 10.0),
         frame.ebv_mean_mag + frame.ebv_std_mag * jnp.asarray(at), needed=needed, wider=wider,
     )  # fmt: skip
     log_own_weight = -np.asarray(drawn.log_ratio)
@@ -214,7 +211,7 @@ def test_draws_from_both_have_the_density_that_is_stated(wider: bool) -> None:
 
 def test_a_star_none_of_whose_draws_has_a_weight_is_not_settled() -> None:
     """All weights are then equal, which looked like a perfect agreement: their effective number is none."""
-    lost = jnp.full(256, NO_WEIGHT)
+    lost = jnp.full(256, LOG_NONE)
     nothing = jnp.zeros(256)
     draws = WeightedDraws(
         ebv_mag=nothing, modulus_mag=nothing, log_weight=lost, flow_chi2=nothing, unreddened_g_mag=nothing
@@ -223,3 +220,18 @@ def test_a_star_none_of_whose_draws_has_a_weight_is_not_settled() -> None:
     by_node = log_node_weights(np.asarray(lost)[None], 4)
     np.testing.assert_array_equal(effective_number(by_node), 0.0)
     np.testing.assert_allclose(effective_number(np.zeros((1, 64))), 64.0)
+
+
+def test_draws_of_a_grid_without_density_have_no_weight(normal_star) -> None:
+    """Over a density that is none, any exact density would be the same infinite weight."""
+    fast, star, noise = normal_star
+    grid = posterior_grid(fast, star, noise)
+
+    @jax.jit
+    def weighed(grid: Grid) -> Check:
+        return make_check(
+            weighted_draws(fast, star, noise, grid, jax.random.key(0), n_nodes=32, n_per_node=4)
+        )
+
+    assert float(weighed(grid).ess) > 1.0
+    assert float(weighed(grid._replace(log_density=jnp.full_like(grid.log_density, LOG_NONE))).ess) == 0.0

@@ -5,7 +5,7 @@ weighted by the exact density of equation E16 over that of the draw. If the emul
 weights would be one.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +17,13 @@ from redflower.physics import distance_pc_of_modulus, flow_condition
 from redflower.posterior.fast.grid import FastTarget, Grid, noisy_y
 from redflower.posterior.fast.grid_summaries import drawn_nodes
 from redflower.posterior.fast.proposal import (
-    WIDE,
-    WIDE_SHARE,
     draw_from_both,
     exact_densities,
     fit_proposal,
+    mirrored_normal,
 )
+from redflower.posterior.log_density import LOG_NONE, is_any
 from redflower.star import Star
-
-#: ln of the weight of a draw that has none.
-NO_WEIGHT: Final = -1e30
 
 
 class WeightedDraws(NamedTuple):
@@ -75,10 +72,7 @@ def weighted_draws(
         modulus_mag = within_cells(modulus_key, grid.modulus_mag, row)
         ebv_mag = within_cells(ebv_key, grid.ebv_mag, column)
     # Nodes last, as the emulator wants them.
-    half = jax.random.normal(normal_key, (n, n_per_node // 2, n_nodes))
-    if spread:
-        half = half * jnp.where(jax.random.uniform(wide_key, (n_nodes,)) < WIDE_SHARE, WIDE, 1.0)
-    normal = jnp.stack([half, -half], axis=2).reshape(n, n_per_node, n_nodes)
+    normal = mirrored_normal(normal_key, wide_key, (n, n_per_node, n_nodes), wider=spread)
     needed = needed_bands(noise.observed)
     proposal = fit_proposal(fast, star, noise, grid)
     drawn = draw_from_both(proposal, grid, normal, modulus_mag, ebv_mag, needed=needed, wider=spread)
@@ -88,8 +82,9 @@ def weighted_draws(
     magnitude_mag, log_factors = emulator.propose(y, seen, noise, drawn.normal)
     log_proposal = drawn.log_ratio + jnp.sum(jnp.where(needed[:, None, None], log_factors, 0.0), axis=0)
     exact = exact_densities(fast, star, magnitude_mag, modulus_mag, ebv_mag)
-    log_weight = exact.log_density - log_proposal.T - grid.log_density[row, column][:, None]  # EF5
-    log_weight = jnp.where(jnp.isfinite(log_weight), log_weight, NO_WEIGHT)
+    at_node = grid.log_density[row, column][:, None]
+    log_weight = exact.log_density - log_proposal.T - at_node  # EF5
+    log_weight = jnp.where(jnp.isfinite(log_weight) & is_any(at_node), log_weight, LOG_NONE)
     return WeightedDraws(
         ebv_mag=jnp.repeat(ebv_mag, n_per_node),
         modulus_mag=jnp.repeat(modulus_mag, n_per_node),
@@ -126,5 +121,5 @@ def make_check(draws: WeightedDraws) -> Check:
     peak = jnp.max(draws.log_weight)
     weight = jnp.exp(draws.log_weight - peak)
     total = jnp.sum(weight)
-    ess = jnp.where(peak > NO_WEIGHT, total**2 / jnp.sum(weight**2), 0.0)
+    ess = jnp.where(is_any(peak), total**2 / jnp.sum(weight**2), 0.0)
     return Check(ess, peak + jnp.log(total / len(weight)))

@@ -24,7 +24,13 @@ from redflower.physics import (
     intrinsic_bp_rp,
 )
 from redflower.posterior.cubics import cubic_matrix
-from redflower.posterior.log_density import Target, log_in_sample, log_parallax_term, log_prior_of_modulus
+from redflower.posterior.log_density import (
+    LOG_NONE,
+    Target,
+    log_in_sample,
+    log_parallax_term,
+    log_prior_of_modulus,
+)
 from redflower.star import Star
 
 #: Nodes of the first pass. Their spacing in E is 0.08 mag over the paper's prior, four times the sigma of the best
@@ -161,7 +167,7 @@ def log_grid(
     log_others = jnp.sum(emulator.log_factors(seen, noise), axis=0).reshape(shape)
     log_ebv = in_sample - jnp.log(exact.ebv_max_mag - exact.ebv_min_mag)
     total = log_first + log_others + log_distance[:, None] + log_ebv[None, :]  # EF4
-    total = jnp.where(jnp.isfinite(total), total, -1e30)
+    total = jnp.where(jnp.isfinite(total), total, LOG_NONE)
     return Grid(
         modulus_mag=modulus_mag,
         ebv_mag=ebv_mag,

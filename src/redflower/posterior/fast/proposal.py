@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from redflower.bands import BP, RP, G
 from redflower.flow.conditional import needed_bands
@@ -170,6 +170,20 @@ def own_proposal(n_bands: int) -> Proposal:
     return Proposal(centre=none, per_ebv=none, per_modulus=none, root=same, root_of_precision=same)
 
 
+def mirrored_normal(
+    key: PRNGKeyArray, wide_key: PRNGKeyArray, shape: tuple[int, int, int], *, wider: bool
+) -> Float[Array, "band draw node"]:
+    """Draw standard normal numbers in mirrored pairs, an even number per node.
+
+    With ``wider``, those of a share `WIDE_SHARE` of the nodes are `WIDE` times as large.
+    """
+    n, n_per_node, n_nodes = shape
+    half = jax.random.normal(key, (n, n_per_node // 2, n_nodes))
+    if wider:
+        half = half * jnp.where(jax.random.uniform(wide_key, (n_nodes,)) < WIDE_SHARE, WIDE, 1.0)
+    return jnp.stack([half, -half], axis=2).reshape(shape)
+
+
 def draw_from_both(
     proposal: Proposal,
     grid: Grid,
@@ -189,9 +203,9 @@ def draw_from_both(
     Parameters
     ----------
     proposal : the fitted one.
-    normal : standard normal numbers, an even number of draws.
+    normal : of `mirrored_normal`.
     needed : bands that count.
-    wider : whether the numbers of a share `WIDE_SHARE` of the nodes are `WIDE` times as large.
+    wider : as it was there.
     """
     frame = moment_frame(grid)
     at_ebv = jnp.clip((ebv_mag - frame.ebv_mean_mag) / frame.ebv_std_mag, -REACH, REACH)
@@ -211,18 +225,21 @@ def draw_from_both(
         [normal[:, :half], times(proposal.root_of_precision, normal[:, half:] - centre)], axis=1
     )
 
-    def log_density(numbers: Float[Array, "band draw node"]) -> Float[Array, "draw node"]:
-        """Return ln of a standard normal density, or of one with its wider part, but for the same constant."""
-        chi2 = jnp.sum(jnp.where(needed[:, None, None], numbers**2, 0.0), axis=0)
-        if not wider:
-            return -0.5 * chi2
-        log_wider = 0.5 * (1.0 - WIDE**-2) * chi2 - jnp.sum(needed) * jnp.log(WIDE)
-        return -0.5 * chi2 + jnp.logaddexp(jnp.log(1.0 - WIDE_SHARE), jnp.log(WIDE_SHARE) + log_wider)
+    def chi2(numbers: Float[Array, "band draw node"]) -> Float[Array, "draw node"]:
+        return jnp.sum(jnp.where(needed[:, None, None], numbers**2, 0.0), axis=0)
 
-    of_fitted = log_density(fitted) + jnp.sum(jnp.log(jnp.diagonal(proposal.root_of_precision)))
-    log_both = jnp.logaddexp(log_density(own), of_fitted) - jnp.log(2.0)  # EF9
-    log_own = -0.5 * jnp.sum(jnp.where(needed[:, None, None], own**2, 0.0), axis=0)
-    return Drawn(normal=own, log_ratio=log_both - log_own)
+    def log_wider(chi2: Float[Array, "draw node"]) -> Float[Array, "draw node"] | float:
+        """Return ln of the density with its wider part over that without."""
+        if not wider:
+            return 0.0
+        log_wide = 0.5 * (1.0 - WIDE**-2) * chi2 - jnp.sum(needed) * jnp.log(WIDE)
+        return jnp.logaddexp(jnp.log(1.0 - WIDE_SHARE), jnp.log(WIDE_SHARE) + log_wide)
+
+    of_own, of_fitted = chi2(own), chi2(fitted)
+    log_precision = jnp.sum(jnp.log(jnp.diagonal(proposal.root_of_precision)))
+    log_fitted_over_own = log_wider(of_fitted) + 0.5 * (of_own - of_fitted) + log_precision
+    log_ratio = jnp.logaddexp(log_wider(of_own), log_fitted_over_own) - jnp.log(2.0)  # EF9
+    return Drawn(normal=own, log_ratio=log_ratio)
 
 
 def _slopes(

@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Float
 
 from redflower.distances import distance_from_modulus
-from redflower.posterior.fast.check import NO_WEIGHT, WeightedDraws
+from redflower.posterior.fast.check import WeightedDraws
+from redflower.posterior.log_density import is_any
 
 
 def pareto_k(log_weight: Float[np.ndarray, "star draw"]) -> Float[np.ndarray, " star"]:
@@ -87,5 +88,4 @@ def effective_number(log_weight: Float[np.ndarray, "star weight"]) -> Float[np.n
     """Return (sum w)^2 / sum w^2 of each star's weights, of nodes or of draws; 0 where none of them has a weight."""
     peak = log_weight.max(axis=1, keepdims=True)
     weight = np.exp(np.asarray(log_weight, np.float64) - peak)
-    # The weights of a node add up, so that none is a little more than `NO_WEIGHT`.
-    return np.where(peak[:, 0] > 0.99 * NO_WEIGHT, weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1), 0.0)
+    return np.where(is_any(peak[:, 0]), weight.sum(axis=1) ** 2 / (weight**2).sum(axis=1), 0.0)

@@ -18,7 +18,7 @@ from redflower.physics import (
     distance_posterior_quantiles,
     flow_condition,
 )
-from redflower.posterior.log_density import Target
+from redflower.posterior.log_density import LOG_NONE, Target
 from redflower.posterior.settings import NutsSettings
 from redflower.posterior.whitening import Position, Whitening, log_whitened, make_whitening
 from redflower.programs import kept_program
@@ -95,7 +95,7 @@ def starting_points(
     grid = jnp.stack([a.ravel() for a in jnp.meshgrid(logits, scaled, indexing="ij")], axis=-1)
     theta = jnp.concatenate([grid, jnp.zeros((len(grid), target.n_bands))], axis=-1)
     log_density = jax.vmap(lambda t: log_whitened(target, star, whitening, t))(theta)
-    log_density = jnp.where(jnp.isfinite(log_density), log_density, -1e30)
+    log_density = jnp.where(jnp.isfinite(log_density), log_density, LOG_NONE)
     best = jnp.max(log_density)
     tempered = START_TEMPER * jnp.maximum(log_density - best, -1e4)
     chosen = jax.vmap(lambda key: jax.random.categorical(key, tempered))(keys)
